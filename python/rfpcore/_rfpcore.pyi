@@ -1,0 +1,199 @@
+"""Typed stubs of the compiled extension.
+
+Arrays are C-contiguous and of one dtype per call, float32 or float64, unless a stub says otherwise. The Python layer
+(`_arrays.py`) brings any input into that form; the extension checks again whatever memory safety needs.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32] | NDArray[np.float64]
+
+class DivergenceError(ArithmeticError):
+    """Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged)."""
+
+@final
+class Architecture:
+    """Widths and activation of a network, and the layout of its flat parameter vector."""
+
+    def __new__(
+        cls, n_inputs: int, hidden_layer_sizes: Sequence[int], n_outputs: int, activation: str
+    ) -> Self: ...
+    @property
+    def n_parameters(self) -> int: ...
+
+@final
+class ClusterData:
+    """Rows sorted by cluster, checked once.
+
+    x (N, d); y (N, n_outputs), or (N, 1) class codes; offsets (C + 1,) int64; weights (N,) or None;
+    n_support (C,) int64 or None: the first n_support[c] rows of a cluster adapt, the others measure;
+    cluster_weights (C,) float64 or None (None: each cluster counts by its number of rows).
+    """
+
+    def __new__(
+        cls,
+        x: Floats,
+        y: Floats,
+        offsets: NDArray[np.int64],
+        weights: Floats | None = None,
+        n_support: NDArray[np.int64] | None = None,
+        cluster_weights: NDArray[np.float64] | None = None,
+    ) -> Self: ...
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def n_clusters(self) -> int: ...
+
+@final
+class Inner:
+    """The inner loop: `steps` of gradient descent with step `lr` (a number, or (P,) float64)."""
+
+    def __new__(
+        cls,
+        steps: int,
+        lr: float | NDArray[np.float64],
+        momentum: float = 0.0,
+        head_only: bool = False,
+        first_order: bool = False,
+    ) -> Self: ...
+
+@final
+class Optimizer:
+    """The outer optimizer: name "sgd", "adam" or "adamw"; schedule "constant", "cosine" or "power".
+
+    cosine: lr * (1 + cos(pi * min(t / decay_steps, 1))) / 2;  power: lr / (1 + t / decay_steps) ** power.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        learning_rate: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        schedule: str = "constant",
+        decay_steps: float = 1.0,
+        power: float = 0.5,
+    ) -> Self: ...
+
+@final
+class Trainer:
+    """The outer loop: minimizes R_k, mini-batches of `batch_size` whole clusters a step (None: all of them)."""
+
+    def __new__(
+        cls,
+        architecture: Architecture,
+        theta: Floats,
+        alpha: float,
+        inner: Inner,
+        loss: str,
+        optimizer: Optimizer,
+        batch_size: int | None = None,
+        seed: int = 0,
+        skip_diverged: bool = False,
+        n_threads: int = 0,
+    ) -> Self: ...
+    def advance(self, data: ClusterData, n_steps: int) -> NDArray[np.float64]:
+        """Take n_steps outer steps; the objective at the start of each, (n_steps,). On any error (also
+        KeyboardInterrupt) the trainer stays at the last completed step."""
+    @property
+    def theta(self) -> Floats: ...
+    @property
+    def n_steps(self) -> int: ...
+    @property
+    def n_skipped(self) -> int:
+        """Clusters left out so far because they diverged, counted once a step."""
+    def set_inner(self, inner: Inner) -> None: ...
+    def state(self) -> tuple[int, Floats, Floats, Floats]:
+        """(steps taken, theta, first moment or velocity, second moment)."""
+    def restore(self, state: tuple[int, Floats, Floats, Floats]) -> None: ...
+
+@final
+class Objective:
+    """R_k, its gradients, and what happened to each cluster."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def gradient(self) -> Floats: ...
+    @property
+    def alpha_gradient(self) -> float: ...
+    @property
+    def inner_lr_gradient(self) -> Floats | None:
+        """(P,) when asked for: the derivative in each parameter's own step (its sum: in a common step)."""
+    @property
+    def loss_before(self) -> NDArray[np.float64]: ...
+    @property
+    def loss_after(self) -> NDArray[np.float64]: ...
+    @property
+    def diverged_step(self) -> NDArray[np.int32]:
+        """(C,) the inner step at which a cluster's loss stopped being finite, -1 where it did not."""
+
+def predict(architecture: Architecture, theta: Floats, x: Floats, n_threads: int = 0) -> Any:
+    """Linear outputs, (N, n_outputs)."""
+
+def predict_each(
+    architecture: Architecture, thetas: Floats, x: Floats, offsets: NDArray[np.int64], n_threads: int = 0
+) -> Any:
+    """Linear outputs where the rows of cluster c use thetas[c]; thetas (C, P)."""
+
+def value_and_grad(
+    architecture: Architecture,
+    theta: Floats,
+    data: ClusterData,
+    alpha: float,
+    inner: Inner,
+    loss: str,
+    skip_diverged: bool = False,
+    n_threads: int = 0,
+) -> tuple[float, Any]:
+    """R_k and its exact gradient."""
+
+def objective(
+    architecture: Architecture,
+    theta: Floats,
+    data: ClusterData,
+    alpha: float,
+    inner: Inner,
+    loss: str,
+    skip_diverged: bool = False,
+    inner_lr_gradient: bool = False,
+    n_threads: int = 0,
+) -> Objective:
+    """R_k with everything that can be known of it."""
+
+def adapt(
+    architecture: Architecture,
+    theta: Floats,
+    data: ClusterData,
+    inner: Inner,
+    loss: str,
+    n_threads: int = 0,
+) -> tuple[Any, NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+    """(thetas (C, P), diverged_step (C,), loss_before (C,), loss_after (C,)); never raises DivergenceError."""
+
+def hvp(
+    architecture: Architecture, theta: Floats, v: Floats, data: ClusterData, loss: str, n_threads: int = 0
+) -> Any:
+    """Hessian of the mean loss times v, (P,)."""
+
+def curvature(
+    architecture: Architecture,
+    theta: Floats,
+    data: ClusterData,
+    loss: str,
+    n_iterations: int = 20,
+    n_threads: int = 0,
+) -> NDArray[np.float64]:
+    """Largest Hessian eigenvalue of each cluster's loss at theta by power iteration, (C,)."""
+
+def isa() -> str:
+    """The instruction set in use: "avx512", "avx2", "neon" or "portable" (RFPCORE_ISA forces one)."""
