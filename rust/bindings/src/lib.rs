@@ -1,0 +1,25 @@
+//! The compiled extension `rfpcore._rfpcore`: converts, detaches from the interpreter, calls the kernel, maps the error.
+
+mod arrays;
+mod calls;
+mod errors;
+mod interrupt;
+mod options;
+mod trainer;
+
+use pyo3::prelude::*;
+
+/// The compiled kernel of rfpcore.
+#[pymodule(gil_used = false)]
+mod _rfpcore {
+    #[pymodule_export]
+    use crate::arrays::ClusterData;
+    #[pymodule_export]
+    use crate::calls::{Objective, adapt, curvature, hvp, isa, objective, predict, predict_each, value_and_grad};
+    #[pymodule_export]
+    use crate::errors::DivergenceError;
+    #[pymodule_export]
+    use crate::options::{Architecture, Inner, Optimizer};
+    #[pymodule_export]
+    use crate::trainer::Trainer;
+}

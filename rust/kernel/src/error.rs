@@ -1,0 +1,98 @@
+//! What can go wrong: misuse, told before any work, and clusters that diverge, told with their numbers.
+
+/// Misuse of the kernel, an interruption, or clusters that diverged.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum KernelError {
+    /// An array has another length than its meaning asks for.
+    #[error("{what} has {got} elements, needs {needed}")]
+    Length {
+        /// The argument.
+        what: &'static str,
+        /// Elements given.
+        got: usize,
+        /// Elements needed.
+        needed: usize,
+    },
+    /// An array holds a NaN or an infinity.
+    #[error("{what} has a non-finite value ({value}) at index {index}")]
+    NotFinite {
+        /// The argument.
+        what: &'static str,
+        /// Flat index of the first bad element.
+        index: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// A number is outside its range.
+    #[error("{what} must be {needed}, got {got}")]
+    Range {
+        /// The argument.
+        what: &'static str,
+        /// The value given.
+        got: f64,
+        /// What it must be.
+        needed: &'static str,
+    },
+    /// Cluster offsets that do not rise from 0 to the number of rows.
+    #[error("offsets must rise strictly from 0 to {rows} rows: offsets[{index}] is {got}")]
+    Offsets {
+        /// First index at fault.
+        index: usize,
+        /// The offset there.
+        got: usize,
+        /// Rows given.
+        rows: usize,
+    },
+    /// A cluster whose weights sum to nothing, or whose query or support rows are missing.
+    #[error("cluster {cluster} has no {what}")]
+    EmptyCluster {
+        /// Its index.
+        cluster: usize,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A name that is none of the known ones.
+    #[error("unknown {what} {got:?}; known are {known}")]
+    Name {
+        /// The argument.
+        what: &'static str,
+        /// The name given.
+        got: String,
+        /// The names that exist.
+        known: &'static str,
+    },
+    /// A size whose product overflows the address space.
+    #[error("{what} is too large for this machine")]
+    Overflow {
+        /// The size at fault.
+        what: &'static str,
+    },
+    /// At least one cluster's loss stopped being finite.
+    #[error("{n_diverged} of {n_clusters} clusters diverged; the first is cluster {cluster}, at inner step {step}, with loss {loss}")]
+    Diverged {
+        /// Index of the first such cluster.
+        cluster: usize,
+        /// The inner step at which its loss was not finite.
+        step: usize,
+        /// That loss.
+        loss: f64,
+        /// How many diverged.
+        n_diverged: usize,
+        /// How many there are.
+        n_clusters: usize,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What happened to one cluster.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClusterStatus {
+    /// The inner step at which the loss, or the gradient after it, stopped being finite.
+    pub diverged_step: Option<usize>,
+    /// Loss before adaptation.
+    pub loss_before: f64,
+    /// Loss after adaptation; where the cluster diverged, the loss at that step.
+    pub loss_after: f64,
+}

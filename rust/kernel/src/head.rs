@@ -1,0 +1,132 @@
+//! The linear outputs: dot products along the last hidden layer, a few outputs at a time.
+
+use crate::dense::{Matrix, Targets};
+use crate::simd::{Isa, Pass, Real, run};
+
+/// One pair of operands: rows of activations and the head's weights, a row an output.
+#[derive(Clone, Copy, Debug)]
+pub struct Dot<T> {
+    /// Rows × padded width.
+    pub rows: Matrix<T>,
+    /// Outputs × padded width.
+    pub weights: Matrix<T>,
+}
+
+/// into\[output, row\] = bias\[output\] + Σ over the pairs of rows\[row\]·weights\[output\]; the padding of each plane is
+/// set to zero.
+///
+/// # Safety
+/// The matrices must hold `n_rows` and `n_outputs` rows of `width` (padded) elements, and `into` `n_outputs` planes.
+pub unsafe fn outputs<S: Isa, T: Real>(
+    isa: S,
+    (n_rows, n_outputs, width): (usize, usize, usize),
+    pairs: [Option<Dot<T>>; 2],
+    bias: *const T,
+    into: Matrix<T>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { run(isa, Outputs { n_rows, n_outputs, width, pairs, bias, into }) }
+}
+
+struct Outputs<T> {
+    n_rows: usize,
+    n_outputs: usize,
+    width: usize,
+    pairs: [Option<Dot<T>>; 2],
+    bias: *const T,
+    into: Matrix<T>,
+}
+
+impl<T: Real> Pass for Outputs<T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, s: S) {
+        let mut output = 0;
+        while output < self.n_outputs {
+            // SAFETY: the group lies inside the outputs.
+            output += unsafe {
+                match self.n_outputs - output {
+                    1 => self.group::<S, 1>(s, output),
+                    2 => self.group::<S, 2>(s, output),
+                    3 => self.group::<S, 3>(s, output),
+                    _ => self.group::<S, 4>(s, output),
+                }
+            };
+        }
+    }
+}
+
+impl<T: Real> Outputs<T> {
+    #[inline(always)]
+    unsafe fn group<S: Isa, const G: usize>(&self, s: S, first: usize) -> usize {
+        // SAFETY: the caller's group lies inside the outputs, rows and columns inside the padded matrices.
+        unsafe {
+            let plane = self.into.from_row(first);
+            for row in 0..self.n_rows {
+                let mut sums = [T::constant(s, 0.0); G];
+                for pair in self.pairs.into_iter().flatten() {
+                    let x = pair.rows.from_row(row).at;
+                    for col in (0..self.width).step_by(T::lanes::<S>()) {
+                        let x = T::load(s, x.add(col));
+                        for (g, sum) in sums.iter_mut().enumerate() {
+                            *sum = T::fma(s, x, T::load(s, pair.weights.from_row(first + g).at.add(col)), *sum);
+                        }
+                    }
+                }
+                for (g, &sum) in sums.iter().enumerate() {
+                    let total = T::sum(s, sum).to_f64() + (*self.bias.add(first + g)).to_f64();
+                    *plane.from_row(g).at.add(row) = T::from_f64(total);
+                }
+            }
+            for g in 0..G {
+                let pad = self.n_rows.next_multiple_of(T::PAD) - self.n_rows;
+                plane.from_row(g).at.add(self.n_rows).write_bytes(0, pad);
+            }
+            G
+        }
+    }
+}
+
+/// Adds the sum of each plane into the targets, one number a plane: the gradient of the head's bias.
+///
+/// # Safety
+/// The planes must hold `n_rows` numbers each, and the targets one number a plane.
+pub unsafe fn add_plane_sums<S: Isa, T: Real>(isa: S, (planes, n_rows): (usize, usize), of: Matrix<T>, targets: Targets<T>) {
+    // SAFETY: the caller's promise.
+    unsafe { run(isa, PlaneSums { planes, n_rows, of, targets }) }
+}
+
+struct PlaneSums<T> {
+    planes: usize,
+    n_rows: usize,
+    of: Matrix<T>,
+    targets: Targets<T>,
+}
+
+impl<T: Real> Pass for PlaneSums<T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, s: S) {
+        for plane in 0..self.planes {
+            // SAFETY: inside the planes and the targets.
+            unsafe {
+                let line = self.of.from_row(plane).at;
+                let whole = self.n_rows - self.n_rows % T::lanes::<S>();
+                let mut sum = T::constant(s, 0.0);
+                for row in (0..whole).step_by(T::lanes::<S>()) {
+                    sum = T::add(s, sum, T::load(s, line.add(row)));
+                }
+                let mut total = T::sum(s, sum).to_f64();
+                for row in whole..self.n_rows {
+                    total += (*line.add(row)).to_f64();
+                }
+                for target in self.targets.iter().flatten() {
+                    let from = if target.from.is_null() { 0.0 } else { (*target.from.add(plane)).to_f64() };
+                    *target.to.add(plane) = T::from_f64(from + target.scale.to_f64() * total);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Hessian-vector products of the mean loss, and each cluster's largest curvature.
+
+use crate::architecture::{Architecture, Layout};
+use crate::clusters::{Clusters, Schedule, finite};
+use crate::error::KernelError;
+use crate::inner::{Path, Plan, Setting};
+use crate::loss::Loss;
+use crate::outer::check_point;
+use crate::passes::{Network, Point};
+use crate::random::Random;
+use crate::rows::Engine;
+use crate::simd::math::Elementary;
+use crate::simd::{Backend, Isa};
+use crate::start::Start;
+use crate::sweep::{Visitor, sweep};
+use crate::threads::Threads;
+use crate::vectors;
+use crate::with_isa;
+use crate::workspace::{Buffer, From, Sink};
+
+fn setting<'a, S: Isa, T: Elementary>(network: Network<'a, S>, start: Point<'a, T>) -> Setting<'a, S, T> {
+    let plan = Plan::FORWARD;
+    Setting { network, start, steps: 0, rate: 0.0, rates: None, momentum: 0.0, plan, rate_gradient: false, first_order: true }
+}
+
+/// The Hessian of Σ n_c L_c / N at flat `theta`, times `direction`. With a support/query split only the support rows count.
+///
+/// # Errors
+/// Misuse, or [`KernelError::Interrupted`].
+pub fn hessian_vector<T: Elementary>(
+    architecture: &Architecture,
+    theta: &[T],
+    direction: &[T],
+    data: &Clusters<'_, T>,
+    loss: Loss,
+    threads: Threads<'_>,
+) -> Result<Vec<T>, KernelError> {
+    check_point(architecture, theta, data, loss)?;
+    let (got, needed) = (direction.len(), architecture.n_parameters());
+    if got != needed {
+        return Err(KernelError::Length { what: "v", got, needed });
+    }
+    finite("v", direction)?;
+    with_isa!(Backend::detect(), isa => {
+        let layout = Layout::new::<T>(architecture);
+        let network = Network { isa, layout: &layout, loss };
+        let (start, along) = (Start::new(&network, theta), Start::of_direction(&network, direction));
+        let visitor = Along { direction: along.point(), data };
+        let schedule = Schedule::of(data, None, layout.len);
+        let (sum, weight) = sweep(&visitor, &setting(network, start.point()), data, None, &schedule, threads)?;
+        let mut flat = vec![T::default(); needed];
+        layout.unpack(&sum, &mut flat, |x| T::from_f64(x / weight));
+        Ok(flat)
+    })
+}
+
+struct Along<'a, T> {
+    direction: Point<'a, T>,
+    data: &'a Clusters<'a, T>,
+}
+
+impl<S: Isa, T: Elementary> Visitor<S, T> for Along<'_, T> {
+    type Sums = (Buffer<f64>, f64);
+
+    fn sums(&self) -> Self::Sums {
+        (Buffer::new(self.direction.theta.len()), 0.0)
+    }
+
+    fn visit<E: Engine<T>>(
+        &self,
+        cluster: usize,
+        setting: &Setting<'_, S, T>,
+        engine: &mut E,
+        path: &mut Path<T>,
+        (sum, total): &mut Self::Sums,
+    ) -> Result<(), KernelError> {
+        let weight = self.data.cluster_weight(cluster);
+        let sink = Sink::new(From::Zero, &mut path.adjoint, T::from_f64(1.0));
+        engine.tangent(0, &setting.start, &self.direction, sink);
+        vectors::add_scaled(setting.network.isa, weight, &path.adjoint, sum);
+        *total += weight;
+        Ok(())
+    }
+
+    fn merge(&self, total: &mut Self::Sums, part: Self::Sums) {
+        total.0.iter_mut().zip(part.0.iter()).for_each(|(sum, x)| *sum += x);
+        total.1 += part.1;
+    }
+}
+
+/// Largest eigenvalue of each cluster's Hessian at flat `theta`, by power iteration.
+///
+/// Power iteration finds the eigenvalue of largest magnitude; when that is negative, the Hessian is shifted by it and
+/// iterated once more, so that the result is the largest one with its sign. The start is a fixed random vector.
+///
+/// # Errors
+/// Misuse, or [`KernelError::Interrupted`].
+pub fn curvature<T: Elementary>(
+    architecture: &Architecture,
+    theta: &[T],
+    data: &Clusters<'_, T>,
+    loss: Loss,
+    n_iterations: usize,
+    threads: Threads<'_>,
+) -> Result<Vec<f64>, KernelError> {
+    check_point(architecture, theta, data, loss)?;
+    if n_iterations == 0 {
+        return Err(KernelError::Range { what: "n_iterations", got: 0.0, needed: "at least 1" });
+    }
+    with_isa!(Backend::detect(), isa => {
+        let layout = Layout::new::<T>(architecture);
+        let network = Network { isa, layout: &layout, loss };
+        let start = Start::new(&network, theta);
+        let mut random = Random::new(0, "curvature", 0);
+        let flat: Vec<T> = theta.iter().map(|_| T::from_f64(random.normal())).collect();
+        let first = Start::of_direction(&network, &flat);
+        let visitor = Power { first: first.point(), n_iterations, threads };
+        let schedule = Schedule::of(data, None, layout.len);
+        let mut found = sweep(&visitor, &setting(network, start.point()), data, None, &schedule, threads)?;
+        found.sort_by_key(|&(cluster, _)| cluster);
+        Ok(found.into_iter().map(|(_, value)| value).collect())
+    })
+}
+
+struct Power<'a, T> {
+    first: Point<'a, T>,
+    n_iterations: usize,
+    threads: Threads<'a>,
+}
+
+impl<S: Isa, T: Elementary> Visitor<S, T> for Power<'_, T> {
+    type Sums = Vec<(usize, f64)>;
+
+    fn sums(&self) -> Self::Sums {
+        Vec::new()
+    }
+
+    fn visit<E: Engine<T>>(
+        &self,
+        cluster: usize,
+        setting: &Setting<'_, S, T>,
+        engine: &mut E,
+        path: &mut Path<T>,
+        sums: &mut Self::Sums,
+    ) -> Result<(), KernelError> {
+        let largest = self.iterate(setting, engine, path, 0.0)?;
+        let value = if largest < 0.0 { self.iterate(setting, engine, path, largest)? } else { largest };
+        sums.push((cluster, value));
+        Ok(())
+    }
+
+    fn merge(&self, total: &mut Self::Sums, part: Self::Sums) {
+        total.extend(part);
+    }
+}
+
+impl<T: Elementary> Power<'_, T> {
+    /// Rayleigh quotient of H after iterating H − shift·I.
+    fn iterate<S: Isa, E: Engine<T>>(
+        &self,
+        setting: &Setting<'_, S, T>,
+        engine: &mut E,
+        path: &mut Path<T>,
+        shift: f64,
+    ) -> Result<f64, KernelError> {
+        let network = setting.network;
+        let (product, direction) = (&mut path.adjoint, &mut path.before);
+        direction.copy_from_slice(self.first.theta);
+        let mut transposed = Buffer::new(network.layout.transposed_len);
+        let mut value = 0.0;
+        for _ in 0..self.n_iterations {
+            self.threads.check()?;
+            let norm = dot(direction, direction).sqrt();
+            if norm == 0.0 || !norm.is_finite() {
+                return Ok(if norm == 0.0 { shift } else { f64::NAN });
+            }
+            direction.iter_mut().for_each(|d| *d = T::from_f64(d.to_f64() / norm));
+            network.transpose(direction, &mut transposed);
+            let along = Point { theta: direction, transposed: &transposed };
+            engine.tangent(0, &setting.start, &along, Sink::new(From::Zero, product, T::from_f64(1.0)));
+            value = dot(direction, product);
+            for (d, p) in direction.iter_mut().zip(product.iter()) {
+                *d = T::from_f64(p.to_f64() - shift * d.to_f64());
+            }
+        }
+        Ok(value)
+    }
+}
+
+fn dot<T: Elementary>(a: &[T], b: &[T]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
+}

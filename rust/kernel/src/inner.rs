@@ -1,0 +1,375 @@
+//! The inner loop of one cluster: k steps of gradient descent, and the exact way back.
+//!
+//! θ^{t+1} = θ^t − η ∇L(θ^t), t = 0 … k−1. The way back starts with v = ∇L(θ^k) and takes
+//! v ← v − η H(θ^t) v for t = k−1 … 0: k + 1 gradients and k Hessian-vector products, never more.
+//!
+//! With momentum, m^{t+1} = μ m^t + ∇L(θ^t) and θ^{t+1} = θ^t − η ⊙ m^{t+1}; its adjoint m̄ ← μ m̄ − η ⊙ v takes the
+//! direction's place and v ← v + H m̄. Steps of their own for each parameter, or for the head alone, are a vector η.
+//!
+//! What the way back needs of the path is kept in a ring of slots. When all k steps do not fit the budget, the path is
+//! cut into segments: their first points are kept, and each segment is walked again before its way back.
+
+use crate::error::KernelError;
+use crate::passes::{Network, Point};
+use crate::rows::{Engine, Records, Side};
+use crate::simd::Isa;
+use crate::simd::math::Elementary;
+use crate::threads::Threads;
+use crate::vectors;
+use crate::workspace::{Buffer, From, Sink};
+
+/// The size of the inner steps.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepSize {
+    /// One number for all parameters.
+    Common(f64),
+    /// One number a parameter, in the flat layout.
+    PerParameter(Vec<f64>),
+}
+
+/// The inner loop's options.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inner {
+    /// k.
+    pub steps: usize,
+    /// η.
+    pub step_size: StepSize,
+    /// μ, 0 for plain descent.
+    pub momentum: f64,
+    /// Adapt only the last layer.
+    pub head_only: bool,
+    /// Leave the Hessians out of the way back.
+    pub first_order: bool,
+}
+
+impl Inner {
+    /// η where it is one number, else NaN: paths with steps of their own never read it.
+    pub fn common_rate(&self) -> f64 {
+        if let StepSize::Common(rate) = self.step_size { rate } else { f64::NAN }
+    }
+
+    /// Checks the options for a network of `n_parameters`.
+    ///
+    /// # Errors
+    /// [`KernelError::Range`], [`KernelError::Length`] or [`KernelError::NotFinite`].
+    pub fn validate(&self, n_parameters: usize) -> Result<(), KernelError> {
+        let positive = |got: f64| {
+            let fault = KernelError::Range { what: "inner_lr", got, needed: "finite and above 0" };
+            if got > 0.0 && got.is_finite() { Ok(()) } else { Err(fault) }
+        };
+        if !(0.0..1.0).contains(&self.momentum) {
+            return Err(KernelError::Range { what: "inner momentum", got: self.momentum, needed: "in [0, 1)" });
+        }
+        match &self.step_size {
+            StepSize::Common(rate) => positive(*rate),
+            StepSize::PerParameter(rates) if rates.len() != n_parameters => {
+                Err(KernelError::Length { what: "inner_lr", got: rates.len(), needed: n_parameters })
+            }
+            StepSize::PerParameter(rates) => rates.iter().copied().try_for_each(positive),
+        }
+    }
+}
+
+/// Everything that the inner loops of one call share.
+#[derive(Clone, Copy)]
+pub struct Setting<'a, S, T> {
+    /// The network.
+    pub network: Network<'a, S>,
+    /// Where every cluster starts.
+    pub start: Point<'a, T>,
+    /// k.
+    pub steps: usize,
+    /// η, when it is common to all parameters and there is no momentum.
+    pub rate: f64,
+    /// Padded η; present when steps differ, with momentum, or when the gradient in η is wanted.
+    pub rates: Option<&'a [T]>,
+    /// μ.
+    pub momentum: f64,
+    /// How the path is kept.
+    pub plan: Plan,
+    /// Whether the derivative in η is wanted.
+    pub rate_gradient: bool,
+    /// Whether the Hessians are left out: gradients along the path count as constants.
+    pub first_order: bool,
+}
+
+/// What is kept of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Steps between the points that are kept; k when the whole path is.
+    pub segment: usize,
+    /// Whether activations are kept too, or found again on the way back.
+    pub keep_records: bool,
+}
+
+/// Scratch memory for one thread's paths, in bytes, beyond which segments and records are given up.
+pub const SCRATCH_BYTES: usize = 24 << 20;
+
+impl Plan {
+    /// For paths that are not walked back.
+    pub const FORWARD: Self = Self { segment: 1, keep_records: false };
+
+    /// The richest plan within the budget. Finding records again costs two thirds of a gradient a step; walking segments
+    /// again, one gradient a step.
+    pub fn choose<S: Isa, T: Elementary>(network: &Network<'_, S>, most_rows: usize, steps: usize, way_back: bool) -> Self {
+        if !way_back || steps == 0 {
+            return Self::FORWARD;
+        }
+        let point = network.layout.len + network.layout.transposed_len;
+        let cost = |plan: Self| {
+            let slots = plan.segment + 1;
+            let checkpoints = steps.div_ceil(plan.segment) - 1;
+            slots * point + checkpoints * network.layout.len + Records::<T>::size(network, most_rows, slots, plan.keep_records)
+        };
+        let root = steps.isqrt().max(1);
+        let plans = [(steps, true), (steps, false), (root, true), (root, false)];
+        let plans = plans.map(|(segment, keep_records)| Self { segment, keep_records });
+        let fits = |plan: &Self| cost(*plan) * T::SIZE <= SCRATCH_BYTES;
+        // Beyond every plan's budget the one that grows slowest is taken.
+        plans.into_iter().find(fits).unwrap_or(plans[3])
+    }
+
+    /// Slots in the ring: a segment, and the point after it.
+    pub fn slots(self) -> usize {
+        self.segment + 1
+    }
+}
+
+/// One point of the path.
+struct Slot<T> {
+    theta: Buffer<T>,
+    transposed: Buffer<T>,
+}
+
+/// Scratch of the inner loop, sized once.
+pub struct Path<T> {
+    ring: Vec<Slot<T>>,
+    /// First points of the segments after the first, and their velocities.
+    checkpoints: Vec<[Buffer<T>; 2]>,
+    /// ∇L at the start, over all rows.
+    pub before: Buffer<T>,
+    /// ∇L at the end, then the whole derivative of the adapted loss.
+    pub adjoint: Buffer<T>,
+    /// −Σ m ⊙ v: the derivative in η.
+    pub rates: Buffer<T>,
+    direction: Slot<T>,
+    gradient: Buffer<T>,
+    velocity: Buffer<T>,
+    velocities: Vec<Buffer<T>>,
+}
+
+/// A loss or derivative that stopped being finite.
+#[derive(Clone, Copy, Debug)]
+pub struct Divergence {
+    /// The inner step.
+    pub step: usize,
+    /// The loss there.
+    pub loss: f64,
+}
+
+/// Why a cluster has no result.
+pub enum Halt {
+    /// It diverged.
+    Diverged(Divergence),
+    /// The caller asked to stop.
+    Stopped(KernelError),
+}
+
+impl<S: Isa, T: Elementary> Setting<'_, S, T> {
+    fn is_plain(&self) -> bool {
+        self.rates.is_none()
+    }
+}
+
+impl<T: Elementary> Path<T> {
+    /// Scratch for the paths of a setting.
+    pub fn new<S: Isa>(setting: &Setting<'_, S, T>) -> Self {
+        let layout = setting.network.layout;
+        let vector = |wanted: bool| Buffer::new(if wanted { layout.len } else { 0 });
+        let slot = || Slot { theta: vector(true), transposed: Buffer::new(layout.transposed_len) };
+        let general = !setting.is_plain();
+        let checkpoints = setting.steps.div_ceil(setting.plan.segment).saturating_sub(1);
+        Self {
+            ring: (0..setting.plan.slots()).map(|_| slot()).collect(),
+            checkpoints: (0..checkpoints).map(|_| [vector(true), vector(general)]).collect(),
+            before: vector(true),
+            adjoint: vector(true),
+            rates: vector(setting.rate_gradient),
+            direction: slot(),
+            gradient: vector(general),
+            velocity: vector(general),
+            velocities: (0..if setting.rate_gradient { setting.plan.slots() } else { 0 }).map(|_| vector(true)).collect(),
+        }
+    }
+
+    fn slot(&self, t: usize) -> usize {
+        t % self.ring.len()
+    }
+
+    /// θ^t: the shared start, or the ring's.
+    pub fn point<'a, S>(&'a self, setting: &Setting<'a, S, T>, t: usize) -> Point<'a, T> {
+        if t == 0 {
+            return setting.start;
+        }
+        let slot = &self.ring[self.slot(t)];
+        Point { theta: &slot.theta, transposed: &slot.transposed }
+    }
+
+    /// Walks to θ^k; returns the support loss at θ. `want_before`: keep the first gradient in `before`.
+    pub fn adapt<S: Isa, E: Engine<T>>(
+        &mut self,
+        setting: &Setting<'_, S, T>,
+        engine: &mut E,
+        threads: &Threads<'_>,
+        want_before: bool,
+    ) -> Result<f64, Halt> {
+        self.velocity.fill(T::default());
+        let mut first = f64::NAN;
+        for t in 0..setting.steps {
+            threads.check().map_err(Halt::Stopped)?;
+            if t > 0 && t % setting.plan.segment == 0 {
+                self.keep_checkpoint(setting, t);
+            }
+            let loss = self.step(setting, engine, t, want_before && t == 0);
+            if t == 0 {
+                first = loss;
+            }
+            if !loss.is_finite() {
+                return Err(Halt::Diverged(Divergence { step: t, loss }));
+            }
+        }
+        Ok(first)
+    }
+
+    fn keep_checkpoint<S>(&mut self, setting: &Setting<'_, S, T>, t: usize) {
+        let [theta, velocity] = &mut self.checkpoints[t / setting.plan.segment - 1];
+        theta.copy_from_slice(&self.ring[t % self.ring.len()].theta);
+        velocity.copy_from_slice(&self.velocity);
+    }
+
+    /// θ^{t+1} from θ^t, with the record under θ^t's slot; the gradient into `before` too when wanted.
+    fn step<S: Isa, E: Engine<T>>(&mut self, setting: &Setting<'_, S, T>, engine: &mut E, t: usize, keep: bool) -> f64 {
+        let (now, next) = (self.slot(t), self.slot(t + 1));
+        let one = T::from_f64(1.0);
+        let loss;
+        if setting.is_plain() {
+            let (point, after) = now_and_next(&mut self.ring, setting.start, t, now, next);
+            let mut sink = Sink::new(From::Other(point.theta), &mut after.theta, T::from_f64(-setting.rate));
+            if keep {
+                sink = sink.and(From::Zero, &mut self.before, one);
+            }
+            loss = engine.gradient(Side::Support, &point, now, Some(sink));
+        } else {
+            let (point, after) = now_and_next(&mut self.ring, setting.start, t, now, next);
+            loss = engine.gradient(Side::Support, &point, now, Some(Sink::new(From::Zero, &mut self.gradient, one)));
+            if keep {
+                self.before.copy_from_slice(&self.gradient);
+            }
+            let rates = setting.rates.expect("a path that is not plain has steps of its own");
+            let isa = setting.network.isa;
+            let velocity = &mut self.velocity;
+            vectors::momentum_step(isa, setting.momentum, rates, &self.gradient, velocity, point.theta, &mut after.theta);
+            if let Some(kept) = self.velocities.get_mut(now) {
+                kept.copy_from_slice(velocity);
+            }
+        }
+        let after = &mut self.ring[next];
+        setting.network.transpose(&after.theta, &mut after.transposed);
+        loss
+    }
+
+    /// ∇L over the query rows at θ^k, into `adjoint`.
+    pub fn measure<S: Isa, E: Engine<T>>(&mut self, setting: &Setting<'_, S, T>, engine: &mut E) -> Result<f64, Halt> {
+        let k = setting.steps;
+        let slot = self.slot(k);
+        let mut adjoint = std::mem::replace(&mut self.adjoint, Buffer::new(0));
+        let sink = Sink::new(From::Zero, &mut adjoint, T::from_f64(1.0));
+        let loss = engine.gradient(Side::Query, &self.point(setting, k), slot, Some(sink));
+        self.adjoint = adjoint;
+        if loss.is_finite() { Ok(loss) } else { Err(Halt::Diverged(Divergence { step: k, loss })) }
+    }
+
+    /// Pulls `adjoint` back from θ^k to θ, and fills `rates` when wanted.
+    pub fn pull_back<S: Isa, E: Engine<T>>(
+        &mut self,
+        setting: &Setting<'_, S, T>,
+        engine: &mut E,
+        threads: &Threads<'_>,
+    ) -> Result<(), Halt> {
+        let segment = setting.plan.segment;
+        // The momentum's adjoint lives in the direction, and starts at nothing.
+        self.direction.theta.fill(T::default());
+        self.rates.fill(T::default());
+        let last = setting.steps.div_ceil(segment).saturating_sub(1);
+        for index in (0..=last).rev() {
+            let range = index * segment..((index + 1) * segment).min(setting.steps);
+            if index < last {
+                self.walk_again(setting, engine, range.clone());
+            }
+            for t in range.rev() {
+                threads.check().map_err(Halt::Stopped)?;
+                self.pull_step(setting, engine, t);
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment's points and records once more, from its checkpoint.
+    fn walk_again<S: Isa, E: Engine<T>>(&mut self, setting: &Setting<'_, S, T>, engine: &mut E, range: std::ops::Range<usize>) {
+        self.velocity.fill(T::default());
+        if let Some(index) = (range.start / setting.plan.segment).checked_sub(1) {
+            let slot = range.start % self.ring.len();
+            let [theta, velocity] = &self.checkpoints[index];
+            let at = &mut self.ring[slot];
+            at.theta.copy_from_slice(theta);
+            self.velocity.copy_from_slice(velocity);
+            setting.network.transpose(&at.theta, &mut at.transposed);
+        }
+        for t in range {
+            self.step(setting, engine, t, false);
+        }
+    }
+
+    fn pull_step<S: Isa, E: Engine<T>>(&mut self, setting: &Setting<'_, S, T>, engine: &mut E, t: usize) {
+        let isa = setting.network.isa;
+        let slot = self.slot(t);
+        let mut adjoint = std::mem::replace(&mut self.adjoint, Buffer::new(0));
+        let scale = match setting.rates {
+            None => {
+                self.direction.theta.copy_from_slice(&adjoint);
+                -setting.rate
+            }
+            Some(rates) => {
+                if setting.rate_gradient {
+                    vectors::subtract_product(isa, &self.velocities[slot], &adjoint, &mut self.rates);
+                }
+                vectors::momentum_adjoint(isa, setting.momentum, rates, &adjoint, &mut self.direction.theta);
+                1.0
+            }
+        };
+        if setting.first_order {
+            self.adjoint = adjoint;
+            return;
+        }
+        setting.network.transpose(&self.direction.theta, &mut self.direction.transposed);
+        let direction = Point { theta: &self.direction.theta, transposed: &self.direction.transposed };
+        let sink = Sink::new(From::Itself, &mut adjoint, T::from_f64(scale));
+        engine.tangent(slot, &self.point(setting, t), &direction, sink);
+        self.adjoint = adjoint;
+    }
+}
+
+/// θ^t to read and θ^{t+1}'s slot to write.
+fn now_and_next<'a, T>(
+    ring: &'a mut [Slot<T>],
+    start: Point<'a, T>,
+    t: usize,
+    now: usize,
+    next: usize,
+) -> (Point<'a, T>, &'a mut Slot<T>) {
+    if t == 0 {
+        return (start, &mut ring[next]);
+    }
+    let [now, next] = ring.get_disjoint_mut([now, next]).expect("a ring has a slot more than a segment");
+    (Point { theta: &now.theta, transposed: &now.transposed }, next)
+}

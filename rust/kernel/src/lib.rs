@@ -1,0 +1,46 @@
+//! Exact second-order training of very many small neural networks on a CPU.
+//!
+//! A cluster is a few rows of data; a network is adapted to each by k steps of gradient descent, and the objective R_k
+//! weighs the losses before and after. [`evaluate`] gives R_k and its exact gradient, [`adapt`] the adapted parameters,
+//! [`Trainer`] the outer loop. `outer.rs` is the place to start reading.
+
+mod activation;
+mod adapt;
+mod architecture;
+mod backward;
+mod clusters;
+mod dense;
+mod error;
+mod forward;
+mod head;
+mod hessian;
+mod inner;
+mod loss;
+mod optimizer;
+mod outer;
+mod passes;
+mod predict;
+mod random;
+mod rows;
+pub mod simd;
+mod start;
+mod sweep;
+mod tangent;
+mod threads;
+mod train;
+mod vectors;
+mod workspace;
+
+pub use adapt::adapt;
+pub use architecture::{Activation, Architecture};
+pub use clusters::Clusters;
+pub use error::{ClusterStatus, KernelError};
+pub use hessian::{curvature, hessian_vector};
+pub use inner::{Inner, StepSize};
+pub use loss::Loss;
+pub use optimizer::{Moments, Optimizer, Rule, Schedule};
+pub use outer::{Evaluation, Objective, SERIAL_WORK, Wanted, evaluate, work};
+pub use predict::{predict, predict_each};
+pub use random::Random;
+pub use threads::{Threads, pool};
+pub use train::{State, Trainer};

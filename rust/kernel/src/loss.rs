@@ -1,0 +1,224 @@
+//! Row losses with first and second derivatives, weighted, on the linear outputs.
+//!
+//! Outputs and targets are planar: one row of `plane` numbers an output, so that every loss runs along the rows of the
+//! data in whole registers. Padding has weight 0.
+
+use std::str::FromStr;
+
+use crate::error::KernelError;
+use crate::simd::math::{Elementary, exp, softplus_and_sigmoid};
+use crate::simd::{Isa, Pass, Real, run};
+
+/// The loss of one row, y its target and f its linear outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Loss {
+    /// Σ (y − f)² over the outputs
+    Squared,
+    /// Σ log(1 + eᶠ) − y·f over the outputs, y in \[0, 1\]: cross-entropy from logits
+    Logistic,
+    /// log Σ eᶠ − f_y, y a class code
+    Softmax,
+    /// Σ eᶠ − y·f over the outputs, y ≥ 0: the Poisson likelihood with log link, without log y!
+    Poisson,
+}
+
+impl FromStr for Loss {
+    type Err = KernelError;
+
+    fn from_str(name: &str) -> Result<Self, KernelError> {
+        Ok(match name {
+            "squared" => Self::Squared,
+            "logistic" => Self::Logistic,
+            "softmax" => Self::Softmax,
+            "poisson" => Self::Poisson,
+            _ => {
+                return Err(KernelError::Name {
+                    what: "loss",
+                    got: name.to_owned(),
+                    known: "squared, logistic, softmax, poisson",
+                });
+            }
+        })
+    }
+}
+
+impl Loss {
+    /// Numbers in a row's target.
+    pub fn target_width(self, n_outputs: usize) -> usize {
+        if self == Self::Softmax { 1 } else { n_outputs }
+    }
+}
+
+/// The planes that a loss reads and writes; `plane` is their length and distance.
+#[derive(Clone, Copy, Debug)]
+pub struct Planes<T> {
+    /// Rows, at most `plane`.
+    pub rows: usize,
+    /// Outputs.
+    pub outputs: usize,
+    /// Distance between planes, a multiple of the padding.
+    pub plane: usize,
+    /// Linear outputs f.
+    pub outputs_at: *const T,
+    /// Targets; one plane for softmax.
+    pub targets: *const T,
+    /// Distance between target planes.
+    pub target_plane: usize,
+    /// Weights of the rows, summing to 1 over the cluster.
+    pub weights: *const T,
+    /// Written: weighted ∂l/∂f.
+    pub delta: *mut T,
+    /// Written: weighted ∂²l/∂f², for softmax the probabilities.
+    pub curvature: *mut T,
+}
+
+/// Weighted loss of the rows; fills `delta` and `curvature`.
+///
+/// # Safety
+/// The planes must be valid for `rows` rounded up to the padding.
+pub unsafe fn gradient<S: Isa, T: Elementary>(isa: S, loss: Loss, planes: Planes<T>) -> f64 {
+    // SAFETY: the caller's promise.
+    unsafe { run(isa, Gradient(loss, planes)) }
+}
+
+struct Gradient<T>(Loss, Planes<T>);
+
+impl<T: Elementary> Pass for Gradient<T> {
+    type Output = f64;
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, s: S) -> f64 {
+        let Self(loss, p) = self;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match loss {
+                Loss::Squared => each(s, p, |f, y| {
+                    let r = T::sub(s, f, y);
+                    [T::mul(s, r, r), T::add(s, r, r), T::constant(s, 2.0)]
+                }),
+                Loss::Logistic => each(s, p, |f, y| {
+                    let (value, slope) = softplus_and_sigmoid::<S, T>(s, f);
+                    [T::nfma(s, y, f, value), T::sub(s, slope, y), T::nfma(s, slope, slope, slope)]
+                }),
+                Loss::Poisson => each(s, p, |f, y| {
+                    let e = exp::<S, T>(s, f);
+                    [T::nfma(s, y, f, e), T::sub(s, e, y), e]
+                }),
+                Loss::Softmax => softmax(s, p),
+            }
+        }
+    }
+}
+
+/// A loss that treats each output by itself: `l` gives value, slope and curvature.
+#[inline(always)]
+unsafe fn each<S: Isa, T: Real>(
+    s: S,
+    p: Planes<T>,
+    l: impl Fn(T::Lanes<S>, T::Lanes<S>) -> [T::Lanes<S>; 3],
+) -> f64 {
+    let mut sum = T::constant(s, 0.0);
+    for output in 0..p.outputs {
+        for row in (0..p.rows).step_by(T::lanes::<S>()) {
+            let at = output * p.plane + row;
+            // SAFETY: inside the planes.
+            unsafe {
+                let weight = T::load(s, p.weights.add(row));
+                let f = T::load(s, p.outputs_at.add(at));
+                let [value, slope, curvature] = l(f, T::load(s, p.targets.add(output * p.target_plane + row)));
+                sum = T::fma(s, weight, value, sum);
+                T::store(s, p.delta.add(at), T::mul(s, weight, slope));
+                T::store(s, p.curvature.add(at), T::mul(s, weight, curvature));
+            }
+        }
+    }
+    T::sum(s, sum).to_f64()
+}
+
+#[inline(always)]
+unsafe fn softmax<S: Isa, T: Elementary>(s: S, p: Planes<T>) -> f64 {
+    let mut loss = 0.0;
+    for row in (0..p.rows).step_by(T::lanes::<S>()) {
+        // SAFETY: inside the planes.
+        unsafe {
+            let mut top = T::load(s, p.outputs_at.add(row));
+            for output in 1..p.outputs {
+                top = T::max(s, T::load(s, p.outputs_at.add(output * p.plane + row)), top);
+            }
+            let class = T::load(s, p.targets.add(row));
+            let (mut total, mut own) = (T::constant(s, 0.0), T::constant(s, 0.0));
+            for output in 0..p.outputs {
+                let at = output * p.plane + row;
+                let above = T::sub(s, T::load(s, p.outputs_at.add(at)), top);
+                let e = exp::<S, T>(s, above);
+                total = T::add(s, total, e);
+                let is_own = T::equal(s, class, T::constant(s, output as f64));
+                own = T::select(s, is_own, above, own);
+                T::store(s, p.curvature.add(at), e);
+            }
+            let weight = T::load(s, p.weights.add(row));
+            for output in 0..p.outputs {
+                let at = output * p.plane + row;
+                let probability = T::div(s, T::load(s, p.curvature.add(at)), total);
+                let is_own = T::equal(s, class, T::constant(s, output as f64));
+                let hit = T::select(s, is_own, T::constant(s, 1.0), T::constant(s, 0.0));
+                T::store(s, p.curvature.add(at), probability);
+                T::store(s, p.delta.add(at), T::mul(s, weight, T::sub(s, probability, hit)));
+            }
+            loss += weighted_log_sum::<S, T>(s, weight, total, own);
+        }
+    }
+    loss
+}
+
+/// Σ w·(log total − own), lane by lane: a logarithm a row is too little work for a vector one.
+#[inline(always)]
+fn weighted_log_sum<S: Isa, T: Real>(s: S, weight: T::Lanes<S>, total: T::Lanes<S>, own: T::Lanes<S>) -> f64 {
+    let mut lanes = [[T::default(); 16]; 3];
+    for (line, x) in lanes.iter_mut().zip([weight, total, own]) {
+        // SAFETY: no register holds more than 16 elements.
+        unsafe { T::store(s, line.as_mut_ptr(), x) };
+    }
+    let [weight, total, own] = lanes.map(|line| line.map(T::to_f64));
+    (0..T::lanes::<S>()).filter(|&i| weight[i] != 0.0).map(|i| weight[i] * (total[i].ln() - own[i])).sum()
+}
+
+/// R{delta} from R{f}: the loss's Hessian times the tangent, row by row.
+///
+/// # Safety
+/// As [`gradient`], with `tangent` and `into` planes like the outputs.
+pub unsafe fn tangent<S: Isa, T: Elementary>(isa: S, loss: Loss, planes: Planes<T>, tangent: *const T, into: *mut T) {
+    // SAFETY: the caller's promise.
+    unsafe { run(isa, Tangent(loss, planes, tangent, into)) }
+}
+
+struct Tangent<T>(Loss, Planes<T>, *const T, *mut T);
+
+impl<T: Elementary> Pass for Tangent<T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, s: S) {
+        let Self(loss, p, tangent, into) = self;
+        for row in (0..p.rows).step_by(T::lanes::<S>()) {
+            // SAFETY: inside the planes.
+            unsafe {
+                // softmax: w·p ⊙ (R{f} − Σ p·R{f})
+                let (mut mean, mut weight) = (T::constant(s, 0.0), T::constant(s, 1.0));
+                if loss == Loss::Softmax {
+                    weight = T::load(s, p.weights.add(row));
+                    for output in 0..p.outputs {
+                        let at = output * p.plane + row;
+                        mean = T::fma(s, T::load(s, p.curvature.add(at)), T::load(s, tangent.add(at)), mean);
+                    }
+                }
+                for output in 0..p.outputs {
+                    let at = output * p.plane + row;
+                    let curvature = T::mul(s, weight, T::load(s, p.curvature.add(at)));
+                    let centred = T::sub(s, T::load(s, tangent.add(at)), mean);
+                    T::store(s, into.add(at), T::mul(s, curvature, centred));
+                }
+            }
+        }
+    }
+}

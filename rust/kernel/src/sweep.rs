@@ -1,0 +1,176 @@
+//! Over all clusters: blocks of small ones in parallel, then large ones with their rows split.
+//!
+//! Each block has sums of its own, merged in the blocks' order; the blocks depend on the data alone. So the result has the
+//! same bits on any number of threads.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::clusters::{Clusters, Schedule};
+use crate::error::KernelError;
+use crate::inner::{Path, Plan, SCRATCH_BYTES, Setting};
+use crate::rows::{Engine, Prepared, Records, Serial, Split, chunks};
+use crate::simd::Isa;
+use crate::simd::math::Elementary;
+use crate::threads::Threads;
+use crate::workspace::{Batch, Buffer};
+
+/// What is done at each cluster, and how the results of several are put together.
+pub trait Visitor<S, T>: Sync {
+    /// Results of a run of clusters.
+    type Sums: Send;
+    /// No results yet.
+    fn sums(&self) -> Self::Sums;
+    /// Visits one cluster; the engine knows its rows.
+    fn visit<E: Engine<T>>(
+        &self,
+        cluster: usize,
+        setting: &Setting<'_, S, T>,
+        engine: &mut E,
+        path: &mut Path<T>,
+        sums: &mut Self::Sums,
+    ) -> Result<(), KernelError>;
+    /// Adds the results of a later run.
+    fn merge(&self, total: &mut Self::Sums, part: Self::Sums);
+}
+
+/// Everything one thread needs.
+struct Worker<T> {
+    sides: [Option<Prepared<T>>; 2],
+    records: Records<T>,
+    path: Path<T>,
+}
+
+impl<T: Elementary> Worker<T> {
+    fn new<S: Isa>(setting: &Setting<'_, S, T>, most_rows: usize, has_query: bool) -> Self {
+        let network = &setting.network;
+        Self {
+            sides: [Some(Prepared::new(network, most_rows)), has_query.then(|| Prepared::new(network, most_rows))],
+            records: Records::new(network, most_rows, setting.plan.slots(), setting.plan.keep_records),
+            path: Path::new(setting),
+        }
+    }
+
+    fn fill(&mut self, data: &Clusters<'_, T>, n_inputs: usize, cluster: usize) {
+        for (side, rows) in self.sides.iter_mut().zip(side_rows(data, cluster)) {
+            if let Some(side) = side {
+                side.fill(data, n_inputs, rows);
+            }
+        }
+    }
+}
+
+/// Support and query rows as batches; the same twice where clusters have no split.
+fn batches<'a, T: Elementary>(sides: &'a [Option<Prepared<T>>; 2], data: &Clusters<'a, T>) -> [Batch<'a, T>; 2] {
+    let support = sides[0].as_ref().expect("support rows are always there").batch(data);
+    [support, sides[1].as_ref().map_or(support, |query| query.batch(data))]
+}
+
+/// Support and query rows of a cluster; twice all rows where it has no split.
+pub fn side_rows<T: Elementary>(data: &Clusters<'_, T>, cluster: usize) -> [Range<usize>; 2] {
+    let rows = data.rows(cluster);
+    match data.n_support {
+        None => [rows.clone(), rows],
+        Some(n) => [rows.start..rows.start + n[cluster], rows.start + n[cluster]..rows.end],
+    }
+}
+
+/// Visits the listed clusters (all without a list).
+pub fn sweep<S: Isa, T: Elementary, V: Visitor<S, T>>(
+    visitor: &V,
+    setting: &Setting<'_, S, T>,
+    data: &Clusters<'_, T>,
+    only: Option<&[usize]>,
+    schedule: &Schedule,
+    threads: Threads<'_>,
+) -> Result<V::Sums, KernelError> {
+    let sweep = Sweep { visitor, setting, data, only, schedule, threads };
+    let mut total = visitor.sums();
+    for part in sweep.blocks()? {
+        visitor.merge(&mut total, part);
+    }
+    sweep.split(&mut total)?;
+    Ok(total)
+}
+
+struct Sweep<'a, S, T, V> {
+    visitor: &'a V,
+    setting: &'a Setting<'a, S, T>,
+    data: &'a Clusters<'a, T>,
+    only: Option<&'a [usize]>,
+    schedule: &'a Schedule,
+    threads: Threads<'a>,
+}
+
+impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
+    fn cluster(&self, position: usize) -> usize {
+        self.only.map_or(position, |list| list[position])
+    }
+
+    fn blocks(&self) -> Result<Vec<V::Sums>, KernelError> {
+        let n_blocks = self.schedule.blocks.len();
+        let results: Vec<Mutex<Option<Result<V::Sums, KernelError>>>> = (0..n_blocks).map(|_| Mutex::new(None)).collect();
+        let mut workers: Vec<Option<Worker<T>>> = (0..self.threads.count().min(n_blocks)).map(|_| None).collect();
+        let next = AtomicUsize::new(0);
+        self.threads.each(&mut workers, |worker| {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(result) = results.get(index) else { break };
+                // Made by the thread that uses it, so that its pages are near.
+                let worker = worker.get_or_insert_with(|| {
+                    Worker::new(self.setting, self.schedule.most_rows, self.data.n_support.is_some())
+                });
+                *result.lock().expect("a block is worked on once") = Some(self.block(index, worker));
+            }
+        });
+        let done = results.into_iter().map(|result| result.into_inner().expect("no block panicked"));
+        done.map(|result| result.unwrap_or(Err(KernelError::Interrupted))).collect()
+    }
+
+    fn block(&self, index: usize, worker: &mut Worker<T>) -> Result<V::Sums, KernelError> {
+        let mut sums = self.visitor.sums();
+        for position in self.schedule.block(index) {
+            self.threads.check()?;
+            let cluster = self.cluster(position);
+            worker.fill(self.data, self.setting.network.layout.n_inputs, cluster);
+            let Worker { sides, records, path } = worker;
+            let mut engine = Serial { network: self.setting.network, sides: batches(sides, self.data), records };
+            self.visitor.visit(cluster, self.setting, &mut engine, path, &mut sums)?;
+        }
+        Ok(sums)
+    }
+
+    /// Clusters whose rows are split, one after the other, all threads on each.
+    fn split(&self, total: &mut V::Sums) -> Result<(), KernelError> {
+        let Some(most_rows) = self.schedule.split.iter().map(|&p| self.data.rows(self.cluster(p)).len()).max() else {
+            return Ok(());
+        };
+        let network = self.setting.network;
+        let setting = Setting { plan: self.split_plan(), ..*self.setting };
+        let mut worker = Worker::new(&setting, most_rows, self.data.n_support.is_some());
+        let (rows, count) = chunks(most_rows);
+        let mut records: Vec<_> = (0..self.threads.count().min(count)).map(|_| Records::new(&network, rows, 1, false)).collect();
+        let mut partial: Vec<_> = (0..count).map(|_| Buffer::new(network.layout.len)).collect();
+        for &position in &self.schedule.split {
+            self.threads.check()?;
+            let cluster = self.cluster(position);
+            worker.fill(self.data, network.layout.n_inputs, cluster);
+            let Worker { sides, path, .. } = &mut worker;
+            let (records, partial, threads) = (&mut records[..], &mut partial[..], &self.threads);
+            let mut engine = Split { network, sides: batches(sides, self.data), records, partial, threads };
+            let mut sums = self.visitor.sums();
+            self.visitor.visit(cluster, &setting, &mut engine, path, &mut sums)?;
+            self.visitor.merge(total, sums);
+        }
+        Ok(())
+    }
+
+    /// Records of a split cluster are found again on the way back: they would not fit.
+    fn split_plan(&self) -> Plan {
+        let steps = self.setting.steps.max(1);
+        let layout = self.setting.network.layout;
+        let path = (steps + 1) * (layout.len + layout.transposed_len) * T::SIZE;
+        Plan { segment: if path > SCRATCH_BYTES { steps.isqrt() } else { steps }, keep_records: false }
+    }
+}
