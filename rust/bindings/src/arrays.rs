@@ -1,6 +1,9 @@
 //! NumPy arrays in and out, float32 or float64.
 
-use numpy::{Element, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{
+    Element, PyArray2, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use rfp_kernel::simd::math::Elementary;
@@ -46,7 +49,8 @@ pub fn is_f32(array: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// A vector to read.
 pub fn vector<'py, T: Scalar>(what: &str, array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray1<'py, T>> {
     let typed = array.extract::<PyReadonlyArray1<'py, T>>();
-    let typed = typed.map_err(|_| PyTypeError::new_err(format!("{what} must be one-dimensional, of the other arrays' dtype")))?;
+    let typed = typed
+        .map_err(|_| PyTypeError::new_err(format!("{what} must be one-dimensional, of the other arrays' dtype")))?;
     if typed.as_slice().is_err() {
         return Err(PyValueError::new_err(format!("{what} must be contiguous")));
     }
@@ -56,7 +60,8 @@ pub fn vector<'py, T: Scalar>(what: &str, array: &Bound<'py, PyAny>) -> PyResult
 /// A matrix to read, in C order.
 pub fn matrix<'py, T: Scalar>(what: &str, array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray2<'py, T>> {
     let typed = array.extract::<PyReadonlyArray2<'py, T>>();
-    let typed = typed.map_err(|_| PyTypeError::new_err(format!("{what} must be two-dimensional, of the other arrays' dtype")))?;
+    let typed = typed
+        .map_err(|_| PyTypeError::new_err(format!("{what} must be two-dimensional, of the other arrays' dtype")))?;
     if !typed.is_c_contiguous() {
         return Err(PyValueError::new_err(format!("{what} must be contiguous, rows first")));
     }
@@ -65,7 +70,9 @@ pub fn matrix<'py, T: Scalar>(what: &str, array: &Bound<'py, PyAny>) -> PyResult
 
 /// Indices that cannot be negative.
 pub fn indices(what: &str, array: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
-    let convert = |&i: &i64| usize::try_from(i).map_err(|_| PyValueError::new_err(format!("{what} must not be negative, got {i}")));
+    let convert = |&i: &i64| {
+        usize::try_from(i).map_err(|_| PyValueError::new_err(format!("{what} must not be negative, got {i}")))
+    };
     array.as_array().iter().map(convert).collect()
 }
 
@@ -118,7 +125,8 @@ impl<T: Scalar> Arrays<T> {
             None => None,
             Some(weights) => Some(vector::<T>("weights", weights)?.as_array().to_vec()),
         };
-        let arrays = Self { x: (*x).clone().unbind(), y: (*y).clone().unbind(), offsets, weights, n_support, cluster_weights };
+        let arrays =
+            Self { x: (*x).clone().unbind(), y: (*y).clone().unbind(), offsets, weights, n_support, cluster_weights };
         let lent = Lent { x, y };
         arrays.clusters(&lent)?.validate().map_err(to_python)?;
         Ok(arrays)

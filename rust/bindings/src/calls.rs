@@ -186,7 +186,8 @@ pub fn objective<'py>(
 }
 
 /// Adapted parameters, with the statuses' arrays.
-type Adapted<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+type Adapted<'py> =
+    (Bound<'py, PyAny>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
 /// (thetas (C, P), `diverged_step` (C,), `loss_before` (C,), `loss_after` (C,)).
 #[pyfunction]

@@ -55,7 +55,13 @@ where
 
 fn restored<T: Scalar>(state: &Bound<'_, PyTuple>, n_skipped: u64) -> PyResult<kernel::State<T>> {
     let part = |i: usize| -> PyResult<Vec<T>> { Ok(vector::<T>("state", &state.get_item(i)?)?.as_slice()?.to_vec()) };
-    Ok(kernel::State { n_steps: state.get_item(0)?.extract()?, n_skipped, theta: part(1)?, first: part(2)?, second: part(3)? })
+    Ok(kernel::State {
+        n_steps: state.get_item(0)?.extract()?,
+        n_skipped,
+        theta: part(1)?,
+        first: part(2)?,
+        second: part(3)?,
+    })
 }
 
 #[pymethods]
@@ -94,7 +100,12 @@ impl Trainer {
     }
 
     /// Take `n_steps` outer steps; the objective at the start of each, (`n_steps`,).
-    fn advance<'py>(&mut self, py: Python<'py>, data: &ClusterData, n_steps: usize) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    fn advance<'py>(
+        &mut self,
+        py: Python<'py>,
+        data: &ClusterData,
+        n_steps: usize,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let n_threads = self.n_threads;
         let values = with_trainer!(&mut self.inner, trainer => advance(py, trainer, data, n_steps, n_threads))?;
         Ok(values.into_pyarray(py))

@@ -137,12 +137,30 @@ impl Function for Gelu {
 macro_rules! with_function {
     ($activation:expr, $f:ident => $body:expr) => {
         match $activation {
-            Activation::Identity => { type $f = Identity; $body }
-            Activation::Tanh => { type $f = Tanh; $body }
-            Activation::Relu => { type $f = Relu; $body }
-            Activation::Softplus => { type $f = Softplus; $body }
-            Activation::Silu => { type $f = Silu; $body }
-            Activation::Gelu => { type $f = Gelu; $body }
+            Activation::Identity => {
+                type $f = Identity;
+                $body
+            }
+            Activation::Tanh => {
+                type $f = Tanh;
+                $body
+            }
+            Activation::Relu => {
+                type $f = Relu;
+                $body
+            }
+            Activation::Softplus => {
+                type $f = Softplus;
+                $body
+            }
+            Activation::Silu => {
+                type $f = Silu;
+                $body
+            }
+            Activation::Gelu => {
+                type $f = Gelu;
+                $body
+            }
         }
     };
 }
@@ -320,6 +338,10 @@ impl<S: Isa, T: Elementary> Epilogue<S> for TangentBackward<T> {
 unsafe fn slope_at<S: Isa, T: Elementary, F: Function>(s: S, trace: LayerTrace<T>, at: usize) -> T::Lanes<S> {
     // SAFETY: the caller's offset lies inside the layer's matrices.
     unsafe {
-        if F::KEEPS { T::load(s, trace.slope.at.add(at)) } else { F::slope::<S, T>(s, T::load(s, trace.value.at.add(at))) }
+        if F::KEEPS {
+            T::load(s, trace.slope.at.add(at))
+        } else {
+            F::slope::<S, T>(s, T::load(s, trace.value.at.add(at)))
+        }
     }
 }

@@ -84,7 +84,9 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Adapt<'_, T> {
     ) -> Result<(), KernelError> {
         let mut into = self.into[cluster].lock().expect("a cluster is visited once");
         let before = engine.loss(Side::Query, &setting.start);
-        let walked = path.adapt(setting, engine, &self.threads, false).map(|_| engine.loss(Side::Query, &path.point(setting, setting.steps)));
+        let walked = path
+            .adapt(setting, engine, &self.threads, false)
+            .map(|_| engine.loss(Side::Query, &path.point(setting, setting.steps)));
         let status = |diverged_step, loss_after| ClusterStatus { diverged_step, loss_before: before, loss_after };
         let status = match walked {
             Err(Halt::Stopped(error)) => return Err(error),

@@ -80,7 +80,12 @@ impl Architecture {
     ///
     /// # Errors
     /// [`KernelError::Range`] for a width of zero, [`KernelError::Overflow`] when the parameters cannot be counted.
-    pub fn new(n_inputs: usize, hidden: &[usize], n_outputs: usize, activation: Activation) -> Result<Self, KernelError> {
+    pub fn new(
+        n_inputs: usize,
+        hidden: &[usize],
+        n_outputs: usize,
+        activation: Activation,
+    ) -> Result<Self, KernelError> {
         let overflow = KernelError::Overflow { what: "the number of parameters" };
         let mut n_parameters = 0_usize;
         let mut from = n_inputs;
@@ -196,7 +201,15 @@ impl Layout {
             // Whole blocks are transposed, so W has as many rows as its padded height.
             let bias = weights + inputs.next_multiple_of(T::PAD) * stride;
             len = bias + stride;
-            hidden.push(HiddenLayer { inputs, width, stride, weights, bias, transposed: transposed_len, transposed_stride: below });
+            hidden.push(HiddenLayer {
+                inputs,
+                width,
+                stride,
+                weights,
+                bias,
+                transposed: transposed_len,
+                transposed_stride: below,
+            });
             if l > 0 {
                 transposed_len += width.next_multiple_of(T::PAD) * below;
             }

@@ -24,7 +24,8 @@ impl<S: Isa> Network<'_, S> {
         let targets = sink.map(|sink| sink.targets(layout.len));
         let numbers = record.numbers.as_mut_ptr();
         let rows = batch.rows;
-        let deltas = Matrix { at: numbers.wrapping_add(record.layout.delta + batch.first_row), stride: record.layout.plane };
+        let deltas =
+            Matrix { at: numbers.wrapping_add(record.layout.delta + batch.first_row), stride: record.layout.plane };
         let top = layout.hidden.len();
         // SAFETY: `check` and `Sink::targets` compared every length with what the layout reads and writes.
         unsafe {

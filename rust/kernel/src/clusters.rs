@@ -178,7 +178,9 @@ impl Schedule {
 
         let cost = |rows: usize| if is_large(rows) { 0 } else { rows + CLUSTER_COST };
         let all: usize = sizes.clone().map(cost).sum();
-        let n_blocks = (BLOCK_NUMBERS / n_numbers.max(1)).clamp(4, MOST_BLOCKS).min(sizes.len() - split.len());
+        let most = (BLOCK_NUMBERS / n_numbers.max(1)).clamp(4, MOST_BLOCKS);
+        // A block's sums are added once more in the end: with few clusters, two share them.
+        let n_blocks = most.min((sizes.len() - split.len()).div_ceil(2).max(16)).min(sizes.len() - split.len());
         let mut blocks = Vec::with_capacity(n_blocks);
         let (mut start, mut spent, mut most_rows) = (0, 0, 0);
         for (i, rows) in sizes.clone().enumerate() {

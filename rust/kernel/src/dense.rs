@@ -28,7 +28,7 @@ impl<T> Matrix<T> {
     /// # Safety
     /// The row must exist.
     #[inline(always)]
-    pub unsafe fn from_row(self, row: usize) -> Self {
+    pub unsafe fn skip_rows(self, row: usize) -> Self {
         // SAFETY: the caller's promise.
         Self { at: unsafe { self.at.add(row * self.stride) }, stride: self.stride }
     }
@@ -93,7 +93,7 @@ pub unsafe fn product<S: Isa, T: Real>(
     into: Matrix<T>,
     epilogue: &dyn Epilogue<S>,
 ) {
-    let finish = Store { isa, bias, into, epilogue };
+    let finish = Store { bias, into, epilogue };
     // SAFETY: the caller's promise.
     unsafe { tiled(isa, order, (rows, cols), factors, finish) }
 }
@@ -177,19 +177,32 @@ pub unsafe fn column_sums<S: Isa, T: Real>(isa: S, (rows, cols): (usize, usize),
 
 /// Where the sums of a tile start, and where they go.
 trait Finish<S: Isa, T: Real>: Copy {
+    /// After the rows of a block of tiles.
+    unsafe fn stored(self, _: S, _: Block) {}
     unsafe fn start<const N: usize>(self, isa: S, col: usize) -> [T::Lanes<S>; N];
-    unsafe fn finish<const M: usize, const N: usize>(self, isa: S, row: usize, col: usize, sums: &[[T::Lanes<S>; N]; M]);
+    unsafe fn finish<const M: usize, const N: usize>(
+        self,
+        isa: S,
+        row: usize,
+        col: usize,
+        sums: &[[T::Lanes<S>; N]; M],
+    );
 }
 
 #[derive(Clone, Copy)]
 struct Store<'a, S, T> {
-    isa: S,
     bias: *const T,
     into: Matrix<T>,
     epilogue: &'a dyn Epilogue<S>,
 }
 
 impl<S: Isa, T: Real> Finish<S, T> for Store<'_, S, T> {
+    #[inline(always)]
+    unsafe fn stored(self, isa: S, block: Block) {
+        // SAFETY: the caller's block is inside the product.
+        unsafe { self.epilogue.apply(isa, block) }
+    }
+
     #[inline(always)]
     unsafe fn start<const N: usize>(self, s: S, col: usize) -> [T::Lanes<S>; N] {
         if self.bias.is_null() {
@@ -209,7 +222,6 @@ impl<S: Isa, T: Real> Finish<S, T> for Store<'_, S, T> {
                     T::store(s, to.add(j * T::lanes::<S>()), x);
                 }
             }
-            self.epilogue.apply(self.isa, Block { row, col, rows: M, cols: N * T::lanes::<S>() });
         }
     }
 }
@@ -255,6 +267,10 @@ unsafe fn tiled<S: Isa, T: Real, F: Finish<S, T>>(
         }
     }
 }
+
+/// Rows of a panel that are stored before their epilogue: with 64 columns of f32 they take a quarter of the first cache,
+/// and an epilogue's call costs a few percent of a tile.
+const EPILOGUE_ROWS: usize = 48;
 
 /// The whole product: panels of columns, and in each the rows in tiles of nearly equal height.
 struct Tiled<S, T, F, const COLUMNS: bool> {
@@ -308,12 +324,18 @@ impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<S, T, F, COLUM
         let highest = (S::ACCUMULATORS / N).min(MAX_ROWS);
         let tiles = self.rows.div_ceil(highest);
         let (height, higher) = (self.rows / tiles, self.rows % tiles);
-        let mut row = 0;
+        let (mut row, mut done) = (0, 0);
         for tile in 0..tiles {
             let rows = height + usize::from(tile < higher);
             // SAFETY: the tile lies inside the matrix.
             unsafe { self.tile_of_height::<N>(rows, row, col) };
             row += rows;
+            if row - done >= EPILOGUE_ROWS || row == self.rows {
+                let block = Block { row: done, col, rows: row - done, cols: N * T::lanes::<S>() };
+                // SAFETY: these rows of the panel are stored.
+                unsafe { self.finish.stored(self.isa, block) };
+                done = row;
+            }
         }
     }
 
@@ -388,7 +410,11 @@ impl<T: Real> Pass for ColumnSums<T> {
         while col < self.cols {
             // SAFETY: panels lie inside the padded columns.
             col += unsafe {
-                if self.cols - col > 3 * T::lanes::<S>() { self.panel::<S, 4>(s, col) } else { self.panel::<S, 1>(s, col) }
+                if self.cols - col > 3 * T::lanes::<S>() {
+                    self.panel::<S, 4>(s, col)
+                } else {
+                    self.panel::<S, 1>(s, col)
+                }
             };
         }
     }

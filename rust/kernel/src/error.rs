@@ -68,7 +68,9 @@ pub enum KernelError {
         what: &'static str,
     },
     /// At least one cluster's loss stopped being finite.
-    #[error("{n_diverged} of {n_clusters} clusters diverged; the first is cluster {cluster}, at inner step {step}, with loss {loss}")]
+    #[error(
+        "{n_diverged} of {n_clusters} clusters diverged; the first is cluster {cluster}, at inner step {step}, with loss {loss}"
+    )]
     Diverged {
         /// Index of the first such cluster.
         cluster: usize,

@@ -28,6 +28,9 @@ pub unsafe fn outputs<S: Isa, T: Real>(
     unsafe { run(isa, Outputs { n_rows, n_outputs, width, pairs, bias, into }) }
 }
 
+/// Rows at once: their sums' latencies overlap.
+const ROWS: usize = 4;
+
 struct Outputs<T> {
     n_rows: usize,
     n_outputs: usize,
@@ -62,28 +65,46 @@ impl<T: Real> Outputs<T> {
     unsafe fn group<S: Isa, const G: usize>(&self, s: S, first: usize) -> usize {
         // SAFETY: the caller's group lies inside the outputs, rows and columns inside the padded matrices.
         unsafe {
-            let plane = self.into.from_row(first);
-            for row in 0..self.n_rows {
-                let mut sums = [T::constant(s, 0.0); G];
-                for pair in self.pairs.into_iter().flatten() {
-                    let x = pair.rows.from_row(row).at;
-                    for col in (0..self.width).step_by(T::lanes::<S>()) {
-                        let x = T::load(s, x.add(col));
-                        for (g, sum) in sums.iter_mut().enumerate() {
-                            *sum = T::fma(s, x, T::load(s, pair.weights.from_row(first + g).at.add(col)), *sum);
+            let whole = self.n_rows - self.n_rows % ROWS;
+            for row in (0..whole).step_by(ROWS) {
+                self.rows::<S, G, ROWS>(s, first, row);
+            }
+            for row in whole..self.n_rows {
+                self.rows::<S, G, 1>(s, first, row);
+            }
+            let pad = self.n_rows.next_multiple_of(T::PAD) - self.n_rows;
+            for g in 0..G {
+                self.into.skip_rows(first + g).at.add(self.n_rows).write_bytes(0, pad);
+            }
+            G
+        }
+    }
+
+    /// A few rows' dot products with a few outputs' weights, each loaded once.
+    #[inline(always)]
+    unsafe fn rows<S: Isa, const G: usize, const R: usize>(&self, s: S, first: usize, row: usize) {
+        // SAFETY: as the caller's.
+        unsafe {
+            let mut sums = [[T::constant(s, 0.0); G]; R];
+            for pair in self.pairs.into_iter().flatten() {
+                let (x, w) = (pair.rows.skip_rows(row), pair.weights.skip_rows(first));
+                for col in (0..self.width).step_by(T::lanes::<S>()) {
+                    let w: [_; G] = std::array::from_fn(|g| T::load(s, w.at.add(g * w.stride + col)));
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let x = T::load(s, x.at.add(r * x.stride + col));
+                        for (sum, &w) in sums.iter_mut().zip(&w) {
+                            *sum = T::fma(s, x, w, *sum);
                         }
                     }
                 }
-                for (g, &sum) in sums.iter().enumerate() {
-                    let total = T::sum(s, sum).to_f64() + (*self.bias.add(first + g)).to_f64();
-                    *plane.from_row(g).at.add(row) = T::from_f64(total);
-                }
             }
             for g in 0..G {
-                let pad = self.n_rows.next_multiple_of(T::PAD) - self.n_rows;
-                plane.from_row(g).at.add(self.n_rows).write_bytes(0, pad);
+                let bias = (*self.bias.add(first + g)).to_f64();
+                let plane = self.into.skip_rows(first + g).at.add(row);
+                for (r, sums) in sums.iter().enumerate() {
+                    *plane.add(r) = T::from_f64(T::sum(s, sums[g]).to_f64() + bias);
+                }
             }
-            G
         }
     }
 }
@@ -92,7 +113,12 @@ impl<T: Real> Outputs<T> {
 ///
 /// # Safety
 /// The planes must hold `n_rows` numbers each, and the targets one number a plane.
-pub unsafe fn add_plane_sums<S: Isa, T: Real>(isa: S, (planes, n_rows): (usize, usize), of: Matrix<T>, targets: Targets<T>) {
+pub unsafe fn add_plane_sums<S: Isa, T: Real>(
+    isa: S,
+    (planes, n_rows): (usize, usize),
+    of: Matrix<T>,
+    targets: Targets<T>,
+) {
     // SAFETY: the caller's promise.
     unsafe { run(isa, PlaneSums { planes, n_rows, of, targets }) }
 }
@@ -112,7 +138,7 @@ impl<T: Real> Pass for PlaneSums<T> {
         for plane in 0..self.planes {
             // SAFETY: inside the planes and the targets.
             unsafe {
-                let line = self.of.from_row(plane).at;
+                let line = self.of.skip_rows(plane).at;
                 let whole = self.n_rows - self.n_rows % T::lanes::<S>();
                 let mut sum = T::constant(s, 0.0);
                 for row in (0..whole).step_by(T::lanes::<S>()) {

@@ -20,7 +20,17 @@ use crate::workspace::{Buffer, From, Sink};
 
 fn setting<'a, S: Isa, T: Elementary>(network: Network<'a, S>, start: Point<'a, T>) -> Setting<'a, S, T> {
     let plan = Plan::FORWARD;
-    Setting { network, start, steps: 0, rate: 0.0, rates: None, momentum: 0.0, plan, rate_gradient: false, first_order: true }
+    Setting {
+        network,
+        start,
+        steps: 0,
+        rate: 0.0,
+        rates: None,
+        momentum: 0.0,
+        plan,
+        rate_gradient: false,
+        first_order: true,
+    }
 }
 
 /// The Hessian of Σ n_c L_c / N at flat `theta`, times `direction`. With a support/query split only the support rows count.

@@ -111,7 +111,12 @@ impl Plan {
 
     /// The richest plan within the budget. Finding records again costs two thirds of a gradient a step; walking segments
     /// again, one gradient a step.
-    pub fn choose<S: Isa, T: Elementary>(network: &Network<'_, S>, most_rows: usize, steps: usize, way_back: bool) -> Self {
+    pub fn choose<S: Isa, T: Elementary>(
+        network: &Network<'_, S>,
+        most_rows: usize,
+        steps: usize,
+        way_back: bool,
+    ) -> Self {
         if !way_back || steps == 0 {
             return Self::FORWARD;
         }
@@ -119,7 +124,9 @@ impl Plan {
         let cost = |plan: Self| {
             let slots = plan.segment + 1;
             let checkpoints = steps.div_ceil(plan.segment) - 1;
-            slots * point + checkpoints * network.layout.len + Records::<T>::size(network, most_rows, slots, plan.keep_records)
+            slots * point
+                + checkpoints * network.layout.len
+                + Records::<T>::size(network, most_rows, slots, plan.keep_records)
         };
         let root = steps.isqrt().max(1);
         let plans = [(steps, true), (steps, false), (root, true), (root, false)];
@@ -198,7 +205,9 @@ impl<T: Elementary> Path<T> {
             direction: slot(),
             gradient: vector(general),
             velocity: vector(general),
-            velocities: (0..if setting.rate_gradient { setting.plan.slots() } else { 0 }).map(|_| vector(true)).collect(),
+            velocities: (0..if setting.rate_gradient { setting.plan.slots() } else { 0 })
+                .map(|_| vector(true))
+                .collect(),
         }
     }
 
@@ -268,7 +277,15 @@ impl<T: Elementary> Path<T> {
             let rates = setting.rates.expect("a path that is not plain has steps of its own");
             let isa = setting.network.isa;
             let velocity = &mut self.velocity;
-            vectors::momentum_step(isa, setting.momentum, rates, &self.gradient, velocity, point.theta, &mut after.theta);
+            vectors::momentum_step(
+                isa,
+                setting.momentum,
+                rates,
+                &self.gradient,
+                velocity,
+                point.theta,
+                &mut after.theta,
+            );
             if let Some(kept) = self.velocities.get_mut(now) {
                 kept.copy_from_slice(velocity);
             }
@@ -297,9 +314,11 @@ impl<T: Elementary> Path<T> {
         threads: &Threads<'_>,
     ) -> Result<(), Halt> {
         let segment = setting.plan.segment;
-        // The momentum's adjoint lives in the direction, and starts at nothing.
-        self.direction.theta.fill(T::default());
-        self.rates.fill(T::default());
+        if setting.rates.is_some() {
+            // The momentum's adjoint lives in the direction, and starts at nothing.
+            self.direction.theta.fill(T::default());
+            self.rates.fill(T::default());
+        }
         let last = setting.steps.div_ceil(segment).saturating_sub(1);
         for index in (0..=last).rev() {
             let range = index * segment..((index + 1) * segment).min(setting.steps);
@@ -315,7 +334,12 @@ impl<T: Elementary> Path<T> {
     }
 
     /// A segment's points and records once more, from its checkpoint.
-    fn walk_again<S: Isa, E: Engine<T>>(&mut self, setting: &Setting<'_, S, T>, engine: &mut E, range: std::ops::Range<usize>) {
+    fn walk_again<S: Isa, E: Engine<T>>(
+        &mut self,
+        setting: &Setting<'_, S, T>,
+        engine: &mut E,
+        range: std::ops::Range<usize>,
+    ) {
         self.velocity.fill(T::default());
         if let Some(index) = (range.start / setting.plan.segment).checked_sub(1) {
             let slot = range.start % self.ring.len();
@@ -336,7 +360,8 @@ impl<T: Elementary> Path<T> {
         let mut adjoint = std::mem::replace(&mut self.adjoint, Buffer::new(0));
         let scale = match setting.rates {
             None => {
-                self.direction.theta.copy_from_slice(&adjoint);
+                // v becomes the direction, and the new v starts from it.
+                std::mem::swap(&mut self.direction.theta, &mut adjoint);
                 -setting.rate
             }
             Some(rates) => {
@@ -353,7 +378,8 @@ impl<T: Elementary> Path<T> {
         }
         setting.network.transpose(&self.direction.theta, &mut self.direction.transposed);
         let direction = Point { theta: &self.direction.theta, transposed: &self.direction.transposed };
-        let sink = Sink::new(From::Itself, &mut adjoint, T::from_f64(scale));
+        let from = if setting.rates.is_none() { From::Other(direction.theta) } else { From::Itself };
+        let sink = Sink::new(from, &mut adjoint, T::from_f64(scale));
         engine.tangent(slot, &self.point(setting, t), &direction, sink);
         self.adjoint = adjoint;
     }

@@ -112,11 +112,7 @@ impl<T: Elementary> Pass for Gradient<T> {
 
 /// A loss that treats each output by itself: `l` gives value, slope and curvature.
 #[inline(always)]
-unsafe fn each<S: Isa, T: Real>(
-    s: S,
-    p: Planes<T>,
-    l: impl Fn(T::Lanes<S>, T::Lanes<S>) -> [T::Lanes<S>; 3],
-) -> f64 {
+unsafe fn each<S: Isa, T: Real>(s: S, p: Planes<T>, l: impl Fn(T::Lanes<S>, T::Lanes<S>) -> [T::Lanes<S>; 3]) -> f64 {
     let mut sum = T::constant(s, 0.0);
     for output in 0..p.outputs {
         for row in (0..p.rows).step_by(T::lanes::<S>()) {

@@ -139,8 +139,14 @@ pub(crate) fn check_point<T: Elementary>(
 }
 
 /// η in the padded layout, where one number with plain descent does not do.
-pub(crate) fn padded_rates<T: Elementary>(layout: &Layout, architecture: &Architecture, inner: &Inner, wanted: bool) -> Option<Buffer<T>> {
-    let is_plain = matches!(inner.step_size, StepSize::Common(_)) && inner.momentum == 0.0 && !inner.head_only && !wanted;
+pub(crate) fn padded_rates<T: Elementary>(
+    layout: &Layout,
+    architecture: &Architecture,
+    inner: &Inner,
+    wanted: bool,
+) -> Option<Buffer<T>> {
+    let is_plain =
+        matches!(inner.step_size, StepSize::Common(_)) && inner.momentum == 0.0 && !inner.head_only && !wanted;
     if is_plain {
         return None;
     }
@@ -250,7 +256,6 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Call<'_, S, T> {
 }
 
 impl<S: Isa, T: Elementary> Call<'_, S, T> {
-
     /// Losses before and after adaptation; leaves the two gradients in the path.
     fn walk<E: Engine<T>>(
         &self,
@@ -270,7 +275,8 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
             if self.data.n_support.is_some() {
                 loss = self.add_query_before(cluster, setting, engine, path, loss);
             }
-            return if loss.is_finite() { Ok((loss, loss)) } else { Err(diverged(0, loss)) };
+            let finite = loss.is_finite() && vectors::all_finite(setting.network.isa, &path.before);
+            return if finite { Ok((loss, loss)) } else { Err(diverged(0, loss)) };
         }
         let split = self.data.n_support.is_some();
         let mut before = path.adapt(setting, engine, &self.threads, alpha > 0.0 && setting.steps > 0)?;
@@ -278,7 +284,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
             let sink = Sink::new(From::Zero, &mut path.before, one);
             before = engine.gradient(Side::Support, &setting.start, 0, Some(sink));
         }
-        if split && alpha > 0.0 {
+        if split && (alpha > 0.0 || self.wanted.status) {
             // The slot of the last point is free until it is measured.
             before = self.add_query_before(cluster, setting, engine, path, before);
         }
@@ -332,14 +338,23 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
         }
     }
 
-    fn finish(&self, architecture: &Architecture, n_clusters: usize, total: Sums) -> Result<Evaluation<T>, KernelError> {
+    fn finish(
+        &self,
+        architecture: &Architecture,
+        n_clusters: usize,
+        total: Sums,
+    ) -> Result<Evaluation<T>, KernelError> {
         if let Some((cluster, step, loss)) = total.first_fault
             && (!self.objective.skip_diverged || total.n_diverged == n_clusters)
         {
             return Err(KernelError::Diverged { cluster, step, loss, n_diverged: total.n_diverged, n_clusters });
         }
         if total.weight <= 0.0 {
-            return Err(KernelError::Range { what: "the sum of cluster weights", got: total.weight, needed: "above 0" });
+            return Err(KernelError::Range {
+                what: "the sum of cluster weights",
+                got: total.weight,
+                needed: "above 0",
+            });
         }
         let layout = self.setting.network.layout;
         let scale = 1.0 / total.weight;
@@ -348,11 +363,19 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
             layout.unpack(padded, &mut flat, |x| T::from_f64(x * scale));
             flat
         };
+        let rate_gradient = self.wanted.rate_gradient.then(|| {
+            let mut rates = flat(&total.rates);
+            if self.objective.inner.head_only {
+                // The other parameters take no step, whatever its size.
+                rates[..architecture.head_start()].fill(T::default());
+            }
+            rates
+        });
         Ok(Evaluation {
             value: total.value * scale,
             gradient: flat(&total.gradient),
             alpha_gradient: (total.before - total.after) * scale,
-            rate_gradient: self.wanted.rate_gradient.then(|| flat(&total.rates)),
+            rate_gradient,
             status: in_order(total.status),
             n_skipped: total.n_diverged,
         })
@@ -362,7 +385,6 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
 fn diverged(step: usize, loss: f64) -> Halt {
     Halt::Diverged(Divergence { step, loss })
 }
-
 
 /// Statuses in the clusters' order: split clusters are visited last.
 pub(crate) fn in_order(mut status: Vec<(usize, ClusterStatus)>) -> Vec<ClusterStatus> {

@@ -52,7 +52,13 @@ impl<S: Isa> Network<'_, S> {
     }
 
     /// Checks what the unsafe parts of the passes rely on.
-    pub(crate) fn check<T: Real>(&self, batch: &Batch<'_, T>, point: &Point<'_, T>, record: &Record<'_, T>, scratch: &Scratch<T>) {
+    pub(crate) fn check<T: Real>(
+        &self,
+        batch: &Batch<'_, T>,
+        point: &Point<'_, T>,
+        record: &Record<'_, T>,
+        scratch: &Scratch<T>,
+    ) {
         self.check_values(batch, point, record, scratch);
         let padded = batch.rows.next_multiple_of(T::PAD);
         let target_planes = self.loss.target_width(self.layout.n_outputs);
@@ -83,7 +89,13 @@ impl<S: Isa> Network<'_, S> {
     }
 
     /// What layer `l` reads: the rows of x, or the values of the layer below.
-    pub(crate) fn input<T: Real>(&self, l: usize, batch: &Batch<'_, T>, layout: &TraceLayout, record: *mut T) -> Matrix<T> {
+    pub(crate) fn input<T: Real>(
+        &self,
+        l: usize,
+        batch: &Batch<'_, T>,
+        layout: &TraceLayout,
+        record: *mut T,
+    ) -> Matrix<T> {
         match l.checked_sub(1) {
             None => Matrix::of(batch.x.as_ptr(), batch.x_stride),
             Some(below) => layout.layer(self.layout, record, below, batch.first_row).value,
@@ -91,7 +103,13 @@ impl<S: Isa> Network<'_, S> {
     }
 
     /// The planes of the loss.
-    pub(crate) fn planes<T: Real>(&self, batch: &Batch<'_, T>, layout: &TraceLayout, record: *mut T, outputs: *const T) -> Planes<T> {
+    pub(crate) fn planes<T: Real>(
+        &self,
+        batch: &Batch<'_, T>,
+        layout: &TraceLayout,
+        record: *mut T,
+        outputs: *const T,
+    ) -> Planes<T> {
         Planes {
             rows: batch.rows,
             outputs: self.layout.n_outputs,

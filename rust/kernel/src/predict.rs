@@ -68,7 +68,8 @@ pub fn predict_each<T: Elementary>(
 
 fn check_shapes<T>(architecture: &Architecture, x: &[T], into: &[T]) -> Result<usize, KernelError> {
     let rows = x.len() / architecture.n_inputs();
-    let checks = [("x", x.len(), rows * architecture.n_inputs()), ("outputs", into.len(), rows * architecture.n_outputs())];
+    let checks =
+        [("x", x.len(), rows * architecture.n_inputs()), ("outputs", into.len(), rows * architecture.n_outputs())];
     let fault = checks.into_iter().find(|(_, got, needed)| got != needed);
     fault.map_or(Ok(rows), |(what, got, needed)| Err(KernelError::Length { what, got, needed }))
 }

@@ -118,7 +118,7 @@ impl<T: Elementary> Records<T> {
     pub fn new<S: Isa>(network: &Network<'_, S>, most_rows: usize, slots: usize, keep: bool) -> Self {
         let part = most_rows.min(PART_ROWS);
         let layout = TraceLayout::new::<T>(network.layout, if keep { most_rows } else { part });
-        let ring = (0..if keep { slots } else { 1 }).map(|_| Buffer::new(layout.len)).collect();
+        let ring = (0..if keep { slots } else { 1 }).map(|_| Buffer::any(layout.len)).collect();
         let scratch = Scratch::new(network.layout, part, layout.plane);
         Self { layout, ring, keep, scratch }
     }
@@ -150,7 +150,13 @@ impl<S: Isa, T: Elementary> Walk<'_, S, T> {
         })
     }
 
-    fn gradient(&mut self, batch: Batch<'_, T>, point: &Point<'_, T>, slot: usize, mut sink: Option<Sink<'_, T>>) -> f64 {
+    fn gradient(
+        &mut self,
+        batch: Batch<'_, T>,
+        point: &Point<'_, T>,
+        slot: usize,
+        mut sink: Option<Sink<'_, T>>,
+    ) -> f64 {
         let mut loss = 0.0;
         for part in self.parts(batch) {
             let network = self.network;
@@ -173,7 +179,13 @@ impl<S: Isa, T: Elementary> Walk<'_, S, T> {
         loss
     }
 
-    fn tangent(&mut self, batch: Batch<'_, T>, slot: usize, [point, direction]: [&Point<'_, T>; 2], mut sink: Sink<'_, T>) {
+    fn tangent(
+        &mut self,
+        batch: Batch<'_, T>,
+        slot: usize,
+        [point, direction]: [&Point<'_, T>; 2],
+        mut sink: Sink<'_, T>,
+    ) {
         for part in self.parts(batch) {
             let network = self.network;
             let keep = self.records.keep;
@@ -248,7 +260,8 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
     ) -> f64 {
         let (size, count) = chunks(batch.rows);
         let network = self.network;
-        let mut slots: Vec<_> = self.partial[..count].iter_mut().map(|partial| std::sync::Mutex::new((partial, 0.0))).collect();
+        let mut slots: Vec<_> =
+            self.partial[..count].iter_mut().map(|partial| std::sync::Mutex::new((partial, 0.0))).collect();
         let next = AtomicUsize::new(0);
         self.threads.each(self.records, |records| {
             loop {

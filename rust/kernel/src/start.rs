@@ -21,7 +21,8 @@ impl<T: Elementary> Start<T> {
 
     /// A direction, whose padding is zero.
     pub fn of_direction<S: Isa>(network: &Network<'_, S>, flat: &[T]) -> Self {
-        let mut start = Self { theta: Buffer::new(network.layout.len), transposed: Buffer::new(network.layout.transposed_len) };
+        let mut start =
+            Self { theta: Buffer::new(network.layout.len), transposed: Buffer::new(network.layout.transposed_len) };
         network.layout.pack(flat, &mut start.theta);
         network.transpose(&start.theta, &mut start.transposed);
         start

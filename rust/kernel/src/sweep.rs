@@ -110,7 +110,8 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
 
     fn blocks(&self) -> Result<Vec<V::Sums>, KernelError> {
         let n_blocks = self.schedule.blocks.len();
-        let results: Vec<Mutex<Option<Result<V::Sums, KernelError>>>> = (0..n_blocks).map(|_| Mutex::new(None)).collect();
+        let results: Vec<Mutex<Option<Result<V::Sums, KernelError>>>> =
+            (0..n_blocks).map(|_| Mutex::new(None)).collect();
         let mut workers: Vec<Option<Worker<T>>> = (0..self.threads.count().min(n_blocks)).map(|_| None).collect();
         let next = AtomicUsize::new(0);
         self.threads.each(&mut workers, |worker| {
@@ -150,7 +151,8 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         let setting = Setting { plan: self.split_plan(), ..*self.setting };
         let mut worker = Worker::new(&setting, most_rows, self.data.n_support.is_some());
         let (rows, count) = chunks(most_rows);
-        let mut records: Vec<_> = (0..self.threads.count().min(count)).map(|_| Records::new(&network, rows, 1, false)).collect();
+        let mut records: Vec<_> =
+            (0..self.threads.count().min(count)).map(|_| Records::new(&network, rows, 1, false)).collect();
         let mut partial: Vec<_> = (0..count).map(|_| Buffer::new(network.layout.len)).collect();
         for &position in &self.schedule.split {
             self.threads.check()?;

@@ -55,7 +55,12 @@ impl<S: Isa> Network<'_, S> {
     }
 
     /// R{f} and R{output delta} in planes like the record's.
-    fn output_tangents<T: Elementary>(&self, batch: &Batch<'_, T>, plane: usize, scratch: &mut Scratch<T>) -> [Matrix<T>; 2] {
+    fn output_tangents<T: Elementary>(
+        &self,
+        batch: &Batch<'_, T>,
+        plane: usize,
+        scratch: &mut Scratch<T>,
+    ) -> [Matrix<T>; 2] {
         let at = scratch.tangent_outputs.as_mut_ptr().wrapping_add(batch.first_row);
         [0, self.layout.n_outputs * plane].map(|offset| Matrix { at: at.wrapping_add(offset), stride: plane })
     }
@@ -80,8 +85,10 @@ impl<S: Isa> Network<'_, S> {
                 let depth = layer.inputs;
                 let a = self.input(l, batch, record.layout, numbers);
                 let from_direction = Factors { a, b: weights(along), depth };
-                let from_tangent = l.checked_sub(1).map(|below| {
-                    Factors { a: self.layer_tangent(below, scratch).value, b: weights(theta), depth }
+                let from_tangent = l.checked_sub(1).map(|below| Factors {
+                    a: self.layer_tangent(below, scratch).value,
+                    b: weights(theta),
+                    depth,
                 });
                 let epilogue =
                     TangentForward { activation: layout.activation, trace, value: tangent.value, delta: tangent.delta };
@@ -93,8 +100,9 @@ impl<S: Isa> Network<'_, S> {
             let weights = |vector: *const T| Matrix::of(vector.add(layout.head_weights), layout.head_stride);
             let rows = self.input(top, batch, record.layout, numbers);
             let from_direction = Dot { rows, weights: weights(along) };
-            let from_tangent =
-                top.checked_sub(1).map(|below| Dot { rows: self.layer_tangent(below, scratch).value, weights: weights(theta) });
+            let from_tangent = top
+                .checked_sub(1)
+                .map(|below| Dot { rows: self.layer_tangent(below, scratch).value, weights: weights(theta) });
             let [into, deltas] = self.output_tangents(batch, record.layout.plane, scratch);
             let shape = (batch.rows, layout.n_outputs, layout.head_inputs);
             outputs(self.isa, shape, [Some(from_direction), from_tangent], along.add(layout.head_bias), into);
@@ -133,29 +141,39 @@ impl<S: Isa> Network<'_, S> {
             }
             // The direction may be among the targets: the head's part is read for the last time above.
             let depth = rows;
-            let from_tangent = top
-                .checked_sub(1)
-                .map(|below| Factors { a: deltas, b: self.layer_tangent(below, scratch).value, depth });
+            let from_tangent = top.checked_sub(1).map(|below| Factors {
+                a: deltas,
+                b: self.layer_tangent(below, scratch).value,
+                depth,
+            });
             let b = self.input(top, batch, record.layout, numbers);
             let factors = [Some(Factors { a: tangent_deltas, b, depth }), from_tangent];
             let weights = offset_targets(&targets, layout.head_weights);
             update(self.isa, Order::Rows, (layout.n_outputs, layout.head_inputs), factors, weights, layout.head_stride);
-            add_plane_sums(self.isa, (layout.n_outputs, rows), tangent_deltas, offset_targets(&targets, layout.head_bias));
+            add_plane_sums(
+                self.isa,
+                (layout.n_outputs, rows),
+                tangent_deltas,
+                offset_targets(&targets, layout.head_bias),
+            );
 
             for (l, layer) in layout.hidden.iter().enumerate().rev() {
                 let trace = record.layout.layer(layout, numbers, l, batch.first_row);
                 let delta = self.layer_tangent(l, scratch).delta;
                 let a = self.input(l, batch, record.layout, numbers);
-                let from_tangent = l
-                    .checked_sub(1)
-                    .map(|below| Factors { a: self.layer_tangent(below, scratch).value, b: trace.delta, depth: rows });
+                let from_tangent = l.checked_sub(1).map(|below| Factors {
+                    a: self.layer_tangent(below, scratch).value,
+                    b: trace.delta,
+                    depth: rows,
+                });
                 let factors = [Some(Factors { a, b: delta, depth: rows }), from_tangent];
                 let weights = offset_targets(&targets, layer.weights);
                 update(self.isa, Order::Columns, (layer.inputs, layer.width), factors, weights, layer.stride);
                 column_sums(self.isa, (rows, layer.width), delta, offset_targets(&targets, layer.bias));
                 if let Some(below) = l.checked_sub(1) {
-                    let transposed =
-                        |of: &Point<'_, T>| Matrix::of(of.transposed.as_ptr().add(layer.transposed), layer.transposed_stride);
+                    let transposed = |of: &Point<'_, T>| {
+                        Matrix::of(of.transposed.as_ptr().add(layer.transposed), layer.transposed_stride)
+                    };
                     let depth = layer.width;
                     let factors = [
                         Some(Factors { a: delta, b: transposed(point), depth }),

@@ -76,7 +76,9 @@ impl<T: Elementary> Trainer<T> {
     /// [`KernelError::Length`] or [`KernelError::NotFinite`].
     pub fn restore(&mut self, state: State<T>) -> Result<(), KernelError> {
         let needed = self.architecture.n_parameters();
-        for (what, vector) in [("theta", &state.theta), ("first moment", &state.first), ("second moment", &state.second)] {
+        for (what, vector) in
+            [("theta", &state.theta), ("first moment", &state.first), ("second moment", &state.second)]
+        {
             if vector.len() != needed {
                 return Err(KernelError::Length { what, got: vector.len(), needed });
             }
@@ -90,7 +92,12 @@ impl<T: Elementary> Trainer<T> {
     ///
     /// # Errors
     /// As [`evaluate`]; the loop then stands at the last step that was completed.
-    pub fn advance(&mut self, data: &Clusters<'_, T>, n_steps: usize, threads: Threads<'_>) -> Result<Vec<f64>, KernelError> {
+    pub fn advance(
+        &mut self,
+        data: &Clusters<'_, T>,
+        n_steps: usize,
+        threads: Threads<'_>,
+    ) -> Result<Vec<f64>, KernelError> {
         let mut values = Vec::with_capacity(n_steps);
         let mut batches = Batches::new(self.batch_size, self.seed);
         for _ in 0..n_steps {

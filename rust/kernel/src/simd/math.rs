@@ -22,7 +22,7 @@ pub trait Elementary: Real {
 }
 
 impl Elementary for f32 {
-    const LN2: [f64; 2] = [0.693359375, -2.121944400546905827679e-4];
+    const LN2: [f64; 2] = [0.693359375, -2.121_944_400_546_906e-4];
     const EXP_RANGE: [f64; 2] = [-104.0, 88.722839];
     const TANH_RANGE: f64 = 9.2;
     const ROUND: f64 = 12_582_912.0;
@@ -46,7 +46,7 @@ impl Elementary for f32 {
 }
 
 impl Elementary for f64 {
-    const LN2: [f64; 2] = [6.93147180369123816490e-01, 1.90821492927058770002e-10];
+    const LN2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
     const EXP_RANGE: [f64; 2] = [-746.0, 709.782712893384];
     const TANH_RANGE: f64 = 20.0;
     const ROUND: f64 = 6_755_399_441_055_744.0;

@@ -163,10 +163,42 @@ macro_rules! real {
 }
 
 real!(
-    f32, f32s, m32s, splat_f32s, add_f32s, sub_f32s, mul_f32s, div_f32s, mul_add_e_f32s, neg_f32s, abs_f32s, max_f32s,
-    min_f32s, less_than_f32s, equal_f32s, select_f32s, reduce_sum_f32s, pow2_f32
+    f32,
+    f32s,
+    m32s,
+    splat_f32s,
+    add_f32s,
+    sub_f32s,
+    mul_f32s,
+    div_f32s,
+    mul_add_e_f32s,
+    neg_f32s,
+    abs_f32s,
+    max_f32s,
+    min_f32s,
+    less_than_f32s,
+    equal_f32s,
+    select_f32s,
+    reduce_sum_f32s,
+    pow2_f32
 );
 real!(
-    f64, f64s, m64s, splat_f64s, add_f64s, sub_f64s, mul_f64s, div_f64s, mul_add_e_f64s, neg_f64s, abs_f64s, max_f64s,
-    min_f64s, less_than_f64s, equal_f64s, select_f64s, reduce_sum_f64s, pow2_f64
+    f64,
+    f64s,
+    m64s,
+    splat_f64s,
+    add_f64s,
+    sub_f64s,
+    mul_f64s,
+    div_f64s,
+    mul_add_e_f64s,
+    neg_f64s,
+    abs_f64s,
+    max_f64s,
+    min_f64s,
+    less_than_f64s,
+    equal_f64s,
+    select_f64s,
+    reduce_sum_f64s,
+    pow2_f64
 );

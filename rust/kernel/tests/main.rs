@@ -1,0 +1,5 @@
+//! One binary for all tests of the public interface: the kernel is compiled into each test binary once for every element
+//! type and instruction set, so several would multiply the build time.
+
+mod common;
+mod exactness;
