@@ -1,6 +1,7 @@
 //! The kernel's functions.
 
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use rfp_kernel as kernel;
 use rfp_kernel::ClusterStatus;
@@ -36,7 +37,7 @@ pub fn predict<'py>(
         check_columns("x (columns)", x.shape()[1], architecture.0.n_inputs())?;
         let (rows, columns) = (x.shape()[0], architecture.0.n_outputs());
         let (theta, x) = (theta.as_slice()?, x.as_slice()?);
-        let mut outputs = vec![T::default(); rows * columns];
+        let mut outputs = zeros::<T>([rows, columns])?;
         detached(py, forward_work(architecture, rows), n_threads, |threads| {
             kernel::predict(&architecture.0, theta, x, &mut outputs, threads)
         })?;
@@ -68,7 +69,7 @@ pub fn predict_each<'py>(
         check_columns("x (columns)", x.shape()[1], architecture.0.n_inputs())?;
         let (rows, columns) = (x.shape()[0], architecture.0.n_outputs());
         let (thetas, x) = (thetas.as_slice()?, x.as_slice()?);
-        let mut outputs = vec![T::default(); rows * columns];
+        let mut outputs = zeros::<T>([rows, columns])?;
         detached(py, forward_work(architecture, rows), n_threads, |threads| {
             kernel::predict_each(&architecture.0, thetas, x, offsets, &mut outputs, threads)
         })?;
@@ -185,6 +186,17 @@ pub fn objective<'py>(
     })
 }
 
+/// Zeros, or MemoryError where the machine has no room for them.
+fn zeros<T: Scalar>(shape: [usize; 2]) -> PyResult<Vec<T>> {
+    let len = shape[0].checked_mul(shape[1]);
+    let mut numbers = Vec::new();
+    match len.map(|len| (len, numbers.try_reserve_exact(len))) {
+        Some((len, Ok(()))) => numbers.resize(len, T::default()),
+        _ => return Err(PyMemoryError::new_err(format!("no room for {} x {} parameters", shape[0], shape[1]))),
+    }
+    Ok(numbers)
+}
+
 /// Adapted parameters, with the statuses' arrays.
 type Adapted<'py> =
     (Bound<'py, PyAny>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
@@ -218,16 +230,13 @@ pub fn adapt<'py>(
         let lent = arrays.lend(py)?;
         let clusters = arrays.clusters(&lent)?;
         let shape = [clusters.n_clusters(), architecture.0.n_parameters()];
-        let thetas = PyArray2::<T>::zeros(py, shape, false);
-        let mut into = thetas.try_readwrite()?;
-        let slice = into.as_slice_mut()?;
+        let mut thetas = zeros::<T>(shape)?;
         let work = kernel::work(&architecture.0, data.rows(), &inner.0);
         let status = detached(py, work, n_threads, |threads| {
-            kernel::adapt(&architecture.0, theta, &clusters, &inner.0, loss, slice, threads)
+            kernel::adapt(&architecture.0, theta, &clusters, &inner.0, loss, &mut thetas, threads)
         })?;
-        drop(into);
         let (steps, before, after) = status_arrays(py, &status);
-        Ok((thetas.into_any(), steps, before, after))
+        Ok((thetas.into_pyarray(py).reshape(shape)?.into_any(), steps, before, after))
     }
     let loss = loss.parse().map_err(to_python)?;
     with_dtype!(theta, T => typed::<T>(py, architecture, theta, data, (inner, loss), n_threads))

@@ -100,14 +100,16 @@ pub struct Plan {
     pub segment: usize,
     /// Whether activations are kept too, or found again on the way back.
     pub keep_records: bool,
+    /// Whether there is a way back, so that segments' first points are kept.
+    pub way_back: bool,
 }
 
 /// Scratch memory for one thread's paths, in bytes, beyond which segments and records are given up.
 pub const SCRATCH_BYTES: usize = 24 << 20;
 
 impl Plan {
-    /// For paths that are not walked back.
-    pub const FORWARD: Self = Self { segment: 1, keep_records: false };
+    /// For paths that are not walked back: two points in turn, and no checkpoints.
+    pub const FORWARD: Self = Self { segment: 1, keep_records: false, way_back: false };
 
     /// The richest plan within the budget. Finding records again costs two thirds of a gradient a step; walking segments
     /// again, one gradient a step.
@@ -130,7 +132,7 @@ impl Plan {
         };
         let root = steps.isqrt().max(1);
         let plans = [(steps, true), (steps, false), (root, true), (root, false)];
-        let plans = plans.map(|(segment, keep_records)| Self { segment, keep_records });
+        let plans = plans.map(|(segment, keep_records)| Self { segment, keep_records, way_back });
         let fits = |plan: &Self| cost(*plan) * T::SIZE <= SCRATCH_BYTES;
         // Beyond every plan's budget the one that grows slowest is taken.
         plans.into_iter().find(fits).unwrap_or(plans[3])
@@ -195,7 +197,8 @@ impl<T: Elementary> Path<T> {
         let vector = |wanted: bool| Buffer::new(if wanted { layout.len } else { 0 });
         let slot = || Slot { theta: vector(true), transposed: Buffer::new(layout.transposed_len) };
         let general = !setting.is_plain();
-        let checkpoints = setting.steps.div_ceil(setting.plan.segment).saturating_sub(1);
+        let segments = setting.steps.div_ceil(setting.plan.segment);
+        let checkpoints = if setting.plan.way_back { segments.saturating_sub(1) } else { 0 };
         Self {
             ring: (0..setting.plan.slots()).map(|_| slot()).collect(),
             checkpoints: (0..checkpoints).map(|_| [vector(true), vector(general)]).collect(),
@@ -236,7 +239,7 @@ impl<T: Elementary> Path<T> {
         let mut first = f64::NAN;
         for t in 0..setting.steps {
             threads.check().map_err(Halt::Stopped)?;
-            if t > 0 && t % setting.plan.segment == 0 {
+            if setting.plan.way_back && t > 0 && t % setting.plan.segment == 0 {
                 self.keep_checkpoint(setting, t);
             }
             let loss = self.step(setting, engine, t, want_before && t == 0);

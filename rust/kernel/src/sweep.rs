@@ -150,7 +150,10 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         let network = self.setting.network;
         let setting = Setting { plan: self.split_plan(), ..*self.setting };
         let mut worker = Worker::new(&setting, most_rows, self.data.n_support.is_some());
-        let (rows, count) = chunks(most_rows);
+        // A smaller cluster may have more chunks, because chunks grow in steps.
+        let sides = self.schedule.split.iter().flat_map(|&p| side_rows(self.data, self.cluster(p)));
+        let most = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
+        let (rows, count) = sides.map(|side| chunks(side.len())).fold((0, 0), most);
         let mut records: Vec<_> =
             (0..self.threads.count().min(count)).map(|_| Records::new(&network, rows, 1, false)).collect();
         let mut partial: Vec<_> = (0..count).map(|_| Buffer::new(network.layout.len)).collect();
@@ -170,9 +173,12 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
 
     /// Records of a split cluster are found again on the way back: they would not fit.
     fn split_plan(&self) -> Plan {
+        if !self.setting.plan.way_back {
+            return Plan::FORWARD;
+        }
         let steps = self.setting.steps.max(1);
         let layout = self.setting.network.layout;
         let path = (steps + 1) * (layout.len + layout.transposed_len) * T::SIZE;
-        Plan { segment: if path > SCRATCH_BYTES { steps.isqrt() } else { steps }, keep_records: false }
+        Plan { segment: if path > SCRATCH_BYTES { steps.isqrt() } else { steps }, keep_records: false, way_back: true }
     }
 }

@@ -8,8 +8,11 @@ pub trait Elementary: Real {
     const LN2: [f64; 2];
     /// eˣ is 0 below the first and ∞ above the second.
     const EXP_RANGE: [f64; 2];
-    /// tanh is ±1 beyond.
+    /// tanh is taken as constant beyond: ±1 to rounding.
     const TANH_RANGE: f64;
+    /// tanh x = x·p(x²)/q(x²), lowest powers first, where that is cheaper than e²ˣ; else empty. Minimax in the relative
+    /// error, by Lawson's iteration of weighted least squares: 6e-9 on the range.
+    const TANH: [&'static [f64]; 2];
     /// 1.5·2^(mantissa bits): adding and subtracting it rounds to a whole number.
     const ROUND: f64;
     /// Highest power in the Taylor series of eʳ, |r| ≤ ln 2 / 2.
@@ -24,7 +27,11 @@ pub trait Elementary: Real {
 impl Elementary for f32 {
     const LN2: [f64; 2] = [0.693359375, -2.121_944_400_546_906e-4];
     const EXP_RANGE: [f64; 2] = [-104.0, 88.722839];
-    const TANH_RANGE: f64 = 9.2;
+    const TANH_RANGE: f64 = 7.95;
+    const TANH: [&'static [f64]; 2] = [
+        &[0.9999999940781693, 0.1344760409827073, 0.003575346804226455, 2.1959727819407503e-05, 1.533004488851333e-08],
+        &[1.0, 0.4678093180011979, 0.026178541335856766, 0.0003417552946107544, 8.561013831774727e-07],
+    ];
     const ROUND: f64 = 12_582_912.0;
     const EXP_DEGREE: usize = 7;
     const ATANH_TERMS: usize = 8;
@@ -49,6 +56,7 @@ impl Elementary for f64 {
     const LN2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
     const EXP_RANGE: [f64; 2] = [-746.0, 709.782712893384];
     const TANH_RANGE: f64 = 20.0;
+    const TANH: [&'static [f64]; 2] = [&[], &[]];
     const ROUND: f64 = 6_755_399_441_055_744.0;
     const EXP_DEGREE: usize = 13;
     const ATANH_TERMS: usize = 17;
@@ -129,14 +137,31 @@ pub fn exp<S: Isa, T: Elementary>(s: S, x: T::Lanes<S>) -> T::Lanes<S> {
     T::select(s, infinite, T::constant(s, f64::INFINITY), e)
 }
 
-/// tanh x = t / (t + 2) with t = e²ˣ − 1, within 3 ulp.
+/// tanh x, within 5 ulp in f32 (a rational function: 0.13 ns an element, where e²ˣ takes 0.20) and 3 ulp in f64
+/// (t / (t + 2) with t = e²ˣ − 1).
 #[inline(always)]
 pub fn tanh<S: Isa, T: Elementary>(s: S, x: T::Lanes<S>) -> T::Lanes<S> {
     let x = clamp::<S, T>(s, x, -T::TANH_RANGE, T::TANH_RANGE);
+    let [p, q] = T::TANH;
+    if !p.is_empty() {
+        let x2 = T::mul(s, x, x);
+        return T::div(s, T::mul(s, x, polynomial::<S, T>(s, p, x2)), polynomial::<S, T>(s, q, x2));
+    }
     let (n, p) = reduce::<S, T>(s, T::add(s, x, x));
     let scale = T::pow2(s, n);
     let t = T::fma(s, scale, p, T::sub(s, scale, T::constant(s, 1.0)));
     T::div(s, t, T::add(s, t, T::constant(s, 2.0)))
+}
+
+/// Horner's rule, lowest power first in the table.
+#[inline(always)]
+fn polynomial<S: Isa, T: Elementary>(s: S, coefficients: &[f64], x: T::Lanes<S>) -> T::Lanes<S> {
+    let (last, rest) = coefficients.split_last().expect("a polynomial has a coefficient");
+    let mut sum = T::constant(s, *last);
+    for &c in rest.iter().rev() {
+        sum = T::fma(s, sum, x, T::constant(s, c));
+    }
+    sum
 }
 
 /// e^(−|x|) and whether x is negative: what sigmoid and softplus share.
