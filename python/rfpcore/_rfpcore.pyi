@@ -10,7 +10,9 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+__all__: list[str]
+
+_Floats = NDArray[np.float32] | NDArray[np.float64]
 
 class DivergenceError(ArithmeticError):
     """Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged)."""
@@ -36,10 +38,10 @@ class ClusterData:
 
     def __new__(
         cls,
-        x: Floats,
-        y: Floats,
+        x: _Floats,
+        y: _Floats,
         offsets: NDArray[np.int64],
-        weights: Floats | None = None,
+        weights: _Floats | None = None,
         n_support: NDArray[np.int64] | None = None,
         cluster_weights: NDArray[np.float64] | None = None,
     ) -> Self: ...
@@ -91,7 +93,7 @@ class Trainer:
     def __new__(
         cls,
         architecture: Architecture,
-        theta: Floats,
+        theta: _Floats,
         alpha: float,
         inner: Inner,
         loss: str,
@@ -105,16 +107,16 @@ class Trainer:
         """Take n_steps outer steps; the objective at the start of each, (n_steps,). On any error (also
         KeyboardInterrupt) the trainer stays at the last completed step."""
     @property
-    def theta(self) -> Floats: ...
+    def theta(self) -> _Floats: ...
     @property
     def n_steps(self) -> int: ...
     @property
     def n_skipped(self) -> int:
         """Clusters left out so far because they diverged, counted once a step."""
     def set_inner(self, inner: Inner) -> None: ...
-    def state(self) -> tuple[int, Floats, Floats, Floats]:
+    def state(self) -> tuple[int, _Floats, _Floats, _Floats]:
         """(steps taken, theta, first moment or velocity, second moment)."""
-    def restore(self, state: tuple[int, Floats, Floats, Floats]) -> None: ...
+    def restore(self, state: tuple[int, _Floats, _Floats, _Floats]) -> None: ...
 
 @final
 class Objective:
@@ -123,31 +125,32 @@ class Objective:
     @property
     def value(self) -> float: ...
     @property
-    def gradient(self) -> Floats: ...
+    def gradient(self) -> _Floats: ...
     @property
     def alpha_gradient(self) -> float: ...
     @property
-    def inner_lr_gradient(self) -> Floats | None:
+    def inner_lr_gradient(self) -> _Floats | None:
         """(P,) when asked for: the derivative in each parameter's own step (its sum: in a common step)."""
     @property
-    def loss_before(self) -> NDArray[np.float64]: ...
+    def loss_before(self) -> NDArray[np.float64]:
+        """(C,) over all rows of a cluster, also with a support/query split."""
     @property
     def loss_after(self) -> NDArray[np.float64]: ...
     @property
     def diverged_step(self) -> NDArray[np.int32]:
         """(C,) the inner step at which a cluster's loss stopped being finite, -1 where it did not."""
 
-def predict(architecture: Architecture, theta: Floats, x: Floats, n_threads: int = 0) -> Any:
+def predict(architecture: Architecture, theta: _Floats, x: _Floats, n_threads: int = 0) -> Any:
     """Linear outputs, (N, n_outputs)."""
 
 def predict_each(
-    architecture: Architecture, thetas: Floats, x: Floats, offsets: NDArray[np.int64], n_threads: int = 0
+    architecture: Architecture, thetas: _Floats, x: _Floats, offsets: NDArray[np.int64], n_threads: int = 0
 ) -> Any:
     """Linear outputs where the rows of cluster c use thetas[c]; thetas (C, P)."""
 
 def value_and_grad(
     architecture: Architecture,
-    theta: Floats,
+    theta: _Floats,
     data: ClusterData,
     alpha: float,
     inner: Inner,
@@ -159,7 +162,7 @@ def value_and_grad(
 
 def objective(
     architecture: Architecture,
-    theta: Floats,
+    theta: _Floats,
     data: ClusterData,
     alpha: float,
     inner: Inner,
@@ -172,22 +175,25 @@ def objective(
 
 def adapt(
     architecture: Architecture,
-    theta: Floats,
+    theta: _Floats,
     data: ClusterData,
     inner: Inner,
     loss: str,
     n_threads: int = 0,
 ) -> tuple[Any, NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-    """(thetas (C, P), diverged_step (C,), loss_before (C,), loss_after (C,)); never raises DivergenceError."""
+    """(thetas (C, P), diverged_step (C,), loss_before (C,), loss_after (C,)); never raises DivergenceError.
+
+    A diverging cluster keeps theta. With a support/query split both losses are over the query rows.
+    """
 
 def hvp(
-    architecture: Architecture, theta: Floats, v: Floats, data: ClusterData, loss: str, n_threads: int = 0
+    architecture: Architecture, theta: _Floats, v: _Floats, data: ClusterData, loss: str, n_threads: int = 0
 ) -> Any:
     """Hessian of the mean loss times v, (P,)."""
 
 def curvature(
     architecture: Architecture,
-    theta: Floats,
+    theta: _Floats,
     data: ClusterData,
     loss: str,
     n_iterations: int = 20,

@@ -1,0 +1,48 @@
+"""Many small neural networks on clustered data, trained by exact bi-level gradient descent.
+
+The estimator is that of Power and Ghosh (2025), "Regularizing the Forward Pass". `RFPRegressor` and
+`RFPClassifier` follow scikit-learn; the functions work on NumPy arrays.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from .clusters import Clusters
+from .exceptions import DivergenceError, DivergenceWarning
+from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
+from .network import MLP
+from .status import ClusterStatus, Objective
+
+if TYPE_CHECKING:
+    from .estimators import RFPClassifier, RFPRegressor
+
+__version__ = version("rfpcore")
+
+__all__ = [
+    "MLP",
+    "ClusterStatus",
+    "Clusters",
+    "DivergenceError",
+    "DivergenceWarning",
+    "Objective",
+    "RFPClassifier",
+    "RFPRegressor",
+    "adapt",
+    "auto_inner_lr",
+    "curvature",
+    "hvp",
+    "objective",
+    "value_and_grad",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, at first use: scikit-learn takes ten times as long to import as all the rest."""
+    if name in ("RFPClassifier", "RFPRegressor"):
+        return getattr(import_module(".estimators", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,169 @@
+"""Checks of everything that is not an array, and the options that become kernel objects."""
+
+import math
+import operator
+import os
+from functools import lru_cache
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from . import _rfpcore
+from ._arrays import F64, Array, as_floats, require_finite, vector
+
+Activation = Literal["identity", "tanh", "relu", "softplus", "silu", "gelu"]
+Loss = Literal["squared", "logistic", "softmax", "poisson"]
+Order = Literal["exact", "first"]
+Layers = Literal["all", "last"]
+OnDivergence = Literal["raise", "skip"]
+
+MAX_STEPS = 2**31 - 1  # the kernel reports the step of a divergence as an int32
+MAX_PARAMETERS = 2**48  # more than memories hold, while its bytes and squares of widths still fit 64 bits
+MAX_JOBS = 2**16 - 1
+
+
+def choice(value: Any, name: str, allowed: Any) -> str:
+    """One of the strings of a Literal type."""
+    choices = get_args(allowed)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; one of {', '.join(map(repr, choices))} is needed")
+    return value
+
+
+def integer(value: Any, name: str, low: int, high: int) -> int:
+    """An integer in a range; a bool or a float is none."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; an integer is needed") from None
+    if number < low:
+        raise ValueError(f"{name}={number} is too small; at least {low} is needed")
+    if number > high:
+        raise ValueError(f"{name}={number} is too large; at most {high} is possible")
+    return number
+
+
+def real(value: Any, name: str, needed: str = "a finite number") -> float:
+    """A finite number; strings and arrays are none."""
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {needed} is needed")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is a {type(value).__name__}; {needed} is needed") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name}={number}; {needed} is needed")
+    return number
+
+
+def check_alpha(value: Any) -> float:
+    """The weight of the loss before adaptation, in [0, 1]."""
+    if type(value) is float and 0.0 <= value <= 1.0:  # the fast way through; NaN fails it
+        return value
+    number = real(value, "alpha", "a number in [0, 1]")
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"alpha={number}; a number in [0, 1] is needed")
+    return number
+
+
+def n_threads(n_jobs: Any) -> int:
+    """`n_jobs` as joblib means it, to a number of threads; 0 stands for the default pool."""
+    if n_jobs is None:
+        return 0
+    jobs = integer(n_jobs, "n_jobs", -MAX_JOBS, MAX_JOBS)
+    if jobs == 0:
+        raise ValueError(
+            "n_jobs=0 has no meaning; a positive number of threads, -1 (all cores) or None is needed"
+        )
+    return jobs if jobs > 0 else max(1, n_cpus() + 1 + jobs)
+
+
+def n_cpus() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def inner_loop(
+    n_parameters: int, inner_steps: Any, inner_lr: Any, inner_momentum: Any, adapt_layers: Any, order: Any
+) -> _rfpcore.Inner:
+    """The kernel's `Inner` for these options; a scalar step's is built once and kept."""
+    # bool is no int here and an array no float, so whatever passes is hashable and of the right kind.
+    if type(inner_steps) is int and type(inner_lr) is float and type(inner_momentum) is float:
+        return _scalar_inner(inner_steps, inner_lr, inner_momentum, adapt_layers, order)
+    steps = integer(inner_steps, "inner_steps", 0, MAX_STEPS)
+    momentum = real(inner_momentum, "inner_momentum", "a number in [0, 1)")
+    lr = check_inner_lr(inner_lr, n_parameters)
+    if isinstance(lr, float):
+        return _scalar_inner(steps, lr, momentum, adapt_layers, order)
+    return _build_inner(steps, lr, momentum, adapt_layers, order)
+
+
+def check_inner_lr(inner_lr: Any, n_parameters: int) -> float | Array:
+    """A positive finite step, or one for each parameter as (P,) float64."""
+    if isinstance(inner_lr, str):
+        raise ValueError(f"inner_lr={inner_lr!r} is unknown; a positive number, an array or 'auto' is needed")
+    array = as_floats(inner_lr, "inner_lr").astype(np.float64, copy=False)
+    if array.ndim == 0:
+        number = real(array, "inner_lr", "a positive number")
+        if number <= 0:
+            raise ValueError(f"inner_lr={number}; a positive number is needed")
+        return number
+    if array.shape != (n_parameters,):
+        raise ValueError(
+            f"inner_lr has shape {array.shape}; the network has {n_parameters} parameters, "
+            f"so a number or shape ({n_parameters},) is needed"
+        )
+    require_finite(array, "inner_lr", axis="index")
+    if array.min() <= 0:
+        bad = np.flatnonzero(array <= 0)
+        raise ValueError(
+            f"inner_lr must be positive, but {len(bad)} of its {len(array)} values are not; "
+            f"the first is {array[bad[0]]} at index {bad[0]}"
+        )
+    return vector(array, "inner_lr", n_parameters, F64)
+
+
+@lru_cache(maxsize=512)
+def _scalar_inner(steps: int, lr: float, momentum: float, adapt_layers: Any, order: Any) -> _rfpcore.Inner:
+    integer(steps, "inner_steps", 0, MAX_STEPS)
+    return _build_inner(steps, check_inner_lr(lr, 0), momentum, adapt_layers, order)
+
+
+def _build_inner(
+    steps: int, lr: float | Array, momentum: float, adapt_layers: Any, order: Any
+) -> _rfpcore.Inner:
+    if not 0.0 <= momentum < 1.0:
+        raise ValueError(f"inner_momentum={momentum}; a number in [0, 1) is needed")
+    head_only = choice(adapt_layers, "adapt_layers", Layers) == "last"
+    first_order = choice(order, "order", Order) == "first"
+    return _rfpcore.Inner(steps, lr, momentum, head_only, first_order)
+
+
+def check_targets(y: Array, loss: str, n_outputs: int, order: Array) -> None:
+    """Whether outcomes (N, m) suit loss and network; `order` gives each row's place in the user's data."""
+    choice(loss, "loss", Loss)
+    needed = 1 if loss == "softmax" else n_outputs
+    if y.shape[1] != needed:
+        what = "one column of class codes" if loss == "softmax" else f"{needed} (the network's n_outputs)"
+        raise ValueError(f"y has {y.shape[1]} columns; loss={loss!r} needs {what}")
+    if loss == "squared":
+        return
+    if loss == "logistic":
+        bad, rule = (y < 0) | (y > 1), "values in [0, 1]"
+    elif loss == "poisson":
+        bad, rule = y < 0, "values of at least 0"
+    else:
+        bad = (y < 0) | (y >= n_outputs) | (y != np.floor(y))
+        rule = f"class codes, the integers 0 to {n_outputs - 1} (the network has {n_outputs} outputs)"
+    if bad.any():
+        rows = order[bad.any(axis=1)]
+        row = int(rows.min())
+        value = y[order == row][bad[order == row]][0]
+        raise ValueError(
+            f"loss={loss!r} needs {rule} in y, but {len(rows)} of {len(y)} rows have others; "
+            f"the first is {value} in row {row}"
+        )

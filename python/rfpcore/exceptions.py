@@ -1,0 +1,55 @@
+"""What can go wrong besides misuse (misuse is a ValueError or TypeError with the numbers in it)."""
+
+from collections.abc import Hashable
+
+__all__ = ["DivergenceError", "DivergenceWarning", "InnerStepWarning"]
+
+
+class DivergenceError(ArithmeticError):
+    """The loss of at least one cluster stopped being finite.
+
+    Parameters
+    ----------
+    message : str
+        What happened and what to do about it.
+    label : hashable, optional
+        Label of the first cluster that diverged, as in `Clusters.labels`.
+    step : int
+        Inner step at which its loss stopped being finite; 0 means at `theta` itself.
+    loss : float
+        That loss, infinite or NaN.
+    n_diverged : int
+        How many clusters diverged.
+
+    Examples
+    --------
+    >>> error = DivergenceError("cluster 'A' diverged", label="A", step=3, loss=float("inf"), n_diverged=1)
+    >>> error.label, error.step, str(error)
+    ('A', 3, "cluster 'A' diverged")
+    """
+
+    def __init__(
+        self,
+        message: str,
+        label: Hashable = None,
+        step: int = 0,
+        loss: float = float("nan"),
+        n_diverged: int = 1,
+    ) -> None:
+        # All of it goes to `args`, so that the exception survives pickling between processes.
+        super().__init__(message, label, step, loss, n_diverged)
+        self.label = label
+        self.step = step
+        self.loss = loss
+        self.n_diverged = n_diverged
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Clusters whose loss stopped being finite were left out."""
+
+
+class InnerStepWarning(RuntimeWarning):
+    """The inner step raises the loss of many clusters instead of lowering it: it is too large for them."""

@@ -1,0 +1,248 @@
+"""The objective R_k, its gradients, and adaptation, as functions of NumPy arrays."""
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import _rfpcore
+from ._arrays import Array
+from ._options import Layers, Loss, OnDivergence, Order, check_alpha, choice, inner_loop, n_threads
+from .clusters import Clusters, kernel_inputs
+from .exceptions import DivergenceError
+from .network import MLP
+from .second_order import auto_inner_lr, curvature, hvp, resolve_auto
+from .status import ClusterStatus, Objective, warn_of_skipped
+
+__all__ = ["adapt", "auto_inner_lr", "curvature", "hvp", "objective", "value_and_grad"]
+
+
+def value_and_grad(
+    net: MLP,
+    theta: Any,
+    data: Clusters,
+    alpha: float = 0.5,
+    inner_steps: int = 5,
+    inner_lr: Any = 0.01,
+    loss: Loss = "squared",
+    order: Order = "exact",
+    n_jobs: int | None = None,
+    *,
+    inner_momentum: float = 0.0,
+    adapt_layers: Layers = "all",
+    on_divergence: OnDivergence = "raise",
+) -> tuple[float, Array]:
+    """The objective R_k and its gradient [1]_.
+
+    R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where L_c is the mean
+    loss of cluster c, n_c its weight (by default its number of rows), N = sum_c n_c, and theta_c^k is theta
+    after k = `inner_steps` steps of gradient descent on L_c. With a query split (see `Clusters`) the steps
+    descend the mean loss of the support rows, and the last term is the mean loss of the query rows.
+
+    Parameters
+    ----------
+    net : MLP
+    theta : array (P,), float32 or float64
+        Parameters; their dtype is that of the computation and of the gradient.
+    data : Clusters
+    alpha : float in [0, 1]
+        Weight of the loss before adaptation: 1 is ordinary training, 0 is MAML.
+    inner_steps : int
+        k, at least 0.
+    inner_lr : float, array (P,) or "auto"
+        Step of the inner descent, positive, common or one for each parameter. "auto" is `auto_inner_lr`
+        at theta, taken as a constant; as it costs 20 Hessian-vector products, call it once before a loop.
+    loss : {"squared", "logistic", "softmax", "poisson"}
+        Row loss, summed over outputs: (y - f)^2; log(1 + e^f) - y f; log sum e^f - f_y; e^f - y f.
+    order : {"exact", "first"}
+        "first" treats theta_c^k as theta plus a constant (first-order MAML): a cheaper, biased gradient.
+    n_jobs : int, optional
+        Threads; None for the default pool, -1 for all cores. The result does not depend on it.
+    inner_momentum : float in [0, 1)
+        Heavy-ball momentum mu of the inner descent: m <- mu m + g, theta <- theta - inner_lr m.
+    adapt_layers : {"all", "last"}
+        "last" adapts the output layer only.
+    on_divergence : {"raise", "skip"}
+        Of clusters whose loss stops being finite: raise, or warn and take R_k over the others.
+
+    Returns
+    -------
+    value : float
+    gradient : ndarray (P,)
+
+    Raises
+    ------
+    DivergenceError
+        If a cluster's loss stops being finite, unless told to skip such clusters.
+    ValueError, TypeError
+        On misuse; the message says what was given and what is needed.
+
+    References
+    ----------
+    .. [1] Power and Ghosh (2025), "Regularizing the Forward Pass", equations 1 to 3.
+
+    Examples
+    --------
+    One cluster, a linear model f = w x + b with squared loss, one step:
+
+    >>> import numpy as np, rfpcore
+    >>> net = rfpcore.MLP(1, ())
+    >>> data = rfpcore.Clusters([[1.0]], [1.0])
+    >>> value, grad = rfpcore.value_and_grad(net, np.zeros(2), data, alpha=0.5, inner_steps=1, inner_lr=0.1)
+    >>> round(value, 12), grad.round(12)
+    (0.68, array([-1.36, -1.36]))
+    """
+    theta, handle = kernel_inputs(net, theta, data, loss)
+    if type(inner_lr) is str:
+        inner_lr = resolve_auto(inner_lr, net, theta, data, loss, n_jobs)
+    inner = inner_loop(net.n_parameters, inner_steps, inner_lr, inner_momentum, adapt_layers, order)
+    alpha, threads = check_alpha(alpha), n_threads(n_jobs)
+    try:
+        if on_divergence == "raise":
+            return _rfpcore.value_and_grad(
+                net._architecture, theta, handle, alpha, inner, loss, False, threads
+            )
+        choice(on_divergence, "on_divergence", OnDivergence)
+        found = _rfpcore.objective(net._architecture, theta, handle, alpha, inner, loss, True, False, threads)
+    except _rfpcore.DivergenceError as error:
+        _raise_divergence(error, net, theta, data, loss, inner_lr)
+    warn_of_skipped(_status(data, found), stacklevel=2)
+    return found.value, found.gradient
+
+
+def objective(
+    net: MLP,
+    theta: Any,
+    data: Clusters,
+    alpha: float = 0.5,
+    inner_steps: int = 5,
+    inner_lr: Any = 0.01,
+    loss: Loss = "squared",
+    order: Order = "exact",
+    n_jobs: int | None = None,
+    *,
+    inner_momentum: float = 0.0,
+    adapt_layers: Layers = "all",
+    on_divergence: OnDivergence = "raise",
+) -> Objective:
+    """R_k with its derivatives in theta, alpha and inner_lr, and each cluster's losses.
+
+    The parameters are those of `value_and_grad`. The derivative in `inner_lr` has its shape: one number, or
+    one for each parameter, so that the inner steps can be learned (Meta-SGD).
+
+    Returns
+    -------
+    result : Objective
+
+    Examples
+    --------
+    >>> import numpy as np, rfpcore
+    >>> net = rfpcore.MLP(1, ())
+    >>> data = rfpcore.Clusters([[1.0]], [1.0])
+    >>> result = rfpcore.objective(net, np.zeros(2), data, alpha=0.0, inner_steps=1, inner_lr=0.1)
+    >>> round(result.value, 12), round(result.inner_lr_gradient, 12), round(result.alpha_gradient, 12)
+    (0.36, -4.8, 0.64)
+    """
+    theta, handle = kernel_inputs(net, theta, data, loss)
+    if type(inner_lr) is str:
+        inner_lr = resolve_auto(inner_lr, net, theta, data, loss, n_jobs)
+    inner = inner_loop(net.n_parameters, inner_steps, inner_lr, inner_momentum, adapt_layers, order)
+    skip = choice(on_divergence, "on_divergence", OnDivergence) == "skip"
+    try:
+        found = _rfpcore.objective(
+            net._architecture, theta, handle, check_alpha(alpha), inner, loss, skip, True, n_threads(n_jobs)
+        )
+    except _rfpcore.DivergenceError as error:
+        _raise_divergence(error, net, theta, data, loss, inner_lr)
+    status = _status(data, found)
+    warn_of_skipped(status, stacklevel=2)
+    by_parameter = found.inner_lr_gradient
+    assert by_parameter is not None  # asked for above
+    lr_gradient = by_parameter if np.ndim(inner_lr) else float(by_parameter.sum(dtype=np.float64))
+    return Objective(found.value, found.gradient, found.alpha_gradient, lr_gradient, status)
+
+
+def adapt(
+    net: MLP,
+    theta: Any,
+    data: Clusters,
+    inner_steps: int = 5,
+    inner_lr: Any = 0.01,
+    loss: Loss = "squared",
+    n_jobs: int | None = None,
+    *,
+    inner_momentum: float = 0.0,
+    adapt_layers: Layers = "all",
+    on_divergence: OnDivergence = "raise",
+) -> tuple[Array, ClusterStatus]:
+    """Each cluster's parameters theta_c^k, `inner_steps` steps from theta [1]_.
+
+    The parameters are those of `value_and_grad`. With a query split only the support rows adapt.
+
+    Returns
+    -------
+    thetas : ndarray (C, P)
+        In the order of `data.labels`, of theta's dtype. A cluster skipped because it diverged keeps theta.
+    status : ClusterStatus
+
+    References
+    ----------
+    .. [1] Power and Ghosh (2025), "Regularizing the Forward Pass", equation 3.
+
+    Examples
+    --------
+    >>> import numpy as np, rfpcore
+    >>> net = rfpcore.MLP(1, ())
+    >>> data = rfpcore.Clusters([[1.0], [1.0]], [1.0, 2.0], groups=["a", "b"])
+    >>> thetas, status = rfpcore.adapt(net, np.zeros(2), data, inner_steps=1, inner_lr=0.1)
+    >>> thetas
+    array([[0.2, 0.2],
+           [0.4, 0.4]])
+    >>> status
+    ClusterStatus(2 clusters, 0 diverged, mean loss 2.5 -> 0.9)
+    """
+    theta, handle = kernel_inputs(net, theta, data, loss)
+    if type(inner_lr) is str:
+        inner_lr = resolve_auto(inner_lr, net, theta, data, loss, n_jobs)
+    inner = inner_loop(net.n_parameters, inner_steps, inner_lr, inner_momentum, adapt_layers, "exact")
+    skip = choice(on_divergence, "on_divergence", OnDivergence) == "skip"
+    thetas, steps, before, after = _rfpcore.adapt(
+        net._architecture, theta, handle, inner, loss, n_threads(n_jobs)
+    )
+    status = ClusterStatus(data.labels, steps, before, after)
+    if status.n_diverged and not skip:
+        first = int(np.argmax(steps >= 0))
+        error = ("", first, int(steps[first]), float(after[first]), status.n_diverged)
+        _raise_divergence(_rfpcore.DivergenceError(*error), net, theta, data, loss, inner_lr)
+    warn_of_skipped(status, stacklevel=2)
+    thetas[~status.ok] = theta
+    return thetas, status
+
+
+def _status(data: Clusters, found: _rfpcore.Objective) -> ClusterStatus:
+    return ClusterStatus(data.labels, found.diverged_step, found.loss_before, found.loss_after)
+
+
+def _raise_divergence(
+    error: Exception, net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any
+) -> NoReturn:
+    """The kernel's error with the cluster's label and what to do, as `DivergenceError`."""
+    _, cluster, step, value, n_diverged = error.args
+    label = data.labels[cluster]
+    hint = "theta itself is out of range" if step <= 0 else _lr_hint(net, theta, data, loss, inner_lr)
+    raise DivergenceError(
+        f"the loss of cluster {label!s} is {value} at inner step {step}; "
+        f"{n_diverged} of {data.n_clusters} clusters diverged. {hint}",
+        label,
+        step,
+        value,
+        n_diverged,
+    ) from None
+
+
+def _lr_hint(net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any) -> str:
+    given = f"inner_lr={inner_lr}" if np.ndim(inner_lr) == 0 else f"inner_lr (up to {np.max(inner_lr):.3g})"
+    try:
+        step = auto_inner_lr(net, theta, data, loss)
+    except ValueError:  # no curvature to go by
+        return f"{given} is too large; a smaller one helps, or on_divergence='skip'"
+    return f"{given} is too large; inner_lr='auto' would be {step:.3g}; or on_divergence='skip'"

@@ -1,0 +1,173 @@
+"""The network: widths, activation, and the layout of its flat parameter vector."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import _rfpcore
+from ._arrays import F32, F64, Array, cast, matrix, vector
+from ._options import MAX_PARAMETERS, Activation, choice, integer, n_threads
+
+__all__ = ["MLP"]
+
+
+@dataclass(frozen=True)
+class MLP:
+    """A multilayer perceptron with linear outputs; it holds no parameters, only their layout.
+
+    The parameters of all layers lie in one vector `theta`: for each layer W (inputs, outputs) row by row,
+    then b (outputs,).
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of features.
+    hidden_layer_sizes : sequence of int
+        Widths of the hidden layers; empty for a linear model.
+    n_outputs : int
+        Number of outputs; with the softmax loss, of classes.
+    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu"}
+        Applied after every layer but the last. "gelu" is the exact one, by the error function.
+
+    Examples
+    --------
+    >>> import rfpcore
+    >>> net = rfpcore.MLP(3, (8,), 2)
+    >>> net.n_parameters
+    50
+    >>> theta = net.init(random_state=0)
+    >>> [(W.shape, b.shape) for W, b in net.unflatten(theta)]
+    [((3, 8), (8,)), ((8, 2), (2,))]
+    """
+
+    n_inputs: int
+    hidden_layer_sizes: Sequence[int] = (64, 64)
+    n_outputs: int = 1
+    activation: Activation = "tanh"
+    n_parameters: int = field(init=False, repr=False, compare=False)
+    _architecture: _rfpcore.Architecture = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        def store(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)  # frozen: the one place that writes
+
+        hidden = self.hidden_layer_sizes
+        if isinstance(hidden, str | bytes) or not hasattr(hidden, "__len__"):
+            raise TypeError(
+                f"hidden_layer_sizes={hidden!r}; a sequence of integers is needed, such as (64, 64)"
+            )
+        store("n_inputs", integer(self.n_inputs, "n_inputs", 1, MAX_PARAMETERS))
+        store(
+            "hidden_layer_sizes",
+            tuple(integer(w, f"hidden_layer_sizes[{i}]", 1, MAX_PARAMETERS) for i, w in enumerate(hidden)),
+        )
+        store("n_outputs", integer(self.n_outputs, "n_outputs", 1, MAX_PARAMETERS))
+        choice(self.activation, "activation", Activation)
+        count = sum((n_in + 1) * n_out for n_in, n_out in self.layer_shapes)
+        if count > MAX_PARAMETERS:
+            raise ValueError(
+                f"the network would have {count} parameters; at most {MAX_PARAMETERS} are possible"
+            )
+        store("n_parameters", count)
+        architecture = _rfpcore.Architecture(
+            self.n_inputs, self.hidden_layer_sizes, self.n_outputs, self.activation
+        )
+        store("_architecture", architecture)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MLP, (self.n_inputs, self.hidden_layer_sizes, self.n_outputs, self.activation)
+
+    @property
+    def layer_shapes(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of every layer, first to last."""
+        widths = [self.n_inputs, *self.hidden_layer_sizes, self.n_outputs]
+        return list(itertools.pairwise(widths))
+
+    def init(self, random_state: Any = None, dtype: Any = np.float64) -> Array:
+        """Random parameters: W ~ N(0, 1 / inputs of the layer), b = 0.
+
+        Parameters
+        ----------
+        random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+            Source of the draws; an int gives the same parameters every time.
+        dtype : {float64, float32}
+            The float32 parameters of a seed are its float64 ones, rounded.
+
+        Returns
+        -------
+        theta : ndarray (P,)
+
+        Examples
+        --------
+        >>> import rfpcore
+        >>> rfpcore.MLP(2, (), 1).init(random_state=0).round(3)
+        array([ 0.089, -0.093,  0.   ])
+        """
+        kind = np.dtype(dtype)
+        if kind not in (F32, F64):
+            raise TypeError(f"dtype={kind}; float32 or float64 is needed")
+        if isinstance(random_state, np.random.Generator | np.random.RandomState):
+            random: np.random.Generator | np.random.RandomState = random_state
+        else:
+            seed = None if random_state is None else integer(random_state, "random_state", 0, 2**64 - 1)
+            random = np.random.default_rng(seed)
+        theta = np.zeros(self.n_parameters)
+        for W, _ in self.unflatten(theta):
+            W[:] = random.standard_normal(W.shape) / np.sqrt(W.shape[0])
+        return theta.astype(kind, copy=False)
+
+    def unflatten(self, theta: Any) -> list[tuple[Array, Array]]:
+        """The layers' weights and biases as views: writing to one writes to `theta`.
+
+        Parameters
+        ----------
+        theta : ndarray (P,)
+
+        Returns
+        -------
+        layers : list of (W (inputs, outputs), b (outputs,))
+        """
+        theta = np.asarray(theta)
+        if theta.shape != (self.n_parameters,):
+            raise ValueError(
+                f"theta has shape {theta.shape}; the network has {self.n_parameters} parameters, "
+                f"so ({self.n_parameters},) is needed"
+            )
+        layers, at = [], 0
+        for n_in, n_out in self.layer_shapes:
+            end = at + n_in * n_out
+            layers.append((theta[at:end].reshape(n_in, n_out), theta[end : end + n_out]))
+            at = end + n_out
+        return layers
+
+    def predict(self, theta: Any, X: Any, n_jobs: int | None = None) -> Array:
+        """Linear outputs f(theta, x) of every row.
+
+        They are logits for the logistic and the softmax loss, and log rates for the Poisson loss.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            Its dtype is the result's.
+        X : array or frame (N, n_inputs)
+        n_jobs : int, optional
+            Threads; -1 for all cores.
+
+        Returns
+        -------
+        outputs : ndarray (N, n_outputs)
+
+        Examples
+        --------
+        >>> import numpy as np, rfpcore
+        >>> rfpcore.MLP(2, (), 1).predict(np.array([1.0, 2.0, 0.5]), [[1, 1], [0, 3]])
+        array([[3.5],
+               [6.5]])
+        """
+        theta = vector(theta, "theta", self.n_parameters)
+        rows = cast(matrix(X, "X", self.n_inputs), theta.dtype, "X")
+        outputs: Array = _rfpcore.predict(self._architecture, theta, rows, n_threads(n_jobs))
+        return outputs

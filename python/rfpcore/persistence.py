@@ -1,0 +1,244 @@
+"""Fitted estimators on disk: safetensors with JSON metadata and a format version.
+
+The tensors are the learnt arrays and array-valued parameters. The metadata entry "rfpcore" is one JSON text:
+format version, class, parameters, and whatever else was learnt. Reading a file executes nothing, and a file
+that does not hold together is refused.
+"""
+
+import json
+import os
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ._arrays import Array, require_finite
+from .estimators._fit import Memory
+from .network import MLP
+
+__all__ = ["FORMAT_VERSION", "load", "save"]
+
+FORMAT_VERSION = 1
+
+T = TypeVar("T")
+
+# Learnt attributes kept as JSON, where an estimator has them.
+_PLAIN = ("n_features_in_", "n_outputs_", "_y_ndim", "best_iteration_")
+
+
+def save(estimator: Any, path: str | PathLike[str]) -> None:
+    """Write a fitted estimator; the file appears complete or not at all.
+
+    Parameters
+    ----------
+    estimator : RFPRegressor or RFPClassifier
+    path : str or path
+
+    Raises
+    ------
+    ValueError
+        If class labels or a parameter are of a kind that JSON cannot hold.
+    """
+    net, memory = estimator.net_, estimator._memory
+    tensors: dict[str, Array] = {
+        "theta": estimator.theta_,
+        "loss_curve": estimator.loss_curve_,
+        "first_moment": memory.first_moment,
+        "second_moment": memory.second_moment,
+    }
+    if estimator.inner_lr_ is not None:
+        tensors["inner_lr"] = np.atleast_1d(np.asarray(estimator.inner_lr_, np.float64))
+    if hasattr(estimator, "validation_scores_"):
+        tensors["validation_scores"] = estimator.validation_scores_
+    document = {
+        "format_version": FORMAT_VERSION,
+        "class": type(estimator).__name__,
+        "net": [net.n_inputs, list(net.hidden_layer_sizes), net.n_outputs, net.activation],
+        "learnt": {name: getattr(estimator, name) for name in _PLAIN if hasattr(estimator, name)},
+        "memory": {"n_steps": memory.n_steps, "batch_seed": memory.batch_seed},
+        "params": _params_to_json(estimator, tensors),
+    }
+    if hasattr(estimator, "feature_names_in_"):
+        document["feature_names"] = estimator.feature_names_in_.tolist()
+    if hasattr(estimator, "classes_"):
+        document["classes"] = _classes_to_json(estimator.classes_)
+    metadata = {"rfpcore": json.dumps(document)}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    _write(Path(path), safetensors.numpy.save(contiguous, metadata))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace the file in one go, so that a reader or a crash never meets half of it."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _params_to_json(estimator: Any, tensors: dict[str, Array]) -> dict[str, Any]:
+    """Parameters as JSON; arrays go to the tensors, code and generators' states are left out."""
+    plain: dict[str, Any] = {}
+    for name, value in estimator.get_params(deep=False).items():
+        if (
+            isinstance(value, np.ndarray)
+            and value.ndim > 0
+            and value.dtype.kind in "fiu"
+            and name == "inner_lr"
+        ):
+            tensors[f"param.{name}"] = value
+            continue
+        if name == "callbacks" or (name == "random_state" and not isinstance(value, int | np.integer)):
+            value = None
+        plain[name] = _to_json(name, value)
+    return plain
+
+
+def _to_json(name: str, value: Any) -> Any:
+    """A parameter's value in JSON's types."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_to_json(name, item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"{name}={value!r} is a {type(value).__name__}; a file holds numbers, strings and sequences of them"
+    )
+
+
+def _classes_to_json(classes: Array) -> dict[str, Any]:
+    """Class labels with their dtype, so that predictions have it again."""
+    labels = classes.tolist()
+    if classes.dtype.kind not in "biufU" and not all(isinstance(label, str) for label in labels):
+        raise ValueError(
+            f"classes_ has dtype {classes.dtype} and holds {labels[0]!r} of type {type(labels[0]).__name__}; "
+            "a file holds bools, numbers and strings"
+        )
+    return {"dtype": classes.dtype.str, "labels": labels}
+
+
+def load(cls: type[T], path: str | PathLike[str]) -> T:
+    """Read a fitted estimator of a class.
+
+    Parameters
+    ----------
+    cls : type
+        RFPRegressor or RFPClassifier.
+    path : str or path
+
+    Returns
+    -------
+    estimator
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, of another format version, of another class, or does not hold together.
+    """
+    path = Path(path)
+    tensors, document = _read(path)
+    _require_version(path, document)
+    if document.get("class") != cls.__name__:
+        raise ValueError(f"{path} holds a {document.get('class')}; {cls.__name__}.load was called")
+    try:
+        return _restore(cls, tensors, document)
+    except KeyError as error:
+        raise ValueError(f"{path} lacks {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not hold together: {error}") from None
+
+
+def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The tensors and the JSON document of a file."""
+    size = path.stat().st_size
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            metadata = file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} ({size} bytes) is not a complete safetensors file: {error}") from None
+    if "rfpcore" not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but not one of rfpcore's: it has no entry 'rfpcore'")
+    try:
+        document = json.loads(metadata["rfpcore"])
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} has metadata that are no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} has metadata of type {type(document).__name__}; an object is needed")
+    return tensors, document
+
+
+def _require_version(path: Path, document: dict[str, Any]) -> None:
+    version = document.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path} has format version {version}; this rfpcore reads version {FORMAT_VERSION}")
+
+
+def _restore(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
+    """The estimator, every part checked against the others."""
+    params = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in document["params"].items()
+    }
+    params |= {name.removeprefix("param."): a for name, a in tensors.items() if name.startswith("param.")}
+    estimator: Any = cls(**params)
+    vars(estimator).update(
+        {name: int(document["learnt"][name]) for name in _PLAIN if name in document["learnt"]}
+    )
+    if "classes" in document:
+        estimator.classes_ = np.array(document["classes"]["labels"], np.dtype(document["classes"]["dtype"]))
+    if "feature_names" in document:
+        estimator.feature_names_in_ = np.array(document["feature_names"], object)
+    estimator.net_ = net = MLP(*document["net"])
+    _require_network(estimator, net)
+    dtype = tensors["theta"].dtype
+    estimator.theta_ = _tensor(tensors, "theta", dtype, net.n_parameters)
+    estimator.inner_lr_ = _inner_lr(tensors, net.n_parameters)
+    estimator.loss_curve_ = _tensor(tensors, "loss_curve", np.dtype(np.float64))
+    estimator.n_iter_ = len(estimator.loss_curve_)
+    if "validation_scores" in tensors:
+        estimator.validation_scores_ = tensors["validation_scores"]
+    estimator._memory = Memory(
+        int(document["memory"]["n_steps"]),
+        _tensor(tensors, "first_moment", dtype, net.n_parameters),
+        _tensor(tensors, "second_moment", dtype, net.n_parameters),
+        int(document["memory"]["batch_seed"]),
+    )
+    return estimator  # type: ignore[no-any-return]
+
+
+def _require_network(estimator: Any, net: MLP) -> None:
+    """The network fits what was learnt of features and outcomes."""
+    found = (net.n_inputs, net.n_outputs)
+    needed = (estimator.n_features_in_, estimator._n_network_outputs)
+    if found != needed:
+        raise ValueError(f"the network has {found} inputs and outputs; the data had {needed}")
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None and len(names) != net.n_inputs:
+        raise ValueError(f"there are {len(names)} feature names for {net.n_inputs} features")
+
+
+def _inner_lr(tensors: dict[str, Array], n_parameters: int) -> float | Array | None:
+    """None, a number, or one for each parameter."""
+    if "inner_lr" not in tensors:
+        return None
+    if tensors["inner_lr"].shape == (1,):
+        return float(_tensor(tensors, "inner_lr", np.dtype(np.float64), 1)[0])
+    return _tensor(tensors, "inner_lr", np.dtype(np.float64), n_parameters)
+
+
+def _tensor(tensors: dict[str, Array], name: str, dtype: np.dtype[Any], length: int | None = None) -> Array:
+    """A finite vector of a dtype and length."""
+    array = tensors[name]
+    if array.dtype != dtype or array.dtype.kind != "f":
+        raise ValueError(
+            f"{name} has dtype {array.dtype}; {dtype if dtype.kind == 'f' else 'a float'} is needed"
+        )
+    if array.ndim != 1 or (length is not None and len(array) != length):
+        raise ValueError(f"{name} has shape {array.shape}; ({'N' if length is None else length},) is needed")
+    require_finite(array, name, axis="index")
+    return array

@@ -1,0 +1,41 @@
+"""What all tests share: hypothesis profiles, and the skip of tests that need a GPU."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+import rfpcore
+
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time, so that a red run is about the change and not about the dice.
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    gpu = [item for item in items if item.get_closest_marker("gpu")]
+    reason = _no_gpu() if gpu else ""
+    if reason:
+        for item in gpu:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_gpu() -> str:
+    """Why there is no GPU to use; empty if there is one."""
+    try:
+        import torch
+    except ImportError:
+        return "torch is not installed: pip install rfpcore[torch]"
+    return "" if torch.cuda.is_available() else "torch sees no CUDA device"
+
+
+@pytest.fixture
+def problem():
+    """A small network, parameters and three clusters of unequal sizes whose rows come in no order."""
+    random = np.random.default_rng(7)
+    net = rfpcore.MLP(2, (5,), 1)
+    X, y = random.standard_normal((17, 2)), random.standard_normal(17)
+    groups = np.repeat([3, 1, 2], [9, 7, 1])[random.permutation(17)]
+    return net, net.init(random_state=0), rfpcore.Clusters(X, y, groups)
