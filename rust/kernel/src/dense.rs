@@ -123,16 +123,28 @@ impl<T: Real> Target<T> {
         }
     }
 
+    /// Writes a tile of sums whose first element is `at`, the rows `stride` apart.
     #[inline(always)]
-    unsafe fn write<S: Isa>(self, s: S, at: usize, sum: T::Lanes<S>) {
-        // SAFETY: the caller's index is inside both vectors.
-        unsafe {
-            let scaled = if self.from.is_null() {
-                T::mul(s, T::splat(s, self.scale), sum)
-            } else {
-                T::fma(s, T::splat(s, self.scale), sum, T::load(s, self.from.add(at)))
-            };
-            T::store(s, self.to.add(at), scaled);
+    unsafe fn write<S: Isa, const M: usize, const N: usize>(
+        self,
+        s: S,
+        (at, stride): (usize, usize),
+        sums: &[[T::Lanes<S>; N]; M],
+    ) {
+        let scale = T::splat(s, self.scale);
+        let offset = |i: usize, j: usize| at + i * stride + j * T::lanes::<S>();
+        for (i, line) in sums.iter().enumerate() {
+            for (j, &sum) in line.iter().enumerate() {
+                // SAFETY: the caller's tile is inside both vectors.
+                unsafe {
+                    let scaled = if self.from.is_null() {
+                        T::mul(s, scale, sum)
+                    } else {
+                        T::fma(s, scale, sum, T::load(s, self.from.add(offset(i, j))))
+                    };
+                    T::store(s, self.to.add(offset(i, j)), scaled);
+                }
+            }
         }
     }
 }
@@ -240,14 +252,9 @@ impl<S: Isa, T: Real> Finish<S, T> for Update<T> {
 
     #[inline(always)]
     unsafe fn finish<const M: usize, const N: usize>(self, s: S, row: usize, col: usize, sums: &[[T::Lanes<S>; N]; M]) {
-        for target in self.targets.into_iter().flatten() {
-            for (i, line) in sums.iter().enumerate() {
-                let at = (row + i) * self.stride + col;
-                for (j, &x) in line.iter().enumerate() {
-                    // SAFETY: the tile lies inside the padded vectors.
-                    unsafe { target.write(s, at + j * T::lanes::<S>(), x) };
-                }
-            }
+        for target in self.targets.iter().flatten() {
+            // SAFETY: the tile lies inside the padded vectors.
+            unsafe { target.write(s, (row * self.stride + col, self.stride), sums) };
         }
     }
 }
@@ -259,11 +266,13 @@ unsafe fn tiled<S: Isa, T: Real, F: Finish<S, T>>(
     factors: [Option<Factors<T>>; 2],
     finish: F,
 ) {
+    let [Some(first), second] = factors else { return };
+    let (terms, factors) = (1 + usize::from(second.is_some()), [first, second.unwrap_or(first)]);
     // SAFETY: the caller's promise.
     unsafe {
         match order {
-            Order::Rows => run(isa, Tiled::<S, T, F, false> { rows, cols, factors, finish, isa }),
-            Order::Columns => run(isa, Tiled::<S, T, F, true> { rows, cols, factors, finish, isa }),
+            Order::Rows => run(isa, Tiled::<S, T, F, false> { rows, cols, terms, factors, finish, isa }),
+            Order::Columns => run(isa, Tiled::<S, T, F, true> { rows, cols, terms, factors, finish, isa }),
         }
     }
 }
@@ -276,7 +285,9 @@ const EPILOGUE_ROWS: usize = 48;
 struct Tiled<S, T, F, const COLUMNS: bool> {
     rows: usize,
     cols: usize,
-    factors: [Option<Factors<T>>; 2],
+    /// How many of the factors are summed.
+    terms: usize,
+    factors: [Factors<T>; 2],
     finish: F,
     isa: S,
 }
@@ -358,7 +369,7 @@ impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<S, T, F, COLUM
         // SAFETY: the tile lies inside the matrices.
         unsafe {
             let mut sums = [self.finish.start::<N>(self.isa, col); M];
-            for factors in self.factors.into_iter().flatten() {
+            for factors in &self.factors[..self.terms] {
                 Self::accumulate(self.isa, &mut sums, factors, row, col);
             }
             self.finish.finish(self.isa, row, col, &sums);
@@ -370,7 +381,7 @@ impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<S, T, F, COLUM
     unsafe fn accumulate<const M: usize, const N: usize>(
         s: S,
         sums: &mut [[T::Lanes<S>; N]; M],
-        factors: Factors<T>,
+        factors: &Factors<T>,
         row: usize,
         col: usize,
     ) {

@@ -1,0 +1,284 @@
+//! The products against a triple loop, on every instruction set, with sizes that leave tails everywhere.
+
+use std::cell::RefCell;
+
+use super::*;
+use crate::on_every_backend;
+use crate::random::Random;
+use crate::testing::{Framed, epsilon, padded};
+
+/// Doubles every element of its blocks, and remembers them.
+struct Double<T> {
+    into: Matrix<T>,
+    blocks: RefCell<Vec<Block>>,
+}
+
+impl<S: Isa, T: Real> Epilogue<S> for Double<T> {
+    unsafe fn apply(&self, _: S, block: Block) {
+        for row in block.row..block.row + block.rows {
+            for col in block.col..block.col + block.cols {
+                // SAFETY: blocks lie inside the matrix, which the test checks by its frame.
+                unsafe {
+                    let at = self.into.at.add(row * self.into.stride + col);
+                    *at = T::from_f64(2.0 * (*at).to_f64());
+                }
+            }
+        }
+        self.blocks.borrow_mut().push(block);
+    }
+}
+
+/// Two random factors of a product.
+struct Operands<T> {
+    order: Order,
+    a: Framed<T>,
+    b: Framed<T>,
+    depth: usize,
+}
+
+impl<T: Real> Operands<T> {
+    fn new(random: &mut Random, order: Order, (rows, cols): (usize, usize), depth: usize) -> Self {
+        let (height, width) = if order == Order::Rows { (rows, depth) } else { (depth, rows) };
+        Self { order, a: Framed::random(random, height, width), b: Framed::random(random, depth, cols), depth }
+    }
+
+    fn factors(&self) -> Factors<T> {
+        Factors { a: self.a.matrix(), b: self.b.matrix(), depth: self.depth }
+    }
+
+    /// An element of the product, and the sum of its terms' magnitudes.
+    fn element(&self, row: usize, col: usize) -> (f64, f64) {
+        let a = |i| if self.order == Order::Rows { self.a.get(row, i) } else { self.a.get(i, row) };
+        let terms = (0..self.depth).map(|i| a(i) * self.b.get(i, col));
+        terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()))
+    }
+}
+
+/// The sum of both products and the bias, and how far rounding may lead away from it: each of the terms passes at most
+/// as many roundings as there are terms, each of half an ε; the loop here has as many.
+fn expected<T: Real>(both: &[Option<Operands<T>>; 2], bias: f64, row: usize, col: usize) -> (f64, f64) {
+    let parts = both.iter().flatten().map(|o| (o.element(row, col), o.depth));
+    let ((sum, size), terms) = parts.fold(((bias, bias.abs()), 2), |((sum, size), n), ((s, m), depth)| {
+        ((sum + s, size + m), n + depth)
+    });
+    (sum, terms as f64 * epsilon::<T>() * size)
+}
+
+#[track_caller]
+fn assert_near(found: f64, (expected, bound): (f64, f64), what: impl Fn() -> String) {
+    assert!((found - expected).abs() <= bound, "{found} instead of {expected}, {}", what());
+}
+
+/// Rows, columns and inner length: all sizes up to 40 in rows and columns, then several panels and blocks of rows.
+fn shapes() -> impl Iterator<Item = (usize, usize, usize)> {
+    // Without optimization, every seventh.
+    let step = if cfg!(debug_assertions) { 7 } else { 1 };
+    let small = (0..1600).step_by(step).map(|i| (1 + i % 40, 1 + i / 40, 1 + (i * 7 + i / 40) % 40));
+    let large = [(100, 130, 20), (49, 96, 3), (97, 113, 33), (13, 200, 1), (145, 16, 5), (1, 1, 300), (50, 65, 0)];
+    small.chain(large)
+}
+
+fn check_product<S: Isa, T: Real>(isa: S) {
+    let mut random = Random::new(1, "product", 0);
+    for (i, (rows, cols, depth)) in shapes().enumerate() {
+        let width = padded::<S, T>(isa, cols);
+        for order in [Order::Rows, Order::Columns] {
+            let mut operands = |depth| Operands::<T>::new(&mut random, order, (rows, width), depth);
+            let both = [Some(operands(depth)), (i % 2 == 0).then(|| operands(depth + i % 3))];
+            let bias = (i % 3 != 0).then(|| Framed::<T>::random(&mut random, 1, width));
+            let mut into = Framed::<T>::new(rows, width, |_, _| f64::NAN);
+            let at = into.matrix_mut();
+            let epilogue = Double { into: at, blocks: RefCell::default() };
+            let factors = [0, 1].map(|i| both[i].as_ref().map(Operands::factors));
+            let bias_at = bias.as_ref().map_or(std::ptr::null(), Framed::ptr);
+            // SAFETY: the matrices have the sizes named, the columns padded to registers.
+            unsafe { product(isa, order, (rows, cols), factors, bias_at, at, &epilogue) };
+            into.assert_frame_intact();
+            for row in 0..rows {
+                for col in 0..width {
+                    let bias = bias.as_ref().map_or(0.0, |b| b.get(0, col));
+                    let (sum, bound) = expected(&both, bias, row, col);
+                    // Doubled once: stored before the epilogue, and in one block only.
+                    assert_near(into.get(row, col), (2.0 * sum, 2.0 * bound), || {
+                        format!("{order:?} {rows} × {cols} × {depth} at {row}, {col}, {}", S::NAME)
+                    });
+                }
+            }
+            let blocks = epilogue.blocks.into_inner();
+            assert!(blocks.iter().all(|b| b.cols % T::lanes::<S>() == 0 && b.row + b.rows <= rows));
+            let covered: usize = blocks.iter().map(|b| b.rows * b.cols).sum();
+            assert_eq!(covered, rows * width, "blocks cover the product once");
+        }
+    }
+}
+
+#[test]
+fn products_with_bias_and_epilogue() {
+    on_every_backend!(check_product);
+}
+
+/// What a target starts from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Start {
+    Zero,
+    Itself,
+    Other,
+}
+
+/// A parameter vector to write, with what it starts from.
+struct Written<T> {
+    start: Start,
+    scale: f64,
+    to: Framed<T>,
+    before: Framed<T>,
+    other: Framed<T>,
+}
+
+impl<T: Real> Written<T> {
+    fn new(random: &mut Random, start: Start, (rows, cols): (usize, usize)) -> Self {
+        // What is overwritten is NaN before: nothing of it may be left.
+        let is_kept = start == Start::Itself;
+        let before = Framed::new(rows, cols, |_, _| if is_kept { random.normal() } else { f64::NAN });
+        let to = Framed::new(rows, cols, |row, col| before.get(row, col));
+        let other = Framed::random(random, rows, cols);
+        let scale = T::from_f64(random.normal()).to_f64();
+        Self { start, scale, to, before, other }
+    }
+
+    fn target(&mut self) -> Target<T> {
+        let to = self.to.ptr_mut();
+        let from = match self.start {
+            Start::Zero => std::ptr::null(),
+            Start::Itself => to.cast_const(),
+            Start::Other => self.other.ptr(),
+        };
+        Target { from, to, scale: T::from_f64(self.scale) }
+    }
+
+    fn from(&self, row: usize, col: usize) -> f64 {
+        match self.start {
+            Start::Zero => 0.0,
+            Start::Itself => self.before.get(row, col),
+            Start::Other => self.other.get(row, col),
+        }
+    }
+
+    /// from + scale·sum at every element.
+    #[track_caller]
+    fn assert_is(&self, sum: impl Fn(usize, usize) -> (f64, f64), what: &str) {
+        self.to.assert_frame_intact();
+        for row in 0..self.to.rows {
+            for col in 0..self.to.cols {
+                let (from, (sum, bound)) = (self.from(row, col), sum(row, col));
+                let expected = from + self.scale * sum;
+                let rounding = 2.0 * epsilon::<T>() * (from.abs() + (self.scale * sum).abs());
+                assert_near(self.to.get(row, col), (expected, self.scale.abs() * bound + rounding), || {
+                    format!("{what} from {:?}, at {row}, {col}", self.start)
+                });
+            }
+        }
+    }
+}
+
+const STARTS: [[Option<Start>; 2]; 6] = [
+    [Some(Start::Zero), None],
+    [Some(Start::Itself), None],
+    [Some(Start::Other), None],
+    [Some(Start::Other), Some(Start::Zero)],
+    [Some(Start::Itself), Some(Start::Itself)],
+    [None, Some(Start::Other)],
+];
+
+fn check_update<S: Isa, T: Real>(isa: S) {
+    let mut random = Random::new(2, "update", 0);
+    for (i, (rows, cols, depth)) in shapes().enumerate() {
+        let width = padded::<S, T>(isa, cols);
+        for order in [Order::Rows, Order::Columns] {
+            let mut operands = |depth| Operands::<T>::new(&mut random, order, (rows, width), depth);
+            let both = [Some(operands(depth)), (i % 2 == 0).then(|| operands(depth))];
+            let factors = [0, 1].map(|i| both[i].as_ref().map(Operands::factors));
+            let mut written = STARTS[i % STARTS.len()].map(|s| s.map(|s| Written::new(&mut random, s, (rows, width))));
+            let targets = written.each_mut().map(|w| w.as_mut().map(Written::target));
+            let stride = written.iter().flatten().next().unwrap().to.stride();
+            // SAFETY: the matrices have the sizes named, the columns padded to registers.
+            unsafe { update::<S, T>(isa, order, (rows, cols), factors, targets, stride) };
+            let what = format!("{order:?} {rows} × {cols} × {depth}, {}", S::NAME);
+            written.iter().flatten().for_each(|w| w.assert_is(|row, col| expected(&both, 0.0, row, col), &what));
+        }
+    }
+}
+
+#[test]
+fn updates_of_one_or_two_targets() {
+    on_every_backend!(check_update);
+}
+
+fn check_column_sums<S: Isa, T: Real>(isa: S) {
+    let mut random = Random::new(3, "column sums", 0);
+    for (i, (rows, cols, _)) in shapes().enumerate() {
+        let width = padded::<S, T>(isa, cols);
+        let of = Framed::<T>::random(&mut random, rows, width);
+        let mut written = STARTS[i % STARTS.len()].map(|s| s.map(|s| Written::new(&mut random, s, (1, width))));
+        let targets = written.each_mut().map(|w| w.as_mut().map(Written::target));
+        // SAFETY: the matrix and the targets have the sizes named, the columns padded to registers.
+        unsafe { column_sums(isa, (rows, cols), of.matrix(), targets) };
+        let sum = |_, col| {
+            let sum = |f: &dyn Fn(f64) -> f64| (0..rows).map(|row| f(of.get(row, col))).sum::<f64>();
+            (sum(&|x| x), rows as f64 * epsilon::<T>() * sum(&f64::abs))
+        };
+        written.iter().flatten().for_each(|w| w.assert_is(sum, &format!("{rows} × {cols}, {}", S::NAME)));
+    }
+}
+
+#[test]
+fn sums_of_columns() {
+    on_every_backend!(check_column_sums);
+}
+
+/// Targets that begin inside their vectors, and null sources, which stay null.
+#[test]
+fn targets_further_on() {
+    let (from, mut to) = ([1.0, 2.0, 3.0], [0.0; 3]);
+    let first = Target { from: from.as_ptr(), to: to.as_mut_ptr(), scale: 1.0 };
+    let second = Target { from: std::ptr::null(), ..first };
+    // SAFETY: the vectors have three elements.
+    let [first, second] = unsafe { offset_targets(&[Some(first), Some(second)], 2) }.map(Option::unwrap);
+    assert_eq!([first.from, first.to.cast_const()], [&raw const from[2], &raw const to[2]]);
+    assert!(second.from.is_null());
+    assert_eq!(second.to.cast_const(), &raw const to[2]);
+}
+
+/// A NaN reaches exactly the elements that depend on it, also through a zero.
+fn check_nan<S: Isa, T: Real>(isa: S) {
+    struct Nothing;
+    impl<S: Isa> Epilogue<S> for Nothing {
+        unsafe fn apply(&self, _: S, _: Block) {}
+    }
+    let (rows, cols, depth) = (14, 37, 5);
+    let width = padded::<S, T>(isa, cols);
+    let b = |row: usize, col: usize| if (row, col) == (3, 20) { f64::NAN } else { 1.0 };
+    for order in [Order::Rows, Order::Columns] {
+        // Zero everywhere but for a NaN at (9, 2) of A, as the product sees it.
+        let a = |row: usize, i: usize| if (row, i) == (9, 2) { f64::NAN } else { 0.0 };
+        let a = match order {
+            Order::Rows => Framed::<T>::new(rows, depth, a),
+            Order::Columns => Framed::new(depth, rows, |i, row| a(row, i)),
+        };
+        let b = Framed::<T>::new(depth, width, b);
+        let mut into = Framed::<T>::new(rows, width, |_, _| 0.0);
+        let factors = [Some(Factors { a: a.matrix(), b: b.matrix(), depth }), None];
+        // SAFETY: the matrices have the sizes named, the columns padded to registers.
+        unsafe { product(isa, order, (rows, cols), factors, std::ptr::null(), into.matrix_mut(), &Nothing) };
+        for row in 0..rows {
+            for col in 0..width {
+                let is_nan = row == 9 || col == 20;
+                assert_eq!(into.get(row, col).is_nan(), is_nan, "{order:?} at {row}, {col}, {}", S::NAME);
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_reaches_what_depends_on_it() {
+    on_every_backend!(check_nan);
+}
