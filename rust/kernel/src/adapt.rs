@@ -53,6 +53,7 @@ pub fn adapt<T: Elementary>(
             plan: Plan::FORWARD,
             rate_gradient: false,
             first_order: true,
+            dual_rows: 0,
         };
         let into = into.chunks_exact_mut(architecture.n_parameters()).map(Mutex::new).collect();
         let visitor = Adapt { theta, into, threads };

@@ -274,3 +274,6 @@ impl Layout {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

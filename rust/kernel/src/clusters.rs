@@ -203,3 +203,6 @@ impl Schedule {
         self.blocks[block].clone().filter(|&i| !self.is_split.get(i).copied().unwrap_or(false))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,9 +93,34 @@ pub unsafe fn product<S: Isa, T: Real>(
     into: Matrix<T>,
     epilogue: &dyn Epilogue<S>,
 ) {
+    let (factors, terms) = listed(factors);
+    // SAFETY: the caller's promise.
+    unsafe { sum_of_products(isa, order, (rows, cols), &factors[..terms], bias, into, epilogue) }
+}
+
+/// As [`product`], of any number of factors.
+///
+/// # Safety
+/// As [`product`].
+pub unsafe fn sum_of_products<S: Isa, T: Real>(
+    isa: S,
+    order: Order,
+    (rows, cols): (usize, usize),
+    factors: &[Factors<T>],
+    bias: *const T,
+    into: Matrix<T>,
+    epilogue: &dyn Epilogue<S>,
+) {
     let finish = Store { bias, into, epilogue };
     // SAFETY: the caller's promise.
     unsafe { tiled(isa, order, (rows, cols), factors, finish) }
+}
+
+/// One or two factors as an array and its length.
+fn listed<T: Copy>([first, second]: [Option<Factors<T>>; 2]) -> ([Factors<T>; 2], usize) {
+    let none = Factors { a: Matrix::of(std::ptr::null(), 0), b: Matrix::of(std::ptr::null(), 0), depth: 0 };
+    let first = first.unwrap_or(none);
+    ([first, second.unwrap_or(first)], 1 + usize::from(second.is_some()))
 }
 
 /// A parameter vector to be written: `to = from + scale·sum`, with a missing `from` read as zero.
@@ -171,6 +196,23 @@ pub unsafe fn update<S: Isa, T: Real>(
     order: Order,
     (rows, cols): (usize, usize),
     factors: [Option<Factors<T>>; 2],
+    targets: Targets<T>,
+    stride: usize,
+) {
+    let (factors, terms) = listed(factors);
+    // SAFETY: the caller's promise.
+    unsafe { update_sum(isa, order, (rows, cols), &factors[..terms], targets, stride) }
+}
+
+/// As [`update`], of any number of factors.
+///
+/// # Safety
+/// As [`product`].
+pub unsafe fn update_sum<S: Isa, T: Real>(
+    isa: S,
+    order: Order,
+    (rows, cols): (usize, usize),
+    factors: &[Factors<T>],
     targets: Targets<T>,
     stride: usize,
 ) {
@@ -263,16 +305,14 @@ unsafe fn tiled<S: Isa, T: Real, F: Finish<S, T>>(
     isa: S,
     order: Order,
     (rows, cols): (usize, usize),
-    factors: [Option<Factors<T>>; 2],
+    factors: &[Factors<T>],
     finish: F,
 ) {
-    let [Some(first), second] = factors else { return };
-    let (terms, factors) = (1 + usize::from(second.is_some()), [first, second.unwrap_or(first)]);
     // SAFETY: the caller's promise.
     unsafe {
         match order {
-            Order::Rows => run(isa, Tiled::<S, T, F, false> { rows, cols, terms, factors, finish, isa }),
-            Order::Columns => run(isa, Tiled::<S, T, F, true> { rows, cols, terms, factors, finish, isa }),
+            Order::Rows => run(isa, Tiled::<S, T, F, false> { rows, cols, factors, finish, isa }),
+            Order::Columns => run(isa, Tiled::<S, T, F, true> { rows, cols, factors, finish, isa }),
         }
     }
 }
@@ -282,12 +322,10 @@ unsafe fn tiled<S: Isa, T: Real, F: Finish<S, T>>(
 const EPILOGUE_ROWS: usize = 48;
 
 /// The whole product: panels of columns, and in each the rows in tiles of nearly equal height.
-struct Tiled<S, T, F, const COLUMNS: bool> {
+struct Tiled<'a, S, T, F, const COLUMNS: bool> {
     rows: usize,
     cols: usize,
-    /// How many of the factors are summed.
-    terms: usize,
-    factors: [Factors<T>; 2],
+    factors: &'a [Factors<T>],
     finish: F,
     isa: S,
 }
@@ -295,7 +333,7 @@ struct Tiled<S, T, F, const COLUMNS: bool> {
 /// No tile is higher: with one register a row, more rows gain nothing over the latency of the sums.
 const MAX_ROWS: usize = 12;
 
-impl<S0: Isa, T: Real, F: Finish<S0, T>, const COLUMNS: bool> Pass for Tiled<S0, T, F, COLUMNS> {
+impl<S0: Isa, T: Real, F: Finish<S0, T>, const COLUMNS: bool> Pass for Tiled<'_, S0, T, F, COLUMNS> {
     type Output = ();
 
     #[inline(always)]
@@ -329,7 +367,7 @@ fn panel_width<S: Isa>(left: usize) -> usize {
     }
 }
 
-impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<S, T, F, COLUMNS> {
+impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, COLUMNS> {
     #[inline(always)]
     unsafe fn panel<const N: usize>(&self, col: usize) {
         let highest = (S::ACCUMULATORS / N).min(MAX_ROWS);
@@ -369,7 +407,7 @@ impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<S, T, F, COLUM
         // SAFETY: the tile lies inside the matrices.
         unsafe {
             let mut sums = [self.finish.start::<N>(self.isa, col); M];
-            for factors in &self.factors[..self.terms] {
+            for factors in self.factors {
                 Self::accumulate(self.isa, &mut sums, factors, row, col);
             }
             self.finish.finish(self.isa, row, col, &sums);
@@ -446,3 +484,6 @@ impl<T: Real> ColumnSums<T> {
         N * T::lanes::<S>()
     }
 }
+
+#[cfg(test)]
+mod tests;

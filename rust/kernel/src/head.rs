@@ -24,23 +24,43 @@ pub unsafe fn outputs<S: Isa, T: Real>(
     bias: *const T,
     into: Matrix<T>,
 ) {
+    let pairs = pairs.map(|pair| {
+        let none = Dot { rows: into, weights: into };
+        (pair.unwrap_or(none), if pair.is_some() { width } else { 0 })
+    });
     // SAFETY: the caller's promise.
-    unsafe { run(isa, Outputs { n_rows, n_outputs, width, pairs, bias, into }) }
+    unsafe { dots(isa, (n_rows, n_outputs), &pairs, Some(bias), 1.0, into) }
+}
+
+/// As [`outputs`] for any number of pairs, each with its width, times a factor: also the Gram matrix of two sets of rows.
+///
+/// # Safety
+/// As [`outputs`].
+pub unsafe fn dots<S: Isa, T: Real>(
+    isa: S,
+    (n_rows, n_outputs): (usize, usize),
+    pairs: &[(Dot<T>, usize)],
+    bias: Option<*const T>,
+    scale: f64,
+    into: Matrix<T>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { run(isa, Outputs { n_rows, n_outputs, pairs, bias, scale, into }) }
 }
 
 /// Rows at once: their sums' latencies overlap.
 const ROWS: usize = 4;
 
-struct Outputs<T> {
+struct Outputs<'a, T> {
     n_rows: usize,
     n_outputs: usize,
-    width: usize,
-    pairs: [Option<Dot<T>>; 2],
-    bias: *const T,
+    pairs: &'a [(Dot<T>, usize)],
+    bias: Option<*const T>,
+    scale: f64,
     into: Matrix<T>,
 }
 
-impl<T: Real> Pass for Outputs<T> {
+impl<T: Real> Pass for Outputs<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -60,7 +80,7 @@ impl<T: Real> Pass for Outputs<T> {
     }
 }
 
-impl<T: Real> Outputs<T> {
+impl<T: Real> Outputs<'_, T> {
     #[inline(always)]
     unsafe fn group<S: Isa, const G: usize>(&self, s: S, first: usize) -> usize {
         // SAFETY: the caller's group lies inside the outputs, rows and columns inside the padded matrices.
@@ -86,9 +106,9 @@ impl<T: Real> Outputs<T> {
         // SAFETY: as the caller's.
         unsafe {
             let mut sums = [[T::constant(s, 0.0); G]; R];
-            for pair in self.pairs.into_iter().flatten() {
+            for (pair, width) in self.pairs {
                 let (x, w) = (pair.rows.skip_rows(row), pair.weights.skip_rows(first));
-                for col in (0..self.width).step_by(T::lanes::<S>()) {
+                for col in (0..*width).step_by(T::lanes::<S>()) {
                     let w: [_; G] = std::array::from_fn(|g| T::load(s, w.at.add(g * w.stride + col)));
                     for (r, sums) in sums.iter_mut().enumerate() {
                         let x = T::load(s, x.at.add(r * x.stride + col));
@@ -99,10 +119,10 @@ impl<T: Real> Outputs<T> {
                 }
             }
             for g in 0..G {
-                let bias = (*self.bias.add(first + g)).to_f64();
+                let bias = self.bias.map_or(0.0, |bias| (*bias.add(first + g)).to_f64());
                 let plane = self.into.skip_rows(first + g).at.add(row);
                 for (r, sums) in sums.iter().enumerate() {
-                    *plane.add(r) = T::from_f64(T::sum(s, sums[g]).to_f64() + bias);
+                    *plane.add(r) = T::from_f64(self.scale * (T::sum(s, sums[g]).to_f64() + bias));
                 }
             }
         }
@@ -156,3 +176,6 @@ impl<T: Real> Pass for PlaneSums<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

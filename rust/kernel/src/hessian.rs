@@ -30,6 +30,7 @@ fn setting<'a, S: Isa, T: Elementary>(network: Network<'a, S>, start: Point<'a, 
         plan,
         rate_gradient: false,
         first_order: true,
+        dual_rows: 0,
     }
 }
 

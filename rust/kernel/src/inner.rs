@@ -9,6 +9,7 @@
 //! What the way back needs of the path is kept in a ring of slots. When all k steps do not fit the budget, the path is
 //! cut into segments: their first points are kept, and each segment is walked again before its way back.
 
+use crate::dual::Dual;
 use crate::error::KernelError;
 use crate::passes::{Network, Point};
 use crate::rows::{Engine, Records, Side};
@@ -91,6 +92,8 @@ pub struct Setting<'a, S, T> {
     pub rate_gradient: bool,
     /// Whether the Hessians are left out: gradients along the path count as constants.
     pub first_order: bool,
+    /// Clusters of up to so many rows take the dual form.
+    pub dual_rows: usize,
 }
 
 /// What is kept of the path.
@@ -161,6 +164,8 @@ pub struct Path<T> {
     pub adjoint: Buffer<T>,
     /// −Σ m ⊙ v: the derivative in η.
     pub rates: Buffer<T>,
+    /// The dual form, where some clusters take it.
+    pub dual: Option<Dual<T>>,
     direction: Slot<T>,
     gradient: Buffer<T>,
     velocity: Buffer<T>,
@@ -205,6 +210,7 @@ impl<T: Elementary> Path<T> {
             before: vector(true),
             adjoint: vector(true),
             rates: vector(setting.rate_gradient),
+            dual: (setting.dual_rows > 0).then(|| Dual::new(setting, setting.dual_rows)),
             direction: slot(),
             gradient: vector(general),
             velocity: vector(general),
@@ -402,3 +408,6 @@ fn now_and_next<'a, T>(
     let [now, next] = ring.get_disjoint_mut([now, next]).expect("a ring has a slot more than a segment");
     (Point { theta: &now.theta, transposed: &now.transposed }, next)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod architecture;
 mod backward;
 mod clusters;
 mod dense;
+mod dual;
 mod error;
 mod forward;
 mod head;
@@ -26,6 +27,8 @@ pub mod simd;
 mod start;
 mod sweep;
 mod tangent;
+#[cfg(test)]
+mod testing;
 mod threads;
 mod train;
 mod vectors;

@@ -5,6 +5,7 @@
 
 use crate::architecture::{Architecture, Layout};
 use crate::clusters::{Clusters, Schedule, finite};
+use crate::dual;
 use crate::error::{ClusterStatus, KernelError};
 use crate::inner::{Divergence, Halt, Inner, Path, Plan, Setting, StepSize};
 use crate::loss::Loss;
@@ -71,6 +72,9 @@ pub struct Evaluation<T> {
     pub n_skipped: usize,
 }
 
+/// No cluster of more rows is looked at for the dual form.
+const DUAL_ROWS: usize = 64;
+
 /// Below this many multiplications a call stays on the calling thread: waking another takes about as long as 2 million.
 pub const SERIAL_WORK: f64 = 4e6;
 
@@ -106,6 +110,9 @@ pub fn evaluate<T: Elementary>(
         let way_back = objective.alpha < 1.0 && (!inner.first_order || wanted.rate_gradient);
         let schedule = Schedule::of(data, only, layout.len);
         let steps = if adapts { inner.steps } else { 0 };
+        let can_be_dual = rates.is_none() && objective.alpha < 1.0 && data.n_support.is_none() && !wanted.status;
+        let is_dual = |&rows: &usize| dual::pays(&layout, rows, steps);
+        let dual_rows = if can_be_dual { (1..=schedule.most_rows.min(DUAL_ROWS)).rev().find(is_dual).unwrap_or(0) } else { 0 };
         let setting = Setting {
             network,
             start: start.point(),
@@ -116,6 +123,7 @@ pub fn evaluate<T: Elementary>(
             plan: Plan::choose::<_, T>(&network, schedule.most_rows.max(1), steps, way_back),
             rate_gradient: wanted.rate_gradient,
             first_order: inner.first_order,
+            dual_rows,
         };
         let call = Call { setting, data, objective, wanted, threads };
         let total = sweep(&call, &call.setting, data, only, &schedule, threads)?;
@@ -169,6 +177,15 @@ struct Call<'a, S, T> {
     objective: &'a Objective,
     wanted: Wanted,
     threads: Threads<'a>,
+}
+
+/// Losses of a cluster that did not diverge; its gradients are in the path.
+#[derive(Clone, Copy)]
+struct Walked {
+    before: f64,
+    after: f64,
+    /// Whether the adjoint holds v + α/(1−α) ∇L(θ).
+    is_dual: bool,
 }
 
 /// Sums over the clusters of one block, in f64.
@@ -232,9 +249,9 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Call<'_, S, T> {
     ) -> Result<(), KernelError> {
         let result = self.walk(cluster, setting, engine, path);
         let status = match result {
-            Ok((before, after)) => {
-                self.add_cluster(cluster, setting, path, (before, after), sums);
-                ClusterStatus { diverged_step: None, loss_before: before, loss_after: after }
+            Ok(walked) => {
+                self.add_cluster(cluster, setting, path, walked, sums);
+                ClusterStatus { diverged_step: None, loss_before: walked.before, loss_after: walked.after }
             }
             Err(Halt::Stopped(error)) => return Err(error),
             Err(Halt::Diverged(fault)) => {
@@ -263,7 +280,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
         setting: &Setting<'_, S, T>,
         engine: &mut E,
         path: &mut Path<T>,
-    ) -> Result<(f64, f64), Halt> {
+    ) -> Result<Walked, Halt> {
         self.threads.check().map_err(Halt::Stopped)?;
         let alpha = self.objective.alpha;
         let one = T::from_f64(1.0);
@@ -276,7 +293,23 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
                 loss = self.add_query_before(cluster, setting, engine, path, loss);
             }
             let finite = loss.is_finite() && vectors::all_finite(setting.network.isa, &path.before);
-            return if finite { Ok((loss, loss)) } else { Err(diverged(0, loss)) };
+            return if finite {
+                Ok(Walked { before: loss, after: loss, is_dual: false })
+            } else {
+                Err(diverged(0, loss))
+            };
+        }
+        if let Some(dual) = &mut path.dual
+            && let Some(batch) = engine.batch().filter(|batch| batch.rows <= dual.rows())
+        {
+            let losses = dual.evaluate(setting, batch, alpha, &mut path.adjoint).map_err(Halt::Diverged)?;
+            let finite = vectors::all_finite(setting.network.isa, &path.adjoint);
+            let (before, after) = losses;
+            return if finite {
+                Ok(Walked { before, after, is_dual: true })
+            } else {
+                Err(diverged(setting.steps, after))
+            };
         }
         let split = self.data.n_support.is_some();
         let mut before = path.adapt(setting, engine, &self.threads, alpha > 0.0 && setting.steps > 0)?;
@@ -293,7 +326,11 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
             path.pull_back(setting, engine, &self.threads)?;
         }
         let finite = vectors::all_finite(setting.network.isa, &path.adjoint);
-        if finite && before.is_finite() { Ok((before, after)) } else { Err(diverged(setting.steps, after)) }
+        if finite && before.is_finite() {
+            Ok(Walked { before, after, is_dual: false })
+        } else {
+            Err(diverged(setting.steps, after))
+        }
     }
 
     /// The loss before adaptation is a mean over all rows: adds the query rows' share to `before`.
@@ -319,7 +356,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
         cluster: usize,
         setting: &Setting<'_, S, T>,
         path: &Path<T>,
-        (before, after): (f64, f64),
+        Walked { before, after, is_dual }: Walked,
         sums: &mut Sums,
     ) {
         let (isa, alpha, weight) = (setting.network.isa, self.objective.alpha, self.data.cluster_weight(cluster));
@@ -328,7 +365,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
         sums.after += weight * after;
         sums.weight += weight;
         let [a, b] = [weight * alpha, weight * (1.0 - alpha)];
-        match (alpha > 0.0, alpha < 1.0) {
+        match (alpha > 0.0 && !is_dual, alpha < 1.0) {
             (true, true) => vectors::add_two_scaled(isa, (a, &path.before), (b, &path.adjoint), &mut sums.gradient),
             (true, false) => vectors::add_scaled(isa, a, &path.before, &mut sums.gradient),
             _ => vectors::add_scaled(isa, b, &path.adjoint, &mut sums.gradient),

@@ -62,3 +62,6 @@ impl Random {
         order
     }
 }
+
+#[cfg(test)]
+mod tests;

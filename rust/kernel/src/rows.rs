@@ -31,6 +31,8 @@ pub trait Engine<T> {
     fn gradient(&mut self, side: Side, point: &Point<'_, T>, slot: usize, sink: Option<Sink<'_, T>>) -> f64;
     /// Mean loss at a point.
     fn loss(&mut self, side: Side, point: &Point<'_, T>) -> f64;
+    /// The support rows, where one thread walks them all.
+    fn batch(&self) -> Option<Batch<'_, T>>;
     /// The support rows' Hessian at the point of `slot`, times a direction, into the sink.
     fn tangent(&mut self, slot: usize, point: &Point<'_, T>, direction: &Point<'_, T>, sink: Sink<'_, T>);
 }
@@ -211,6 +213,10 @@ pub struct Serial<'a, S, T> {
 }
 
 impl<S: Isa, T: Elementary> Engine<T> for Serial<'_, S, T> {
+    fn batch(&self) -> Option<Batch<'_, T>> {
+        Some(self.sides[Side::Support as usize])
+    }
+
     fn gradient(&mut self, side: Side, point: &Point<'_, T>, slot: usize, sink: Option<Sink<'_, T>>) -> f64 {
         let batch = self.sides[side as usize];
         Walk { network: self.network, records: self.records }.gradient(batch, point, slot, sink)
@@ -285,6 +291,10 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
 }
 
 impl<S: Isa, T: Elementary> Engine<T> for Split<'_, S, T> {
+    fn batch(&self) -> Option<Batch<'_, T>> {
+        None
+    }
+
     fn gradient(&mut self, side: Side, point: &Point<'_, T>, _: usize, sink: Option<Sink<'_, T>>) -> f64 {
         let wanted = sink.is_some();
         self.each_chunk(self.sides[side as usize], sink, |walk, part, partial| {

@@ -43,11 +43,6 @@ impl<T: Real> Framed<T> {
         self.numbers[self.at(row, col)].to_f64()
     }
 
-    pub fn set(&mut self, row: usize, col: usize, x: f64) {
-        let at = self.at(row, col);
-        self.numbers[at] = T::from_f64(x);
-    }
-
     pub fn stride(&self) -> usize {
         self.stride
     }
@@ -90,7 +85,6 @@ pub fn epsilon<T: Real>() -> f64 {
 }
 
 /// Calls `$check::<S, T>(isa, …)` for every instruction set of this machine and both element types.
-#[macro_export]
 macro_rules! on_every_backend {
     ($check:ident $(, $argument:expr)*) => {
         for backend in $crate::simd::Backend::available() {
@@ -101,3 +95,5 @@ macro_rules! on_every_backend {
         }
     };
 }
+
+pub(crate) use on_every_backend;

@@ -296,3 +296,6 @@ impl<T: Real> Scratch<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

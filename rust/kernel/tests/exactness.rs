@@ -183,6 +183,82 @@ fn some_clusters_only() {
     assert!(distance(&[found.value], &[expected.value], 0.0) <= 1e-10);
 }
 
+/// The reference itself, against difference quotients of its own values: in θ, in α and in the steps.
+#[test]
+fn the_reference_agrees_with_difference_quotients() {
+    for (loss, activation) in
+        LOSSES.into_iter().zip([Activation::Tanh, Activation::Silu, Activation::Gelu, Activation::Softplus])
+    {
+        let shape = Shape { hidden: vec![3], outputs: 2, sizes: vec![5, 3], loss, activation, ..Shape::default() };
+        let shape = Shape { weighted: true, cluster_weighted: true, split: loss == Loss::Squared, ..shape };
+        let problem = shape.problem();
+        let inner = Inner { step_size: shape.rates(0.05), momentum: 0.5, ..plain(3, 0.05) };
+        let reference = problem.reference(&[0, 1], 0.3, &inner);
+        // At h, central differences err by h² and by rounding over h: both about 1e-10.
+        let h = 1e-5;
+        let quotient = |value: &dyn Fn(f64) -> f64| (value(h) - value(-h)) / (2.0 * h);
+        let rates = problem.rates(&inner);
+        let (mut by_theta, mut by_rate) = (Vec::new(), Vec::new());
+        for i in 0..problem.theta.len() {
+            let moved = |of: &[f64], by: f64| {
+                of.iter().enumerate().map(|(j, x)| if i == j { x + by } else { *x }).collect::<Vec<_>>()
+            };
+            by_theta.push(quotient(&|h| problem.value(&moved(&problem.theta, h), 0.3, &inner)));
+            let with = |h| Inner { step_size: StepSize::PerParameter(moved(&rates, h)), ..inner.clone() };
+            by_rate.push(quotient(&|h| problem.value(&problem.theta, 0.3, &with(h))));
+        }
+        let by_alpha = quotient(&|h| problem.value(&problem.theta, 0.3 + h, &inner));
+        assert!(distance(&reference.gradient, &by_theta, 0.0) < 1e-8, "{loss:?}");
+        assert!(distance(&reference.rate_gradient, &by_rate, 0.0) < 1e-8, "{loss:?}");
+        assert!(distance(&[reference.alpha_gradient], &[by_alpha], 0.0) < 1e-8, "{loss:?}");
+        // One cluster's Hessian, from differences of gradients.
+        let v = shape.direction();
+        let along = |h: f64| {
+            let theta = problem.theta.iter().zip(&v).map(|(t, v)| t + h * v).collect();
+            Problem { theta, ..problem.clone() }.reference(&[0, 1], 0.0, &plain(0, 0.1)).gradient
+        };
+        if problem.n_support.is_none() {
+            let quotients: Vec<f64> = along(h).iter().zip(along(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect();
+            assert!(distance(&problem.hessian_vector(&v), &quotients, 0.0) < 1e-7, "{loss:?}");
+        }
+    }
+}
+
+/// Logits far out, where e^f overflows and the losses must not.
+#[test]
+fn losses_are_stable_at_extreme_logits() {
+    for (loss, outputs) in [(Loss::Logistic, 1), (Loss::Logistic, 3), (Loss::Softmax, 3)] {
+        for scale in [40.0, 2000.0] {
+            let shape = Shape { hidden: vec![], outputs, loss, sizes: vec![9, 4], ..Shape::default() };
+            let mut problem = shape.problem();
+            problem.theta.iter_mut().for_each(|t| *t *= scale);
+            for (alpha, steps) in [(1.0, 0), (0.3, 1)] {
+                let case = Case::new(shape.clone(), alpha, plain(steps, 0.01));
+                for (error, bound) in [
+                    (evaluation_error::<f64>(&case, &problem, ALL), tolerance::<f64>()),
+                    (evaluation_error::<f32>(&case, &problem, ALL), tolerance::<f32>()),
+                ] {
+                    assert!(error <= bound, "error {error:e} with {loss:?}, {outputs} outputs, scale {scale}");
+                }
+            }
+        }
+    }
+}
+
+/// Units far into their flat and straight parts, where φ″ and φ′ vanish and exponentials underflow.
+#[test]
+fn saturated_units() {
+    for activation in ACTIVATIONS {
+        let shape = Shape { hidden: vec![6, 5], activation, sizes: vec![7, 4], ..Shape::default() };
+        let mut problem = shape.problem();
+        // The first layer's W: pre-activations up to some hundreds.
+        problem.theta[..3 * 6].iter_mut().for_each(|t| *t *= 200.0);
+        let case = Case::new(shape, 0.3, plain(1, 1e-7));
+        let error = evaluation_error::<f64>(&case, &problem, ALL);
+        assert!(error <= tolerance::<f64>(), "error {error:e} with {activation:?}");
+    }
+}
+
 fn adapt_error<T: Elementary>(case: &Case, problem: &Problem) -> f64 {
     let data = Data::<T>::of(problem);
     let n = problem.net.n_parameters();

@@ -5,5 +5,6 @@ mod checkpoints;
 mod common;
 mod determinism;
 mod exactness;
+mod isa;
 mod misuse;
 mod optimizers;

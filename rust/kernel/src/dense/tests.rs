@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 
 use super::*;
-use crate::on_every_backend;
 use crate::random::Random;
-use crate::testing::{Framed, epsilon, padded};
+use crate::testing::{Framed, epsilon, on_every_backend, padded};
 
 /// Doubles every element of its blocks, and remembers them.
 struct Double<T> {
@@ -58,9 +57,8 @@ impl<T: Real> Operands<T> {
 /// as many roundings as there are terms, each of half an ε; the loop here has as many.
 fn expected<T: Real>(both: &[Option<Operands<T>>; 2], bias: f64, row: usize, col: usize) -> (f64, f64) {
     let parts = both.iter().flatten().map(|o| (o.element(row, col), o.depth));
-    let ((sum, size), terms) = parts.fold(((bias, bias.abs()), 2), |((sum, size), n), ((s, m), depth)| {
-        ((sum + s, size + m), n + depth)
-    });
+    let ((sum, size), terms) =
+        parts.fold(((bias, bias.abs()), 2), |((sum, size), n), ((s, m), depth)| ((sum + s, size + m), n + depth));
     (sum, terms as f64 * epsilon::<T>() * size)
 }
 

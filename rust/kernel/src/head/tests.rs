@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::dense::Target;
-use crate::on_every_backend;
 use crate::random::Random;
-use crate::testing::{Framed, epsilon, padded};
+use crate::testing::{Framed, epsilon, on_every_backend, padded};
 
 /// Numbers in the first columns and zeros in the padding, as activations have them.
 fn zero_padded<T: Real>(random: &mut Random, rows: usize, width: usize, padded: usize) -> Framed<T> {

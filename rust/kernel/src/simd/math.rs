@@ -212,3 +212,6 @@ pub fn normal<S: Isa, T: Elementary>(s: S, x: T::Lanes<S>) -> (T::Lanes<S>, T::L
     let distribution = T::select(s, T::less(s, x, T::constant(s, 0.0)), tail, T::sub(s, one, tail));
     (distribution, T::mul(s, e, T::constant(s, 0.398_942_280_401_432_7)))
 }
+
+#[cfg(test)]
+mod tests;

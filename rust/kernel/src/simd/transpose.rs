@@ -140,3 +140,6 @@ mod x86 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,7 @@
 //! Transposes move every number of the padded matrix, bit by bit, and nothing else.
 
 use super::*;
-use crate::on_every_backend;
-use crate::testing::Framed;
+use crate::testing::{Framed, on_every_backend};
 
 fn check<S: Isa, T: Real>(isa: S) {
     for rows in 1..=40 {

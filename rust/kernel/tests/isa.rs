@@ -1,0 +1,40 @@
+//! Every instruction set that this machine can run. It is chosen once in a process, by the environment, so each gets a
+//! process of its own: this test binary again, with the tests that show exactness and equal bits.
+
+use std::process::Command;
+
+use rfp_kernel::simd::Backend;
+
+const VARIABLE: &str = "RFPCORE_ISA";
+
+#[test]
+fn the_named_set_is_used() {
+    let wanted = std::env::var(VARIABLE).unwrap_or_default();
+    let all = Backend::available();
+    let expected = all.iter().find(|b| b.name() == wanted).unwrap_or(&all[0]);
+    assert_eq!(Backend::detect().name(), expected.name());
+    assert_eq!(all[all.len() - 1].name(), "portable", "every machine has one");
+}
+
+fn run_again(isa: &str, tests: &[&str]) {
+    let itself = std::env::current_exe().expect("a test knows its binary");
+    let output = Command::new(itself).args(tests).env(VARIABLE, isa).output().expect("the binary runs again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{isa}:\n{text}");
+    assert!(!text.contains("running 0 tests"), "no test is called {tests:?}");
+}
+
+#[test]
+fn every_set_is_exact_and_has_the_same_bits_on_any_threads() {
+    let others = Backend::available().into_iter().filter(|b| b.name() != Backend::detect().name());
+    for backend in others {
+        let tests =
+            ["isa::the_named", "exactness::every_", "exactness::layers", "exactness::adapt", "determinism::large"];
+        run_again(backend.name(), &tests);
+    }
+}
+
+#[test]
+fn an_unknown_name_is_passed_over() {
+    run_again("abacus", &["isa::the_named"]);
+}
