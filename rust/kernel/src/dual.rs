@@ -19,17 +19,24 @@ use crate::simd::math::Elementary;
 use crate::simd::{Isa, Real};
 use crate::workspace::{Batch, Buffer};
 
+/// Fewer weights than this, and the calls cost as much as what they save: at 10-32-32-1 the dual form took 1.2 × as long.
+const FEWEST_WEIGHTS: usize = 3000;
+
 /// Whether the dual form is expected to be faster for a cluster of `rows` rows.
 ///
 /// Both costs are in multiplications: products run at the machine's rate, Gram matrices of few rows at a third of it, and a
-/// pass over the weights costs about as much as eight rows of a product with them. Measured on widths 16 to 512, 1 to 40
-/// rows and k of 1 to 5 (AVX-512): where the costs differ by a third or more, the choice was right.
+/// pass over the weights costs about as much as eight rows of a product with them. Measured with AVX-512 in f32 on two
+/// hidden layers, the dual form took this share of the other's time where it was chosen: 2 rows, k 1: .53 at width 64, .58
+/// at 128, .55 at 512; 2 rows, k 3: .70, .49 and .44; 5 rows, k 3: .71 at 128, .54 at 512; 10 rows, k 3: .65 at 512.
 pub fn pays(layout: &Layout, rows: usize, steps: usize) -> bool {
     if layout.hidden.is_empty() || steps == 0 {
         return false;
     }
-    let weights: usize =
-        layout.hidden.iter().map(|l| l.inputs * l.stride).sum::<usize>() + layout.head_stride * layout.n_outputs;
+    let hidden: usize = layout.hidden.iter().map(|l| l.inputs * l.stride).sum();
+    let weights = hidden + layout.head_stride * layout.n_outputs;
+    if weights < FEWEST_WEIGHTS {
+        return false;
+    }
     let widths: usize = layout.hidden.iter().map(|l| l.stride + layout.head_stride).sum();
     let (n, k) = (rows as f64, steps as f64);
     let primal = weights as f64 * ((9.0 * k + 3.0) * n + 8.0 * (5.0 * k + 4.0));
