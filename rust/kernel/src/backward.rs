@@ -1,7 +1,7 @@
 //! The backward pass: deltas from the outputs down, and the gradient into its targets.
 
-use crate::activation::Backward;
 use crate::dense::{Factors, Matrix, Order, column_sums, offset_targets, product, update};
+use crate::epilogues::Backward;
 use crate::head::add_plane_sums;
 use crate::passes::{Network, Point, Record};
 use crate::simd::Isa;

@@ -1,8 +1,8 @@
 //! The forward pass: activations kept, then the linear outputs and their loss.
 
-use crate::activation::Forward;
 use crate::architecture::Layout;
 use crate::dense::{Factors, Matrix, Order, product};
+use crate::epilogues::Forward;
 use crate::head::{Dot, outputs};
 use crate::loss;
 use crate::passes::{Network, Point, Record};

@@ -3,12 +3,13 @@
 use crate::architecture::{Architecture, Layout};
 use crate::clusters::{Clusters, Schedule, finite};
 use crate::error::KernelError;
-use crate::inner::{Path, Plan, Setting};
+use crate::inner::Path;
 use crate::loss::Loss;
 use crate::outer::check_point;
 use crate::passes::{Network, Point};
 use crate::random::Random;
 use crate::rows::Engine;
+use crate::setting::{Plan, Setting};
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
 use crate::start::Start;

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::clusters::{Clusters, Schedule};
 use crate::error::KernelError;
-use crate::inner::{Path, Plan, SCRATCH_BYTES, Setting};
+use crate::inner::Path;
 use crate::rows::{Engine, Prepared, Records, Serial, Split, chunks};
+use crate::setting::{Plan, SCRATCH_BYTES, Setting};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
 use crate::threads::Threads;

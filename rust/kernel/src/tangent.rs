@@ -4,8 +4,8 @@
 //! quantity along the direction, so R{gradient} is the Hessian times the direction. It takes a forward and a backward
 //! pass on a record that is already there; each product has a term with the direction and one with the tangent.
 
-use crate::activation::{TangentBackward, TangentForward};
 use crate::dense::{Factors, Matrix, Order, column_sums, offset_targets, product, update};
+use crate::epilogues::{TangentBackward, TangentForward};
 use crate::head::{Dot, add_plane_sums, outputs};
 use crate::loss;
 use crate::passes::{Network, Point, Record};

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use crate::activation::LayerTrace;
 use crate::architecture::Layout;
 use crate::dense::{Matrix, Target, Targets, column_sums};
+use crate::epilogues::LayerTrace;
 use crate::simd::{Isa, Real};
 
 /// Memory that starts on a 64-byte line. Freed buffers are kept for the thread's next call, whose scratch is most often of

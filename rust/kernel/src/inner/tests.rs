@@ -4,8 +4,11 @@ use super::*;
 use crate::architecture::{Activation, Architecture, Layout};
 use crate::clusters::Clusters;
 use crate::loss::Loss;
+use crate::passes::Network;
 use crate::random::Random;
+use crate::rows::Records;
 use crate::rows::{Prepared, Serial};
+use crate::setting::Plan;
 use crate::simd::Backend;
 use crate::start::Start;
 use crate::testing::epsilon;
@@ -61,6 +64,7 @@ impl<T: Elementary> Fixture<T> {
             plan,
             rate_gradient,
             first_order: false,
+            dual_rows: 0,
         };
         let mut path = Path::new(&setting);
         let data = self.data();

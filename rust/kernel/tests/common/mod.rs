@@ -5,7 +5,7 @@ pub mod network;
 pub mod objective;
 pub mod problems;
 
-pub use objective::{Problem, eigenvalues};
+pub use objective::{Problem, Reference, eigenvalues};
 pub use problems::{Data, Shape};
 
 use rfp_kernel::simd::Real;
