@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from .clusters import Clusters
-from .exceptions import DivergenceError, DivergenceWarning
+from .exceptions import DivergenceError, DivergenceWarning, InnerStepWarning
 from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
 from .network import MLP
 from .status import ClusterStatus, Objective
@@ -25,6 +25,7 @@ __all__ = [
     "Clusters",
     "DivergenceError",
     "DivergenceWarning",
+    "InnerStepWarning",
     "Objective",
     "RFPClassifier",
     "RFPRegressor",

@@ -16,6 +16,7 @@ import safetensors
 import safetensors.numpy
 
 from ._arrays import Array, require_finite
+from ._options import check_inner_lr
 from .estimators._fit import Memory
 from .network import MLP
 
@@ -226,9 +227,8 @@ def _inner_lr(tensors: dict[str, Array], n_parameters: int) -> float | Array | N
     """None, a number, or one for each parameter."""
     if "inner_lr" not in tensors:
         return None
-    if tensors["inner_lr"].shape == (1,):
-        return float(_tensor(tensors, "inner_lr", np.dtype(np.float64), 1)[0])
-    return _tensor(tensors, "inner_lr", np.dtype(np.float64), n_parameters)
+    array = tensors["inner_lr"]
+    return check_inner_lr(array[0] if array.shape == (1,) else array, n_parameters)
 
 
 def _tensor(tensors: dict[str, Array], name: str, dtype: np.dtype[Any], length: int | None = None) -> Array:

@@ -22,4 +22,10 @@ mod _rfpcore {
     use crate::options::{Architecture, Inner, Optimizer};
     #[pymodule_export]
     use crate::trainer::Trainer;
+
+    /// A forced instruction set that cannot be run is an error on import, not a silent other choice.
+    #[pymodule_init]
+    fn init(_: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        rfp_kernel::simd::Backend::check_request().map_err(pyo3::exceptions::PyImportError::new_err)
+    }
 }

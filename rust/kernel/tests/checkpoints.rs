@@ -30,6 +30,7 @@ const TOLERANCE: f64 = 1e-7;
 
 /// 400 points of 10,000 numbers are 32 MB, over the budget; the records of 4 rows are small.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "takes a minute without optimization")]
 fn segments_with_records() {
     let shape = Shape { inputs: 3, hidden: vec![64, 64], sizes: vec![4, 3], ..Shape::default() };
     let problem = shape.problem();

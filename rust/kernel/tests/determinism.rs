@@ -60,7 +60,7 @@ fn same_on_any_threads<T: Elementary>(shape: &Shape, inner: &Inner) {
         let threads = Threads::with_pool(pool.as_deref());
         assert_eq!(threads.count(), n_threads);
         // More than once: which thread takes which block changes from run to run.
-        for _ in 0..3 {
+        for _ in 0..if cfg!(debug_assertions) { 1 } else { 3 } {
             assert_eq!(alone, results::<T>(&problem, inner, threads), "{n_threads} threads");
         }
     }
@@ -72,6 +72,14 @@ fn small_clusters_alone_or_beside_each_other() {
     let shape = Shape { hidden: vec![6], sizes, weighted: true, ..Shape::default() };
     same_on_any_threads::<f64>(&shape, &plain(3, 0.05));
     same_on_any_threads::<f32>(&shape, &Inner { momentum: 0.5, ..plain(3, 0.05) });
+}
+
+#[test]
+fn few_rows_of_wide_layers() {
+    let sizes = (0..60).map(|i| 1 + i % 3).collect();
+    let shape = Shape { hidden: vec![64, 64], sizes, ..Shape::default() };
+    same_on_any_threads::<f64>(&shape, &plain(2, 0.05));
+    same_on_any_threads::<f32>(&shape, &plain(1, 0.05));
 }
 
 #[test]
@@ -212,7 +220,13 @@ fn batches_are_without_replacement() {
 /// Scratch that an earlier call left behind, with other shapes and with infinities in it, does not show.
 #[test]
 fn earlier_calls_leave_nothing_behind() {
-    let shape = Shape { sizes: vec![9, 17, 3], hidden: vec![9, 5], loss: Loss::Poisson, ..Shape::default() };
+    for hidden in [vec![9, 5], vec![64, 64]] {
+        let shape = Shape { sizes: vec![2, 17, 1], hidden, loss: Loss::Poisson, ..Shape::default() };
+        leaves_nothing_behind(&shape);
+    }
+}
+
+fn leaves_nothing_behind(shape: &Shape) {
     let problem = shape.problem();
     let fresh = std::thread::scope(|scope| {
         let run = || results::<f64>(&problem, &plain(3, 0.02), Threads::serial());

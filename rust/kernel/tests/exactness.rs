@@ -144,6 +144,21 @@ fn layers_wider_than_the_widest_tile() {
     check_both(&Case::new(shape, 0.3, plain(2, 0.01)));
 }
 
+/// Few rows of wide layers, which take the dual form where nothing but R_k and its gradient is wanted.
+#[test]
+fn few_rows_of_wide_layers() {
+    let hiddens = [vec![60, 50], vec![130], vec![20, 40, 33]];
+    for (i, activation) in ACTIVATIONS.into_iter().enumerate() {
+        let hidden = hiddens[i % 3].clone();
+        let inputs = if hidden.len() == 1 { 24 } else { 3 };
+        let (loss, outputs) = [(Loss::Squared, 1), (Loss::Softmax, 5), (Loss::Logistic, 2), (Loss::Poisson, 3)][i % 4];
+        let shape = Shape { inputs, hidden, outputs, activation, loss, sizes: vec![2, 1], ..Shape::default() };
+        let shape = Shape { weighted: true, cluster_weighted: i % 2 == 0, seed: i as u64, ..shape };
+        let inner = Inner { first_order: i == 2, ..plain(1 + i % 3, 0.02) };
+        check_both(&Case::new(shape, [0.3, 0.0][i % 2], inner));
+    }
+}
+
 /// Each option of the inner loop and of the data, by itself and with the others.
 #[test]
 fn every_option_alone_and_together() {

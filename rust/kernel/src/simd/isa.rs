@@ -70,6 +70,9 @@ impl Isa for pulp::aarch64::Neon {
     }
 }
 
+/// The environment variable that forces a set.
+const REQUEST: &str = "RFPCORE_ISA";
+
 /// The instruction set in use, as a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Backend {
@@ -103,15 +106,28 @@ macro_rules! with_isa {
 }
 
 impl Backend {
-    /// The widest set that this machine has, or the one that the environment variable `RFPCORE_ISA` names; looked
-    /// at once. A name that this machine cannot run is passed over.
+    /// The widest set that this machine has, or the one that the environment variable `RFPCORE_ISA` names; looked at
+    /// once. A name that this machine cannot run is passed over; [`Backend::check_request`] tells.
     pub fn detect() -> Self {
         static CHOSEN: OnceLock<Backend> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
             let all = Self::available();
-            let wanted = std::env::var("RFPCORE_ISA").unwrap_or_default();
+            let wanted = std::env::var(REQUEST).unwrap_or_default();
             all.iter().find(|b| b.name() == wanted).or(all.first()).copied().unwrap_or(Self::Portable(pulp::Scalar))
         })
+    }
+
+    /// Whether the set that `RFPCORE_ISA` names, if any, can be run here.
+    ///
+    /// # Errors
+    /// A message with the name and those that can be run.
+    pub fn check_request() -> Result<(), String> {
+        let Ok(wanted) = std::env::var(REQUEST) else { return Ok(()) };
+        let names: Vec<_> = Self::available().into_iter().map(Self::name).collect();
+        if wanted.is_empty() || names.contains(&wanted.as_str()) {
+            return Ok(());
+        }
+        Err(format!("{REQUEST} is {wanted:?}, but this machine can run only {}", names.join(", ")))
     }
 
     /// Every set that this machine can run, the widest first.

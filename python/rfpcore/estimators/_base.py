@@ -1,0 +1,282 @@
+"""What the regressor and the classifier share: parameters, fit, adaptation, files."""
+
+import copy
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import functional, persistence
+from .._arrays import Array
+from .._options import Activation, Layers, Loss, OnDivergence, Order
+from ..clusters import Clusters
+from ..network import MLP
+from . import _fit
+from ._inner_step import warn_if_harmful
+from ._settings import DType, Schedule, Solver
+from ._splits import Rows
+from .adapted import AdaptedClassifier, AdaptedRegressor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+AdaptedT = TypeVar("AdaptedT", AdaptedRegressor, AdaptedClassifier)
+
+
+class RFPBase(BaseEstimator, Generic[AdaptedT]):
+    """All but the outcomes: a subclass says what y is, which loss it has, and what predictions are.
+
+    Fitting works on a copy, whose attributes are taken over at the very end, so that whatever interrupts it
+    leaves the estimator as it was.
+    """
+
+    net_: MLP
+    theta_: Array
+    inner_lr_: float | Array | None
+    loss_curve_: NDArray[np.float64]
+    n_iter_: int
+    validation_scores_: NDArray[np.float64]
+    best_iteration_: int
+    n_features_in_: int
+    feature_names_in_: Array
+    _memory: _fit.Memory
+    _Adapted: type[AdaptedT]
+
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes: Any = (64, 64),
+        activation: Activation = "tanh",
+        alpha: float = 0.5,
+        inner_steps: int = 1,
+        inner_lr: Any = "auto",
+        inner_momentum: float = 0.0,
+        adapt_layers: Layers = "all",
+        order: Order = "exact",
+        query_fraction: float | None = None,
+        solver: Solver = "adam",
+        learning_rate_init: float = 5e-3,
+        learning_rate: Schedule = "constant",
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        max_iter: int = 500,
+        batch_size: int | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 100,
+        tol: float | None = None,
+        on_divergence: OnDivergence = "raise",
+        dtype: DType = "auto",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        callbacks: Any = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.inner_steps = inner_steps
+        self.inner_lr = inner_lr
+        self.inner_momentum = inner_momentum
+        self.adapt_layers = adapt_layers
+        self.order = order
+        self.query_fraction = query_fraction
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.on_divergence = on_divergence
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+
+    # What a subclass adds.
+
+    @property
+    def _loss(self) -> Loss:
+        """The row loss."""
+        raise NotImplementedError
+
+    @property
+    def _n_network_outputs(self) -> int:
+        """Outputs of the network."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: Any) -> None:
+        """Set the attributes that describe y."""
+        raise NotImplementedError
+
+    def _encode_targets(self, y: Any) -> Array:
+        """Outcomes as the kernel takes them."""
+        raise NotImplementedError
+
+    def _first_bias(self, data: Clusters) -> Array:
+        """Where the output bias starts."""
+        return np.zeros(self._n_network_outputs)
+
+    # Fitting.
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any,
+        sample_weight: Any,
+        *,
+        incremental: bool = False,
+        classes: Any = None,
+    ) -> "Self":
+        """`fit`, or with `incremental` one pass over the data."""
+        goes_on = incremental and hasattr(self, "theta_")
+        work = copy.copy(self)
+        if not (goes_on or self.warm_start):
+            work.__dict__ = {name: value for name, value in vars(self).items() if not _is_learnt(name)}
+        rows = work._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
+        fit = _fit.run(work, rows, incremental=incremental, goes_on=goes_on)
+        _fit.store(work, fit, goes_on)
+        self.__dict__ = work.__dict__
+        _fit.warn(fit, look_at_inner_step=not incremental, stacklevel=3)
+        return self
+
+    def _rows(
+        self, X: Any, y: Any, groups: Any, sample_weight: Any, *, learn: bool, classes: Any = None
+    ) -> Rows:
+        """The data as arrays; with `learn`, what there is to know of features and outcomes is kept."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        features = self._features(X, learn)
+        if learn:
+            self._learn_targets(y if classes is None else classes)
+        return Rows(features, self._encode_targets(y), groups, sample_weight)
+
+    def _features(self, X: Any, learn: bool = False) -> Array:
+        """X as an array, its width and column names checked; finiteness is checked later, by row."""
+        array: Array = validate_data(
+            self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+        )
+        return array
+
+    def _view(self, net: MLP, theta: Array, inner_lr: float | Array | None) -> "Self":
+        """A fitted estimator with these parameters."""
+        view = copy.copy(self)
+        view.net_, view.theta_, view.inner_lr_ = net, theta, inner_lr
+        return view
+
+    # Use.
+
+    def _outputs(self, X: Any) -> Array:
+        """Linear outputs of the network at the population parameters, (N, outputs)."""
+        check_is_fitted(self)
+        return self.net_.predict(self.theta_, self._features(X), n_jobs=self.n_jobs)
+
+    def adapt(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any = None,
+        sample_weight: Any = None,
+        inner_steps: int | None = None,
+        inner_lr: Any = None,
+    ) -> AdaptedT:
+        """Adapt to clusters, seen in training or not.
+
+        Parameters
+        ----------
+        X, y, groups, sample_weight
+            As in `fit`.
+        inner_steps : int, optional
+            How many inner steps; None takes as many as in training.
+        inner_lr : float, array (P,), "auto" or None
+            None takes `inner_lr_`; "auto" chooses from the curvature of these clusters.
+
+        Returns
+        -------
+        AdaptedRegressor or AdaptedClassifier
+            Predicts with each cluster's own parameters.
+
+        Warns
+        -----
+        InnerStepWarning
+            If the step raises the loss of clusters that make up more than a tenth of these.
+        """
+        check_is_fitted(self)
+        data = self._rows(X, y, groups, sample_weight, learn=False).clusters()
+        if inner_lr is None:
+            inner_lr = "auto" if self.inner_lr_ is None else self.inner_lr_
+        if isinstance(inner_lr, str) and inner_lr == "auto":
+            inner_lr = functional.auto_inner_lr(self.net_, self.theta_, data, self._loss, n_jobs=self.n_jobs)
+        thetas, status = functional.adapt(
+            self.net_,
+            self.theta_,
+            data,
+            self.inner_steps if inner_steps is None else inner_steps,
+            inner_lr,
+            self._loss,
+            self.n_jobs,
+            inner_momentum=self.inner_momentum,
+            adapt_layers=self.adapt_layers,
+            on_divergence=self.on_divergence,
+        )
+        before, after = status.loss_before, status.loss_after
+        warn_if_harmful(self.net_, self.theta_, data, self._loss, inner_lr, before, after, stacklevel=2)
+        return self._Adapted(self._view(self.net_, self.theta_, self.inner_lr_), thetas, status)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
+
+        Parameters
+        ----------
+        path : str or path
+            Replaced if it is there. Callbacks and a random_state that is no int are not kept.
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing to save yet.
+        ValueError
+            If class labels are of a type that JSON cannot hold.
+        """
+        check_is_fitted(self)
+        persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Self":
+        """Read an estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Returns
+        -------
+        estimator
+            Fitted; it predicts, adapts and goes on with `partial_fit` as the one saved.
+
+        Raises
+        ------
+        ValueError
+            If the file is truncated, of another format version, of another class or inconsistent.
+        """
+        return persistence.load(cls, path)
+
+
+def _is_learnt(name: str) -> bool:
+    """Whether an attribute was set by a fit."""
+    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim")

@@ -1,0 +1,145 @@
+"""An estimator's parameters, checked before any work and turned into what the kernel takes."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .. import _rfpcore
+from .._arrays import Array
+from .._options import (
+    MAX_STEPS,
+    Layers,
+    Loss,
+    OnDivergence,
+    Order,
+    check_alpha,
+    check_inner_lr,
+    choice,
+    inner_loop,
+    integer,
+    n_threads,
+    real,
+)
+
+Solver = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine", "power"]
+DType = Literal["auto", "float32", "float64"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the outer loop needs to know besides network, parameters and data."""
+
+    loss: Loss
+    alpha: float
+    inner_steps: int
+    inner_lr: float | Array | None
+    """None: chosen from the curvature."""
+    inner_momentum: float
+    adapt_layers: Layers
+    order: Order
+    optimizer: _rfpcore.Optimizer
+    batch_size: int | None
+    max_iter: int
+    tol: float | None
+    n_iter_no_change: int
+    skip_diverged: bool
+    n_threads: int
+    n_jobs: int | None
+    callbacks: tuple[Any, ...]
+    verbose: bool
+
+    def inner(self, n_parameters: int, inner_lr: float | Array) -> _rfpcore.Inner:
+        """The kernel's inner loop with this step."""
+        return inner_loop(
+            n_parameters, self.inner_steps, inner_lr, self.inner_momentum, self.adapt_layers, self.order
+        )
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the objective depends on the inner loop at all."""
+        return self.alpha < 1 and self.inner_steps > 0
+
+
+def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
+    """All parameters that do not depend on the data; ValueError or TypeError naming the wrong one."""
+    p = estimator
+    choice(p.dtype, "dtype", DType)
+    fraction(p.validation_fraction, "validation_fraction")
+    if p.query_fraction is not None:
+        fraction(p.query_fraction, "query_fraction")
+    auto = isinstance(p.inner_lr, str) and p.inner_lr == "auto"
+    settings = Settings(
+        loss=loss,
+        alpha=check_alpha(p.alpha),
+        inner_steps=integer(p.inner_steps, "inner_steps", 0, MAX_STEPS),
+        inner_lr=None if auto else check_inner_lr(p.inner_lr, n_parameters),
+        inner_momentum=real(p.inner_momentum, "inner_momentum", "a number in [0, 1)"),
+        adapt_layers=p.adapt_layers,
+        order=p.order,
+        optimizer=_optimizer(p),
+        batch_size=None if p.batch_size is None else integer(p.batch_size, "batch_size", 1, MAX_STEPS),
+        max_iter=integer(p.max_iter, "max_iter", 1, MAX_STEPS),
+        tol=None if p.tol is None else _at_least(p.tol, "tol", 0.0),
+        n_iter_no_change=integer(p.n_iter_no_change, "n_iter_no_change", 1, MAX_STEPS),
+        skip_diverged=choice(p.on_divergence, "on_divergence", OnDivergence) == "skip",
+        n_threads=n_threads(p.n_jobs),
+        n_jobs=p.n_jobs,
+        callbacks=_callbacks(p.callbacks),
+        verbose=integer(p.verbose, "verbose", 0, MAX_STEPS) > 0 if p.verbose is not True else True,
+    )
+    settings.inner(n_parameters, 1.0 if settings.inner_lr is None else settings.inner_lr)  # checks the rest
+    return settings
+
+
+def _optimizer(p: Any) -> _rfpcore.Optimizer:
+    """The outer optimizer; "power" falls to 30 % of the first step at `max_iter`, "cosine" to 0."""
+    solver = choice(p.solver, "solver", Solver)
+    schedule = choice(p.learning_rate, "learning_rate", Schedule)
+    max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
+    momentum = _at_least(p.momentum, "momentum", 0.0)
+    if momentum >= 1:
+        raise ValueError(f"momentum={momentum}; a number in [0, 1) is needed")
+    return _rfpcore.Optimizer(
+        solver,
+        _positive(p.learning_rate_init, "learning_rate_init"),
+        momentum=momentum if solver == "sgd" else 0.0,
+        weight_decay=_at_least(p.weight_decay, "weight_decay", 0.0),
+        clip_norm=None if p.clip_norm is None else _positive(p.clip_norm, "clip_norm"),
+        schedule=schedule,
+        decay_steps=float(max_iter) if schedule == "cosine" else max_iter / 10,
+    )
+
+
+def _callbacks(callbacks: Any) -> tuple[Any, ...]:
+    """None, one callable or several, as a tuple."""
+    if callbacks is None:
+        return ()
+    several = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    for callback in several:
+        if not callable(callback):
+            raise TypeError(
+                f"callbacks holds {callback!r} of type {type(callback).__name__}; callables are needed"
+            )
+    return several
+
+
+def fraction(value: Any, name: str) -> float:
+    """A number strictly between 0 and 1."""
+    number = real(value, name, "a number in (0, 1)")
+    if not 0 < number < 1:
+        raise ValueError(f"{name}={number}; a number in (0, 1) is needed")
+    return number
+
+
+def _positive(value: Any, name: str) -> float:
+    number = real(value, name, "a positive number")
+    if number <= 0:
+        raise ValueError(f"{name}={number}; a positive number is needed")
+    return number
+
+
+def _at_least(value: Any, name: str, low: float) -> float:
+    number = real(value, name, f"a number of at least {low:g}")
+    if number < low:
+        raise ValueError(f"{name}={number}; a number of at least {low:g} is needed")
+    return number

@@ -1,0 +1,137 @@
+"""Adaptation to clusters, and the inner step."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from small_models import GROUPS, X, Y, regressor
+
+import rfpcore
+from rfpcore.datasets import make_vee
+from rfpcore.exceptions import DivergenceError, DivergenceWarning, InnerStepWarning
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return regressor().fit(X, Y, GROUPS)
+
+
+def test_adapt_is_the_functional_adapt(fitted):
+    data = rfpcore.Clusters(X, Y, GROUPS)
+    adapted = fitted.adapt(X, Y, GROUPS, inner_steps=4, inner_lr=0.01)
+    thetas, status = rfpcore.adapt(fitted.net_, fitted.theta_, data, inner_steps=4, inner_lr=0.01)
+    assert_array_equal(adapted.thetas_, thetas)
+    assert_array_equal(adapted.status_.loss_after, status.loss_after)
+    for c, theta in enumerate(thetas):
+        mine = c == GROUPS
+        assert_array_equal(adapted.predict(X, GROUPS)[mine], fitted.net_.predict(theta, X[mine])[:, 0])
+
+
+def test_adapt_to_clusters_never_seen(fitted):
+    new_X, new_y, new_groups = make_vee(n_clusters=4, random_state=9)
+    adapted = fitted.adapt(new_X, new_y, new_groups + 100, inner_steps=10)
+    assert_array_equal(adapted.labels_, [100, 101, 102, 103])
+    assert (adapted.status_.loss_after < adapted.status_.loss_before).all()
+    assert adapted.score(new_X, new_y, new_groups + 100) > fitted.score(new_X, new_y)
+
+
+def test_adapted_rows_in_any_order_and_of_some_clusters(fitted):
+    adapted = fitted.adapt(X, Y, GROUPS)
+    rows = np.random.default_rng(1).permutation(np.flatnonzero(GROUPS % 2))
+    assert_array_equal(adapted.predict(X[rows], GROUPS[rows]), adapted.predict(X, GROUPS)[rows])
+
+
+def test_unknown_clusters_are_named_or_take_the_population(fitted):
+    adapted = fitted.adapt(X, Y, GROUPS)
+    with pytest.raises(ValueError, match="groups holds 7 in row 1, one of 2 labels that are not among the 6"):
+        adapted.predict(X[:3], [0, 7, 8])
+    mixed = adapted.predict(X[:3], [0, 7, 8], unknown="population")
+    assert_array_equal(mixed[1:], fitted.predict(X[:3])[1:])
+    assert_array_equal(mixed[:1], adapted.predict(X[:1], [0]))
+    with pytest.raises(ValueError, match="unknown='zero' is unknown; one of 'raise', 'population'"):
+        adapted.predict(X, GROUPS, unknown="zero")
+    with pytest.raises(ValueError, match="groups is needed: which of the 6 clusters"):
+        adapted.predict(X)
+
+
+def test_adapt_to_one_cluster_needs_no_labels(fitted):
+    adapted = fitted.adapt(X[:9], Y[:9])
+    assert_array_equal(adapted.predict(X[:9]), fitted.net_.predict(adapted.thetas_[0], X[:9])[:, 0])
+
+
+def test_adapted_is_not_touched_by_a_later_fit():
+    model = regressor().fit(X, Y, GROUPS)
+    adapted = model.adapt(X, Y, GROUPS)
+    before = adapted.predict(X, GROUPS)
+    model.set_params(hidden_layer_sizes=(3,)).fit(X, -Y, GROUPS)
+    assert_array_equal(adapted.predict(X, GROUPS), before)
+    assert_array_equal(pickle.loads(pickle.dumps(adapted)).predict(X, GROUPS), before)
+
+
+def test_zero_steps_adapt_nothing(fitted):
+    assert_array_equal(fitted.adapt(X, Y, GROUPS, inner_steps=0).predict(X, GROUPS), fitted.predict(X))
+
+
+def test_only_the_last_layer_adapts():
+    model = regressor(adapt_layers="last").fit(X, Y, GROUPS)
+    moved = (model.adapt(X, Y, GROUPS).thetas_ != model.theta_).any(axis=0)
+    assert_array_equal(moved, np.arange(len(moved)) >= len(moved) - 6)  # 5 weights and a bias
+
+
+def test_a_step_for_each_parameter():
+    steps = np.full(16, 0.02)
+    by_array, by_number = (
+        regressor(inner_lr=steps).fit(X, Y, GROUPS),
+        regressor(inner_lr=0.02).fit(X, Y, GROUPS),
+    )
+    assert_allclose(by_array.theta_, by_number.theta_, rtol=1e-9)
+    assert_array_equal(by_array.inner_lr_, steps)
+    with pytest.raises(ValueError, match=r"inner_lr has shape \(3,\); the network has 16 parameters"):
+        regressor(inner_lr=np.ones(3)).fit(X, Y, GROUPS)
+
+
+def test_auto_step_is_half_the_limit_at_the_start():
+    model = regressor(max_iter=1).fit(X, Y, GROUPS)
+    theta = model.net_.init(0)
+    theta[-1] = Y.mean()
+    largest = rfpcore.curvature(model.net_, theta, rfpcore.Clusters(X, Y, GROUPS)).max()
+    assert_allclose(model.inner_lr_, 1 / largest, rtol=1e-12)
+
+
+def test_auto_step_shrinks_when_it_does_harm():
+    """Then features become twenty times as large, and the first step is far too long."""
+    model = regressor(hidden_layer_sizes=(), learning_rate_init=1e-6).partial_fit(0.05 * X, Y, GROUPS)
+    first = model.inner_lr_
+    for _ in range(50):
+        model.partial_fit(X, Y, GROUPS)
+    limit = 2 / rfpcore.curvature(model.net_, model.theta_, rfpcore.Clusters(X, Y, GROUPS)).max()
+    assert first > limit > model.inner_lr_
+
+
+def test_a_step_that_does_harm_is_warned_of():
+    model = regressor(hidden_layer_sizes=(), inner_lr=1.5, alpha=0.99, max_iter=1)
+    with pytest.warns(
+        InnerStepWarning, match=r"raises the loss of \d of 6 clusters: inner_lr=1.5 .* 2 / lambda_max"
+    ):
+        model.fit(X, Y, GROUPS)
+    with pytest.warns(InnerStepWarning, match="inner_lr=1.5"):
+        model.adapt(X, Y, GROUPS)
+
+
+def test_divergence_is_raised_or_skipped():
+    far = X.copy()
+    model = regressor(hidden_layer_sizes=(), loss="poisson", inner_lr=1e-3)
+    far[GROUPS == 3] = 1e6 * np.sign(model.fit(X, np.abs(Y), GROUPS).theta_[0])  # rates of e^(10^6 w)
+    with pytest.raises(DivergenceError, match="the loss of cluster 3 is inf at inner step 0") as error:
+        model.fit(far, np.abs(Y), GROUPS)
+    assert error.value.label == 3
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.set_params(on_divergence="skip").fit(far, np.abs(Y), GROUPS)
+        adapted = model.adapt(far, np.abs(Y), GROUPS)
+    assert any("left out 30 times in 30 outer steps" in str(w.message) for w in caught)
+    assert {w.category for w in caught} >= {DivergenceWarning}
+    assert_array_equal(adapted.thetas_[3], model.theta_)
+    assert_array_equal(np.flatnonzero(~adapted.status_.ok), [3])

@@ -1,0 +1,146 @@
+"""What the estimators take, and what they refuse."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import NotFittedError
+from small_models import CLASSES, GROUPS, X, Y, classifier, nan_in, regressor
+
+from rfpcore import RFPClassifier, RFPRegressor
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return regressor().fit(X, Y, GROUPS)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames(frame, fitted):
+    table = frame({"x": X[:, 0], "y": Y, "district": [f"d{g}" for g in GROUPS]})
+    model = regressor().fit(table[["x"]], table["y"], table["district"])
+    assert_array_equal(model.feature_names_in_, ["x"])
+    assert_array_equal(model.theta_, fitted.theta_)
+    assert_array_equal(model.predict(table[["x"]]), fitted.predict(X))
+    adapted = model.adapt(table[["x"]], table["y"], table["district"])
+    assert_array_equal(adapted.labels_, [f"d{g}" for g in range(6)])
+    assert_array_equal(
+        adapted.predict(table[["x"]], table["district"]), fitted.adapt(X, Y, GROUPS).predict(X, GROUPS)
+    )
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(table[["y"]])
+
+
+@pytest.mark.parametrize(
+    "label", [lambda g: f"d{g}", lambda g: (g, "x"), lambda g: g / 2, lambda g: np.datetime64(int(g), "D")]
+)
+def test_labels_of_any_type_and_rows_in_any_order(label, fitted):
+    order = np.random.default_rng(0).permutation(len(Y))
+    groups = [label(g) for g in GROUPS[order].tolist()]
+    model = regressor().fit(X[order], Y[order], groups)
+    assert_allclose(model.theta_, fitted.theta_, rtol=1e-8)  # rows of a cluster are summed in another order
+    assert_allclose(
+        model.adapt(X[order], Y[order], groups).predict(X[order], groups),
+        fitted.adapt(X, Y, GROUPS).predict(X, GROUPS)[order],
+        rtol=1e-8,
+    )
+
+
+def test_dtype_is_that_of_X_unless_told(fitted):
+    single = regressor().fit(X.astype(np.float32), Y, GROUPS)
+    assert single.theta_.dtype == single.predict(X).dtype == np.float32
+    assert single.adapt(X, Y, GROUPS).predict(X, GROUPS).dtype == np.float32
+    assert_allclose(single.predict(X), fitted.predict(X), atol=1e-4)
+    assert regressor(dtype="float32").fit(X, Y, GROUPS).theta_.dtype == np.float32
+    assert regressor(dtype="float64").fit(X.astype(np.float32), Y, GROUPS).theta_.dtype == np.float64
+
+
+BAD_PARAMS = {
+    "alpha": (1.5, ValueError, r"alpha=1.5; a number in \[0, 1\] is needed"),
+    "inner_steps": (-1, ValueError, "inner_steps=-1 is too small"),
+    "inner_lr": (0.0, ValueError, "inner_lr=0.0; a positive number is needed"),
+    "inner_momentum": (1.0, ValueError, r"inner_momentum=1.0; a number in \[0, 1\)"),
+    "adapt_layers": ("head", ValueError, "adapt_layers='head' is unknown; one of 'all', 'last'"),
+    "order": ("second", ValueError, "order='second' is unknown"),
+    "query_fraction": (1.0, ValueError, r"query_fraction=1.0; a number in \(0, 1\)"),
+    "solver": ("lbfgs", ValueError, "solver='lbfgs' is unknown; one of 'adam', 'adamw', 'sgd'"),
+    "learning_rate_init": (-1, ValueError, "learning_rate_init=-1.0; a positive number"),
+    "learning_rate": ("adaptive", ValueError, "learning_rate='adaptive' is unknown"),
+    "momentum": (1.0, ValueError, r"momentum=1.0; a number in \[0, 1\)"),
+    "weight_decay": (-0.1, ValueError, "weight_decay=-0.1; a number of at least 0"),
+    "clip_norm": (0, ValueError, "clip_norm=0.0; a positive number"),
+    "max_iter": (0, ValueError, "max_iter=0 is too small; at least 1"),
+    "batch_size": (2.5, TypeError, "batch_size=2.5 is a float; an integer"),
+    "validation_fraction": (0, ValueError, r"validation_fraction=0.0; a number in \(0, 1\)"),
+    "n_iter_no_change": (0, ValueError, "n_iter_no_change=0 is too small"),
+    "tol": (-1, ValueError, "tol=-1.0; a number of at least 0"),
+    "on_divergence": ("ignore", ValueError, "on_divergence='ignore' is unknown"),
+    "dtype": ("float16", ValueError, "dtype='float16' is unknown"),
+    "n_jobs": (0, ValueError, "n_jobs=0 has no meaning"),
+    "verbose": ("yes", TypeError, "verbose='yes' is a str"),
+    "callbacks": ([1], TypeError, "callbacks holds 1 of type int"),
+    "hidden_layer_sizes": ((3, 0), ValueError, r"hidden_layer_sizes\[1\]=0 is too small"),
+    "activation": ("sigmoid", ValueError, "activation='sigmoid' is unknown"),
+    "loss": ("logistic", ValueError, "loss='logistic' is unknown; one of 'squared', 'poisson'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PARAMS)
+def test_bad_parameters_are_named(name):
+    value, kind, message = BAD_PARAMS[name]
+    model = regressor(**{name: value})
+    with pytest.raises(kind, match=message):
+        model.fit(X, Y, GROUPS)
+    assert not hasattr(model, "theta_")
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_every_parameter_is_documented_and_refused_when_wrong():
+    for cls in (RFPRegressor, RFPClassifier):
+        names = set(cls().get_params())
+        assert all(f"\n    {name} : " in cls.__doc__ for name in names)
+    # The rest cannot be wrong: any value of a flag has a truth, any seed is scikit-learn's to judge.
+    assert set(RFPRegressor().get_params()) - set(BAD_PARAMS) == {
+        "early_stopping",
+        "warm_start",
+        "random_state",
+    }
+
+
+BAD_DATA = {
+    "X NaN": ((nan_in(X, 3), Y, GROUPS), "X must be finite, .* nan in row 3"),
+    "y NaN": ((X, nan_in(Y, 5), GROUPS), "y must be finite, .* nan in row 5"),
+    "length": ((X, Y[:-1], GROUPS), "y has 53 rows; X has 54"),
+    "groups length": ((X, Y, GROUPS[:-2]), "groups has 52 rows; X has 54"),
+    "label missing": ((X, Y, nan_in(GROUPS.astype(float), 7)), "groups has no label in row 7"),
+    "weights": ((X, Y, GROUPS, -np.ones(len(Y))), "sample_weight must not be negative"),
+    "no weight": ((X, Y, GROUPS, (GROUPS != 2).astype(float)), "sample_weight sums to 0.0 in cluster 2"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_bad_data_are_refused_before_any_work(name, early_stopping):
+    data, message = BAD_DATA[name]
+    model = regressor(early_stopping=early_stopping)
+    with pytest.raises(ValueError, match=message):
+        model.fit(*data)
+    assert vars(model) == vars(regressor(early_stopping=early_stopping))
+
+
+def test_bad_outcomes():
+    with pytest.raises(ValueError, match=r"loss='poisson' needs values of at least 0 in y, .* the first is"):
+        regressor(loss="poisson").fit(X, -Y, GROUPS)
+    with pytest.raises(ValueError, match="at least 2 classes; y has only one class"):
+        classifier().fit(X, np.ones(len(X)))
+    with pytest.raises(ValueError, match=r"y must be finite, .* nan in row 4"):
+        classifier().fit(X, nan_in((Y > 1).astype(float), 4))
+    with pytest.raises(ValueError, match="y holds tall in row 1, which is none of the 3 classes"):
+        classifier().fit(X, CLASSES).adapt(X[:2], ["low", "tall"])
+    with pytest.raises(ValueError, match="y has 2 columns; loss='squared' needs 1"):
+        regressor().fit(X, Y).adapt(X, np.column_stack([Y, Y]))
+    with pytest.raises(NotFittedError):
+        regressor().predict(X)
+    with pytest.raises(NotFittedError):
+        regressor().adapt(X, Y)
