@@ -24,7 +24,8 @@ for activation in ["identity", "tanh", "relu", "softplus", "silu", "gelu"]:
     for loss, n_outputs in [("squared", 1), ("logistic", 2), ("softmax", 5), ("poisson", 1)]:
         net = rfpcore.MLP(3, (17, 33, 5), n_outputs, activation)
         theta = 0.3 * net.init(0)
-        y = rng.integers(0, 2, len(groups)) if loss == "softmax" else rng.integers(0, 2, (len(groups), n_outputs))
+        shape = len(groups) if loss == "softmax" else (len(groups), n_outputs)
+        y = rng.integers(0, 2, shape)
         for dtype in ["float32", "float64"]:
             data = rfpcore.Clusters(X, y, groups)
             value, grad = rfpcore.value_and_grad(

@@ -10,7 +10,23 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__: list[str]
+__all__ = [
+    "Architecture",
+    "ClusterData",
+    "DivergenceError",
+    "Inner",
+    "Objective",
+    "Optimizer",
+    "Trainer",
+    "adapt",
+    "curvature",
+    "hvp",
+    "isa",
+    "objective",
+    "predict",
+    "predict_each",
+    "value_and_grad",
+]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
 

@@ -95,6 +95,9 @@ pub fn sweep<S: Isa, T: Elementary, V: Visitor<S, T>>(
     Ok(total)
 }
 
+/// A block's result, once it is there.
+type Outcome<R> = Mutex<Option<Result<R, KernelError>>>;
+
 struct Sweep<'a, S, T, V> {
     visitor: &'a V,
     setting: &'a Setting<'a, S, T>,
@@ -111,8 +114,7 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
 
     fn blocks(&self) -> Result<Vec<V::Sums>, KernelError> {
         let n_blocks = self.schedule.blocks.len();
-        let results: Vec<Mutex<Option<Result<V::Sums, KernelError>>>> =
-            (0..n_blocks).map(|_| Mutex::new(None)).collect();
+        let results: Vec<Outcome<V::Sums>> = (0..n_blocks).map(|_| Mutex::new(None)).collect();
         let mut workers: Vec<Option<Worker<T>>> = (0..self.threads.count().min(n_blocks)).map(|_| None).collect();
         let next = AtomicUsize::new(0);
         self.threads.each(&mut workers, |worker| {

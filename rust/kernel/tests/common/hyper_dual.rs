@@ -117,7 +117,6 @@ impl Mul for HyperDual {
 
 impl Div for HyperDual {
     type Output = Self;
-    #[expect(clippy::suspicious_arithmetic_impl, reason = "a quotient is a product with the reciprocal")]
     fn div(self, other: Self) -> Self {
         let r = 1.0 / other.value;
         self * other.chain([r, -r * r, 2.0 * r * r * r])

@@ -217,12 +217,12 @@ fn rotate(a: &mut [Vec<f64>], p: usize, q: usize) {
     }
     let angle = 0.5 * (2.0 * a[p][q]).atan2(a[q][q] - a[p][p]);
     let (s, c) = angle.sin_cos();
-    for k in 0..a.len() {
-        let (x, y) = (a[k][p], a[k][q]);
-        (a[k][p], a[k][q]) = (c * x - s * y, s * x + c * y);
+    let turn = |x: f64, y: f64| (c * x - s * y, s * x + c * y);
+    for row in a.iter_mut() {
+        (row[p], row[q]) = turn(row[p], row[q]);
     }
-    for k in 0..a.len() {
-        let (x, y) = (a[p][k], a[q][k]);
-        (a[p][k], a[q][k]) = (c * x - s * y, s * x + c * y);
+    let [first, second] = a.get_disjoint_mut([p, q]).expect("two different rows");
+    for (x, y) in first.iter_mut().zip(second) {
+        (*x, *y) = turn(*x, *y);
     }
 }

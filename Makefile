@@ -1,0 +1,70 @@
+# The commands anyone must know: `make help`. Each sets up what it needs in .venv, from a bare checkout:
+# all that has to be there is Python >= 3.10, a Rust toolchain and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# One interpreter and one way of linking for cargo, maturin and clippy alike: otherwise each rebuilds the others' work.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export PYO3_BUILD_EXTENSION_MODULE := 1
+unexport CONDA_PREFIX
+
+SOURCES := pyproject.toml Cargo.toml $(wildcard Cargo.lock) \
+           $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint format docs clean
+
+help: ## say what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.demo ## train five methods on 1848 schools in 537 districts; writes demo.png
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev ## the Rust tests, then the Python tests
+	cargo test --workspace --exclude rfp-benches --release
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
+	$(BIN)/python benches/run.py
+
+lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, ruff, mypy, stubtest
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --release -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml rfpcore._rfpcore
+
+format: $(VENV)/.dev ## rewrite the code in the one accepted form
+	cargo fmt --all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
+	$(BIN)/pdoc --docformat numpy --output-directory dist/docs/python rfpcore rfpcore.estimators \
+	    rfpcore.datasets._real rfpcore.datasets._synthetic rfpcore.exceptions rfpcore.torch_reference
+	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
+
+clean: ## remove what the commands above have made
+	rm -rf $(VENV) target dist demo.png .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f python/rfpcore/_rfpcore*.so
+
+# The extras of pyproject.toml that a command needs. The demo needs neither torch nor JAX.
+$(VENV)/.demo:  EXTRAS := demo
+$(VENV)/.dev:   EXTRAS := torch,progress,demo,test,lint
+$(VENV)/.bench: EXTRAS := bench,demo
+$(VENV)/.docs:  EXTRAS := docs,torch
+
+# The package built from the sources as they are, editable, with those extras.
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs: $(SOURCES) | $(VENV)/.tools
+	@echo "Building rfpcore and installing its requirements ($(EXTRAS))"
+	$(BIN)/maturin develop --release --extras $(EXTRAS)
+	@touch $@
+
+$(VENV)/.tools:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet maturin==1.16.0
+	@touch $@
