@@ -76,6 +76,10 @@ fn arguments<T: Elementary>() -> Vec<T> {
     let span = f64::from(highest - lowest + digits);
     let mut random = Random::new(0, "arguments", 0);
     let mut all = vec![0.0, -0.0];
+    // Where f32 errs most, found once by going through all its numbers: exp and tanh, with fused products and without,
+    // sigmoid, softplus.
+    all.extend([-5.891_182_899_475_098, 26.688_901_901_245_117, 5.916_077_136_993_408, 7.017_312_049_865_723]);
+    all.extend([-4.157_293_796_539_307, -2.020_956_277_847_29]);
     for i in 0..n {
         let power = f64::from(lowest - digits) + span * f64::from(i) / f64::from(n);
         // In two factors: the smallest and the largest powers are outside exp2's range together with the digits.
@@ -150,7 +154,7 @@ fn check_on<T: Elementary>(bounds: [Stated; 4]) {
 fn errors_in_single_precision() {
     check_on::<f32>([
         (Function::Exp, oracle::exp, 2.0),
-        (Function::Tanh, oracle::tanh, 5.0),
+        (Function::Tanh, oracle::tanh, 6.1),
         (Function::Sigmoid, oracle::sigmoid, 4.0),
         (Function::Softplus, oracle::softplus, 4.0),
     ]);
