@@ -130,6 +130,7 @@ class Entry:
         self.rounds: list[float] = []
         self.times: list[float] = []
         self.cores: list[float] = []
+        self.cpu: list[float] = []
         told = ("name", "peer", "form", "threads", "isa", "dtype")
         self.found: dict[str, Any] = {key: getattr(contestant, key) for key in told}
         if contestant.workload:
@@ -163,12 +164,13 @@ class Entry:
         self.times += answer["ms"]
         self.rounds.append(median(answer["ms"]))
         self.cores.append(answer["cores"])
+        self.cpu.append(answer["cpu_ms"])
         time.sleep(PAUSE)
 
     def finish(self) -> None:
         self.found |= self.peer.ask(op="memory")
         self.found |= {"ms": median(self.times), "min_ms": min(self.times), "max_ms": max(self.times)}
-        self.found |= {"rounds": self.rounds, "cores": median(self.cores)}
+        self.found |= {"rounds": self.rounds, "cores": median(self.cores), "cpu_ms": median(self.cpu)}
 
 
 def window(

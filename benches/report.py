@@ -121,8 +121,8 @@ def _forms(results: Results) -> str:
                 rows.append([name, dtype, one["name"], *_form(one)])
     if not rows:
         return ""
-    head = ["", "", "peer, form, threads", "ms", "cores used", "first call, ms", "idle import, MB"]
-    head += ["peak, MB", "peak beyond idle, MB", "gradient differs by"]
+    head = ["", "", "peer, form, threads", "ms", "processor ms", "cores used", "first call, ms"]
+    head += ["idle import, MB", "peak, MB", "peak beyond idle, MB", "gradient differs by"]
     text = (
         "The first call includes tracing and compilation where there is any. Peak memory is the process's, "
         "idle that after its imports. Gradients differ from rfpcore's by a relative Euclidean norm."
@@ -132,10 +132,11 @@ def _forms(results: Results) -> str:
 
 def _form(one: Found) -> list[str]:
     if "error" in one:
-        return [one["error"], *[""] * 6]
-    difference = f"{one['difference']:.0e}" if one.get("difference") else "0"
+        return [one["error"], *[""] * 7]
+    difference = f"{one['difference']:.0e}" if one.get("difference") else "–"
     numbers = [one["first_ms"], one["idle_mb"], one["peak_mb"], one["peak_mb"] - one["idle_mb"]]
-    return [number(one["ms"]), f"{one['cores']:.1f}", *map(number, numbers), difference]
+    times = [number(one["ms"]), number(one["cpu_ms"]), f"{one['cores']:.1f}"]
+    return [*times, *map(number, numbers), difference]
 
 
 def _variants(results: Results) -> str:

@@ -111,12 +111,13 @@ def main() -> int:
         for script in OTHERS:
             print(script, flush=True)
             command = [sys.executable, str(results.HERE / script), *(["--quick"] if options.quick else [])]
-            failed += [script] if subprocess.run(command).returncode else []
+            code = subprocess.run(command).returncode
+            failed += [f"{script} ended with code {code}"] if code else []
     everything = results.load(options.place)
     report.write(options.place)
     print(f"wrote {options.place.name}/RESULTS.md, results.json and results.png")
     wrong = report.failures(everything)
-    for line in [*wrong, *(f"{script} failed" for script in failed)]:
+    for line in [*wrong, *failed]:
         print(line)
     return 1 if wrong or failed else 0
 

@@ -53,7 +53,7 @@ def build(request: dict[str, Any]) -> tuple[Run, Result]:
     else:
         found = tasks.demo(request["dtype"])
         theta, y = jnp.asarray(found.theta), None
-        X = jax.tree.map(jnp.asarray, buckets(found.X, found.y, found.sizes))
+        X = jax.tree.map(jnp.asarray, buckets(found.X, found.y, found.sizes, 2.0))
         risk = objective(tasks.DEMO, "unrolled", tasks.DEMO_ALPHA, tasks.DEMO_ETA)
         chunk = training(risk, tasks.DEMO_RATE)
     state = (theta, jnp.zeros_like(theta), jnp.zeros_like(theta), jnp.asarray(0))

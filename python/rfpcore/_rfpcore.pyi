@@ -5,10 +5,11 @@ Arrays are C-contiguous and of one dtype per call, float32 or float64, unless a 
 """
 
 from collections.abc import Sequence
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 __all__ = [
     "Architecture",
