@@ -135,7 +135,7 @@ def _form(one: Found) -> list[str]:
         return [one["error"], *[""] * 7]
     difference = f"{one['difference']:.0e}" if one.get("difference") else "–"
     numbers = [one["first_ms"], one["idle_mb"], one["peak_mb"], one["peak_mb"] - one["idle_mb"]]
-    times = [number(one["ms"]), number(one["cpu_ms"]), f"{one['cores']:.1f}"]
+    times = [number(one["ms"]), number(one.get("cpu_ms")), f"{one['cores']:.1f}"]
     return [*times, *map(number, numbers), difference]
 
 

@@ -1,7 +1,7 @@
 """The loop of a peer's own process: JSON requests on stdin, one line of JSON each as the answer.
 
     {"op": "setup", ...}                 build, call once -> first_ms, value, checksum, idle_mb
-    {"op": "round", "seconds": 0.2}      call until the time is up -> ms of each call, cores used
+    {"op": "round", "seconds": 0.2}      call until the time is up -> ms of each, processor time
     {"op": "repeat", "times": 100}       so many calls -> ms of all, and the last one's value and vector
     {"op": "memory"}                     -> peak_mb
 

@@ -146,6 +146,7 @@ fn layers_wider_than_the_widest_tile() {
 
 /// Few rows of wide layers, which take the dual form where nothing but R_k and its gradient is wanted.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "takes a minute without optimization")]
 fn few_rows_of_wide_layers() {
     let hiddens = [vec![60, 50], vec![130], vec![20, 40, 33]];
     for (i, activation) in ACTIVATIONS.into_iter().enumerate() {
@@ -366,7 +367,7 @@ fn curvature_is_the_largest_eigenvalue() {
             problem.y.iter_mut().for_each(|y| *y = (*y).abs() * scale);
             let data = Data::<f64>::of(&problem);
             // Power iteration gains (λ₂/λ₁)² an iteration: enough for the closest pair among these.
-            let (clusters, n) = (data.clusters(), 20_000);
+            let (clusters, n) = (data.clusters(), 3000);
             let found = curvature(&problem.net, &data.theta, &clusters, Loss::Squared, n, Threads::serial()).unwrap();
             for (c, &found) in found.iter().enumerate() {
                 let all = eigenvalues(problem.hessian(c));
