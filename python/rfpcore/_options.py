@@ -58,6 +58,45 @@ def real(value: Any, name: str, needed: str = "a finite number") -> float:
     return number
 
 
+def at_least(value: Any, name: str, low: float) -> float:
+    """A finite number of at least `low`."""
+    number = real(value, name, f"a number of at least {low:g}")
+    if number < low:
+        raise ValueError(f"{name}={number}; a number of at least {low:g} is needed")
+    return number
+
+
+def positive(value: Any, name: str) -> float:
+    """A finite number above zero."""
+    number = real(value, name, "a positive number")
+    if number <= 0:
+        raise ValueError(f"{name}={number}; a positive number is needed")
+    return number
+
+
+def fraction(value: Any, name: str) -> float:
+    """A number strictly between 0 and 1."""
+    number = real(value, name, "a number in (0, 1)")
+    if not 0 < number < 1:
+        raise ValueError(f"{name}={number}; a number in (0, 1) is needed")
+    return number
+
+
+def below_one(value: Any, name: str) -> float:
+    """A number from 0 to 1, without 1."""
+    number = real(value, name, "a number in [0, 1)")
+    if not 0 <= number < 1:
+        raise ValueError(f"{name}={number}; a number in [0, 1) is needed")
+    return number
+
+
+def boolean(value: Any, name: str) -> bool:
+    """True or False; nothing else stands for them."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; True or False is needed")
+    return bool(value)
+
+
 def check_alpha(value: Any) -> float:
     """The weight of the loss before adaptation, in [0, 1]."""
     if type(value) is float and 0.0 <= value <= 1.0:  # the fast way through; NaN fails it

@@ -11,12 +11,15 @@ from .._options import (
     Loss,
     OnDivergence,
     Order,
+    at_least,
     check_alpha,
     check_inner_lr,
     choice,
+    fraction,
     inner_loop,
     integer,
     n_threads,
+    positive,
     real,
 )
 
@@ -79,7 +82,7 @@ def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
         optimizer=_optimizer(p),
         batch_size=None if p.batch_size is None else integer(p.batch_size, "batch_size", 1, MAX_STEPS),
         max_iter=integer(p.max_iter, "max_iter", 1, MAX_STEPS),
-        tol=None if p.tol is None else _at_least(p.tol, "tol", 0.0),
+        tol=None if p.tol is None else at_least(p.tol, "tol", 0.0),
         n_iter_no_change=integer(p.n_iter_no_change, "n_iter_no_change", 1, MAX_STEPS),
         skip_diverged=choice(p.on_divergence, "on_divergence", OnDivergence) == "skip",
         n_threads=n_threads(p.n_jobs),
@@ -96,15 +99,15 @@ def _optimizer(p: Any) -> _rfpcore.Optimizer:
     solver = choice(p.solver, "solver", Solver)
     schedule = choice(p.learning_rate, "learning_rate", Schedule)
     max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
-    momentum = _at_least(p.momentum, "momentum", 0.0)
+    momentum = at_least(p.momentum, "momentum", 0.0)
     if momentum >= 1:
         raise ValueError(f"momentum={momentum}; a number in [0, 1) is needed")
     return _rfpcore.Optimizer(
         solver,
-        _positive(p.learning_rate_init, "learning_rate_init"),
+        positive(p.learning_rate_init, "learning_rate_init"),
         momentum=momentum if solver == "sgd" else 0.0,
-        weight_decay=_at_least(p.weight_decay, "weight_decay", 0.0),
-        clip_norm=None if p.clip_norm is None else _positive(p.clip_norm, "clip_norm"),
+        weight_decay=at_least(p.weight_decay, "weight_decay", 0.0),
+        clip_norm=None if p.clip_norm is None else positive(p.clip_norm, "clip_norm"),
         schedule=schedule,
         decay_steps=float(max_iter) if schedule == "cosine" else max_iter / 10,
     )
@@ -121,25 +124,3 @@ def _callbacks(callbacks: Any) -> tuple[Any, ...]:
                 f"callbacks holds {callback!r} of type {type(callback).__name__}; callables are needed"
             )
     return several
-
-
-def fraction(value: Any, name: str) -> float:
-    """A number strictly between 0 and 1."""
-    number = real(value, name, "a number in (0, 1)")
-    if not 0 < number < 1:
-        raise ValueError(f"{name}={number}; a number in (0, 1) is needed")
-    return number
-
-
-def _positive(value: Any, name: str) -> float:
-    number = real(value, name, "a positive number")
-    if number <= 0:
-        raise ValueError(f"{name}={number}; a positive number is needed")
-    return number
-
-
-def _at_least(value: Any, name: str, low: float) -> float:
-    number = real(value, name, f"a number of at least {low:g}")
-    if number < low:
-        raise ValueError(f"{name}={number}; a number of at least {low:g} is needed")
-    return number

@@ -1,0 +1,178 @@
+"""What all terms have in common, and their sum."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Regularization", "Term"]
+
+TermT = TypeVar("TermT", bound="Term")
+
+_KINDS: dict[str, type["Term"]] = {}
+
+
+class Term:
+    """One regularizer: a frozen dataclass whose fields are numbers, strings, bools and tuples of them.
+
+    Two terms that say the same are equal and have the same hash. `a + b` is a `Regularization` of both.
+    """
+
+    def __init_subclass__(cls) -> None:
+        _KINDS[cls.__name__] = cls
+
+    def __add__(self, other: "Term | Regularization") -> "Regularization":
+        return Regularization.of(self) + other
+
+    def __repr__(self) -> str:
+        """The call that makes it, without what is left at its default."""
+        given = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
+            if field.default is MISSING or getattr(self, field.name) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The kind and all fields, in JSON's types."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {"kind": type(self).__name__} | {
+            name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+        }
+
+    def _store(self, **values: Any) -> None:
+        """Set checked fields: the one place that writes to a frozen term."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, repr=False)
+class Regularization:
+    """Several terms, at most one of a kind; their order has no meaning, and none is kept.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        Empty for no regularization at all.
+
+    Raises
+    ------
+    ValueError
+        If two terms are of one kind. `L1` and `L2` are kinds of their own.
+    TypeError
+        If an entry is no term.
+
+    Examples
+    --------
+    >>> from rfpcore.regularize import L2, Dropout, Regularization
+    >>> both = Dropout(0.4) + L2(1e-3)
+    >>> both
+    Regularization([Dropout(rate=0.4), L2(strength=0.001)])
+    >>> both == L2(1e-3) + Dropout(0.4) == Regularization.from_json(both.to_json())
+    True
+    >>> both.get(L2).strength
+    0.001
+    >>> L2(1e-3) + L2(1e-2)
+    Traceback (most recent call last):
+    ...
+    ValueError: two terms of the kind L2: L2(strength=0.001) and L2(strength=0.01); one is possible
+    """
+
+    terms: tuple[Term, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.terms, Term | Regularization | str) or not isinstance(self.terms, Iterable):
+            raise TypeError(
+                f"terms={self.terms!r} is a {type(self.terms).__name__}; a sequence of terms is needed, "
+                "such as [L2(0.001)]; Regularization.of takes a single term"
+            )
+        by_kind: dict[str, Term] = {}
+        for term in self.terms:
+            kind = type(term).__name__
+            if not isinstance(term, Term):
+                raise TypeError(f"{term!r} is a {kind}; a term such as L2(0.001) is needed")
+            if kind in by_kind:
+                raise ValueError(f"two terms of the kind {kind}: {by_kind[kind]} and {term}; one is possible")
+            by_kind[kind] = term
+        object.__setattr__(self, "terms", tuple(by_kind[kind] for kind in sorted(by_kind)))
+
+    @classmethod
+    def of(cls, given: "Regularization | Term | Iterable[Term] | None") -> "Self":
+        """A specification from whatever stands for one: None, a term, several, or one already made.
+
+        Examples
+        --------
+        >>> from rfpcore.regularize import L1, Regularization
+        >>> Regularization.of(None), Regularization.of(L1(0.1))
+        (Regularization([]), Regularization([L1(strength=0.1)]))
+        """
+        if isinstance(given, Regularization):
+            return cls(given.terms)
+        if given is None or isinstance(given, Term):
+            return cls(() if given is None else (given,))
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise TypeError(
+                f"regularization={given!r} is a {type(given).__name__}; a term such as L2(0.001), "
+                "a sum or sequence of terms, or None is needed"
+            )
+        return cls(tuple(given))
+
+    def get(self, kind: type[TermT]) -> TermT | None:
+        """The term of a kind, None where there is none."""
+        for term in self.terms:
+            if isinstance(term, kind):
+                return term
+        return None
+
+    def __add__(self, other: "Term | Regularization") -> "Regularization":
+        if not isinstance(other, Term | Regularization):
+            return NotImplemented
+        return Regularization(self.terms + Regularization.of(other).terms)
+
+    def __iter__(self) -> Iterator[Term]:
+        return iter(self.terms)
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self.terms)!r})"
+
+    def to_json(self) -> str:
+        """One line of JSON: a list of terms, each with its kind and all its fields."""
+        return json.dumps([term.to_dict() for term in self.terms])
+
+    @classmethod
+    def from_json(cls, text: str) -> "Self":
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the text is no such list, or names a kind or a field that does not exist.
+        """
+        try:
+            entries = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"the specification is no JSON: {error}") from None
+        if not isinstance(entries, list):
+            raise ValueError(f"the specification is a {type(entries).__name__}; a list of terms is needed")
+        return cls(tuple(_from_dict(entry) for entry in entries))
+
+
+def _from_dict(entry: Any) -> Term:
+    """The term of one entry of the list."""
+    if not isinstance(entry, dict) or entry.get("kind") not in _KINDS:
+        raise ValueError(f"{entry!r} is no term; an object is needed whose kind is one of {sorted(_KINDS)}")
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in entry.items()
+        if name != "kind"
+    }
+    try:
+        return _KINDS[entry["kind"]](**values)
+    except TypeError as error:
+        raise ValueError(f"{entry!r} is no term: {error}") from None
