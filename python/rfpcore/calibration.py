@@ -1,0 +1,208 @@
+"""Whether a classifier is as often right as it says: reliability curves and the expected calibration error.
+
+The confidence of a prediction is the probability of the class it predicts. Predictions are put into bins by
+confidence, and each bin's mean confidence is compared with the share of its predictions that are right.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._arrays import Array, as_floats, require_finite
+from ._options import MAX_STEPS, choice, integer
+
+__all__ = ["Reliability", "confidences", "expected_calibration_error", "reliability_curve"]
+
+Strategy = Literal["quantile", "uniform"]
+
+# Of a row of probabilities from one: float32 softmax over thousands of classes stays well within.
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What `reliability_curve` returns: the bins that hold predictions, from least to most confident.
+
+    Attributes
+    ----------
+    confidence : ndarray (B,)
+        Mean confidence of each bin.
+    accuracy : ndarray (B,)
+        Share of right predictions in each bin.
+    count : ndarray (B,) of int
+        Predictions in each bin.
+    """
+
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    count: NDArray[np.intp]
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean distance between confidence and accuracy, each bin weighted by its predictions."""
+        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.count))
+
+    @property
+    def overconfidence(self) -> float:
+        """Mean confidence minus accuracy over all predictions; it does not depend on the bins."""
+        return float(np.average(self.confidence - self.accuracy, weights=self.count))
+
+
+def confidences(y_true: Any, probabilities: Any, classes: Any = None) -> tuple[Array, NDArray[np.bool_]]:
+    """How sure each prediction is, and whether it is right.
+
+    Parameters
+    ----------
+    y_true : array (N,)
+        True classes.
+    probabilities : array (N, K) or (N,)
+        Of each class; or only of the second of two.
+    classes : array (K,), optional
+        The class of each column, as `classes_` of an estimator. None: y_true holds the integers 0 to K − 1.
+
+    Returns
+    -------
+    confidence : ndarray (N,) of float64
+        The largest probability.
+    right : bool ndarray (N,)
+        Whether its class, the first of several with that probability, is the true one.
+
+    Raises
+    ------
+    ValueError
+        If probabilities are outside [0, 1] or do not sum to 1, or y_true holds none of the classes.
+
+    Examples
+    --------
+    >>> from rfpcore.calibration import confidences
+    >>> confidence, right = confidences(["no", "yes"], [0.9, 0.7], classes=["no", "yes"])
+    >>> confidence.tolist(), right.tolist()
+    ([0.9, 0.7], [False, True])
+    """
+    p = _probabilities(probabilities)
+    labels = np.arange(p.shape[1]) if classes is None else np.asarray(classes)
+    if labels.shape != (p.shape[1],):
+        raise ValueError(f"classes has shape {labels.shape}; there are probabilities of {p.shape[1]} classes")
+    truth = np.asarray(y_true)
+    if truth.ndim != 1:
+        raise ValueError(f"y_true has shape {truth.shape}; ({len(p)},), one class a row, is needed")
+    if len(truth) != len(p):
+        raise ValueError(f"y_true has {len(truth)} rows; probabilities has {len(p)}")
+    unknown = ~np.isin(truth, labels)
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise ValueError(
+            f"y_true holds {truth[row]!r} in row {row}, which is none of the classes {labels.tolist()}"
+        )
+    best = p.argmax(axis=1)
+    return p[np.arange(len(p)), best], labels[best] == truth
+
+
+def _probabilities(values: Any) -> Array:
+    """Rows of at least two probabilities that sum to 1, float64."""
+    p = as_floats(values, "probabilities").astype(np.float64, copy=False)
+    if p.ndim == 1:
+        p = np.column_stack([1 - p, p])
+    if p.ndim != 2 or p.shape[0] == 0 or p.shape[1] < 2:
+        raise ValueError(
+            f"probabilities has shape {p.shape}; (N, K) with at least one row and two classes, "
+            "or (N,) for the second of two classes, is needed"
+        )
+    require_finite(p, "probabilities")
+    off = np.abs(p.sum(axis=1) - 1)
+    if p.min() < 0 or p.max() > 1 or off.max() > _SUM_TOLERANCE:
+        row = int(np.argmax((p < 0).any(axis=1) | (p > 1).any(axis=1) | (off > _SUM_TOLERANCE)))
+        raise ValueError(
+            f"probabilities holds {p[row].tolist()} in row {row}; numbers in [0, 1] that sum to 1 are needed"
+        )
+    return p
+
+
+def reliability_curve(
+    y_true: Any,
+    probabilities: Any,
+    *,
+    n_bins: int = 15,
+    strategy: Strategy = "quantile",
+    classes: Any = None,
+) -> Reliability:
+    """Mean confidence and accuracy of predictions that are about equally sure [1]_, [2]_.
+
+    Parameters
+    ----------
+    y_true, probabilities, classes
+        As in `confidences`.
+    n_bins : int, default=15
+        Bins, of which those without predictions are left out.
+    strategy : {"quantile", "uniform"}, default="quantile"
+        "quantile" puts as many predictions into each bin, up to one [1]_; equal confidences share a bin, so
+        that the order of the rows does not matter. "uniform" divides [0, 1] into bins of equal width [2]_; a
+        confidence on an edge belongs to the bin below.
+
+    Returns
+    -------
+    Reliability
+
+    References
+    ----------
+    .. [1] Praturu (2026), "Regularization", section 4.
+    .. [2] Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks", section 2.
+
+    Examples
+    --------
+    >>> from rfpcore.calibration import reliability_curve
+    >>> curve = reliability_curve([1, 1, 0, 1], [0.9, 0.9, 0.8, 0.6], n_bins=2)
+    >>> curve.confidence.round(3).tolist(), curve.accuracy.tolist(), curve.count.tolist()
+    ([0.7, 0.9], [0.5, 1.0], [2, 2])
+    >>> round(curve.expected_calibration_error, 3), round(curve.overconfidence, 3)
+    (0.15, 0.05)
+    """
+    n_bins = integer(n_bins, "n_bins", 1, MAX_STEPS)
+    confidence, right = confidences(y_true, probabilities, classes)
+    if choice(strategy, "strategy", Strategy) == "uniform":
+        bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence)
+    else:  # in whole numbers: where a quantile falls on a confidence, rounding would decide
+        bins = np.searchsorted(np.sort(confidence), confidence) * n_bins // len(confidence)
+    count = np.bincount(bins, minlength=n_bins)
+    used = count > 0
+    return Reliability(
+        confidence=np.bincount(bins, confidence, n_bins)[used] / count[used],
+        accuracy=np.bincount(bins, right, n_bins)[used] / count[used],
+        count=count[used],
+    )
+
+
+def expected_calibration_error(
+    y_true: Any,
+    probabilities: Any,
+    *,
+    n_bins: int = 15,
+    strategy: Strategy = "quantile",
+    classes: Any = None,
+) -> float:
+    """Mean distance between confidence and accuracy over the bins of `reliability_curve`.
+
+    It is at least |overconfidence|, and grows with the number of bins by chance alone: with n rows a bin,
+    by about 0.8 · sqrt(accuracy · (1 − accuracy)/n) for a classifier that is perfectly calibrated.
+
+    Parameters
+    ----------
+    y_true, probabilities, n_bins, strategy, classes
+        As in `reliability_curve`.
+
+    Returns
+    -------
+    error : float
+        In [0, 1].
+
+    Examples
+    --------
+    >>> from rfpcore.calibration import expected_calibration_error
+    >>> round(expected_calibration_error([1, 1, 0, 1], [0.9, 0.9, 0.8, 0.6], n_bins=2), 3)
+    0.15
+    """
+    return reliability_curve(
+        y_true, probabilities, n_bins=n_bins, strategy=strategy, classes=classes
+    ).expected_calibration_error
