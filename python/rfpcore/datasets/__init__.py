@@ -1,17 +1,44 @@
-"""Clustered data sets: generators, and real data that install from PyPI.
+"""Data sets: generators, and real data from packages, local files or, if asked, from the network.
 
-Nothing is read or downloaded at import. `make_*` functions generate, `load_*` functions read real data.
+Nothing is read or downloaded at import. `make_*` functions generate, `load_*` functions read real data, the
+others change data.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rfpcore.datasets._disturbed import NoisyMoons, flip_labels, jitter_images, make_noisy_moons
+    from rfpcore.datasets._images import Images, load_digits, load_fashion_mnist, load_mnist
     from rfpcore.datasets._real import load_benefits
     from rfpcore.datasets._synthetic import VeeData, make_vee
 
-__all__ = ["VeeData", "load_benefits", "make_vee"]
+__all__ = [
+    "Images",
+    "NoisyMoons",
+    "VeeData",
+    "flip_labels",
+    "jitter_images",
+    "load_benefits",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_mnist",
+    "make_noisy_moons",
+    "make_vee",
+]
 
-_MODULE_OF = {"VeeData": "_synthetic", "make_vee": "_synthetic", "load_benefits": "_real"}
+_MODULE_OF = {
+    "Images": "_images",
+    "NoisyMoons": "_disturbed",
+    "VeeData": "_synthetic",
+    "flip_labels": "_disturbed",
+    "jitter_images": "_disturbed",
+    "load_benefits": "_real",
+    "load_digits": "_images",
+    "load_fashion_mnist": "_images",
+    "load_mnist": "_images",
+    "make_noisy_moons": "_disturbed",
+    "make_vee": "_synthetic",
+}
 
 
 def __getattr__(name: str) -> Any:

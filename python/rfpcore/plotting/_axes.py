@@ -1,0 +1,25 @@
+"""Where to draw."""
+
+from typing import Any
+
+
+def axes(display: Any, ax: Any) -> Any:
+    """The axes to draw on, new ones where none are given; kept with their figure on the display."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{type(display).__name__}.plot draws with matplotlib: pip install 'rfpcore[plot]'"
+        ) from error
+    if ax is None:
+        _, ax = plt.subplots(layout="constrained")
+    display.ax_, display.figure_ = ax, ax.figure
+    return ax
+
+
+def time_colours(n: int) -> list[Any]:
+    """Colours of n moments, red for the first to blue for the last."""
+    import matplotlib
+
+    scale = matplotlib.colormaps["turbo_r"]
+    return [scale(0.08 + 0.84 * i / max(n - 1, 1)) for i in range(n)]
