@@ -4,13 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.extmath import softmax
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
-from .._arrays import Array, require_finite
-from .._options import Loss
+from .._arrays import Array
 from ._base import RFPBase
+from ._targets import ClassTargets
 from .adapted import AdaptedClassifier
 
 if TYPE_CHECKING:
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["RFPClassifier"]
 
 
-class RFPClassifier(ClassifierMixin, RFPBase[AdaptedClassifier]):
+class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
     """Neural-network classification on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where
@@ -133,56 +130,7 @@ class RFPClassifier(ClassifierMixin, RFPBase[AdaptedClassifier]):
     (array([False,  True]), (500, 2))
     """
 
-    classes_: Array
     _Adapted = AdaptedClassifier
-
-    @property
-    def _loss(self) -> Loss:
-        return "logistic" if len(self.classes_) == 2 else "softmax"
-
-    @property
-    def _n_network_outputs(self) -> int:
-        return 1 if len(self.classes_) == 2 else len(self.classes_)
-
-    def _learn_targets(self, y: Any) -> None:
-        classes = np.unique(_labels(y))
-        if len(classes) < 2:
-            raise ValueError(f"a classifier needs at least 2 classes; y has only one class, {classes[0]!r}")
-        if hasattr(self, "classes_") and classes.tolist() != self.classes_.tolist():
-            raise ValueError(
-                f"warm_start needs the classes of the earlier fit, {self.classes_}; y has {classes}"
-            )
-        self.classes_ = classes
-
-    def _encode_targets(self, y: Any) -> Array:
-        """Indices in `classes_`, (N,) as floats."""
-        labels = _labels(y)
-        unique, inverse = np.unique(labels, return_inverse=True)
-        codes = {label: code for code, label in enumerate(self.classes_.tolist())}
-        found = np.array([codes.get(label, -1) for label in unique.tolist()], np.float64)[inverse]
-        if (found < 0).any():
-            row = int(np.argmax(found < 0))
-            raise ValueError(
-                f"y holds {labels[row]!s} in row {row}, which is none of the {len(codes)} classes "
-                f"{self.classes_}"
-            )
-        return found
-
-    def _decisions(self, outputs: Array) -> Array:
-        """What `decision_function` returns, from the network's linear outputs."""
-        return outputs[:, 0] if self._loss == "logistic" else outputs
-
-    def _probabilities(self, outputs: Array) -> Array:
-        if self._loss == "softmax":
-            probabilities: Array = softmax(outputs)
-        else:  # 1 / (1 + e^-f) without overflow on either side
-            probabilities = np.exp(-np.logaddexp(0, np.hstack([outputs, -outputs])))
-        return probabilities
-
-    def _predictions(self, outputs: Array) -> Array:
-        best = outputs.argmax(axis=1) if self._loss == "softmax" else (outputs[:, 0] > 0).astype(np.intp)
-        labels: Array = self.classes_[best]
-        return labels
 
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.
@@ -272,12 +220,3 @@ class RFPClassifier(ClassifierMixin, RFPBase[AdaptedClassifier]):
         y : ndarray (N,) of class labels
         """
         return self._predictions(self._outputs(X))
-
-
-def _labels(y: Any) -> Array:
-    """Class labels as a vector; ValueError where they are no classes."""
-    labels: Array = column_or_1d(y, warn=True)
-    if labels.dtype.kind == "f":
-        require_finite(labels, "y")
-    check_classification_targets(labels)
-    return labels

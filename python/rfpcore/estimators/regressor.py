@@ -1,15 +1,15 @@
 """The regressor."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
-from .._arrays import Array, as_floats
-from .._options import Activation, Layers, Loss, OnDivergence, Order, choice
+from .._arrays import Array
+from .._options import Activation, Layers, OnDivergence, Order
 from ..clusters import Clusters
 from ._base import RFPBase
 from ._settings import DType, Schedule, Solver
+from ._targets import NumberTargets, RegressionLoss
 from .adapted import AdaptedRegressor
 
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RFPRegressor"]
 
-RegressionLoss = Literal["squared", "poisson"]
 
-
-class RFPRegressor(MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
+class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
     """Neural-network regression on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where
@@ -139,7 +137,6 @@ class RFPRegressor(MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
     AdaptedRegressor(20 clusters, 0 diverged)
     """
 
-    n_outputs_: int
     _Adapted = AdaptedRegressor
 
     def __init__(
@@ -207,35 +204,8 @@ class RFPRegressor(MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
         )
         self.loss = loss
 
-    @property
-    def _loss(self) -> Loss:
-        choice(self.loss, "loss", RegressionLoss)
-        return self.loss
-
-    @property
-    def _n_network_outputs(self) -> int:
-        return self.n_outputs_
-
-    def _learn_targets(self, y: Any) -> None:
-        outcomes = as_floats(y, "y")
-        self._y_ndim = outcomes.ndim
-        self.n_outputs_ = outcomes.shape[1] if outcomes.ndim > 1 else 1
-
-    def _encode_targets(self, y: Any) -> Array:
-        return as_floats(y, "y")
-
     def _first_bias(self, data: Clusters) -> Array:
-        mean: Array = np.average(data.y, axis=0, weights=data.sample_weight)
-        if self._loss == "squared":
-            return mean
-        # Without a single event the logarithm has no value; half an event in all the data stands for none.
-        total = data.n_rows if data.sample_weight is None else data.sample_weight.sum()
-        return np.log(np.maximum(mean, 0.5 / total))
-
-    def _predictions(self, outputs: Array) -> Array:
-        """What `predict` returns, from the network's linear outputs."""
-        means: Array = np.exp(outputs) if self._loss == "poisson" else outputs
-        return means[:, 0] if self._y_ndim == 1 else means
+        return self._mean_bias(data.y, data.sample_weight)
 
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.

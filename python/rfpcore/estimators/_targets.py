@@ -1,0 +1,115 @@
+"""What y is: class labels or numbers, as the network's targets and back from its outputs."""
+
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.utils.extmath import softmax
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from .._arrays import Array, as_floats, require_finite
+from .._options import Loss, choice
+
+RegressionLoss = Literal["squared", "poisson"]
+
+
+class ClassTargets:
+    """Class labels: one logit for two classes, a softmax over more."""
+
+    classes_: Array
+
+    @property
+    def _loss(self) -> Loss:
+        return "logistic" if len(self.classes_) == 2 else "softmax"
+
+    @property
+    def _n_network_outputs(self) -> int:
+        return 1 if len(self.classes_) == 2 else len(self.classes_)
+
+    def _learn_targets(self, y: Any) -> None:
+        classes = np.unique(_labels(y))
+        if len(classes) < 2:
+            raise ValueError(f"a classifier needs at least 2 classes; y has only one class, {classes[0]!r}")
+        if hasattr(self, "classes_") and classes.tolist() != self.classes_.tolist():
+            raise ValueError(
+                f"warm_start needs the classes of the earlier fit, {self.classes_}; y has {classes}"
+            )
+        self.classes_ = classes
+
+    def _encode_targets(self, y: Any) -> Array:
+        """Indices in `classes_`, (N,) as floats."""
+        labels = _labels(y)
+        unique, inverse = np.unique(labels, return_inverse=True)
+        codes = {label: code for code, label in enumerate(self.classes_.tolist())}
+        found = np.array([codes.get(label, -1) for label in unique.tolist()], np.float64)[inverse]
+        if (found < 0).any():
+            row = int(np.argmax(found < 0))
+            raise ValueError(
+                f"y holds {labels[row]!s} in row {row}, which is none of the {len(codes)} classes "
+                f"{self.classes_}"
+            )
+        return found
+
+    def _decisions(self, outputs: Array) -> Array:
+        """What `decision_function` returns, from the network's linear outputs."""
+        return outputs[:, 0] if self._loss == "logistic" else outputs
+
+    def _probabilities(self, outputs: Array) -> Array:
+        if self._loss == "softmax":
+            probabilities: Array = softmax(outputs)
+        else:  # 1 / (1 + e^-f) without overflow on either side
+            probabilities = np.exp(-np.logaddexp(0, np.hstack([outputs, -outputs])))
+        return probabilities
+
+    def _predictions(self, outputs: Array) -> Array:
+        best = outputs.argmax(axis=1) if self._loss == "softmax" else (outputs[:, 0] > 0).astype(np.intp)
+        labels: Array = self.classes_[best]
+        return labels
+
+
+class NumberTargets:
+    """Numbers or counts, one or several a row."""
+
+    loss: RegressionLoss
+    n_outputs_: int
+    _y_ndim: int
+
+    @property
+    def _loss(self) -> Loss:
+        choice(self.loss, "loss", RegressionLoss)
+        return self.loss
+
+    @property
+    def _n_network_outputs(self) -> int:
+        return self.n_outputs_
+
+    def _learn_targets(self, y: Any) -> None:
+        outcomes = as_floats(y, "y")
+        self._y_ndim = outcomes.ndim
+        self.n_outputs_ = outcomes.shape[1] if outcomes.ndim > 1 else 1
+
+    def _encode_targets(self, y: Any) -> Array:
+        return as_floats(y, "y")
+
+    def _mean_bias(self, y: Array, weights: Array | None) -> Array:
+        """The output bias that gives every row the mean of y (N, outputs)."""
+        mean: Array = np.average(y, axis=0, weights=weights)
+        if self._loss == "squared":
+            return mean
+        # Without a single event the logarithm has no value; half an event in all the data stands for none.
+        total = len(y) if weights is None else weights.sum()
+        return np.log(np.maximum(mean, 0.5 / total))
+
+    def _predictions(self, outputs: Array) -> Array:
+        """What `predict` returns, from the network's linear outputs."""
+        means: Array = np.exp(outputs) if self._loss == "poisson" else outputs
+        return means[:, 0] if self._y_ndim == 1 else means
+
+
+def _labels(y: Any) -> Array:
+    """Class labels as a vector; ValueError where they are no classes."""
+    labels: Array = column_or_1d(y, warn=True)
+    if labels.dtype.kind == "f":
+        require_finite(labels, "y")
+    check_classification_targets(labels)
+    return labels
