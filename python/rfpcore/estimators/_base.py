@@ -1,21 +1,20 @@
-"""What the regressor and the classifier share: parameters, fit, adaptation, files."""
+"""What the regressor and the classifier share: parameters, fit, adaptation."""
 
 import copy
-from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from .. import functional, persistence
+from .. import functional
 from .._arrays import Array
-from .._options import Activation, Layers, Loss, OnDivergence, Order
+from .._options import Activation, Layers, OnDivergence, Order
 from ..clusters import Clusters
 from ..network import MLP
 from . import _fit
 from ._inner_step import warn_if_harmful
+from ._network import NetworkEstimator
 from ._settings import DType, Schedule, Solver
 from ._splits import Rows
 from .adapted import AdaptedClassifier, AdaptedRegressor
@@ -27,22 +26,12 @@ if TYPE_CHECKING:
 AdaptedT = TypeVar("AdaptedT", AdaptedRegressor, AdaptedClassifier)
 
 
-class RFPBase(BaseEstimator, Generic[AdaptedT]):
-    """All but the outcomes: a subclass says what y is, which loss it has, and what predictions are.
+class RFPBase(NetworkEstimator, Generic[AdaptedT]):
+    """All but the outcomes: a subclass says what y is, which loss it has, and what predictions are."""
 
-    Fitting works on a copy, whose attributes are taken over at the very end, so that whatever interrupts it
-    leaves the estimator as it was.
-    """
-
-    net_: MLP
-    theta_: Array
     inner_lr_: float | Array | None
-    loss_curve_: NDArray[np.float64]
-    n_iter_: int
     validation_scores_: NDArray[np.float64]
     best_iteration_: int
-    n_features_in_: int
-    feature_names_in_: Array
     _memory: _fit.Memory
     _Adapted: type[AdaptedT]
 
@@ -109,24 +98,6 @@ class RFPBase(BaseEstimator, Generic[AdaptedT]):
 
     # What a subclass adds.
 
-    @property
-    def _loss(self) -> Loss:
-        """The row loss."""
-        raise NotImplementedError
-
-    @property
-    def _n_network_outputs(self) -> int:
-        """Outputs of the network."""
-        raise NotImplementedError
-
-    def _learn_targets(self, y: Any) -> None:
-        """Set the attributes that describe y."""
-        raise NotImplementedError
-
-    def _encode_targets(self, y: Any) -> Array:
-        """Outcomes as the kernel takes them."""
-        raise NotImplementedError
-
     def _first_bias(self, data: Clusters) -> Array:
         """Where the output bias starts."""
         return np.zeros(self._n_network_outputs)
@@ -145,9 +116,7 @@ class RFPBase(BaseEstimator, Generic[AdaptedT]):
     ) -> "Self":
         """`fit`, or with `incremental` one pass over the data."""
         goes_on = incremental and hasattr(self, "theta_")
-        work = copy.copy(self)
-        if not (goes_on or self.warm_start):
-            work.__dict__ = {name: value for name, value in vars(self).items() if not _is_learnt(name)}
+        work = self._copy(keep_learnt=goes_on or self.warm_start)
         rows = work._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
         fit = _fit.run(work, rows, incremental=incremental, goes_on=goes_on)
         _fit.store(work, fit, goes_on)
@@ -159,19 +128,11 @@ class RFPBase(BaseEstimator, Generic[AdaptedT]):
         self, X: Any, y: Any, groups: Any, sample_weight: Any, *, learn: bool, classes: Any = None
     ) -> Rows:
         """The data as arrays; with `learn`, what there is to know of features and outcomes is kept."""
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        self._require_y(y)
         features = self._features(X, learn)
         if learn:
             self._learn_targets(y if classes is None else classes)
         return Rows(features, self._encode_targets(y), groups, sample_weight)
-
-    def _features(self, X: Any, learn: bool = False) -> Array:
-        """X as an array, its width and column names checked; finiteness is checked later, by row."""
-        array: Array = validate_data(
-            self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
-        return array
 
     def _view(self, net: MLP, theta: Array, inner_lr: float | Array | None) -> "Self":
         """A fitted estimator with these parameters."""
@@ -180,11 +141,6 @@ class RFPBase(BaseEstimator, Generic[AdaptedT]):
         return view
 
     # Use.
-
-    def _outputs(self, X: Any) -> Array:
-        """Linear outputs of the network at the population parameters, (N, outputs)."""
-        check_is_fitted(self)
-        return self.net_.predict(self.theta_, self._features(X), n_jobs=self.n_jobs)
 
     def adapt(
         self,
@@ -237,46 +193,3 @@ class RFPBase(BaseEstimator, Generic[AdaptedT]):
         before, after = status.loss_before, status.loss_after
         warn_if_harmful(self.net_, self.theta_, data, self._loss, inner_lr, before, after, stacklevel=2)
         return self._Adapted(self._view(self.net_, self.theta_, self.inner_lr_), thetas, status)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
-
-        Parameters
-        ----------
-        path : str or path
-            Replaced if it is there. Callbacks and a random_state that is no int are not kept.
-
-        Raises
-        ------
-        NotFittedError
-            If there is nothing to save yet.
-        ValueError
-            If class labels are of a type that JSON cannot hold.
-        """
-        check_is_fitted(self)
-        persistence.save(self, path)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> "Self":
-        """Read an estimator that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path
-
-        Returns
-        -------
-        estimator
-            Fitted; it predicts, adapts and goes on with `partial_fit` as the one saved.
-
-        Raises
-        ------
-        ValueError
-            If the file is truncated, of another format version, of another class or inconsistent.
-        """
-        return persistence.load(cls, path)
-
-
-def _is_learnt(name: str) -> bool:
-    """Whether an attribute was set by a fit."""
-    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim")

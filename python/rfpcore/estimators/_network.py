@@ -1,0 +1,126 @@
+"""What every estimator of this package is: a network, its parameters, and what was learnt of the features."""
+
+import copy
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import persistence
+from .._arrays import Array
+from .._options import Loss
+from ..network import MLP
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["NetworkEstimator"]
+
+
+class NetworkEstimator(BaseEstimator):
+    """All but outcomes and training: a subclass says what y is, which loss it has, and how it is fitted.
+
+    Fitting works on a copy, whose attributes are taken over at the very end, so that whatever interrupts it
+    leaves the estimator as it was.
+    """
+
+    n_jobs: int | None
+    net_: MLP
+    theta_: Array
+    loss_curve_: NDArray[np.float64]
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: Array
+
+    # What a subclass adds.
+
+    @property
+    def _loss(self) -> Loss:
+        """The row loss."""
+        raise NotImplementedError
+
+    @property
+    def _n_network_outputs(self) -> int:
+        """Outputs of the network."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: Any) -> None:
+        """Set the attributes that describe y."""
+        raise NotImplementedError
+
+    def _encode_targets(self, y: Any) -> Array:
+        """Outcomes as the kernel takes them."""
+        raise NotImplementedError
+
+    # Fitting.
+
+    def _copy(self, keep_learnt: bool) -> "Self":
+        """A copy to fit, with or without what was learnt before."""
+        work = copy.copy(self)
+        if not keep_learnt:
+            work.__dict__ = {name: value for name, value in vars(self).items() if not _is_learnt(name)}
+        return work
+
+    def _require_y(self, y: Any) -> None:
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+
+    def _features(self, X: Any, learn: bool = False) -> Array:
+        """X as an array, its width and column names checked; finiteness is checked later, by row."""
+        array: Array = validate_data(
+            self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+        )
+        return array
+
+    # Use.
+
+    def _outputs(self, X: Any) -> Array:
+        """Linear outputs of the network, (N, outputs)."""
+        check_is_fitted(self)
+        return self.net_.predict(self.theta_, self._features(X), n_jobs=self.n_jobs)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
+
+        Parameters
+        ----------
+        path : str or path
+            Replaced if it is there. Callbacks and a random_state that is no int are not kept.
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing to save yet.
+        ValueError
+            If class labels are of a type that JSON cannot hold.
+        """
+        check_is_fitted(self)
+        persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Self":
+        """Read an estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Returns
+        -------
+        estimator
+            Fitted; it predicts and goes on as the one saved.
+
+        Raises
+        ------
+        ValueError
+            If the file is truncated, of another format version, of another class or inconsistent.
+        """
+        return persistence.load(cls, path)
+
+
+def _is_learnt(name: str) -> bool:
+    """Whether an attribute was set by a fit."""
+    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim")
