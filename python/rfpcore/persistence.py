@@ -5,24 +5,19 @@ format version, class, parameters, and whatever else was learnt. Reading a file 
 that does not hold together is refused.
 """
 
-import json
-import os
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
+from . import _files
 from ._arrays import Array, require_finite
 from ._options import check_inner_lr
 from .estimators._fit import Memory
 from .network import MLP
 
-__all__ = ["FORMAT_VERSION", "load", "save"]
-
-FORMAT_VERSION = 1
+__all__ = ["load", "save"]
 
 T = TypeVar("T")
 
@@ -55,7 +50,6 @@ def save(estimator: Any, path: str | PathLike[str]) -> None:
     if hasattr(estimator, "validation_scores_"):
         tensors["validation_scores"] = estimator.validation_scores_
     document = {
-        "format_version": FORMAT_VERSION,
         "class": type(estimator).__name__,
         "net": [net.n_inputs, list(net.hidden_layer_sizes), net.n_outputs, net.activation],
         "learnt": {name: getattr(estimator, name) for name in _PLAIN if hasattr(estimator, name)},
@@ -66,19 +60,7 @@ def save(estimator: Any, path: str | PathLike[str]) -> None:
         document["feature_names"] = estimator.feature_names_in_.tolist()
     if hasattr(estimator, "classes_"):
         document["classes"] = _classes_to_json(estimator.classes_)
-    metadata = {"rfpcore": json.dumps(document)}
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    _write(Path(path), safetensors.numpy.save(contiguous, metadata))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace the file in one go, so that a reader or a crash never meets half of it."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    _files.write(Path(path), tensors, document)
 
 
 def _params_to_json(estimator: Any, tensors: dict[str, Array]) -> dict[str, Any]:
@@ -142,8 +124,7 @@ def load(cls: type[T], path: str | PathLike[str]) -> T:
         If the file is truncated, of another format version, of another class, or does not hold together.
     """
     path = Path(path)
-    tensors, document = _read(path)
-    _require_version(path, document)
+    tensors, document = _files.read(path)
     if document.get("class") != cls.__name__:
         raise ValueError(f"{path} holds a {document.get('class')}; {cls.__name__}.load was called")
     try:
@@ -152,32 +133,6 @@ def load(cls: type[T], path: str | PathLike[str]) -> T:
         raise ValueError(f"{path} lacks {error}") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} does not hold together: {error}") from None
-
-
-def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The tensors and the JSON document of a file."""
-    size = path.stat().st_size
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            metadata = file.metadata() or {}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} ({size} bytes) is not a complete safetensors file: {error}") from None
-    if "rfpcore" not in metadata:
-        raise ValueError(f"{path} is a safetensors file, but not one of rfpcore's: it has no entry 'rfpcore'")
-    try:
-        document = json.loads(metadata["rfpcore"])
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} has metadata that are no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} has metadata of type {type(document).__name__}; an object is needed")
-    return tensors, document
-
-
-def _require_version(path: Path, document: dict[str, Any]) -> None:
-    version = document.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{path} has format version {version}; this rfpcore reads version {FORMAT_VERSION}")
 
 
 def _restore(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:

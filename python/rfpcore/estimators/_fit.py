@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from .._arrays import Array, cast
+from .._progress import make_progress
 from ..clusters import Clusters
 from ..exceptions import DivergenceWarning
 from ..network import MLP
@@ -16,7 +17,6 @@ from ._inner_step import check_fit
 from ._settings import Settings, check_settings
 from ._splits import Rows, split
 from ._training import Patience, Training
-from .progress import make_progress
 
 if TYPE_CHECKING:
     from ._base import RFPBase
@@ -70,7 +70,7 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
     training = Training(net, theta, data, settings, batch_seed, state, inner_lr)
     patience = Patience(settings, held_out)
     n_steps = settings.max_iter if not incremental else _one_pass(data, settings)
-    with make_progress(type(estimator).__name__, n_steps, settings.verbose) as progress:
+    with make_progress(type(estimator).__name__, n_steps, "steps", settings.verbose) as progress:
         training.run(n_steps, patience, progress, lambda theta, step: estimator._view(net, theta, step))
     fit = Fit(training, patience, batch_seed)
     if not incremental:

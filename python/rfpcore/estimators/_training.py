@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _rfpcore
 from .._arrays import Array
+from .._progress import NoProgress
 from ..clusters import Clusters
 from ..functional import _raise_divergence
 from ..network import MLP
@@ -19,7 +20,6 @@ from ..second_order import auto_inner_lr
 from ._inner_step import MANY, share_raised
 from ._settings import Settings
 from .callbacks import FitState
-from .progress import NoProgress
 
 CHECK_EVERY = 10  # outer steps between two looks at the validation score, the tolerance and the callbacks
 REVIEW_EVERY = 50  # outer steps between two looks at whether inner_lr="auto" still suits
@@ -95,11 +95,16 @@ class Training:
             step += size
             if watched and (step % CHECK_EVERY == 0 or step == end):
                 stop = patience.look(self) | self._call_back(n_steps, patience, view)
-            progress.update(len(self.loss_curve), self.loss_curve[-1], patience.score)
+            progress.update(len(self.loss_curve), self._describe(patience.score))
             # Only how often progress is shown depends on time; the steps taken do not.
             size = (
                 max(1, min(n_steps, int(size * SHOW_SECONDS / seconds))) if self.settings.verbose else n_steps
             )
+
+    def _describe(self, score: float | None) -> str:
+        """The numbers beside the progress bar."""
+        loss = f"loss {self.loss_curve[-1]:.4g}"
+        return loss if score is None else f"{loss}, validation {score:.4g}"
 
     def _advance(self, n_steps: int) -> float:
         """Take steps; the seconds they took."""

@@ -1,4 +1,4 @@
-"""The progress of a fit, on standard error: a bar where `rich` is installed, else a plain line."""
+"""The progress of a fit or a sweep, on standard error: a bar where `rich` is installed, else a plain line."""
 
 import sys
 from types import TracebackType
@@ -18,25 +18,25 @@ class NoProgress:
     ) -> None:
         """Leave the terminal as it was found."""
 
-    def update(self, iteration: int, loss: float, score: float | None) -> None:
-        """Outer steps done, the last objective, the last validation score."""
+    def update(self, done: int, note: str) -> None:
+        """How much is done, and what to say beside."""
 
 
 class PlainProgress(NoProgress):
     """One line, rewritten; written once a step of 5 % where standard error is no terminal."""
 
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total = title, total
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
         self.shown = -1
 
-    def update(self, iteration: int, loss: float, score: float | None) -> None:
+    def update(self, done: int, note: str) -> None:
         """Rewrite the line."""
         terminal = sys.stderr.isatty()
-        share = 20 * iteration // self.total
+        share = 20 * done // self.total
         if not terminal and share == self.shown:
             return
         self.shown = share
-        line = f"{self.title}: {iteration}/{self.total} steps, {describe(loss, score)}"
+        line = f"{self.title}: {done}/{self.total} {self.unit}, {note}"
         sys.stderr.write(f"\r{line:<79}" if terminal else line + "\n")
         sys.stderr.flush()
 
@@ -54,10 +54,10 @@ class RichProgress(NoProgress):
     def __init__(self, title: str, total: int, rich_progress: Any, rich_console: Any) -> None:
         self.bar = rich_progress.Progress(
             *rich_progress.Progress.get_default_columns(),
-            rich_progress.TextColumn("{task.fields[numbers]}"),
+            rich_progress.TextColumn("{task.fields[note]}"),
             console=rich_console.Console(stderr=True),
         )
-        self.task = self.bar.add_task(title, total=total, numbers="")
+        self.task = self.bar.add_task(title, total=total, note="")
 
     def __enter__(self) -> "RichProgress":
         self.bar.start()
@@ -69,23 +69,18 @@ class RichProgress(NoProgress):
         """Stop drawing."""
         self.bar.stop()
 
-    def update(self, iteration: int, loss: float, score: float | None) -> None:
+    def update(self, done: int, note: str) -> None:
         """Move the bar."""
-        self.bar.update(self.task, completed=iteration, numbers=describe(loss, score))
+        self.bar.update(self.task, completed=done, note=note)
 
 
-def describe(loss: float, score: float | None) -> str:
-    """The numbers beside the bar."""
-    return f"loss {loss:.4g}" if score is None else f"loss {loss:.4g}, validation {score:.4g}"
-
-
-def make_progress(title: str, total: int, verbose: bool) -> NoProgress:
-    """What suits `verbose` and what is installed."""
+def make_progress(title: str, total: int, unit: str, verbose: bool) -> NoProgress:
+    """What suits `verbose` and what is installed; `total` is a number of units, which is plural."""
     if not verbose:
         return NoProgress()
     try:
         import rich.console
         import rich.progress
     except ImportError:
-        return PlainProgress(title, total)
+        return PlainProgress(title, total, unit)
     return RichProgress(title, total, rich.progress, rich.console)
