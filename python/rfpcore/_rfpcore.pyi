@@ -4,7 +4,7 @@ Arrays are C-contiguous and of one dtype per call, float32 or float64, unless a 
 (`_arrays.py`) brings any input into that form; the extension checks again whatever memory safety needs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -16,11 +16,17 @@ __all__ = [
     "ClusterData",
     "DivergenceError",
     "Inner",
+    "Model",
     "Objective",
     "Optimizer",
+    "Outcome",
     "Trainer",
     "adapt",
     "curvature",
+    "draws",
+    "dropout_mask",
+    "fit_many",
+    "fold_batch_norm",
     "hvp",
     "isa",
     "objective",
@@ -81,10 +87,42 @@ class Inner:
     ) -> Self: ...
 
 @final
-class Optimizer:
-    """The outer optimizer: name "sgd", "adam" or "adamw"; schedule "constant", "cosine" or "power".
+class Model:
+    """One model of `fit_many`. Exactly one of n_steps and n_epochs is needed.
 
-    cosine: lr * (1 + cos(pi * min(t / decay_steps, 1))) / 2;  power: lr / (1 + t / decay_steps) ** power.
+    dropout: a rate for each hidden layer; batch_norm: (momentum, epsilon); smoothing: (epsilon, whether uniform); shifts:
+    ((height, width), offsets, probability); early_stopping: (patience, every, min_delta).
+    """
+
+    def __new__(
+        cls,
+        architecture: Architecture,
+        loss: str,
+        optimizer: Optimizer,
+        *,
+        batch_size: int | None = None,
+        replacement: bool = False,
+        n_steps: int | None = None,
+        n_epochs: int | None = None,
+        seed: int = 0,
+        dropout: Sequence[float] | None = None,
+        dropout_by_row: bool = False,
+        batch_norm: tuple[float, float] | None = None,
+        smoothing: tuple[float, bool] | None = None,
+        input_noise: float = 0.0,
+        mixup: float | None = None,
+        shifts: tuple[tuple[int, int], Sequence[int], float] | None = None,
+        early_stopping: tuple[int, int, float] | None = None,
+    ) -> Self: ...
+    def steps_for(self, n_rows: int) -> int:
+        """Steps in all, for so many rows."""
+
+@final
+class Optimizer:
+    """An optimizer: name "sgd" or "adam"; schedule "constant", "cosine", "step" or "power".
+
+    cosine: lr * (1 + cos(pi * min(t / decay_steps, 1))) / 2;  step: lr * factor ** floor(t / decay_steps);
+    power: lr / (1 + t / decay_steps) ** power.  l2, decoupled_l2, l1: (strength, whether for biases too).
     """
 
     def __new__(
@@ -96,12 +134,64 @@ class Optimizer:
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
         clip_norm: float | None = None,
         schedule: str = "constant",
         decay_steps: float = 1.0,
         power: float = 0.5,
+        factor: float = 1.0,
+        max_norm: float | None = None,
+        l2: tuple[float, bool] = (0.0, True),
+        decoupled_l2: tuple[float, bool] = (0.0, True),
+        l1: tuple[float, bool] = (0.0, True),
+        l1_method: str = "subgradient",
+        l1_smoothing: float = 0.0,
     ) -> Self: ...
+
+@final
+class Outcome:
+    """A trained model, and what was recorded of it: R recorded steps, P parameters, Q numbers of batch normalization."""
+
+    @property
+    def theta(self) -> Any:
+        """(P,)."""
+    @property
+    def batch_norm(self) -> Any:
+        """(Q,) scale, shift, running mean and variance of each hidden layer; empty without batch normalization."""
+    @property
+    def loss_curve(self) -> NDArray[np.float64]:
+        """Mean batch loss of each epoch."""
+    @property
+    def validation_losses(self) -> NDArray[np.float64]:
+        """Held-out losses that early stopping has looked at."""
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """(R,)."""
+    @property
+    def train_losses(self) -> NDArray[np.float64]: ...
+    @property
+    def train_accuracies(self) -> NDArray[np.float64]: ...
+    @property
+    def held_out_losses(self) -> NDArray[np.float64]: ...
+    @property
+    def held_out_accuracies(self) -> NDArray[np.float64]: ...
+    @property
+    def thetas(self) -> Any:
+        """(R, P) where recorded."""
+    @property
+    def batch_norms(self) -> Any:
+        """(R, Q) where recorded."""
+    @property
+    def gradients(self) -> Any:
+        """(R, P) where recorded."""
+    @property
+    def n_steps(self) -> int: ...
+    @property
+    def best_step(self) -> int: ...
+    @property
+    def status(self) -> str:
+        """ "finished", "stopped" or "diverged"."""
+    @property
+    def diverged_loss(self) -> float | None: ...
 
 @final
 class Trainer:
@@ -202,6 +292,39 @@ def adapt(
 
     A diverging cluster keeps theta. With a support/query split both losses are over the query rows.
     """
+
+def fit_many(
+    models: Sequence[Model],
+    thetas: Sequence[_Floats],
+    data: tuple[_Floats, _Floats],
+    rows: Sequence[NDArray[np.int64] | None],
+    weights: _Floats | None = None,
+    held_out: tuple[_Floats, _Floats] | None = None,
+    record: tuple[int | None, Sequence[int] | None, Sequence[bool]] = ...,
+    on_finished: Callable[[int, Outcome], object] | None = None,
+    n_threads: int = 0,
+) -> list[Any]:
+    """Train every model; an Outcome each.
+
+    rows: one entry for all models or one each, None for all rows; weights (1, N) or (n_models, N); record: every, or
+    steps in rising order, and whether losses, metrics, parameters and gradients are recorded. `on_finished` is called
+    with each model's index and outcome as it is done.
+    """
+
+def draws(model: Model, n_rows: int, step: int) -> dict[str, Any]:
+    """What a model with n_rows rows draws at a step.
+
+    "rows", "masks" (one a hidden layer, lines one after the other), "noise" (rows * inputs, before it is scaled), "mixup"
+    (share, partners) and "shift" (down, right); empty or None for what the model has not.
+    """
+
+def dropout_mask(
+    widths: Sequence[int], rates: Sequence[float], seed: int, sample: int
+) -> list[NDArray[np.float64]]:
+    """One mask a hidden layer for a sample of Monte-Carlo dropout: 0 or 1 / (1 - rate)."""
+
+def fold_batch_norm(architecture: Architecture, theta: _Floats, batch_norm: _Floats, epsilon: float) -> Any:
+    """Flat parameters of the network that a batch-normalized one is at prediction."""
 
 def hvp(
     architecture: Architecture, theta: _Floats, v: _Floats, data: ClusterData, loss: str, n_threads: int = 0

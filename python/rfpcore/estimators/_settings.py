@@ -102,11 +102,13 @@ def _optimizer(p: Any) -> _rfpcore.Optimizer:
     momentum = at_least(p.momentum, "momentum", 0.0)
     if momentum >= 1:
         raise ValueError(f"momentum={momentum}; a number in [0, 1) is needed")
+    decay = (at_least(p.weight_decay, "weight_decay", 0.0), True)
     return _rfpcore.Optimizer(
-        solver,
+        "sgd" if solver == "sgd" else "adam",
         positive(p.learning_rate_init, "learning_rate_init"),
         momentum=momentum if solver == "sgd" else 0.0,
-        weight_decay=at_least(p.weight_decay, "weight_decay", 0.0),
+        l2=(0.0, True) if solver == "adamw" else decay,
+        decoupled_l2=decay if solver == "adamw" else (0.0, True),
         clip_norm=None if p.clip_norm is None else positive(p.clip_norm, "clip_norm"),
         schedule=schedule,
         decay_steps=float(max_iter) if schedule == "cosine" else max_iter / 10,

@@ -4,6 +4,7 @@ mod arrays;
 mod calls;
 mod errors;
 mod interrupt;
+mod many;
 mod options;
 mod trainer;
 
@@ -18,6 +19,8 @@ mod _rfpcore {
     use crate::calls::{Objective, adapt, curvature, hvp, isa, objective, predict, predict_each, value_and_grad};
     #[pymodule_export]
     use crate::errors::DivergenceError;
+    #[pymodule_export]
+    use crate::many::{Model, Outcome, draws, dropout_mask, fit_many, fold_batch_norm};
     #[pymodule_export]
     use crate::options::{Architecture, Inner, Optimizer};
     #[pymodule_export]

@@ -47,7 +47,7 @@ impl Inner {
     }
 }
 
-/// The outer optimizer.
+/// An optimizer, with the penalties and bounds that act on gradients and parameters.
 #[pyclass(frozen)]
 pub struct Optimizer(pub kernel::Optimizer);
 
@@ -55,7 +55,9 @@ pub struct Optimizer(pub kernel::Optimizer);
 impl Optimizer {
     #[new]
     #[pyo3(signature = (name, learning_rate, momentum=0.0, nesterov=false, beta1=0.9, beta2=0.999, epsilon=1e-8,
-                        weight_decay=0.0, clip_norm=None, schedule="constant", decay_steps=1.0, power=0.5))]
+                        clip_norm=None, schedule="constant", decay_steps=1.0, power=0.5, factor=1.0, max_norm=None,
+                        l2=(0.0, true), decoupled_l2=(0.0, true), l1=(0.0, true), l1_method="subgradient",
+                        l1_smoothing=0.0))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         name: &str,
@@ -65,28 +67,48 @@ impl Optimizer {
         beta1: f64,
         beta2: f64,
         epsilon: f64,
-        weight_decay: f64,
         clip_norm: Option<f64>,
         schedule: &str,
         decay_steps: f64,
         power: f64,
+        factor: f64,
+        max_norm: Option<f64>,
+        l2: (f64, bool),
+        decoupled_l2: (f64, bool),
+        l1: (f64, bool),
+        l1_method: &str,
+        l1_smoothing: f64,
     ) -> PyResult<Self> {
-        let moments = kernel::Moments { beta1, beta2, epsilon };
-        let unknown = |what, got: &str, known| to_python(KernelError::Name { what, got: got.to_owned(), known });
         let rule = match name {
             "sgd" => kernel::Rule::Sgd { momentum, nesterov },
-            "adam" => kernel::Rule::Adam(moments),
-            "adamw" => kernel::Rule::AdamW(moments),
-            _ => return Err(unknown("optimizer", name, "sgd, adam, adamw")),
+            "adam" => kernel::Rule::Adam(kernel::Moments { beta1, beta2, epsilon }),
+            _ => return Err(unknown("optimizer", name, "sgd, adam")),
         };
         let schedule = match schedule {
             "constant" => kernel::Schedule::Constant,
             "cosine" => kernel::Schedule::Cosine { steps: decay_steps },
+            "step" => kernel::Schedule::Step { every: decay_steps, factor },
             "power" => kernel::Schedule::Power { steps: decay_steps, power },
-            _ => return Err(unknown("schedule", schedule, "constant, cosine, power")),
+            _ => return Err(unknown("schedule", schedule, "constant, cosine, step, power")),
         };
-        let optimizer = kernel::Optimizer { rule, learning_rate, schedule, weight_decay, clip_norm };
+        let method = match l1_method {
+            "subgradient" => kernel::L1Method::Subgradient,
+            "decoupled" => kernel::L1Method::Decoupled,
+            "proximal" => kernel::L1Method::Proximal,
+            _ => return Err(unknown("L1 method", l1_method, "subgradient, decoupled, proximal")),
+        };
+        let decay = |(strength, biases)| kernel::Decay { strength, biases };
+        let penalties = kernel::Penalties {
+            coupled: decay(l2),
+            decoupled: decay(decoupled_l2),
+            l1: kernel::L1 { strength: l1.0, biases: l1.1, method, smoothing: l1_smoothing },
+        };
+        let optimizer = kernel::Optimizer { rule, learning_rate, schedule, penalties, clip_norm, max_norm };
         optimizer.validate().map_err(to_python)?;
         Ok(Self(optimizer))
     }
+}
+
+fn unknown(what: &'static str, got: &str, known: &'static str) -> PyErr {
+    to_python(KernelError::Name { what, got: got.to_owned(), known })
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::error::KernelError;
+use crate::optimizer::{Kind, Span, Units};
 use crate::simd::Real;
 
 /// The function between the layers.
@@ -51,7 +52,7 @@ impl Activation {
     }
 
     /// A pre-activation at which the function and its derivatives vanish: what padded lanes are biased to.
-    fn pad_bias(self) -> f64 {
+    pub fn pad_bias(self) -> f64 {
         if self == Self::Softplus { -1e4 } else { 0.0 }
     }
 }
@@ -123,6 +124,19 @@ impl Architecture {
     /// Length of the flat parameter vector.
     pub fn n_parameters(&self) -> usize {
         self.n_parameters
+    }
+    /// What an optimizer of flat parameters steps over, and the weights into each unit.
+    pub fn spans(&self) -> (Vec<Span>, Vec<Units>) {
+        let (mut spans, mut units) = (Vec::new(), Vec::new());
+        let (mut at, mut inputs) = (0, self.n_inputs);
+        for &width in self.hidden.iter().chain([&self.n_outputs]) {
+            let bias = at + inputs * width;
+            spans.push(Span { range: at..bias, kind: Kind::Weights });
+            spans.push(Span { range: bias..bias + width, kind: Kind::Biases });
+            units.push(Units { at, inputs, units: width, input_step: width, unit_step: 1 });
+            (at, inputs) = (bias + width, width);
+        }
+        (spans, units)
     }
     /// Parameters before the last layer: the first index of the head.
     pub fn head_start(&self) -> usize {
@@ -259,10 +273,46 @@ impl Layout {
     /// As [`Layout::pack`] for parameters: biases of padded lanes keep the padded activations at zero.
     pub fn pack_parameters<T: Real>(&self, flat: &[T], padded: &mut [T]) {
         self.pack(flat, padded);
+        self.hold_padding(padded);
+    }
+
+    /// Sets the biases of padded lanes to what keeps the padded activations at zero.
+    pub fn hold_padding<T: Real>(&self, padded: &mut [T]) {
         let bias = T::from_f64(self.activation.pad_bias());
         for layer in &self.hidden {
             padded[layer.bias + layer.width..layer.bias + layer.stride].fill(bias);
         }
+    }
+
+    /// What an optimizer steps over: weights and biases, the padding with them.
+    pub fn spans(&self) -> Vec<Span> {
+        let mut spans = Vec::with_capacity(2 * self.hidden.len() + 2);
+        for layer in &self.hidden {
+            spans.push(Span { range: layer.weights..layer.bias, kind: Kind::Weights });
+            spans.push(Span { range: layer.bias..layer.bias + layer.stride, kind: Kind::Biases });
+        }
+        spans.push(Span { range: self.head_weights..self.head_bias, kind: Kind::Weights });
+        spans.push(Span { range: self.head_bias..self.len, kind: Kind::Biases });
+        spans
+    }
+
+    /// The weights into each unit.
+    pub fn units(&self) -> Vec<Units> {
+        let hidden = self.hidden.iter().map(|layer| Units {
+            at: layer.weights,
+            inputs: layer.inputs,
+            units: layer.width,
+            input_step: layer.stride,
+            unit_step: 1,
+        });
+        let head = Units {
+            at: self.head_weights,
+            inputs: self.head_inputs,
+            units: self.n_outputs,
+            input_step: 1,
+            unit_step: self.head_stride,
+        };
+        hidden.chain([head]).collect()
     }
 
     /// Copies a padded vector into a flat one.

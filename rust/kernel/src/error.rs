@@ -83,6 +83,30 @@ pub enum KernelError {
         /// How many there are.
         n_clusters: usize,
     },
+    /// An index beyond the rows.
+    #[error("row {index} is not one of the {n_rows} rows")]
+    Row {
+        /// The index.
+        index: i64,
+        /// Rows there are.
+        n_rows: usize,
+    },
+    /// Something that another argument needs.
+    #[error("{needed_by} needs {what}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// What needs it.
+        needed_by: &'static str,
+    },
+    /// A fault of one of many models.
+    #[error("model {index}: {fault}")]
+    Model {
+        /// Its index.
+        index: usize,
+        /// What is wrong with it.
+        fault: Box<KernelError>,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

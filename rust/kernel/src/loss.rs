@@ -18,6 +18,8 @@ pub enum Loss {
     Logistic,
     /// log Σ eᶠ − f_y, y a class code
     Softmax,
+    /// log Σ eᶠ − y·f, y a distribution over the classes: softmax with smoothed or mixed labels
+    CrossEntropy,
     /// Σ eᶠ − y·f over the outputs, y ≥ 0: the Poisson likelihood with log link, without log y!
     Poisson,
 }
@@ -30,12 +32,13 @@ impl FromStr for Loss {
             "squared" => Self::Squared,
             "logistic" => Self::Logistic,
             "softmax" => Self::Softmax,
+            "cross_entropy" => Self::CrossEntropy,
             "poisson" => Self::Poisson,
             _ => {
                 return Err(KernelError::Name {
                     what: "loss",
                     got: name.to_owned(),
-                    known: "squared, logistic, softmax, poisson",
+                    known: "squared, logistic, softmax, cross_entropy, poisson",
                 });
             }
         })
@@ -43,6 +46,11 @@ impl FromStr for Loss {
 }
 
 impl Loss {
+    /// Whether the outputs are logits of one distribution.
+    pub fn is_softmax(self) -> bool {
+        matches!(self, Self::Softmax | Self::CrossEntropy)
+    }
+
     /// Numbers in a row's target.
     pub fn target_width(self, n_outputs: usize) -> usize {
         if self == Self::Softmax { 1 } else { n_outputs }
@@ -60,7 +68,7 @@ pub struct Planes<T> {
     pub plane: usize,
     /// Linear outputs f.
     pub outputs_at: *const T,
-    /// Targets; one plane for softmax.
+    /// Targets; one plane for softmax with class codes.
     pub targets: *const T,
     /// Distance between target planes.
     pub target_plane: usize,
@@ -104,7 +112,8 @@ impl<T: Elementary> Pass for Gradient<T> {
                     let e = exp::<S, T>(s, f);
                     [T::nfma(s, y, f, e), T::sub(s, e, y), e]
                 }),
-                Loss::Softmax => softmax(s, p),
+                Loss::Softmax => softmax::<S, T, false>(s, p),
+                Loss::CrossEntropy => softmax::<S, T, true>(s, p),
             }
         }
     }
@@ -131,8 +140,9 @@ unsafe fn each<S: Isa, T: Real>(s: S, p: Planes<T>, l: impl Fn(T::Lanes<S>, T::L
     T::sum(s, sum).to_f64()
 }
 
+/// Targets are class codes, or with SOFT a plane of probabilities a class.
 #[inline(always)]
-unsafe fn softmax<S: Isa, T: Elementary>(s: S, p: Planes<T>) -> f64 {
+unsafe fn softmax<S: Isa, T: Elementary, const SOFT: bool>(s: S, p: Planes<T>) -> f64 {
     let mut loss = 0.0;
     for row in (0..p.rows).step_by(T::lanes::<S>()) {
         // SAFETY: inside the planes.
@@ -148,23 +158,37 @@ unsafe fn softmax<S: Isa, T: Elementary>(s: S, p: Planes<T>) -> f64 {
                 let above = T::sub(s, T::load(s, p.outputs_at.add(at)), top);
                 let e = exp::<S, T>(s, above);
                 total = T::add(s, total, e);
-                let is_own = T::equal(s, class, T::constant(s, output as f64));
-                own = T::select(s, is_own, above, own);
+                own = T::fma(s, share::<S, T, SOFT>(s, p, class, (output, row)), above, own);
                 T::store(s, p.curvature.add(at), e);
             }
             let weight = T::load(s, p.weights.add(row));
             for output in 0..p.outputs {
                 let at = output * p.plane + row;
                 let probability = T::div(s, T::load(s, p.curvature.add(at)), total);
-                let is_own = T::equal(s, class, T::constant(s, output as f64));
-                let hit = T::select(s, is_own, T::constant(s, 1.0), T::constant(s, 0.0));
                 T::store(s, p.curvature.add(at), probability);
-                T::store(s, p.delta.add(at), T::mul(s, weight, T::sub(s, probability, hit)));
+                let share = share::<S, T, SOFT>(s, p, class, (output, row));
+                T::store(s, p.delta.add(at), T::mul(s, weight, T::sub(s, probability, share)));
             }
             loss += weighted_log_sum::<S, T>(s, weight, total, own);
         }
     }
     loss
+}
+
+/// The targets' share of one output.
+#[inline(always)]
+unsafe fn share<S: Isa, T: Real, const SOFT: bool>(
+    s: S,
+    p: Planes<T>,
+    class: T::Lanes<S>,
+    (output, row): (usize, usize),
+) -> T::Lanes<S> {
+    if SOFT {
+        // SAFETY: the caller's row lies inside the planes.
+        return unsafe { T::load(s, p.targets.add(output * p.target_plane + row)) };
+    }
+    let is_own = T::equal(s, class, T::constant(s, output as f64));
+    T::select(s, is_own, T::constant(s, 1.0), T::constant(s, 0.0))
 }
 
 /// Σ w·(log total − own), lane by lane: a logarithm a row is too little work for a vector one.
@@ -201,7 +225,7 @@ impl<T: Elementary> Pass for Tangent<T> {
             unsafe {
                 // softmax: w·p ⊙ (R{f} − Σ p·R{f})
                 let (mut mean, mut weight) = (T::constant(s, 0.0), T::constant(s, 1.0));
-                if loss == Loss::Softmax {
+                if loss.is_softmax() {
                     weight = T::load(s, p.weights.add(row));
                     for output in 0..p.outputs {
                         let at = output * p.plane + row;

@@ -38,10 +38,10 @@ impl Random {
     /// Uniform in 0..n, by rejection (Lemire, "Fast random integer generation in an interval", TOMACS 2019).
     pub fn below(&mut self, n: usize) -> usize {
         let n = n as u64;
-        let limit = n.wrapping_neg() % n;
         loop {
             let product = u128::from(self.bits()) * u128::from(n);
-            if product as u64 >= limit {
+            // The limit is below n, so that its division is seldom needed.
+            if product as u64 >= n || product as u64 >= n.wrapping_neg() % n {
                 return (product >> 64) as usize;
             }
         }
@@ -53,13 +53,42 @@ impl Random {
         radius * (2.0 * std::f64::consts::PI * self.uniform()).cos()
     }
 
-    /// A random order of 0..n (Fisher–Yates).
+    /// From Beta(α, α), by two gamma variates.
+    pub fn beta(&mut self, alpha: f64) -> f64 {
+        // In logarithms, because both variates can be too small for their quotient where α is.
+        let (a, b) = (self.log_gamma_variate(alpha), self.log_gamma_variate(alpha));
+        1.0 / (1.0 + (b - a).exp())
+    }
+
+    /// The logarithm of a draw from Gamma(α, 1): Marsaglia & Tsang, "A simple method for generating gamma variables",
+    /// TOMS 2000, with their reduction for α < 1.
+    fn log_gamma_variate(&mut self, alpha: f64) -> f64 {
+        if alpha < 1.0 {
+            return self.log_gamma_variate(alpha + 1.0) + self.uniform().ln() / alpha;
+        }
+        let d = alpha - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let x = self.normal();
+            let v = (1.0 + c * x).powi(3);
+            if v > 0.0 && self.uniform().ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+                return (d * v).ln();
+            }
+        }
+    }
+
+    /// A random order of 0..n.
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
-        for i in (1..n).rev() {
-            order.swap(i, self.below(i + 1));
-        }
+        self.shuffle(&mut order);
         order
+    }
+
+    /// Puts the items into a random order (Fisher–Yates).
+    pub fn shuffle<I>(&mut self, items: &mut [I]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i + 1));
+        }
     }
 }
 

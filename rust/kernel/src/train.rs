@@ -3,11 +3,13 @@
 use crate::architecture::Architecture;
 use crate::clusters::Clusters;
 use crate::error::KernelError;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Stepper};
 use crate::outer::{Objective, Wanted, evaluate};
 use crate::random::Random;
+use crate::simd::Backend;
 use crate::simd::math::Elementary;
 use crate::threads::Threads;
+use crate::with_isa;
 
 /// An outer loop that can be advanced in chunks; the result does not depend on the chunks.
 #[derive(Clone, Debug)]
@@ -100,12 +102,16 @@ impl<T: Elementary> Trainer<T> {
     ) -> Result<Vec<f64>, KernelError> {
         let mut values = Vec::with_capacity(n_steps);
         let mut batches = Batches::new(self.batch_size, self.seed);
+        let (spans, units) = self.architecture.spans();
+        let stepper = Stepper::new(self.optimizer, &spans, units);
         for _ in 0..n_steps {
-            let Self { architecture, objective, optimizer, state, .. } = self;
+            let Self { architecture, objective, state, .. } = self;
             let only = batches.of_step(data.n_clusters(), state.n_steps);
             let result = evaluate(architecture, &state.theta, data, only, objective, Wanted::default(), threads)?;
             let (theta, first, second) = (&mut state.theta, &mut state.first, &mut state.second);
-            optimizer.step(state.n_steps, &result.gradient, theta, first, second);
+            with_isa!(Backend::detect(), isa => {
+                stepper.step(isa, state.n_steps, &result.gradient, theta, first, second);
+            });
             state.n_steps += 1;
             state.n_skipped += result.n_skipped as u64;
             values.push(result.value);

@@ -17,7 +17,7 @@ impl<O, F: FnOnce() -> O> Pass for Work<F> {
 
 /// Runs a closure of safe code with the instruction set's features.
 #[inline(always)]
-fn with_features<S: Isa, O>(isa: S, work: impl FnOnce() -> O) -> O {
+pub fn with_features<S: Isa, O>(isa: S, work: impl FnOnce() -> O) -> O {
     // SAFETY: the closure holds no pointers.
     unsafe { run(isa, Work(work)) }
 }
@@ -125,6 +125,24 @@ pub fn all_finite<S: Isa, T: Real>(isa: S, x: &[T]) -> bool {
                 }
             }
             lanes.iter().sum::<f64>() + rest.iter().map(|x| 0.0 * x.to_f64()).sum::<f64>() == 0.0
+        },
+    )
+}
+
+/// Σ x², in a fixed order.
+pub fn squared_norm<S: Isa, T: Real>(isa: S, x: &[T]) -> f64 {
+    with_features(
+        isa,
+        #[inline(always)]
+        || {
+            let mut lanes = [0.0_f64; 16];
+            let (whole, rest) = x.as_chunks::<16>();
+            for chunk in whole {
+                for (lane, x) in lanes.iter_mut().zip(chunk) {
+                    *lane += x.to_f64() * x.to_f64();
+                }
+            }
+            lanes.iter().sum::<f64>() + rest.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>()
         },
     )
 }

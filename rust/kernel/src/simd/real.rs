@@ -60,6 +60,8 @@ pub trait Real: Copy + Send + Sync + Default + PartialOrd + std::fmt::Debug + 's
     fn sum<S: Isa>(isa: S, a: Self::Lanes<S>) -> Self;
     /// 2ⁿ for whole n in the exponent's normal range.
     fn pow2<S: Isa>(isa: S, n: Self::Lanes<S>) -> Self::Lanes<S>;
+    /// √a
+    fn sqrt<S: Isa>(isa: S, a: Self::Lanes<S>) -> Self::Lanes<S>;
 
     /// c − a·b
     #[inline(always)]
@@ -75,7 +77,7 @@ pub trait Real: Copy + Send + Sync + Default + PartialOrd + std::fmt::Debug + 's
 
 macro_rules! real {
     ($t:ident, $lanes:ident, $mask:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident,
-     $neg:ident, $abs:ident, $max:ident, $min:ident, $less:ident, $equal:ident, $select:ident, $sum:ident, $pow2:ident) => {
+     $neg:ident, $abs:ident, $max:ident, $min:ident, $less:ident, $equal:ident, $select:ident, $sum:ident, $pow2:ident, $sqrt:ident) => {
         impl Real for $t {
             type Lanes<S: Isa> = S::$lanes;
             type Mask<S: Isa> = S::$mask;
@@ -158,6 +160,10 @@ macro_rules! real {
             fn pow2<S: Isa>(isa: S, n: S::$lanes) -> S::$lanes {
                 isa.$pow2(n)
             }
+            #[inline(always)]
+            fn sqrt<S: Isa>(isa: S, a: S::$lanes) -> S::$lanes {
+                isa.$sqrt(a)
+            }
         }
     };
 }
@@ -180,7 +186,8 @@ real!(
     equal_f32s,
     select_f32s,
     reduce_sum_f32s,
-    pow2_f32
+    pow2_f32,
+    sqrt_f32s
 );
 real!(
     f64,
@@ -200,5 +207,6 @@ real!(
     equal_f64s,
     select_f64s,
     reduce_sum_f64s,
-    pow2_f64
+    pow2_f64,
+    sqrt_f64s
 );

@@ -1,0 +1,13 @@
+"""Many independent networks at once: seeds, bootstraps, sweeps, ablations.
+
+`fit_many` trains every `Model` of a list on mini-batches of rows, one model on one thread at a time. A
+model's result depends on nothing but its own `Model`, its data and its seed: not on the models beside it,
+their order or the number of threads. Models may repeat a seed; two equal models on equal rows come out equal.
+"""
+
+from ._fit import fit_many
+from ._model import Model
+from ._record import Record
+from ._result import ManyResult, ModelResult
+
+__all__ = ["ManyResult", "Model", "ModelResult", "Record", "fit_many"]

@@ -1,0 +1,159 @@
+"""Train many models in one call."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import _rfpcore
+from .._options import n_threads
+from ..exceptions import DivergenceWarning
+from ..regularize import EarlyStopping
+from ._data import Table, initial_parameters, row_lists, table, weight_lines
+from ._model import Model
+from ._record import Record
+from ._result import ManyResult, ModelResult
+
+__all__ = ["fit_many"]
+
+
+def fit_many(
+    X: Any,
+    y: Any,
+    models: Model | Sequence[Model],
+    *,
+    rows: Any = None,
+    row_weights: Any = None,
+    theta: Any = None,
+    held_out: tuple[Any, Any] | None = None,
+    record: Record | None = None,
+    n_outputs: int | None = None,
+    n_jobs: int | None = None,
+    dtype: Any = None,
+    on_finished: Callable[[int, ModelResult], Any] | None = None,
+) -> ManyResult:
+    """Train every model on mini-batches of rows, as many models at a time as there are threads.
+
+    A model's result depends on nothing but its own `Model`, its data and its seed: it has the same bits alone
+    or among others, in any order, with any number of threads. Models may repeat a seed.
+
+    Parameters
+    ----------
+    X : array or frame (N, d)
+    y : array (N,) or (N, n_outputs)
+        With the softmax loss class codes 0, 1, …; with the logistic loss values in [0, 1]; with the Poisson
+        loss counts.
+    models : Model or sequence of Model
+    rows : array of int, or a sequence of them, optional
+        Row numbers of X that a model is trained on, for all models alike or one array for each; repeated
+        numbers count as often, so that a bootstrap copies nothing. None: all rows.
+    row_weights : array (N,) or (n_models, N), optional
+        Weights of the rows of X, at least 0. A row of weight 0 is left out. The loss of a batch is Σ wᵢ lᵢ
+        over the number of its rows times the mean weight of the model's rows, whose mean over batches is the
+        weighted mean.
+    theta : array (P,), (n_models, P) or sequence of arrays, optional
+        Parameters to start from, instead of `MLP.init(model.seed)`.
+    held_out : (X, y), optional
+        Rows that only measure: for `record` and `EarlyStopping`.
+    record : Record, optional
+        What to record on the way.
+    n_outputs : int, optional
+        Outputs of the networks: by default the columns of y, or with the softmax loss its largest code plus
+        one, at least two.
+    n_jobs : int, optional
+        Threads; -1 for all cores.
+    dtype : {float32, float64}, optional
+        Of the training; by default that of X, with float64 for other numbers. float32 is about twice as fast.
+    on_finished : callable(index, result), optional
+        Called with each model's index and `ModelResult` as it is done, on this thread: a place to save. An
+        exception it raises stops the training and is passed on.
+
+    Returns
+    -------
+    result : ManyResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        For misuse, before any work.
+    KeyboardInterrupt
+        On Ctrl-C, within about 0.1 s. Models done until then have been given to `on_finished`.
+
+    Warns
+    -----
+    DivergenceWarning
+        If a model's loss stopped being finite; its status, step and loss are in the result.
+
+    Examples
+    --------
+    Ten seeds of a small network:
+
+    >>> import numpy as np
+    >>> from rfpcore.many import Model, fit_many
+    >>> from rfpcore.optimizers import SGD
+    >>> X = np.linspace(-2, 2, 40)[:, None]
+    >>> models = [Model((8,), optimizer=SGD(0.05), n_epochs=200, seed=seed) for seed in range(10)]
+    >>> result = fit_many(X, np.sin(X), models)
+    >>> result.thetas.shape, result.predict(X).shape
+    ((10, 25), (10, 40, 1))
+    >>> bool(result.loss_curves[:, -1].max() < 0.05 < result.loss_curves[:, 0].min())
+    True
+    """
+    several = (models,) if isinstance(models, Model) else tuple(models)
+    for index, model in enumerate(several):
+        if not isinstance(model, Model):
+            raise TypeError(f"models[{index}] is a {type(model).__name__}; a Model is needed")
+    if not several:
+        raise ValueError("models is empty; at least one Model is needed")
+    data = table(X, y, several, dtype, n_outputs)
+    aside = None if held_out is None else _held_out(held_out, several, data)
+    if aside is None:
+        for index, model in enumerate(several):
+            if (stopping := model.terms.get(EarlyStopping)) is not None:
+                raise ValueError(f"models[{index}] has {stopping!r}, which needs held_out=(X, y)")
+    nets = [model.net(data.X.shape[1], data.n_outputs) for model in several]
+
+    def finished(index: int, outcome: _rfpcore.Outcome) -> None:
+        assert on_finished is not None
+        on_finished(index, ModelResult(several[index], nets[index], outcome))
+
+    outcomes = _rfpcore.fit_many(
+        [model.kernel(net) for model, net in zip(several, nets, strict=True)],
+        initial_parameters(theta, several, nets, data.X.dtype),
+        (data.X, data.y),
+        row_lists(rows, len(several), len(data.X)),
+        weight_lines(row_weights, len(several), len(data.X), data.X.dtype),
+        aside,
+        (None, None, [False] * 4) if record is None else _options(record),
+        None if on_finished is None else finished,
+        n_threads(n_jobs),
+    )
+    found = [ModelResult(*one) for one in zip(several, nets, outcomes, strict=True)]
+    _warn_of_divergence(found)
+    return ManyResult(found)
+
+
+def _held_out(held_out: Any, models: Sequence[Model], data: Table) -> tuple[Any, Any]:
+    if not isinstance(held_out, tuple | list) or len(held_out) != 2:
+        raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
+    aside = table(held_out[0], held_out[1], models, None, None, like=data)
+    return aside.X, aside.y
+
+
+def _options(record: Any) -> tuple[int | None, list[int] | None, list[bool]]:
+    if not isinstance(record, Record):
+        raise TypeError(
+            f"record={record!r} is a {type(record).__name__}; a Record is needed, such as Record(every=10)"
+        )
+    return record.options()
+
+
+def _warn_of_divergence(found: Sequence[ModelResult]) -> None:
+    diverged = [index for index, result in enumerate(found) if result.status == "diverged"]
+    if diverged:
+        first = found[diverged[0]]
+        warnings.warn(
+            f"{len(diverged)} of {len(found)} models diverged; the first is model {diverged[0]}, at step "
+            f"{first.n_steps}, with loss {first.diverged_loss}. A smaller lr or ClipNorm helps",
+            DivergenceWarning,
+            stacklevel=3,
+        )

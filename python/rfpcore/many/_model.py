@@ -1,0 +1,165 @@
+"""What a model is and how it is trained."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
+from typing import Any
+
+from .. import _rfpcore
+from .._kernel_options import kernel_optimizer, spec_options
+from .._options import MAX_PARAMETERS, MAX_STEPS, Activation, Loss, boolean, choice, integer
+from ..network import MLP
+from ..optimizers import Adam, Optimizer
+from ..regularize import LabelSmoothing, Regularization, Shifts, Term
+
+__all__ = ["Model"]
+
+DEFAULT_EPOCHS = 100
+
+
+@dataclass(frozen=True, repr=False)
+class Model:
+    """One network and how it is trained; frozen, hashable and printable.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(64, 64)
+        Widths of the hidden layers; empty for a linear model.
+    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu"}
+    loss : {"squared", "logistic", "softmax", "poisson"}
+    optimizer : SGD, Adam or AdamW of `rfpcore.optimizers`, default=Adam()
+    regularization : Regularization, term, sequence of terms or None
+        Of `rfpcore.regularize`.
+    batch_size : int or None, default=32
+        Rows a step; None, or more than the model has, for all of them. Rows are gone through in a new order
+        each epoch, and an epoch's last batch has the rows that are left.
+    replacement : bool, default=False
+        Draw each batch with replacement instead; an epoch then is ⌈rows / batch_size⌉ draws. It needs a
+        batch_size.
+    n_steps, n_epochs : int, optional
+        Optimizer steps, or passes over the rows; at most one of them. Without both: 100 epochs.
+    seed : int, default=0
+        Of the initial weights (`MLP.init`), the batches, the masks and the noise.
+
+    Examples
+    --------
+    >>> from rfpcore.many import Model
+    >>> from rfpcore.optimizers import SGD
+    >>> from rfpcore.regularize import L2, Dropout
+    >>> Model((8,), optimizer=SGD(0.1), regularization=L2(1e-3) + Dropout(0.2), n_steps=50)
+    Model(hidden_layer_sizes=(8,), optimizer=SGD(lr=0.1),
+          regularization=Regularization([Dropout(rate=0.2), L2(strength=0.001)]), n_steps=50)
+    >>> Model(n_steps=10, n_epochs=2)
+    Traceback (most recent call last):
+    ...
+    ValueError: n_steps=10 and n_epochs=2 say twice how long to train; one of them is needed
+    """
+
+    hidden_layer_sizes: tuple[int, ...] = (64, 64)
+    activation: Activation = "tanh"
+    loss: Loss = "squared"
+    optimizer: Optimizer = field(default=Adam())
+    regularization: Regularization | Term | Sequence[Term] | None = None
+    batch_size: int | None = 32
+    replacement: bool = False
+    n_steps: int | None = None
+    n_epochs: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        hidden = self.hidden_layer_sizes
+        if isinstance(hidden, str | bytes) or not hasattr(hidden, "__len__"):
+            raise TypeError(
+                f"hidden_layer_sizes={hidden!r}; a sequence of integers is needed, such as (64, 64)"
+            )
+        widths = (integer(w, f"hidden_layer_sizes[{i}]", 1, MAX_PARAMETERS) for i, w in enumerate(hidden))
+        choice(self.activation, "activation", Activation)
+        choice(self.loss, "loss", Loss)
+        if self.n_steps is not None and self.n_epochs is not None:
+            raise ValueError(
+                f"n_steps={self.n_steps} and n_epochs={self.n_epochs} say twice how long to train; "
+                "one of them is needed"
+            )
+        values = {
+            "hidden_layer_sizes": tuple(widths),
+            "regularization": Regularization.of(self.regularization),
+            "replacement": boolean(self.replacement, "replacement"),
+            "seed": integer(self.seed, "seed", 0, 2**64 - 1),
+        }
+        for name in ("batch_size", "n_steps", "n_epochs"):
+            value = getattr(self, name)
+            values[name] = None if value is None else integer(value, name, 1, MAX_STEPS)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # frozen: the one place that writes
+        if self.replacement and self.batch_size is None:
+            raise ValueError(
+                "replacement=True with batch_size=None; a batch_size is needed to draw that many rows"
+            )
+        if self.terms.get(LabelSmoothing) is not None and self.loss not in ("softmax", "logistic"):
+            raise ValueError(f"LabelSmoothing with loss={self.loss!r}; 'softmax' or 'logistic' is needed")
+        kernel_optimizer(self.optimizer, self.terms)  # checks the optimizer, and what goes together with it
+        spec_options(self.terms, len(self.hidden_layer_sizes))
+
+    def __repr__(self) -> str:
+        given = [
+            f"{one.name}={getattr(self, one.name)!r}"
+            for one in fields(self)
+            if getattr(self, one.name) != (Regularization() if one.name == "regularization" else one.default)
+            or one.default is MISSING
+        ]
+        return f"Model({', '.join(given)})"
+
+    @property
+    def terms(self) -> Regularization:
+        """The regularization, as the constructor has brought it into form."""
+        assert isinstance(self.regularization, Regularization)
+        return self.regularization
+
+    def net(self, n_inputs: int, n_outputs: int) -> MLP:
+        """The network, for data of so many features and outputs."""
+        return _network(n_inputs, self.hidden_layer_sizes, n_outputs, self.activation)
+
+    def steps_for(self, n_rows: int) -> int:
+        """Optimizer steps in all, where the model has so many rows.
+
+        Examples
+        --------
+        >>> from rfpcore.many import Model
+        >>> Model(batch_size=32, n_epochs=10).steps_for(100)
+        40
+        """
+        if self.n_steps is not None:
+            return self.n_steps
+        size = n_rows if self.batch_size is None else min(self.batch_size, n_rows)
+        return (DEFAULT_EPOCHS if self.n_epochs is None else self.n_epochs) * -(-n_rows // size)
+
+    def kernel(self, net: MLP) -> _rfpcore.Model:
+        """What the kernel takes, for a network of `net`."""
+        shifts = self.terms.get(Shifts)
+        if shifts is not None and shifts.n_pixels != net.n_inputs:
+            raise ValueError(
+                f"{shifts!r} needs {shifts.n_pixels} features, one a pixel; "
+                f"the network has {net.n_inputs} inputs"
+            )
+        return _kernel_model(self, net)
+
+
+@lru_cache(maxsize=64)
+def _network(n_inputs: int, hidden: tuple[int, ...], n_outputs: int, activation: Activation) -> MLP:
+    return MLP(n_inputs, hidden, n_outputs, activation)
+
+
+def _kernel_model(model: Model, net: MLP) -> _rfpcore.Model:
+    epochs = DEFAULT_EPOCHS if model.n_epochs is None else model.n_epochs
+    options: dict[str, Any] = spec_options(model.terms, len(model.hidden_layer_sizes))
+    return _rfpcore.Model(
+        net._architecture,
+        model.loss,
+        kernel_optimizer(model.optimizer, model.terms),
+        batch_size=model.batch_size,
+        replacement=model.replacement,
+        n_steps=model.n_steps,
+        n_epochs=epochs if model.n_steps is None else None,
+        seed=model.seed,
+        **options,
+    )

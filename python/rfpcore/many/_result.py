@@ -1,0 +1,244 @@
+"""What training gave, of one model and of all."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _rfpcore
+from .._arrays import Array, cast, matrix
+from .._options import MAX_STEPS, integer, n_threads
+from ..network import MLP
+from ..regularize import BatchNorm, Dropout
+from ._model import Model
+
+__all__ = ["ManyResult", "ModelResult"]
+
+SCORES = ("train_losses", "held_out_losses", "train_accuracies", "held_out_accuracies")
+
+
+class ModelResult:
+    """One trained model.
+
+    Attributes
+    ----------
+    model : Model
+    net : MLP
+    theta : ndarray (P,)
+        Parameters: the last, or with `EarlyStopping` those of the lowest held-out loss.
+    batch_norm : ndarray
+        Scale, shift, running mean and running variance of each hidden layer in turn; empty without
+        `BatchNorm`.
+    loss_curve : ndarray (n_epochs,)
+        Mean over each epoch's steps of the loss that was minimized, without penalties.
+    validation_losses : ndarray
+        Held-out losses that `EarlyStopping` has looked at.
+    steps : ndarray (R,) of int
+        After how many steps something was recorded.
+    train_losses, held_out_losses, train_accuracies, held_out_accuracies : ndarray (R,)
+        As `Record` describes them; empty where not asked for.
+    thetas, gradients : ndarray (R, P)
+        Recorded parameters and gradients; empty where not asked for.
+    n_steps : int
+        Steps taken.
+    best_step : int
+        After how many steps the parameters were those of `theta`.
+    status : {"finished", "stopped", "diverged"}
+    diverged_loss : float or None
+        The loss at step `n_steps` of a model that diverged.
+    """
+
+    def __init__(self, model: Model, net: MLP, outcome: _rfpcore.Outcome) -> None:
+        self.model, self.net = model, net
+        self.theta: Array = outcome.theta
+        self.batch_norm: Array = outcome.batch_norm
+        self.loss_curve, self.validation_losses = outcome.loss_curve, outcome.validation_losses
+        self.steps = outcome.steps
+        self.train_losses, self.held_out_losses = outcome.train_losses, outcome.held_out_losses
+        self.train_accuracies, self.held_out_accuracies = (
+            outcome.train_accuracies,
+            outcome.held_out_accuracies,
+        )
+        self.thetas: Array = outcome.thetas
+        self.batch_norms: Array = outcome.batch_norms
+        self.gradients: Array = outcome.gradients
+        self.n_steps, self.best_step = outcome.n_steps, outcome.best_step
+        self.status, self.diverged_loss = outcome.status, outcome.diverged_loss
+
+    def __repr__(self) -> str:
+        return f"ModelResult({self.status} after {self.n_steps} steps, {self.model!r})"
+
+    def parameters(self) -> Array:
+        """The parameters (P,) of the network that predicts: `theta`, with batch normalization folded in.
+
+        W ← W · scale/σ and b ← (b − mean) · scale/σ + shift, with the running statistics.
+        """
+        norm = self.model.terms.get(BatchNorm)
+        if norm is None or not len(self.batch_norm):
+            return self.theta
+        net = self.net._architecture
+        folded: Array = _rfpcore.fold_batch_norm(net, self.theta, self.batch_norm, norm.epsilon)
+        return folded
+
+    def predict(
+        self, X: Any, n_jobs: int | None = None, dropout_samples: int | None = None, seed: int | None = None
+    ) -> Array:
+        """Linear outputs (N, n_outputs), or (dropout_samples, N, n_outputs): see `ManyResult.predict`."""
+        samples = (
+            None if dropout_samples is None else integer(dropout_samples, "dropout_samples", 1, MAX_STEPS)
+        )
+        rows = cast(matrix(X, "X", self.net.n_inputs), self.theta.dtype, "X")
+        return self._predict(rows, n_threads(n_jobs), samples, _seed(seed))
+
+    def _predict(self, X: Array, threads: int, samples: int | None, seed: int | None) -> Array:
+        """As `predict`, for options that have been checked."""
+        theta = self.parameters()
+
+        def outputs(theta: Array) -> Array:
+            found: Array = _rfpcore.predict(self.net._architecture, theta, X, threads)
+            return found
+
+        if samples is None:
+            return outputs(theta)
+        drawn = [
+            self._masked(theta, sample, self.model.seed if seed is None else seed)
+            for sample in range(samples)
+        ]
+        return np.stack([outputs(own) for own in drawn])
+
+    def _masked(self, theta: Array, sample: int, seed: int) -> Array:
+        """Parameters of the network that a draw of masks leaves: masks scale their units' outgoing weights."""
+        dropout = self.model.terms.get(Dropout)
+        if dropout is None:
+            raise ValueError(f"dropout_samples needs a model with Dropout; it has {self.model.terms!r}")
+        widths = self.model.hidden_layer_sizes
+        masks = _rfpcore.dropout_mask(widths, dropout.rates(len(widths)), seed, sample)
+        masked = theta.copy()
+        for (W, _), mask in zip(self.net.unflatten(masked)[1:], masks, strict=True):
+            W *= mask[:, None].astype(theta.dtype)
+        return masked
+
+
+class ManyResult:
+    """What `fit_many` found: a sequence of `ModelResult`, and their numbers stacked over models.
+
+    Curves and records of unequal lengths are filled up with NaN, steps with -1.
+
+    Attributes
+    ----------
+    results : list of ModelResult
+    models : list of Model
+    thetas : ndarray (n_models, P), or a list where the networks differ
+        Parameters.
+    loss_curves : ndarray (n_models, n_epochs)
+    validation_losses : ndarray (n_models, n_evaluations)
+    steps : ndarray (n_models, R) of int
+    train_losses, held_out_losses, train_accuracies, held_out_accuracies : ndarray (n_models, R)
+    recorded_thetas, recorded_gradients : list of ndarray (R, P)
+    n_steps, best_step : ndarray (n_models,) of int
+    status : ndarray (n_models,) of str
+    stopped : ndarray (n_models,) of bool
+        Which models were stopped early.
+
+    See Also
+    --------
+    ModelResult : what the numbers mean.
+    """
+
+    def __init__(self, results: Sequence[ModelResult]) -> None:
+        self.results = list(results)
+        self.models = [result.model for result in self.results]
+        thetas = [result.theta for result in self.results]
+        alike = all(len(theta) == len(thetas[0]) for theta in thetas)
+        self.thetas: Array | list[Array] = np.stack(thetas) if alike else thetas
+        self.loss_curves = _filled([result.loss_curve for result in self.results], np.nan)
+        self.validation_losses = _filled([result.validation_losses for result in self.results], np.nan)
+        self.steps = _filled([result.steps for result in self.results], -1)
+        scores = {
+            name: _filled([getattr(result, name) for result in self.results], np.nan) for name in SCORES
+        }
+        self.train_losses, self.held_out_losses = scores["train_losses"], scores["held_out_losses"]
+        self.train_accuracies = scores["train_accuracies"]
+        self.held_out_accuracies = scores["held_out_accuracies"]
+        self.recorded_thetas = [result.thetas for result in self.results]
+        self.recorded_gradients = [result.gradients for result in self.results]
+        self.n_steps = np.array([result.n_steps for result in self.results])
+        self.best_step = np.array([result.best_step for result in self.results])
+        self.status = np.array([result.status for result in self.results])
+        self.stopped: NDArray[np.bool_] = self.status == "stopped"
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, index: int) -> ModelResult:
+        return self.results[index]
+
+    def __iter__(self) -> Iterator[ModelResult]:
+        return iter(self.results)
+
+    def __repr__(self) -> str:
+        kinds, counts = np.unique(self.status, return_counts=True)
+        told = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+        return f"ManyResult({len(self)} models: {told})"
+
+    def predict(
+        self, X: Any, n_jobs: int | None = None, dropout_samples: int | None = None, seed: int | None = None
+    ) -> Array:
+        """Linear outputs of every model for every row.
+
+        They are logits for the logistic and the softmax loss, and log rates for the Poisson loss. Batch
+        normalization uses its running statistics.
+
+        Parameters
+        ----------
+        X : array or frame (N, d)
+        n_jobs : int, optional
+            Threads; -1 for all cores.
+        dropout_samples : int, optional
+            Monte-Carlo dropout: so many draws with dropout on, one mask of units for all rows of a draw, so
+            that each draw is one network.
+        seed : int, optional
+            Of the masks; by default each model's own.
+
+        Returns
+        -------
+        outputs : ndarray (n_models, N, n_outputs), or (n_models, dropout_samples, N, n_outputs)
+        """
+        samples = (
+            None if dropout_samples is None else integer(dropout_samples, "dropout_samples", 1, MAX_STEPS)
+        )
+        first, threads, seed = self.results[0], n_threads(n_jobs), _seed(seed)
+        rows = cast(matrix(X, "X", first.net.n_inputs), first.theta.dtype, "X")
+        return np.stack([result._predict(rows, threads, samples, seed) for result in self.results])
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, one line a model and recorded step.
+
+        The columns are model, seed, step, what was recorded of losses and accuracies, and the status; without
+        a record there is one line a model, at its last step, with the last value of its loss curve as loss.
+        """
+        import pandas as pd
+
+        lines = []
+        for index, result in enumerate(self.results):
+            head = {"model": index, "seed": result.model.seed}
+            if not len(result.steps):
+                loss = result.loss_curve[-1] if len(result.loss_curve) else np.nan
+                lines.append(head | {"step": result.n_steps, "loss": loss, "status": result.status})
+            for i, step in enumerate(result.steps):
+                recorded = {name: getattr(result, name)[i] for name in SCORES if len(getattr(result, name))}
+                lines.append(head | {"step": int(step)} | recorded | {"status": result.status})
+        return pd.DataFrame(lines)
+
+
+def _seed(seed: int | None) -> int | None:
+    return None if seed is None else integer(seed, "seed", 0, 2**64 - 1)
+
+
+def _filled(lines: Sequence[Array], empty: float) -> Array:
+    """Lines of unequal lengths as one array."""
+    found = np.full((len(lines), max(map(len, lines))), empty, lines[0].dtype)
+    for to, line in zip(found, lines, strict=True):
+        to[: len(line)] = line
+    return found

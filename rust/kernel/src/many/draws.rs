@@ -1,0 +1,107 @@
+//! What is random in a step besides its rows, each a stream of (seed, purpose, step).
+
+use super::{Shifts, Spec};
+use crate::random::Random;
+use crate::simd::Real;
+
+/// The streams of one model.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    /// The model's seed.
+    pub seed: u64,
+}
+
+/// A stream of masks.
+pub struct Masks(Random);
+
+impl Masks {
+    /// 0 with probability `rate`, else 1/(1 − rate), for each unit. A line starts with bits of its own.
+    pub fn fill<T: Real>(&mut self, rate: f64, line: &mut [T]) {
+        // 32 bits a unit: the rate is met to 1e-10.
+        let threshold = (rate * 4_294_967_296.0).round() as u64;
+        let kept = T::from_f64(1.0 / (1.0 - rate));
+        for pair in line.chunks_mut(2) {
+            let bits = self.0.bits();
+            for (unit, half) in pair.iter_mut().zip([bits & 0xffff_ffff, bits >> 32]) {
+                *unit = if half < threshold { T::default() } else { kept };
+            }
+        }
+    }
+}
+
+/// All draws of one step, for those who want to repeat it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drawn {
+    /// Positions of the batch in the model's list of rows.
+    pub rows: Vec<u32>,
+    /// (1 or rows) × width, one a hidden layer: 0 or 1/(1 − rate).
+    pub masks: Vec<Vec<f64>>,
+    /// Rows × inputs, not yet scaled.
+    pub noise: Vec<f64>,
+    /// λ, and the row of the batch that each row is mixed with.
+    pub mixup: Option<(f64, Vec<u32>)>,
+    /// Rows down and columns right.
+    pub shift: Option<[i32; 2]>,
+}
+
+impl Draws {
+    /// A step's masks: to be filled layer after layer, row after row.
+    pub fn masks(self, step: u64) -> Masks {
+        Masks(Random::new(self.seed, "dropout", step))
+    }
+
+    /// One mask a hidden layer for a sample of Monte-Carlo dropout, apart from those of training.
+    pub fn sample(self, sample: u64, widths: &[usize], rates: &[f64]) -> Vec<Vec<f64>> {
+        let mut random = Masks(Random::new(self.seed, "sampled dropout", sample));
+        let mask = |(&width, &rate): (&usize, &f64)| {
+            let mut mask = vec![0.0; width];
+            random.fill(rate, &mut mask);
+            mask
+        };
+        widths.iter().zip(rates).map(mask).collect()
+    }
+
+    /// Standard normal noise, in the order of the batch's rows.
+    pub fn noise(self, step: u64) -> Random {
+        Random::new(self.seed, "input noise", step)
+    }
+
+    /// λ, and the order that the batch's rows are mixed with, into `order`.
+    pub fn mixup(self, step: u64, alpha: f64, order: &mut [u32]) -> f64 {
+        let mut random = Random::new(self.seed, "mixup", step);
+        order.iter_mut().zip(0..).for_each(|(partner, own)| *partner = own);
+        random.shuffle(order);
+        random.beta(alpha)
+    }
+
+    /// Rows down and columns right, where the batch is shifted.
+    pub fn shift(self, step: u64, shifts: &Shifts) -> Option<[i32; 2]> {
+        let mut random = Random::new(self.seed, "shifts", step);
+        let shifted = random.uniform() < shifts.probability;
+        shifted.then(|| [(); 2].map(|()| shifts.offsets[random.below(shifts.offsets.len())]))
+    }
+
+    /// All of a step's draws, for a model with so many rows.
+    pub fn all(spec: &Spec, n_rows: usize, step: u64) -> Drawn {
+        let draws = Self { seed: spec.seed };
+        let rows = super::Batches::new(spec, n_rows).of_step(step, n_rows).to_vec();
+        let hidden = spec.architecture.hidden();
+        let mut masks = vec![Vec::new(); if spec.dropout.is_some() { hidden.len() } else { 0 }];
+        if let Some(dropout) = &spec.dropout {
+            let mut random = draws.masks(step);
+            for ((mask, &width), &rate) in masks.iter_mut().zip(hidden).zip(&dropout.rates) {
+                mask.resize(if dropout.by_row { rows.len() } else { 1 } * width, 0.0);
+                mask.chunks_exact_mut(width).for_each(|line| random.fill(rate, line));
+            }
+        }
+        let mut random = draws.noise(step);
+        let inputs = if spec.input_noise > 0.0 { rows.len() * spec.architecture.n_inputs() } else { 0 };
+        let noise = (0..inputs).map(|_| random.normal()).collect();
+        let mixup = spec.mixup.map(|alpha| {
+            let mut order = vec![0; rows.len()];
+            (draws.mixup(step, alpha, &mut order), order)
+        });
+        let shift = spec.shifts.as_ref().and_then(|shifts| draws.shift(step, shifts));
+        Drawn { rows, masks, noise, mixup, shift }
+    }
+}

@@ -1,0 +1,90 @@
+//! The bare loss of rows, what share of them is classified right, and the loss's gradient.
+
+use super::gather::Gather;
+use super::plain::Plain;
+use super::{Selection, Spec};
+use crate::architecture::Layout;
+use crate::error::KernelError;
+use crate::loss::Loss;
+use crate::passes::{Network, Point};
+use crate::rows::PART_ROWS;
+use crate::simd::Isa;
+use crate::simd::math::Elementary;
+use crate::threads::Threads;
+
+/// A loss and an accuracy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Weighted mean loss.
+    pub loss: f64,
+    /// Weighted share of rows that are right; NaN for losses without classes.
+    pub accuracy: f64,
+}
+
+/// Rows to be evaluated on, and room to do it.
+pub struct Evaluator<'a, T> {
+    selection: Selection<'a, T>,
+    rows: Vec<u32>,
+    scale: f64,
+    gather: Gather<'a, T>,
+    plain: Plain<T>,
+}
+
+impl<'a, T: Elementary> Evaluator<'a, T> {
+    /// Of a model's rows.
+    pub fn new(spec: &'a Spec, layout: &Layout, selection: Selection<'a, T>) -> Self {
+        let (rows, scale) = selection.chosen();
+        let most = rows.len().min(PART_ROWS);
+        let (gather, plain) = (Gather::bare(spec, layout, most), Plain::new(layout, most));
+        Self { selection, rows, scale, gather, plain }
+    }
+
+    /// Loss and accuracy at a point, and the gradient of the loss if it is wanted.
+    ///
+    /// # Errors
+    /// [`KernelError::Interrupted`].
+    pub fn score<S: Isa>(
+        &mut self,
+        network: &Network<'_, S>,
+        point: &Point<'_, T>,
+        mut gradient: Option<(&mut [T], &mut [f64])>,
+        threads: Threads<'_>,
+    ) -> Result<Score, KernelError> {
+        let mut score = Score { loss: 0.0, accuracy: 0.0 };
+        let n_rows = self.rows.len() as f64;
+        if let Some((_, sum)) = &mut gradient {
+            sum.fill(0.0);
+        }
+        for part in self.rows.chunks(PART_ROWS) {
+            let share = part.len() as f64 / n_rows;
+            self.gather.fill(&self.selection, part.iter().copied(), self.scale);
+            let batch = self.gather.batch();
+            let into = gradient.as_mut().map(|(part, _)| &mut **part);
+            score.loss += share * self.plain.gradient(network, batch, point, into, threads)?;
+            if let Some((part, sum)) = &mut gradient {
+                crate::vectors::add_scaled(network.isa, share, part, sum);
+            }
+            let right = (0..batch.rows).filter(|&row| self.is_right(network, row, batch.plane, batch.targets));
+            score.accuracy += share * right.map(|row| batch.weights[row].to_f64()).sum::<f64>();
+        }
+        if !matches!(network.loss, Loss::Softmax | Loss::Logistic) {
+            score.accuracy = f64::NAN;
+        }
+        Ok(score)
+    }
+
+    /// Whether a row's class is the most likely one; with the logistic loss, whether all its outputs are right.
+    fn is_right<S: Isa>(&self, network: &Network<'_, S>, row: usize, plane: usize, targets: &[T]) -> bool {
+        let outputs = network.layout.n_outputs;
+        let output = |k: usize| self.plain.output(k, row);
+        match network.loss {
+            Loss::Softmax => {
+                // The first of equal ones, as NumPy's argmax.
+                let top = (1..outputs).fold(0, |top, k| if output(k) > output(top) { k } else { top });
+                targets[row].to_f64() == top as f64
+            }
+            Loss::Logistic => (0..outputs).all(|k| (output(k) > 0.0) == (targets[k * plane + row].to_f64() > 0.5)),
+            _ => false,
+        }
+    }
+}

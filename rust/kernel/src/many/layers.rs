@@ -1,0 +1,211 @@
+//! Gradients with dropout, batch normalization or both: layer by layer, on the kernel's products.
+//!
+//! A hidden layer is z = W·input + b, normalized, then φ, then times the mask. All rows of a batch go through at once,
+//! because a normalization needs them.
+
+use super::Spec;
+use super::batch_norm::Normalization;
+use super::extended::Extended;
+use super::mask::{DropoutMasks, multiply};
+use crate::architecture::HiddenLayer;
+use crate::dense::{Block, Epilogue, Factors, Matrix, Order, column_sums, offset_targets, product, update};
+use crate::epilogues::{Backward, Forward, LayerTrace};
+use crate::head::{Dot, add_plane_sums, outputs};
+use crate::loss;
+use crate::passes::{Network, Point, Record};
+use crate::simd::Isa;
+use crate::simd::math::Elementary;
+use crate::workspace::{Batch, Buffer, From, Scratch, Sink, TraceLayout};
+
+/// Scratch and state of such passes, for batches of up to a number of rows.
+pub struct Layers<'a, T> {
+    trace: TraceLayout,
+    record: Buffer<T>,
+    scratch: Scratch<T>,
+    masks: Option<DropoutMasks<'a, T>>,
+    /// φ times the mask, of each hidden layer: what the next one reads.
+    masked: Vec<Buffer<T>>,
+    /// What batch normalization keeps.
+    pub normalization: Option<Normalization<T>>,
+}
+
+/// An epilogue that leaves the sums as they are.
+struct Keep;
+
+impl<S: Isa> Epilogue<S> for Keep {
+    unsafe fn apply(&self, _: S, _: Block) {}
+}
+
+/// What one pass works on.
+struct Step<'p, 'n, S, T> {
+    network: &'p Network<'n, S>,
+    extended: &'p Extended<'n>,
+    batch: Batch<'p, T>,
+    /// Parameters, extended.
+    theta: &'p [T],
+    transposed: &'p [T],
+}
+
+impl<'a, T: Elementary> Layers<'a, T> {
+    /// For a model, if it has dropout or batch normalization.
+    pub fn new(spec: &'a Spec, extended: &Extended<'_>, most_rows: usize) -> Option<Self> {
+        if spec.dropout.is_none() && spec.batch_norm.is_none() {
+            return None;
+        }
+        let layout = extended.layout;
+        let trace = TraceLayout::new::<T>(layout, most_rows);
+        let rows = if spec.dropout.is_some() { most_rows } else { 0 };
+        Some(Self {
+            record: Buffer::new(trace.len),
+            scratch: Scratch::new(layout, most_rows, trace.plane),
+            trace,
+            masks: spec.dropout.as_ref().map(|dropout| DropoutMasks::new(spec, dropout, layout, most_rows)),
+            masked: layout.hidden.iter().map(|layer| Buffer::new(rows * layer.stride)).collect(),
+            normalization: spec.batch_norm.map(|norm| Normalization::new(norm, layout, most_rows)),
+        })
+    }
+
+    /// Mean loss of step t's batch at a point, and its gradient.
+    pub fn gradient<S: Isa>(
+        &mut self,
+        network: &Network<'_, S>,
+        extended: &Extended<'_>,
+        (t, batch): (u64, Batch<'_, T>),
+        (theta, transposed): (&[T], &[T]),
+        into: &mut [T],
+    ) -> f64 {
+        assert!(theta.len() == extended.len && into.len() == extended.len, "parameters are not those of the layout");
+        if let Some(masks) = &mut self.masks {
+            masks.draw(t, batch.rows);
+        }
+        let step = Step { network, extended, batch, theta, transposed };
+        let point = Point { theta: &theta[..extended.layout.len], transposed };
+        let record = Record { layout: &self.trace, numbers: &mut self.record };
+        network.check(&batch, &point, &record, &self.scratch);
+        // SAFETY: `check` compared every length with what the layout reads and writes; masks, masked values and
+        // normalizations were sized from the same layout for at least as many rows as the record.
+        unsafe {
+            let loss = self.forward(&step);
+            self.backward(&step, into);
+            loss
+        }
+    }
+
+    fn layer<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize) -> LayerTrace<T> {
+        self.trace.layer(step.extended.layout, self.record.as_mut_ptr(), l, 0)
+    }
+
+    /// What layer `l`, or with the number of hidden layers the head, reads.
+    fn input<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize) -> Matrix<T> {
+        match l.checked_sub(1) {
+            None => Matrix::of(step.batch.x.as_ptr(), step.batch.x_stride),
+            Some(below) if self.masks.is_some() => {
+                Matrix::of(self.masked[below].as_ptr(), step.extended.layout.hidden[below].stride)
+            }
+            Some(below) => self.layer(step, below).value,
+        }
+    }
+
+    unsafe fn forward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>) -> f64 {
+        let (layout, rows, isa) = (step.extended.layout, step.batch.rows, step.network.isa);
+        // SAFETY: the caller's promise.
+        unsafe {
+            for (l, layer) in layout.hidden.iter().enumerate() {
+                self.hidden_forward(step, l, layer);
+            }
+            let top = layout.hidden.len();
+            let weights = Matrix::of(step.theta.as_ptr().add(layout.head_weights), layout.head_stride);
+            let dot = Dot { rows: self.input(step, top), weights };
+            let into = Matrix { at: self.scratch.outputs.as_mut_ptr(), stride: self.trace.plane };
+            let bias = step.theta.as_ptr().add(layout.head_bias);
+            outputs(isa, (rows, layout.n_outputs, layout.head_inputs), [Some(dot), None], bias, into);
+            let numbers = self.record.as_mut_ptr();
+            let planes = step.network.planes(&step.batch, &self.trace, numbers, self.scratch.outputs.as_ptr());
+            loss::gradient(isa, step.network.loss, planes)
+        }
+    }
+
+    unsafe fn hidden_forward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize, layer: &HiddenLayer) {
+        let (rows, isa) = (step.batch.rows, step.network.isa);
+        let trace = self.layer(step, l);
+        let activate = Forward(step.extended.layout.activation, trace);
+        let epilogue: &dyn Epilogue<S> = if self.normalization.is_some() { &Keep } else { &activate };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let b = Matrix::of(step.theta.as_ptr().add(layer.weights), layer.stride);
+            let factors = [Some(Factors { a: self.input(step, l), b, depth: layer.inputs }), None];
+            let bias = step.theta.as_ptr().add(layer.bias);
+            product(isa, Order::Rows, (rows, layer.width), factors, bias, trace.value, epilogue);
+            let cols = layer.width.next_multiple_of(T::PAD);
+            if let Some(normalization) = &mut self.normalization {
+                let lines = step.extended.scale_and_shift(l).map(|range| &step.theta[range]);
+                normalization.forward(isa, (l, rows, cols), trace.value, lines);
+                activate.apply(isa, Block { row: 0, col: 0, rows, cols });
+            }
+            if let Some(masks) = &self.masks {
+                let into = Matrix { at: self.masked[l].as_mut_ptr(), stride: layer.stride };
+                multiply(isa, (rows, cols), trace.value, masks.layer(l), into);
+            }
+        }
+    }
+
+    unsafe fn backward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, into: &mut [T]) {
+        let (layout, rows, isa) = (step.extended.layout, step.batch.rows, step.network.isa);
+        let (own, scales) = into.split_at_mut(layout.len);
+        let targets = Sink::new(From::Zero, own, T::from_f64(1.0)).targets(layout.len);
+        let deltas = Matrix { at: self.record.as_mut_ptr().wrapping_add(self.trace.delta), stride: self.trace.plane };
+        let top = layout.hidden.len();
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(above) = top.checked_sub(1) {
+                let trace = self.layer(step, above);
+                let b = Matrix::of(step.theta.as_ptr().add(layout.head_weights), layout.head_stride);
+                let factors = [Some(Factors { a: deltas, b, depth: layout.n_outputs }), None];
+                let epilogue = Backward(layout.activation, trace);
+                let shape = (rows, layout.head_inputs);
+                product(isa, Order::Columns, shape, factors, std::ptr::null(), trace.delta, &epilogue);
+                self.hidden_backward(step, above, scales);
+            }
+            let factors = [Some(Factors { a: deltas, b: self.input(step, top), depth: rows }), None];
+            let shape = (layout.n_outputs, layout.head_inputs);
+            update(isa, Order::Rows, shape, factors, offset_targets(&targets, layout.head_weights), layout.head_stride);
+            add_plane_sums(isa, (layout.n_outputs, rows), deltas, offset_targets(&targets, layout.head_bias));
+            for (l, layer) in layout.hidden.iter().enumerate().rev() {
+                let trace = self.layer(step, l);
+                let factors = [Some(Factors { a: self.input(step, l), b: trace.delta, depth: rows }), None];
+                let weights = offset_targets(&targets, layer.weights);
+                update(isa, Order::Columns, (layer.inputs, layer.width), factors, weights, layer.stride);
+                column_sums(isa, (rows, layer.width), trace.delta, offset_targets(&targets, layer.bias));
+                if let Some(below) = l.checked_sub(1) {
+                    let b = Matrix::of(step.transposed.as_ptr().add(layer.transposed), layer.transposed_stride);
+                    let factors = [Some(Factors { a: trace.delta, b, depth: layer.width }), None];
+                    let lower = self.layer(step, below);
+                    let epilogue = Backward(layout.activation, lower);
+                    let shape = (rows, layer.inputs);
+                    product(isa, Order::Rows, shape, factors, std::ptr::null(), lower.delta, &epilogue);
+                    self.hidden_backward(step, below, scales);
+                }
+            }
+        }
+    }
+
+    /// From ∂L/∂(masked value)·φ′ to ∂L/∂z of a layer.
+    unsafe fn hidden_backward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize, scales: &mut [T]) {
+        let (rows, isa) = (step.batch.rows, step.network.isa);
+        let layer = &step.extended.layout.hidden[l];
+        let cols = layer.width.next_multiple_of(T::PAD);
+        let trace = self.layer(step, l);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(masks) = &self.masks {
+                multiply(isa, (rows, cols), trace.delta, masks.layer(l), trace.delta);
+            }
+            if let Some(normalization) = &self.normalization {
+                let [scale, _] = step.extended.scale_and_shift(l).map(|range| &step.theta[range]);
+                let at = step.extended.scales[l] - step.extended.layout.len;
+                let into = &mut scales[at..at + 2 * layer.stride];
+                normalization.backward(isa, (l, rows, cols), trace.delta, scale, into);
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Many independent models, each trained on mini-batches of rows by one thread.
+//!
+//! [`fit_many`] takes models from a shared counter, so that threads stay busy to the end. A model's result is a function of
+//! its [`Spec`], its rows and its seed alone: whatever is random comes from a stream of (seed, purpose, step), and one
+//! thread does all of a model's sums. `training.rs` is the place to start reading; `spec.rs` says what a model is,
+//! `rows.rs` and `batches.rs` which rows a step sees, `gather.rs` and `draws.rs` what is done to them, `plain.rs` and
+//! `layers.rs` hold the two kinds of passes, `observe.rs` what is looked at on the way.
+
+mod batch_norm;
+mod batches;
+mod draws;
+mod evaluate;
+mod extended;
+mod gather;
+mod layers;
+mod mask;
+mod observe;
+mod outcome;
+mod plain;
+mod rows;
+mod spec;
+mod stopping;
+mod training;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use batch_norm::{Folding, fold};
+pub use batches::Batches;
+pub use draws::{Drawn, Draws};
+pub use observe::{Recording, When};
+pub use outcome::{Outcome, Recorded, Status};
+pub use rows::{Rows, Selection};
+pub use spec::{BatchNorm, Dropout, EarlyStopping, Length, Shifts, Smoothing, Spec};
+
+use crate::error::KernelError;
+use crate::simd::Backend;
+use crate::simd::math::Elementary;
+use crate::threads::Threads;
+use crate::with_isa;
+
+/// One model: what it is, where it starts, and the rows it sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a, T> {
+    /// How it is trained.
+    pub spec: &'a Spec,
+    /// Flat parameters to start from.
+    pub theta: &'a [T],
+    /// The rows it is trained on.
+    pub train: Selection<'a, T>,
+    /// Rows that only measure.
+    pub held_out: Option<Selection<'a, T>>,
+}
+
+/// Trains every model; `deliver` receives each one's index and outcome as it is done, on the thread that did it.
+///
+/// # Errors
+/// [`KernelError::Model`] with the first fault of the first model at fault, before any work;
+/// [`KernelError::Interrupted`], after which models that were done have been delivered.
+pub fn fit_many<T: Elementary>(
+    tasks: &[Task<'_, T>],
+    recording: &Recording,
+    threads: Threads<'_>,
+    deliver: impl Fn(usize, Outcome<T>) + Sync,
+) -> Result<(), KernelError> {
+    for (index, task) in tasks.iter().enumerate() {
+        task.validate(recording).map_err(|fault| KernelError::Model { index, fault: Box::new(fault) })?;
+    }
+    let next = AtomicUsize::new(0);
+    let stopped = Mutex::new(Ok(()));
+    let mut workers = vec![(); threads.count().min(tasks.len())];
+    threads.each(&mut workers, |()| {
+        while let Some((index, task)) = threads.check().ok().and_then(|()| {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            tasks.get(index).map(|task| (index, task))
+        }) {
+            match with_isa!(Backend::detect(), isa => training::train(isa, task, recording, threads)) {
+                Ok(outcome) => deliver(index, outcome),
+                Err(error) => *stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Err(error),
+            }
+        }
+    });
+    threads.check()?;
+    stopped.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! What is looked at between steps: records, and the held-out loss of early stopping. A model without either has no
+//! observer, and pays nothing.
+
+use super::Task;
+use super::batch_norm::{Folding, Normalization, flatten, fold};
+use super::evaluate::{Evaluator, Score};
+use super::extended::Extended;
+use super::outcome::Recorded;
+use super::stopping::Patience;
+use crate::architecture::Architecture;
+use crate::error::KernelError;
+use crate::passes::{Network, Point};
+use crate::simd::Isa;
+use crate::simd::math::Elementary;
+use crate::threads::Threads;
+use crate::workspace::Buffer;
+
+/// After which steps something is recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// After none.
+    #[default]
+    Never,
+    /// Before the first step, after each so many, and after the last.
+    Every(u64),
+    /// After these numbers of steps, which rise; 0 is before the first.
+    At(Vec<u64>),
+}
+
+/// What is recorded of every model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// When.
+    pub when: When,
+    /// Bare losses of the training rows and the held-out rows.
+    pub losses: bool,
+    /// Accuracies of both.
+    pub metrics: bool,
+    /// Parameters.
+    pub thetas: bool,
+    /// Gradients of the bare training loss.
+    pub gradients: bool,
+}
+
+impl Recording {
+    fn is_due(&self, step: u64, is_last: bool) -> bool {
+        match &self.when {
+            When::Never => false,
+            When::Every(every) => is_last || step.is_multiple_of(*every),
+            When::At(steps) => steps.binary_search(&step).is_ok(),
+        }
+    }
+}
+
+/// A model as it stands.
+pub struct View<'v, S, T> {
+    /// Shape and bare loss.
+    pub network: Network<'v, S>,
+    /// The layout of θ.
+    pub extended: &'v Extended<'v>,
+    /// Parameters, extended.
+    pub theta: &'v [T],
+    /// Transposed hidden weights.
+    pub transposed: &'v [T],
+    /// Running statistics.
+    pub normalization: Option<&'v Normalization<T>>,
+}
+
+/// A model's parameters without padding.
+#[derive(Debug)]
+pub struct Snapshot<T> {
+    /// The network's.
+    pub theta: Vec<T>,
+    /// Scale, shift, mean and variance of each hidden layer.
+    pub batch_norm: Vec<T>,
+}
+
+impl<T: Elementary> Snapshot<T> {
+    /// Room for one.
+    pub fn new(architecture: &Architecture) -> Self {
+        Self { theta: vec![T::default(); architecture.n_parameters()], batch_norm: Vec::new() }
+    }
+
+    /// Takes a model's parameters over.
+    pub fn take<S: Isa>(&mut self, view: &View<'_, S, T>) {
+        view.extended.unpack(view.theta, &mut self.theta);
+        if let Some(normalization) = view.normalization {
+            flatten(view.extended, view.theta, normalization, &mut self.batch_norm);
+        }
+    }
+}
+
+/// Looks at one model.
+pub struct Observer<'a, T> {
+    architecture: &'a Architecture,
+    recording: &'a Recording,
+    epsilon: f64,
+    train: Option<Evaluator<'a, T>>,
+    held_out: Option<Evaluator<'a, T>>,
+    patience: Option<Patience>,
+    /// With normalizations folded in; else empty.
+    folded: Buffer<T>,
+    gradient: Buffer<T>,
+    sum: Vec<f64>,
+    current: Snapshot<T>,
+    /// The parameters of the lowest held-out loss, and after how many steps they were those.
+    pub best: Option<(u64, Snapshot<T>)>,
+    /// Held-out losses of early stopping.
+    pub validation_losses: Vec<f64>,
+    /// What was recorded.
+    pub recorded: Recorded<T>,
+}
+
+impl<'a, T: Elementary> Observer<'a, T> {
+    /// For a model, if there is anything to look at.
+    pub fn new(task: &Task<'a, T>, extended: &Extended<'_>, recording: &'a Recording) -> Option<Self> {
+        let spec = task.spec;
+        let records = recording.when != When::Never;
+        if !records && spec.early_stopping.is_none() {
+            return None;
+        }
+        let layout = extended.layout;
+        let scores = records && (recording.losses || recording.metrics);
+        let gradients = records && recording.gradients;
+        let train = (scores || gradients).then(|| Evaluator::new(spec, layout, task.train));
+        let held_out = task.held_out.filter(|_| scores || spec.early_stopping.is_some());
+        Some(Self {
+            architecture: &spec.architecture,
+            recording,
+            epsilon: spec.batch_norm.map_or(0.0, |norm| norm.epsilon),
+            train,
+            held_out: held_out.map(|held_out| Evaluator::new(spec, layout, held_out)),
+            patience: spec.early_stopping.map(Patience::new),
+            folded: Buffer::new(if spec.batch_norm.is_some() { layout.len } else { 0 }),
+            gradient: Buffer::new(if gradients { layout.len } else { 0 }),
+            sum: vec![0.0; if gradients { layout.len } else { 0 }],
+            current: Snapshot::new(&spec.architecture),
+            best: None,
+            validation_losses: Vec::new(),
+            recorded: Recorded::default(),
+        })
+    }
+
+    /// Looks at a model after so many steps; whether training should stop.
+    ///
+    /// # Errors
+    /// [`KernelError::Interrupted`].
+    pub fn look<S: Isa>(
+        &mut self,
+        view: &View<'_, S, T>,
+        step: u64,
+        is_last: bool,
+        threads: Threads<'_>,
+    ) -> Result<bool, KernelError> {
+        let validates = self.patience.as_ref().is_some_and(|patience| patience.is_due(step) || is_last);
+        let records = self.recording.is_due(step, is_last);
+        if !validates && !records && !matches!(self.recording.when, When::Every(_)) {
+            return Ok(false);
+        }
+        let mut held_out = None;
+        let mut stop = false;
+        if validates {
+            let score = self.score_held_out(view, threads)?;
+            held_out = score;
+            stop = self.validate(view, step, score.map_or(f64::NAN, |score| score.loss));
+        }
+        if records || (stop && self.recording.is_due(step, true)) {
+            self.record(view, step, held_out, threads)?;
+        }
+        Ok(stop)
+    }
+
+    /// The model, with normalizations folded in, as the passes read it.
+    fn fold<S: Isa>(&mut self, view: &View<'_, S, T>) {
+        if view.normalization.is_some() {
+            self.current.take(view);
+            let Snapshot { theta, batch_norm } = &mut self.current;
+            fold(Folding { architecture: self.architecture, batch_norm, epsilon: self.epsilon }, theta);
+            view.extended.layout.pack_parameters(theta, &mut self.folded);
+        }
+    }
+
+    fn score_held_out<S: Isa>(
+        &mut self,
+        view: &View<'_, S, T>,
+        threads: Threads<'_>,
+    ) -> Result<Option<Score>, KernelError> {
+        self.fold(view);
+        let point = point(view, &self.folded);
+        let Some(held_out) = &mut self.held_out else { return Ok(None) };
+        held_out.score(&view.network, &point, None, threads).map(Some)
+    }
+
+    fn validate<S: Isa>(&mut self, view: &View<'_, S, T>, step: u64, loss: f64) -> bool {
+        let Some(patience) = &mut self.patience else { return false };
+        let verdict = patience.look(loss);
+        self.validation_losses.push(loss);
+        if verdict.is_best {
+            let (at, best) = self.best.get_or_insert_with(|| (step, Snapshot::new(self.architecture)));
+            *at = step;
+            best.take(view);
+        }
+        verdict.stop
+    }
+
+    fn record<S: Isa>(
+        &mut self,
+        view: &View<'_, S, T>,
+        step: u64,
+        held_out: Option<Score>,
+        threads: Threads<'_>,
+    ) -> Result<(), KernelError> {
+        self.recorded.steps.push(step);
+        if self.recording.thetas {
+            self.current.take(view);
+            self.recorded.thetas.extend_from_slice(&self.current.theta);
+            self.recorded.batch_norms.extend_from_slice(&self.current.batch_norm);
+        }
+        if self.recording.losses || self.recording.metrics {
+            let held_out = if held_out.is_some() { held_out } else { self.score_held_out(view, threads)? };
+            if let Some(Score { loss, accuracy }) = held_out {
+                self.recorded.held_out_losses.push(loss);
+                self.recorded.held_out_accuracies.push(accuracy);
+            }
+        }
+        self.fold(view);
+        let point = point(view, &self.folded);
+        let Some(train) = &mut self.train else { return Ok(()) };
+        let gradients = self.recording.gradients;
+        let gradient = gradients.then_some((&mut self.gradient[..], &mut self.sum[..]));
+        let Score { loss, accuracy } = train.score(&view.network, &point, gradient, threads)?;
+        if self.recording.losses || self.recording.metrics {
+            self.recorded.train_losses.push(loss);
+            self.recorded.train_accuracies.push(accuracy);
+        }
+        if gradients {
+            let at = self.recorded.gradients.len();
+            self.recorded.gradients.resize(at + self.architecture.n_parameters(), T::default());
+            view.extended.layout.unpack(&self.sum, &mut self.recorded.gradients[at..], T::from_f64);
+        }
+        Ok(())
+    }
+}
+
+fn point<'p, S: Isa, T>(view: &'p View<'_, S, T>, folded: &'p Buffer<T>) -> Point<'p, T>
+where
+    T: Elementary,
+{
+    // A forward pass does not read the transposed weights, and gradients are not recorded with normalizations.
+    let theta = if folded.is_empty() { &view.theta[..view.extended.layout.len] } else { &folded[..] };
+    Point { theta, transposed: view.transposed }
+}

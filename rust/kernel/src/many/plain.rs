@@ -1,0 +1,58 @@
+//! Gradients without dropout and batch normalization, by the kernel's own passes.
+
+use crate::architecture::Layout;
+use crate::error::KernelError;
+use crate::passes::{Network, Point, Record};
+use crate::rows::PART_ROWS;
+use crate::simd::Isa;
+use crate::simd::math::Elementary;
+use crate::threads::Threads;
+use crate::workspace::{Batch, Buffer, From, Scratch, Sink, TraceLayout};
+
+/// Scratch for batches of any size, whose rows go through the passes in parts that fit the cache.
+pub struct Plain<T> {
+    trace: TraceLayout,
+    record: Buffer<T>,
+    scratch: Scratch<T>,
+}
+
+impl<T: Elementary> Plain<T> {
+    /// For batches of up to `most_rows` rows.
+    pub fn new(layout: &Layout, most_rows: usize) -> Self {
+        let part = most_rows.min(PART_ROWS);
+        let trace = TraceLayout::new::<T>(layout, part);
+        Self { record: Buffer::any(trace.len), scratch: Scratch::new(layout, part, trace.plane), trace }
+    }
+
+    /// Mean loss of a batch at a point, and its gradient where one is wanted.
+    ///
+    /// # Errors
+    /// [`KernelError::Interrupted`].
+    pub fn gradient<S: Isa>(
+        &mut self,
+        network: &Network<'_, S>,
+        batch: Batch<'_, T>,
+        point: &Point<'_, T>,
+        into: Option<&mut [T]>,
+        threads: Threads<'_>,
+    ) -> Result<f64, KernelError> {
+        let mut sink = into.map(|into| Sink::new(From::Zero, into, T::from_f64(1.0)));
+        let mut loss = 0.0;
+        for first in (0..batch.rows).step_by(PART_ROWS) {
+            threads.check()?;
+            let part = batch.part(first, (first + PART_ROWS).min(batch.rows)).with_own_record();
+            let mut record = Record { layout: &self.trace, numbers: &mut self.record };
+            loss += network.forward(&part, point, &mut record, &mut self.scratch);
+            if let Some(sink) = &mut sink {
+                network.backward(&part, point, &mut record, &self.scratch, Some(sink));
+                sink.onto_itself();
+            }
+        }
+        Ok(loss)
+    }
+
+    /// Output `output` of row `row` of the last part.
+    pub fn output(&self, output: usize, row: usize) -> f64 {
+        self.scratch.outputs[output * self.trace.plane + row].to_f64()
+    }
+}

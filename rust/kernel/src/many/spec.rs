@@ -1,0 +1,215 @@
+//! What a model is and how it is trained.
+
+use super::{Recording, Task};
+use crate::architecture::Architecture;
+use crate::clusters::finite;
+use crate::error::KernelError;
+use crate::loss::Loss;
+use crate::optimizer::{Optimizer, range};
+use crate::simd::Real;
+
+/// How long training lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Optimizer steps.
+    Steps(u64),
+    /// Passes over the rows: ⌈rows / batch⌉ steps each.
+    Epochs(u64),
+}
+
+/// Inverted dropout: hidden units are zeroed with a probability, and the others scaled up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dropout {
+    /// The probability, one a hidden layer.
+    pub rates: Vec<f64>,
+    /// A mask for each row, or one for the batch.
+    pub by_row: bool,
+}
+
+/// Batch normalization before the activation, with PyTorch's conventions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// running ← (1 − momentum)·running + momentum·batch.
+    pub momentum: f64,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+/// Labels short of certainty.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Smoothing {
+    /// ε.
+    pub epsilon: f64,
+    /// ε/K on all classes, or ε/(K − 1) on the others.
+    pub uniform: bool,
+}
+
+/// Whole batches of images shifted, zeros moving in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shifts {
+    /// Height and width.
+    pub shape: [usize; 2],
+    /// What the two shifts are drawn from.
+    pub offsets: Vec<i32>,
+    /// The probability that a batch is shifted.
+    pub probability: f64,
+}
+
+/// When to stop before the end: the parameters with the lowest held-out loss are kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EarlyStopping {
+    /// Evaluations in a row without a gain.
+    pub patience: u64,
+    /// Steps between evaluations.
+    pub every: u64,
+    /// A gain is a fall of the loss by more than this.
+    pub min_delta: f64,
+}
+
+/// One model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// The network.
+    pub architecture: Architecture,
+    /// The row loss.
+    pub loss: Loss,
+    /// The optimizer, with penalties and bounds on norms.
+    pub optimizer: Optimizer,
+    /// Rows a step; none, or more than there are: all of them.
+    pub batch_size: Option<usize>,
+    /// Rows of a batch are drawn with replacement, or a new order is gone through each epoch.
+    pub replacement: bool,
+    /// How long.
+    pub length: Length,
+    /// Seed of batches, masks and noise.
+    pub seed: u64,
+    /// Dropout.
+    pub dropout: Option<Dropout>,
+    /// Batch normalization.
+    pub batch_norm: Option<BatchNorm>,
+    /// Label smoothing.
+    pub smoothing: Option<Smoothing>,
+    /// Standard deviation of the noise on the inputs, anew each step.
+    pub input_noise: f64,
+    /// λ ~ Beta(α, α), rows mixed with those of a random order of the batch.
+    pub mixup: Option<f64>,
+    /// Shifts of images.
+    pub shifts: Option<Shifts>,
+    /// Early stopping.
+    pub early_stopping: Option<EarlyStopping>,
+}
+
+impl Spec {
+    /// Checks what does not depend on the data.
+    ///
+    /// # Errors
+    /// [`KernelError::Range`] or [`KernelError::Length`].
+    pub fn validate(&self) -> Result<(), KernelError> {
+        self.optimizer.validate()?;
+        if self.batch_size == Some(0) {
+            return Err(KernelError::Range { what: "batch_size", got: 0.0, needed: "at least 1" });
+        }
+        range("input noise", self.input_noise, self.input_noise >= 0.0, "at least 0")?;
+        if let Some(alpha) = self.mixup {
+            range("mixup alpha", alpha, alpha > 0.0, "finite and above 0")?;
+        }
+        if let Some(BatchNorm { momentum, epsilon }) = self.batch_norm {
+            range("batch norm momentum", momentum, momentum > 0.0 && momentum <= 1.0, "in (0, 1]")?;
+            range("batch norm epsilon", epsilon, epsilon > 0.0, "finite and above 0")?;
+        }
+        if let Some(EarlyStopping { patience, every, min_delta }) = self.early_stopping {
+            range("patience", patience as f64, patience > 0, "at least 1")?;
+            range("every", every as f64, every > 0, "at least 1")?;
+            range("min_delta", min_delta, min_delta >= 0.0, "at least 0")?;
+        }
+        self.validate_dropout()?;
+        self.validate_smoothing()?;
+        self.validate_shifts()
+    }
+
+    fn validate_dropout(&self) -> Result<(), KernelError> {
+        let Some(Dropout { rates, .. }) = &self.dropout else { return Ok(()) };
+        let needed = self.architecture.hidden().len();
+        if rates.len() != needed {
+            return Err(KernelError::Length { what: "dropout rates", got: rates.len(), needed });
+        }
+        rates.iter().try_for_each(|&rate| range("every dropout rate", rate, (0.0..1.0).contains(&rate), "in [0, 1)"))
+    }
+
+    fn validate_smoothing(&self) -> Result<(), KernelError> {
+        let Some(Smoothing { epsilon, .. }) = self.smoothing else { return Ok(()) };
+        let has_labels = matches!(self.loss, Loss::Softmax | Loss::Logistic);
+        let needed = "0 for losses without classes";
+        range("label smoothing", epsilon, has_labels || epsilon == 0.0, needed)?;
+        range("label smoothing", epsilon, (0.0..1.0).contains(&epsilon), "in [0, 1)")?;
+        let classes = self.architecture.n_outputs();
+        let enough = self.loss != Loss::Softmax || classes > 1;
+        range("classes of smoothed labels", classes as f64, enough, "at least 2")
+    }
+
+    fn validate_shifts(&self) -> Result<(), KernelError> {
+        let Some(Shifts { shape: [height, width], offsets, probability }) = &self.shifts else { return Ok(()) };
+        let got = self.architecture.n_inputs();
+        match height.checked_mul(*width) {
+            Some(needed) if needed == got => {}
+            pixels => {
+                return Err(KernelError::Length { what: "a row of images", got, needed: pixels.unwrap_or(usize::MAX) });
+            }
+        }
+        range("offsets to draw from", offsets.len() as f64, !offsets.is_empty(), "at least 1")?;
+        let limit = height.min(width);
+        let far = offsets.iter().find(|offset| offset.unsigned_abs() as usize >= *limit);
+        range("every shift", far.map_or(0.0, |&x| x.into()), far.is_none(), "smaller in size than the image")?;
+        range("the probability of shifts", *probability, (0.0..=1.0).contains(probability), "in [0, 1]")
+    }
+
+    /// Rows of a full batch, and steps of an epoch, for so many rows.
+    pub fn epoch(&self, n_rows: usize) -> (usize, u64) {
+        let size = self.batch_size.map_or(n_rows, |size| size.min(n_rows));
+        (size, n_rows.div_ceil(size.max(1)) as u64)
+    }
+
+    /// Steps in all, for so many rows.
+    pub fn n_steps(&self, n_rows: usize) -> u64 {
+        match self.length {
+            Length::Steps(steps) => steps,
+            Length::Epochs(epochs) => epochs.saturating_mul(self.epoch(n_rows).1),
+        }
+    }
+
+    /// What the batches' targets are: class codes become distributions where they are not certain.
+    pub fn training_loss(&self) -> Loss {
+        let soft = self.smoothing.is_some() || self.mixup.is_some();
+        if self.loss == Loss::Softmax && soft { Loss::CrossEntropy } else { self.loss }
+    }
+}
+
+impl<T: Real> Task<'_, T> {
+    /// Checks the model and its data.
+    ///
+    /// # Errors
+    /// [`KernelError`] with the first fault.
+    pub fn validate(&self, recording: &Recording) -> Result<(), KernelError> {
+        let spec = self.spec;
+        spec.validate()?;
+        let needed = spec.architecture.n_parameters();
+        if self.theta.len() != needed {
+            return Err(KernelError::Length { what: "theta", got: self.theta.len(), needed });
+        }
+        finite("theta", self.theta)?;
+        let n_rows = self.train.validate(spec)?;
+        if let Some(held_out) = &self.held_out {
+            held_out.validate(spec)?;
+        } else if spec.early_stopping.is_some() {
+            return Err(KernelError::Missing { what: "held-out rows", needed_by: "early stopping" });
+        }
+        if spec.batch_norm.is_some() {
+            let (size, steps) = spec.epoch(n_rows);
+            let last = if spec.replacement { size } else { n_rows - size * (steps as usize - 1) };
+            let needed = "at least 2 rows: a variance needs them";
+            range("the smallest batch of batch normalization", last as f64, last > 1, needed)?;
+            range("gradients recorded with batch normalization", 1.0, !recording.gradients, "0: they have no meaning")?;
+        }
+        Ok(())
+    }
+}

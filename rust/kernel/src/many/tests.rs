@@ -1,0 +1,1 @@
+//! The trainer of many models, beside closed forms and finite differences.

@@ -1,0 +1,222 @@
+//! One model's training: gather a batch, find its gradient, take a step.
+
+use super::batches::Batches;
+use super::extended::Extended;
+use super::gather::Gather;
+use super::layers::Layers;
+use super::observe::{Observer, Recording, Snapshot, View};
+use super::outcome::{Outcome, Recorded, Status};
+use super::plain::Plain;
+use super::{Spec, Task};
+use crate::architecture::Layout;
+use crate::error::KernelError;
+use crate::optimizer::Stepper;
+use crate::passes::{Network, Point};
+use crate::simd::Isa;
+use crate::simd::math::Elementary;
+use crate::threads::Threads;
+use crate::vectors::all_finite;
+use crate::workspace::Buffer;
+
+/// Trains one model on the calling thread; `threads` only says when to stop.
+///
+/// # Errors
+/// [`KernelError::Interrupted`].
+pub fn train<S: Isa, T: Elementary>(
+    isa: S,
+    task: &Task<'_, T>,
+    recording: &Recording,
+    threads: Threads<'_>,
+) -> Result<Outcome<T>, KernelError> {
+    let layout = Layout::new::<T>(&task.spec.architecture);
+    let extended = Extended::new(&layout, task.spec.batch_norm.is_some());
+    let mut model = Model::new(isa, *task, &extended);
+    let mut observer = Observer::new(task, &extended, recording);
+    let mut curve = Curve::new(model.batches.steps(), model.n_steps);
+    let mut t = 0;
+    let status = loop {
+        threads.check()?;
+        let is_last = t == model.n_steps;
+        if let Some(observer) = &mut observer
+            && observer.look(&model.view(), t, is_last, threads)?
+        {
+            break Status::Stopped;
+        }
+        if is_last {
+            let is_finite = all_finite(isa, &model.theta);
+            break if is_finite { Status::Finished } else { Status::Diverged { step: t, loss: f64::NAN } };
+        }
+        let loss = model.step(t, threads)?;
+        if !loss.is_finite() {
+            break Status::Diverged { step: t, loss };
+        }
+        curve.add(loss);
+        t += 1;
+    };
+    Ok(outcome(&model, observer, curve.done(), t, status))
+}
+
+/// What training gave; with early stopping the best parameters, unless nothing was ever evaluated.
+fn outcome<S: Isa, T: Elementary>(
+    model: &Model<'_, S, T>,
+    observer: Option<Observer<'_, T>>,
+    loss_curve: Vec<f64>,
+    n_steps: u64,
+    status: Status,
+) -> Outcome<T> {
+    let mut last = Snapshot::new(&model.spec.architecture);
+    last.take(&model.view());
+    let (best, validation_losses, recorded) = match observer {
+        Some(observer) => (observer.best, observer.validation_losses, observer.recorded),
+        None => (None, Vec::new(), Recorded::default()),
+    };
+    let (best_step, Snapshot { theta, batch_norm }) = best.unwrap_or((n_steps, last));
+    Outcome { theta, batch_norm, loss_curve, validation_losses, recorded, n_steps, best_step, status }
+}
+
+/// The batches' losses, averaged over epochs.
+struct Curve {
+    steps: u64,
+    sum: f64,
+    count: u64,
+    means: Vec<f64>,
+}
+
+impl Curve {
+    fn new(steps: u64, n_steps: u64) -> Self {
+        // Enough for all epochs, unless they are more than are likely to be taken.
+        let epochs = usize::try_from(n_steps.div_ceil(steps)).unwrap_or(usize::MAX);
+        Self { steps, sum: 0.0, count: 0, means: Vec::with_capacity(epochs.min(1 << 16)) }
+    }
+
+    fn add(&mut self, loss: f64) {
+        self.sum += loss;
+        self.count += 1;
+        if self.count == self.steps {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.means.push(self.sum / self.count as f64);
+        (self.sum, self.count) = (0.0, 0);
+    }
+
+    fn done(mut self) -> Vec<f64> {
+        if self.count > 0 {
+            self.close();
+        }
+        self.means
+    }
+}
+
+/// The two kinds of passes.
+enum Passes<'a, T> {
+    Plain(Plain<T>),
+    Layers(Layers<'a, T>),
+}
+
+/// A model, and all that its steps need.
+struct Model<'a, S, T> {
+    spec: &'a Spec,
+    task: Task<'a, T>,
+    network: Network<'a, S>,
+    extended: &'a Extended<'a>,
+    stepper: Stepper,
+    batches: Batches,
+    gather: Gather<'a, T>,
+    passes: Passes<'a, T>,
+    rows: Vec<u32>,
+    scale: f64,
+    n_steps: u64,
+    /// Whether all steps see the same rows, gathered once.
+    fixed: bool,
+    theta: Buffer<T>,
+    transposed: Buffer<T>,
+    gradient: Buffer<T>,
+    moments: [Buffer<T>; 2],
+}
+
+impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
+    fn new(isa: S, task: Task<'a, T>, extended: &'a Extended<'a>) -> Self {
+        let (spec, layout) = (task.spec, extended.layout);
+        let (rows, scale) = task.train.chosen();
+        let batches = Batches::new(spec, rows.len());
+        let size = batches.size();
+        let passes = match Layers::new(spec, extended, size) {
+            Some(layers) => Passes::Layers(layers),
+            None => Passes::Plain(Plain::new(layout, size)),
+        };
+        let augmented = spec.mixup.is_some() || spec.shifts.is_some() || spec.input_noise > 0.0;
+        let mut gather = Gather::new(spec, layout, size);
+        let fixed = batches.is_whole() && !augmented;
+        if fixed {
+            gather.fill(&task.train, rows.iter().copied(), scale);
+        }
+        let mut model = Self {
+            spec,
+            task,
+            network: Network { isa, layout, loss: spec.training_loss() },
+            extended,
+            stepper: Stepper::new(spec.optimizer, &extended.spans(), layout.units()),
+            n_steps: spec.n_steps(rows.len()),
+            batches,
+            gather,
+            passes,
+            rows,
+            scale,
+            fixed,
+            theta: extended.start(task.theta),
+            transposed: Buffer::new(layout.transposed_len),
+            gradient: Buffer::new(extended.len),
+            moments: spec.optimizer.moments().map(|kept| Buffer::new(if kept { extended.len } else { 0 })),
+        };
+        model.network.transpose(&model.theta[..layout.len], &mut model.transposed);
+        model
+    }
+
+    fn view(&self) -> View<'_, S, T> {
+        View {
+            network: Network { loss: self.spec.loss, ..self.network },
+            extended: self.extended,
+            theta: &self.theta,
+            transposed: &self.transposed,
+            normalization: match &self.passes {
+                Passes::Plain(_) => None,
+                Passes::Layers(layers) => layers.normalization.as_ref(),
+            },
+        }
+    }
+
+    /// Takes step t; the batch's loss before it. A loss that is not finite leaves the parameters as they are.
+    fn step(&mut self, t: u64, threads: Threads<'_>) -> Result<f64, KernelError> {
+        if !self.fixed {
+            let rows = &self.rows;
+            let positions = self.batches.of_step(t, rows.len());
+            self.gather.fill(&self.task.train, positions.iter().map(|&p| rows[p as usize]), self.scale);
+            self.gather.augment(t);
+        }
+        let loss = self.find_gradient(t, threads)?;
+        if loss.is_finite() {
+            let [first, second] = &mut self.moments;
+            self.stepper.step(self.network.isa, t, &self.gradient, &mut self.theta, first, second);
+            self.extended.hold_padding(&mut self.theta);
+            self.network.transpose(&self.theta[..self.extended.layout.len], &mut self.transposed);
+        }
+        Ok(loss)
+    }
+
+    fn find_gradient(&mut self, t: u64, threads: Threads<'_>) -> Result<f64, KernelError> {
+        let batch = self.gather.batch();
+        match &mut self.passes {
+            Passes::Plain(plain) => {
+                let point = Point { theta: &self.theta, transposed: &self.transposed };
+                plain.gradient(&self.network, batch, &point, Some(&mut self.gradient), threads)
+            }
+            Passes::Layers(layers) => {
+                let parameters = (&self.theta[..], &self.transposed[..]);
+                Ok(layers.gradient(&self.network, self.extended, (t, batch), parameters, &mut self.gradient))
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! One step of a whole parameter vector, by registers.
+//!
+//! Parameters that are penalised alike are stepped in one go: with penalties on weights and biases alike, all of them.
+//! Vectors may have any length; what does not fill a register is done number by number.
+
+use std::ops::Range;
+
+use super::max_norm::{Units, limit_norms};
+use super::{L1Method, Optimizer, Rule};
+use crate::simd::{Isa, Pass, Real, run};
+use crate::vectors::squared_norm;
+
+/// What a run of parameters is, for the penalties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Weights.
+    Weights,
+    /// Biases.
+    Biases,
+    /// Parameters that are never penalised: scale and shift of a normalization.
+    Free,
+}
+
+/// A run of parameters of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where it lies.
+    pub range: Range<usize>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// Parameters that are penalised alike.
+#[derive(Clone, Debug, PartialEq)]
+struct Part {
+    range: Range<usize>,
+    coupled: f64,
+    decoupled: f64,
+    l1: f64,
+}
+
+/// An optimizer, ready for parameter vectors of one layout.
+#[derive(Clone, Debug)]
+pub struct Stepper {
+    optimizer: Optimizer,
+    parts: Vec<Part>,
+    units: Vec<Units>,
+}
+
+impl Stepper {
+    /// For vectors made of these spans, one after the other, and with these units.
+    pub fn new(optimizer: Optimizer, spans: &[Span], units: Vec<Units>) -> Self {
+        let penalties = optimizer.penalties;
+        let mut parts: Vec<Part> = Vec::with_capacity(spans.len());
+        for span in spans {
+            let strength = |strength: f64, biases: bool| match span.kind {
+                Kind::Weights => strength,
+                Kind::Biases if biases => strength,
+                _ => 0.0,
+            };
+            let part = Part {
+                range: span.range.clone(),
+                coupled: strength(penalties.coupled.strength, penalties.coupled.biases),
+                decoupled: strength(penalties.decoupled.strength, penalties.decoupled.biases),
+                l1: strength(penalties.l1.strength, penalties.l1.biases),
+            };
+            match parts.last_mut() {
+                Some(last) if Part { range: part.range.clone(), ..last.clone() } == part => {
+                    last.range.end = part.range.end;
+                }
+                _ => parts.push(part),
+            }
+        }
+        Self { optimizer, parts, units: if optimizer.max_norm.is_some() { units } else { Vec::new() } }
+    }
+
+    /// Takes step t, counted from 0; `first` and `second` are the optimizer's state, as long as θ where the rule keeps
+    /// them.
+    ///
+    /// # Panics
+    /// If a vector is shorter than the spans.
+    pub fn step<S: Isa, T: Real>(
+        &self,
+        isa: S,
+        t: u64,
+        gradient: &[T],
+        theta: &mut [T],
+        first: &mut [T],
+        second: &mut [T],
+    ) {
+        let clip = self.clip(isa, gradient);
+        let end = self.parts.last().map_or(0, |part| part.range.end);
+        let [keeps_first, keeps_second] = self.optimizer.moments();
+        assert!(gradient.len() >= end && theta.len() >= end, "vectors are shorter than the layout");
+        assert!(!keeps_first || first.len() >= end, "the first moment is missing");
+        assert!(!keeps_second || second.len() >= end, "the second moment is missing");
+        for part in &self.parts {
+            let at = part.range.start;
+            let vectors = Vectors {
+                len: part.range.len(),
+                gradient: gradient[at..].as_ptr(),
+                theta: theta[at..].as_mut_ptr(),
+                // Not followed by a rule that keeps no moment.
+                first: first.as_mut_ptr().wrapping_add(at),
+                second: second.as_mut_ptr().wrapping_add(at),
+            };
+            self.step_part(isa, t, clip, part, vectors);
+        }
+        if let Some(limit) = self.optimizer.max_norm {
+            self.units.iter().for_each(|units| limit_norms(isa, theta, *units, limit));
+        }
+    }
+
+    fn step_part<S: Isa, T: Real>(&self, isa: S, t: u64, clip: f64, part: &Part, vectors: Vectors<T>) {
+        let rate = self.optimizer.rate(t);
+        let l1 = self.optimizer.penalties.l1;
+        let by = |method: L1Method| if l1.method == method { part.l1 } else { 0.0 };
+        let common = Common {
+            clip,
+            coupled: part.coupled,
+            rate,
+            kept: 1.0 - rate * part.decoupled,
+            pull: by(L1Method::Subgradient),
+            drift: rate * by(L1Method::Decoupled),
+            threshold: rate * by(L1Method::Proximal),
+            steepness: if l1.smoothing > 0.0 { 1.0 / l1.smoothing } else { 0.0 },
+        };
+        let has_l1 = part.l1 > 0.0;
+        match self.optimizer.rule {
+            Rule::Sgd { momentum: 0.0, .. } => enter(isa, Plain, common, has_l1, vectors),
+            Rule::Sgd { momentum, nesterov: false } => enter(isa, Momentum { momentum }, common, has_l1, vectors),
+            Rule::Sgd { momentum, nesterov: true } => enter(isa, Nesterov { momentum }, common, has_l1, vectors),
+            Rule::Adam(m) => {
+                let power = i32::try_from(t + 1).unwrap_or(i32::MAX);
+                let adam = Adam {
+                    betas: [m.beta1, m.beta2],
+                    unbias: 1.0 / (1.0 - m.beta1.powi(power)),
+                    unbias_root: (1.0 - m.beta2.powi(power)).sqrt().recip(),
+                    epsilon: m.epsilon,
+                };
+                enter(isa, adam, common, has_l1, vectors);
+            }
+        }
+    }
+
+    fn clip<S: Isa, T: Real>(&self, isa: S, gradient: &[T]) -> f64 {
+        let Some(limit) = self.optimizer.clip_norm else { return 1.0 };
+        let norm = squared_norm(isa, gradient).sqrt();
+        if norm > limit { limit / norm } else { 1.0 }
+    }
+}
+
+/// What all rules share, for one step of one part.
+#[derive(Clone, Copy)]
+struct Common {
+    clip: f64,
+    coupled: f64,
+    rate: f64,
+    /// What decoupled decay leaves of θ.
+    kept: f64,
+    pull: f64,
+    drift: f64,
+    threshold: f64,
+    /// 1/δ of a smoothed penalty, else 0.
+    steepness: f64,
+}
+
+#[derive(Clone, Copy)]
+struct Vectors<T> {
+    len: usize,
+    gradient: *const T,
+    theta: *mut T,
+    first: *mut T,
+    second: *mut T,
+}
+
+/// From a gradient, penalties included, to the direction that is taken `lr` times.
+trait Direction: Copy {
+    /// # Safety
+    /// The moments that the rule keeps must be valid at `at` for a register.
+    unsafe fn direction<S: Isa, T: Real>(self, s: S, g: T::Lanes<S>, moments: [*mut T; 2]) -> T::Lanes<S>;
+}
+
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Direction for Plain {
+    #[inline(always)]
+    unsafe fn direction<S: Isa, T: Real>(self, _: S, g: T::Lanes<S>, _: [*mut T; 2]) -> T::Lanes<S> {
+        g
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Momentum {
+    momentum: f64,
+}
+
+impl Direction for Momentum {
+    #[inline(always)]
+    unsafe fn direction<S: Isa, T: Real>(self, s: S, g: T::Lanes<S>, [first, _]: [*mut T; 2]) -> T::Lanes<S> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let b = T::fma(s, T::constant(s, self.momentum), T::load(s, first), g);
+            T::store(s, first, b);
+            b
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Nesterov {
+    momentum: f64,
+}
+
+impl Direction for Nesterov {
+    #[inline(always)]
+    unsafe fn direction<S: Isa, T: Real>(self, s: S, g: T::Lanes<S>, moments: [*mut T; 2]) -> T::Lanes<S> {
+        // SAFETY: the caller's promise.
+        let b = unsafe { Momentum { momentum: self.momentum }.direction::<S, T>(s, g, moments) };
+        T::fma(s, T::constant(s, self.momentum), b, g)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Adam {
+    betas: [f64; 2],
+    unbias: f64,
+    unbias_root: f64,
+    epsilon: f64,
+}
+
+impl Direction for Adam {
+    #[inline(always)]
+    unsafe fn direction<S: Isa, T: Real>(self, s: S, g: T::Lanes<S>, [first, second]: [*mut T; 2]) -> T::Lanes<S> {
+        let [beta1, beta2] = self.betas;
+        let fresh = T::mul(s, T::constant(s, 1.0 - beta1), g);
+        let fresh_square = T::mul(s, T::mul(s, T::constant(s, 1.0 - beta2), g), g);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let a = T::fma(s, T::constant(s, beta1), T::load(s, first), fresh);
+            let b = T::fma(s, T::constant(s, beta2), T::load(s, second), fresh_square);
+            T::store(s, first, a);
+            T::store(s, second, b);
+            let scale = T::fma(s, T::sqrt(s, b), T::constant(s, self.unbias_root), T::constant(s, self.epsilon));
+            T::div(s, T::mul(s, a, T::constant(s, self.unbias)), scale)
+        }
+    }
+}
+
+fn enter<S: Isa, T: Real, D: Direction>(isa: S, rule: D, common: Common, has_l1: bool, vectors: Vectors<T>) {
+    // SAFETY: the caller checked the vectors' lengths.
+    unsafe {
+        if has_l1 {
+            run(isa, Step::<T, D, true> { rule, common, vectors });
+        } else {
+            run(isa, Step::<T, D, false> { rule, common, vectors });
+        }
+    }
+}
+
+struct Step<T, D, const L1: bool> {
+    rule: D,
+    common: Common,
+    vectors: Vectors<T>,
+}
+
+impl<T: Real, D: Direction, const L1: bool> Pass for Step<T, D, L1> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, s: S) {
+        let len = self.vectors.len;
+        let whole = len - len % T::lanes::<S>();
+        // SAFETY: every register and every number after the last whole one lies inside the vectors.
+        unsafe {
+            for at in (0..whole).step_by(T::lanes::<S>()) {
+                self.at(s, at);
+            }
+            for at in whole..len {
+                self.at(pulp::Scalar, at);
+            }
+        }
+    }
+}
+
+impl<T: Real, D: Direction, const L1: bool> Step<T, D, L1> {
+    #[inline(always)]
+    unsafe fn at<S: Isa>(&self, s: S, at: usize) {
+        let (c, v) = (self.common, self.vectors);
+        // SAFETY: the caller's register lies inside the vectors.
+        unsafe {
+            let theta = T::load(s, v.theta.add(at));
+            let g = T::mul(s, T::constant(s, c.clip), T::load(s, v.gradient.add(at)));
+            let mut g = T::fma(s, T::constant(s, c.coupled), theta, g);
+            let slope = if L1 { sign::<S, T>(s, theta, c.steepness) } else { theta };
+            if L1 {
+                g = T::fma(s, T::constant(s, c.pull), slope, g);
+            }
+            let moments = [v.first.wrapping_add(at), v.second.wrapping_add(at)];
+            let direction = self.rule.direction::<S, T>(s, g, moments);
+            let kept = T::mul(s, T::constant(s, c.kept), theta);
+            let mut new = T::nfma(s, T::constant(s, c.rate), direction, kept);
+            if L1 {
+                new = T::nfma(s, T::constant(s, c.drift), slope, new);
+                new = T::sub(s, new, clamp::<S, T>(s, new, c.threshold));
+            }
+            T::store(s, v.theta.add(at), new);
+        }
+    }
+}
+
+/// θ limited to [−limit, limit]: what a soft threshold takes away.
+#[inline(always)]
+fn clamp<S: Isa, T: Real>(s: S, theta: T::Lanes<S>, limit: f64) -> T::Lanes<S> {
+    let limit = T::constant(s, limit);
+    T::min(s, T::max(s, theta, T::neg(s, limit)), limit)
+}
+
+/// The slope of |θ|, 0 at 0; with steepness 1/δ that of the smoothed penalty.
+#[inline(always)]
+fn sign<S: Isa, T: Real>(s: S, theta: T::Lanes<S>, steepness: f64) -> T::Lanes<S> {
+    if steepness > 0.0 {
+        return clamp::<S, T>(s, T::mul(s, theta, T::constant(s, steepness)), 1.0);
+    }
+    let (zero, one) = (T::constant(s, 0.0), T::constant(s, 1.0));
+    let negative = T::select(s, T::less(s, theta, zero), T::neg(s, one), zero);
+    T::select(s, T::less(s, zero, theta), one, negative)
+}
