@@ -48,7 +48,7 @@ class DivergenceError(ArithmeticError):
 
 
 class DivergenceWarning(RuntimeWarning):
-    """Clusters whose loss stopped being finite were left out."""
+    """Clusters whose loss stopped being finite were left out, or models whose loss did stopped there."""
 
 
 class InnerStepWarning(RuntimeWarning):

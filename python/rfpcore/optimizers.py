@@ -238,7 +238,7 @@ class AdamW(Adam):
     --------
     >>> from rfpcore.optimizers import AdamW
     >>> AdamW(weight_decay=0.1)
-    AdamW(lr=0.001, weight_decay=0.1)
+    AdamW(weight_decay=0.1)
     """
 
     weight_decay: float = 0.01

@@ -108,7 +108,7 @@ class ModelResult:
         return np.stack([outputs(own) for own in drawn])
 
     def _masked(self, theta: Array, sample: int, seed: int) -> Array:
-        """Parameters of the network that a draw of masks leaves: masks scale their units' outgoing weights."""
+        """Parameters of the network a draw of masks leaves: masks scale their units' outgoing weights."""
         dropout = self.model.terms.get(Dropout)
         if dropout is None:
             raise ValueError(f"dropout_samples needs a model with Dropout; it has {self.model.terms!r}")

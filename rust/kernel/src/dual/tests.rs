@@ -19,6 +19,7 @@ fn both_forms(net: &Architecture, loss: Loss, alpha: f64, steps: usize, first_or
     let weights: Vec<f64> = draw(rows, 1.0).iter().map(|w| 0.5 + w.abs()).collect();
     let y: Vec<f64> = match loss {
         Loss::Squared => draw(rows * net.n_outputs(), 1.0),
+        Loss::CrossEntropy => vec![1.0 / net.n_outputs() as f64; rows * net.n_outputs()],
         Loss::Softmax => (0..rows).map(|i| (i % net.n_outputs()) as f64).collect(),
         Loss::Logistic | Loss::Poisson => (0..rows * net.n_outputs()).map(|i| (i % 2) as f64).collect(),
     };
@@ -56,7 +57,9 @@ fn agrees_with_weights_of_its_own() {
         Activation::Gelu,
     ];
     for activation in activations {
-        for (loss, n_outputs) in [(Loss::Squared, 1), (Loss::Logistic, 2), (Loss::Softmax, 5), (Loss::Poisson, 1)] {
+        for (loss, n_outputs) in
+            [(Loss::Squared, 1), (Loss::Logistic, 2), (Loss::Softmax, 5), (Loss::CrossEntropy, 3), (Loss::Poisson, 1)]
+        {
             for hidden in [&[90][..], &[64, 48], &[100, 70, 33]] {
                 let net = Architecture::new(3, hidden, n_outputs, activation).unwrap();
                 for (steps, alpha, first_order) in [(1, 0.3, false), (2, 0.0, false), (4, 0.6, false), (3, 0.3, true)] {

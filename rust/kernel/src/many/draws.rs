@@ -17,13 +17,13 @@ pub struct Masks(Random);
 impl Masks {
     /// 0 with probability `rate`, else 1/(1 − rate), for each unit. A line starts with bits of its own.
     pub fn fill<T: Real>(&mut self, rate: f64, line: &mut [T]) {
-        // 32 bits a unit: the rate is met to 1e-10.
+        // 32 bits a unit: the rate is met to 1e-10. A table instead of a branch, which would be guessed wrong.
         let threshold = (rate * 4_294_967_296.0).round() as u64;
-        let kept = T::from_f64(1.0 / (1.0 - rate));
+        let values = [T::from_f64(1.0 / (1.0 - rate)), T::default()];
         for pair in line.chunks_mut(2) {
             let bits = self.0.bits();
             for (unit, half) in pair.iter_mut().zip([bits & 0xffff_ffff, bits >> 32]) {
-                *unit = if half < threshold { T::default() } else { kept };
+                *unit = values[usize::from(half < threshold)];
             }
         }
     }
@@ -96,7 +96,8 @@ impl Draws {
         }
         let mut random = draws.noise(step);
         let inputs = if spec.input_noise > 0.0 { rows.len() * spec.architecture.n_inputs() } else { 0 };
-        let noise = (0..inputs).map(|_| random.normal()).collect();
+        let mut noise = vec![0.0; inputs];
+        noise.chunks_exact_mut(spec.architecture.n_inputs()).for_each(|line| random.normals(line));
         let mixup = spec.mixup.map(|alpha| {
             let mut order = vec![0; rows.len()];
             (draws.mixup(step, alpha, &mut order), order)

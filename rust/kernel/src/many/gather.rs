@@ -4,7 +4,6 @@ use super::draws::Draws;
 use super::{Selection, Shifts, Smoothing, Spec};
 use crate::architecture::Layout;
 use crate::loss::Loss;
-use crate::random::Random;
 use crate::simd::Real;
 use crate::workspace::{Batch, Buffer};
 
@@ -21,6 +20,8 @@ pub struct Gather<'a, T> {
     partners: Vec<u32>,
     /// What is mixed, as it was before.
     spare: Buffer<T>,
+    /// A row's noise.
+    noise: Vec<f64>,
     rows: usize,
 }
 
@@ -73,6 +74,7 @@ impl<'a, T: Real> Gather<'a, T> {
             targets: Buffer::new(loss.target_width(layout.n_outputs) * plane),
             weights: Buffer::new(plane),
             partners: Vec::with_capacity(most_rows),
+            noise: vec![0.0; if spec.input_noise > 0.0 { layout.n_inputs } else { 0 }],
             spare: Buffer::new(if spec.mixup.is_some() { most_rows * stride } else { 0 }),
             rows: 0,
         }
@@ -139,7 +141,10 @@ impl<'a, T: Real> Gather<'a, T> {
         if spec.input_noise > 0.0 {
             let mut random = draws.noise(step);
             for line in self.x.chunks_exact_mut(self.stride).take(self.rows) {
-                add_noise(&mut random, spec.input_noise, &mut line[..self.n_inputs]);
+                random.normals(&mut self.noise);
+                for (x, noise) in line.iter_mut().zip(&self.noise) {
+                    *x = T::from_f64(x.to_f64() + spec.input_noise * noise);
+                }
             }
         }
     }
@@ -203,11 +208,5 @@ fn shift<T: Real>(image: &mut [T], shifts: &Shifts, [down, right]: [i32; 2]) {
                 image[start + width - dx..start + width].fill(T::default());
             }
         }
-    }
-}
-
-fn add_noise<T: Real>(random: &mut Random, scale: f64, line: &mut [T]) {
-    for x in line {
-        *x = T::from_f64(x.to_f64() + scale * random.normal());
     }
 }

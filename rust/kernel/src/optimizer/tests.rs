@@ -105,7 +105,12 @@ fn every_rule_with_every_penalty() {
             let none = Penalties::default();
             check(Optimizer { rule, ..plain() });
             check(Optimizer { rule, penalties: Penalties { coupled: decay, ..none }, ..plain() });
-            check(Optimizer { rule, penalties: Penalties { decoupled: decay, ..none }, clip_norm: Some(0.5), ..plain() });
+            check(Optimizer {
+                rule,
+                penalties: Penalties { decoupled: decay, ..none },
+                clip_norm: Some(0.5),
+                ..plain()
+            });
             for (method, smoothing) in [
                 (L1Method::Subgradient, 0.0),
                 (L1Method::Subgradient, 0.1),

@@ -50,3 +50,33 @@ fn permutations_hold_everything_once() {
     }
     assert!(counts.len() == 6 && counts.values().all(|n| (850..1150).contains(n)), "{counts:?}");
 }
+
+/// Means and variances of Beta(α, α), 1/2 and 1/(4(2α + 1)), within five standard errors; small α too.
+#[test]
+fn beta_moments() {
+    let n = 40_000;
+    for alpha in [0.01, 0.2, 1.0, 7.5] {
+        let mut random = Random::new(5, "beta", 0);
+        let x: Vec<f64> = (0..n).map(|_| random.beta(alpha) - 0.5).collect();
+        assert!(x.iter().all(|x| x.abs() <= 0.5));
+        let variance = 1.0 / (4.0 * (2.0 * alpha + 1.0));
+        let (mean, square) = (x.iter().sum::<f64>() / n as f64, x.iter().map(|x| x * x).sum::<f64>() / n as f64);
+        assert!(mean.abs() < 5.0 * (variance / n as f64).sqrt(), "mean {mean} at {alpha}");
+        // The fourth moment about the mean is at most variance/4, on [−1/2, 1/2].
+        assert!((square - variance).abs() < 5.0 * (variance / 4.0 / n as f64).sqrt(), "variance {square} at {alpha}");
+    }
+}
+
+#[test]
+fn normals_in_pairs_are_normal() {
+    let mut x = vec![0.0; 100_001];
+    Random::new(5, "normals", 0).normals(&mut x);
+    let n = x.len() as f64;
+    let moment = |power: i32| x.iter().map(|x| x.powi(power)).sum::<f64>() / n;
+    // Standard errors of the first four moments: 1, √2, √15, √96 over √n.
+    for (power, expected, spread) in [(1, 0.0, 1.0_f64), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+        assert!((moment(power) - expected).abs() < 5.0 * (spread / n).sqrt(), "moment {power}: {}", moment(power));
+    }
+    let pairs = x.chunks_exact(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / (n / 2.0);
+    assert!(pairs.abs() < 5.0 / (n / 2.0).sqrt(), "both of a pair are alike: {pairs}");
+}
