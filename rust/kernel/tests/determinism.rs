@@ -2,8 +2,8 @@
 
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
-    Clusters, Inner, Loss, Moments, Objective, Optimizer, Rule, Schedule, Threads, Trainer, Wanted, adapt, curvature,
-    evaluate, hessian_vector, pool, predict,
+    Clusters, Decay, Inner, Loss, Moments, Objective, Optimizer, Penalties, Rule, Schedule, Threads, Trainer, Wanted,
+    adapt, curvature, evaluate, hessian_vector, pool, predict,
 };
 
 use crate::common::problems::{narrowed, plain};
@@ -144,10 +144,11 @@ fn order_of_rows_and_clusters_does_not_matter() {
 fn trainer<T: Elementary>(problem: &Problem, batch_size: Option<usize>, seed: u64) -> Trainer<T> {
     let objective = Objective { loss: problem.loss, alpha: 0.5, inner: plain(2, 0.05), skip_diverged: false };
     let optimizer = Optimizer {
-        rule: Rule::AdamW(Moments { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 }),
+        rule: Rule::Adam(Moments { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 }),
         learning_rate: 0.02,
-        weight_decay: 0.01,
+        penalties: Penalties { decoupled: Decay { strength: 0.01, biases: true }, ..Penalties::default() },
         clip_norm: Some(1.0),
+        max_norm: None,
         schedule: Schedule::Cosine { steps: 15.0 },
     };
     Trainer::new(problem.net.clone(), narrowed(&problem.theta), objective, optimizer, batch_size, seed).unwrap()
@@ -197,8 +198,9 @@ fn batches_are_without_replacement() {
         trainer.optimizer = Optimizer {
             rule: Rule::Sgd { momentum: 0.0, nesterov: false },
             learning_rate: 1e-300,
-            weight_decay: 0.0,
+            penalties: Penalties::default(),
             clip_norm: None,
+            max_norm: None,
             schedule: Schedule::Constant,
         };
         bits(&trainer.advance(&data.clusters(), 12, Threads::serial()).unwrap())

@@ -152,7 +152,9 @@ fn few_rows_of_wide_layers() {
     for (i, activation) in ACTIVATIONS.into_iter().enumerate() {
         let hidden = hiddens[i % 3].clone();
         let inputs = if hidden.len() == 1 { 24 } else { 3 };
-        let (loss, outputs) = [(Loss::Squared, 1), (Loss::Softmax, 5), (Loss::Logistic, 2), (Loss::Poisson, 3)][i % 4];
+        let losses =
+            [(Loss::Squared, 1), (Loss::Softmax, 5), (Loss::Logistic, 2), (Loss::Poisson, 3), (Loss::CrossEntropy, 4)];
+        let (loss, outputs) = losses[i % 5];
         let shape = Shape { inputs, hidden, outputs, activation, loss, sizes: vec![2, 1], ..Shape::default() };
         let shape = Shape { weighted: true, cluster_weighted: i % 2 == 0, seed: i as u64, ..shape };
         let inner = Inner { first_order: i == 2, ..plain(1 + i % 3, 0.02) };

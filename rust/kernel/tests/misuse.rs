@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
-    Activation, Architecture, Clusters, Evaluation, Inner, KernelError, Loss, Moments, Objective, Optimizer, Rule,
-    Schedule, State, StepSize, Threads, Trainer, Wanted, adapt, curvature, evaluate, hessian_vector, pool, predict,
-    predict_each,
+    Activation, Architecture, Clusters, Decay, Evaluation, Inner, KernelError, L1, L1Method, Loss, Moments, Objective,
+    Optimizer, Penalties, Rule, Schedule, State, StepSize, Threads, Trainer, Wanted, adapt, curvature, evaluate,
+    hessian_vector, pool, predict, predict_each,
 };
 
 use crate::common::problems::plain;
@@ -235,23 +235,46 @@ fn options_of_the_outer_loop() {
     let problem = problem();
     let data = Data::<f64>::of(&problem);
     let sgd = Rule::Sgd { momentum: 0.0, nesterov: false };
-    let fine =
-        Optimizer { rule: sgd, learning_rate: 0.1, weight_decay: 0.0, clip_norm: None, schedule: Schedule::Constant };
+    let fine = Optimizer {
+        rule: sgd,
+        learning_rate: 0.1,
+        schedule: Schedule::Constant,
+        penalties: Penalties::default(),
+        clip_norm: None,
+        max_norm: None,
+    };
     let moments = Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    let none = Penalties::default();
+    let decay = |strength| Decay { strength, biases: true };
+    let l1 = |strength, smoothing| L1 { strength, biases: true, method: L1Method::Proximal, smoothing };
     let adam = |moments| Optimizer { rule: Rule::Adam(moments), ..fine };
     let cosine = |steps| Optimizer { schedule: Schedule::Cosine { steps }, ..fine };
     let power = |steps, power| Optimizer { schedule: Schedule::Power { steps, power }, ..fine };
     for (bad, message) in [
         (Optimizer { learning_rate: 0.0, ..fine }, "learning_rate must be finite and above 0, got 0"),
         (Optimizer { learning_rate: f64::NAN, ..fine }, "learning_rate must be finite and above 0, got NaN"),
-        (Optimizer { weight_decay: -1.0, ..fine }, "weight_decay must be at least 0, got -1"),
+        (Optimizer { penalties: Penalties { coupled: decay(-1.0), ..none }, ..fine }, "l2 must be at least 0, got -1"),
+        (
+            Optimizer { penalties: Penalties { decoupled: decay(f64::NAN), ..none }, ..fine },
+            "decoupled l2 must be at least 0, got NaN",
+        ),
+        (Optimizer { penalties: Penalties { l1: l1(-1.0, 0.0), ..none }, ..fine }, "l1 must be at least 0, got -1"),
+        (
+            Optimizer { penalties: Penalties { l1: l1(1.0, 0.5), ..none }, ..fine },
+            "l1 smoothing must be at least 0, and 0 with the proximal step, got 0.5",
+        ),
+        (Optimizer { max_norm: Some(-2.0), ..fine }, "max_norm must be finite and above 0, got -2"),
+        (
+            Optimizer { schedule: Schedule::Step { every: 1.0, factor: 0.0 }, ..fine },
+            "the schedule's factor must be finite and above 0, got 0",
+        ),
         (Optimizer { clip_norm: Some(0.0), ..fine }, "clip_norm must be finite and above 0, got 0"),
         (Optimizer { rule: Rule::Sgd { momentum: 1.0, nesterov: false }, ..fine }, "momentum must be in [0, 1), got 1"),
         (adam(Moments { beta1: 1.0, ..moments }), "beta1 must be in [0, 1), got 1"),
         (adam(Moments { beta2: -0.1, ..moments }), "beta2 must be in [0, 1), got -0.1"),
         (adam(Moments { epsilon: 0.0, ..moments }), "epsilon must be finite and above 0, got 0"),
-        (cosine(0.0), "decay_steps must be finite and above 0, got 0"),
-        (power(f64::INFINITY, 1.0), "decay_steps must be finite and above 0, got inf"),
+        (cosine(0.0), "the schedule's length must be finite and above 0, got 0"),
+        (power(f64::INFINITY, 1.0), "the schedule's length must be finite and above 0, got inf"),
         (power(1.0, -1.0), "power must be at least 0, got -1"),
     ] {
         refused(bad.validate(), message);
@@ -400,8 +423,9 @@ fn a_diverging_trainer_stands_at_its_last_step() {
     let optimizer = Optimizer {
         rule: Rule::Sgd { momentum: 0.0, nesterov: false },
         learning_rate: 1e120,
-        weight_decay: 0.0,
+        penalties: Penalties::default(),
         clip_norm: None,
+        max_norm: None,
         schedule: Schedule::Constant,
     };
     let mut trainer = Trainer::new(problem.net.clone(), data.theta.clone(), objective(), optimizer, None, 0).unwrap();

@@ -20,7 +20,7 @@ impl Batches {
         let replacement = spec.replacement && spec.batch_size.is_some();
         // With replacement, `order` holds one batch, else an epoch.
         let order = (0..if replacement { size } else { n_rows } as u32).collect();
-        Self { seed: spec.seed, size, steps, replacement: replacement, order, epoch: None }
+        Self { seed: spec.seed, size, steps, replacement, order, epoch: None }
     }
 
     /// Whether every step sees all rows, in their own order.

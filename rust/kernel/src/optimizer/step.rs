@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use super::max_norm::{Units, limit_norms};
 use super::{L1Method, Optimizer, Rule};
-use crate::simd::{Isa, Pass, Real, run};
+use crate::simd::{Backend, Isa, Pass, Real, run};
 use crate::vectors::squared_norm;
+use crate::with_isa;
 
 /// What a run of parameters is, for the penalties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl Stepper {
             Rule::Sgd { momentum, nesterov: false } => enter(isa, Momentum { momentum }, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: true } => enter(isa, Nesterov { momentum }, common, has_l1, vectors),
             Rule::Adam(m) => {
-                let power = i32::try_from(t + 1).unwrap_or(i32::MAX);
+                let power = i32::try_from(t.saturating_add(1)).unwrap_or(i32::MAX);
                 let adam = Adam {
                     betas: [m.beta1, m.beta2],
                     unbias: 1.0 / (1.0 - m.beta1.powi(power)),
@@ -147,6 +148,15 @@ impl Stepper {
         let Some(limit) = self.optimizer.clip_norm else { return 1.0 };
         let norm = squared_norm(isa, gradient).sqrt();
         if norm > limit { limit / norm } else { 1.0 }
+    }
+}
+
+impl Optimizer {
+    /// Takes step t, counted from 0, of parameters that are all weights; `first` and `second` as in [`Stepper::step`].
+    pub fn step<T: Real>(&self, t: u64, gradient: &[T], theta: &mut [T], first: &mut [T], second: &mut [T]) {
+        let all = [Span { range: 0..theta.len(), kind: Kind::Weights }];
+        let stepper = Stepper::new(*self, &all, Vec::new());
+        with_isa!(Backend::detect(), isa => stepper.step(isa, t, gradient, theta, first, second));
     }
 }
 

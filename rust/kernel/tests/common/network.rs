@@ -53,10 +53,11 @@ fn row_loss<N: Number>(loss: Loss, outputs: &[N], y: &[f64]) -> N {
         Loss::Squared => each(&|f, y| (y - f) * (y - f)),
         Loss::Logistic => each(&|f, y| softplus(f) - y * f),
         Loss::Poisson => each(&|f, y| f.exp() - y * f),
-        Loss::Softmax => {
+        Loss::Softmax | Loss::CrossEntropy => {
             let top = outputs.iter().map(|f| f.value()).fold(f64::NEG_INFINITY, f64::max);
             let total = sum(outputs.iter().map(|&f| (f - N::constant(top)).exp()).collect());
-            total.ln() + N::constant(top) - outputs[y[0] as usize]
+            let own = if loss == Loss::Softmax { outputs[y[0] as usize] } else { each(&|f, y| y * f) };
+            total.ln() + N::constant(top) - own
         }
     }
 }

@@ -91,6 +91,7 @@ impl Shape {
             Loss::Squared => random.normal(),
             Loss::Logistic => random.uniform(),
             Loss::Softmax => random.below(self.outputs) as f64,
+            Loss::CrossEntropy => 1.0 / self.outputs as f64,
             Loss::Poisson => random.below(5) as f64,
         }
     }
