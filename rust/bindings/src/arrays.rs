@@ -216,7 +216,7 @@ impl ClusterData {
 
     /// How many clusters.
     #[getter]
-    fn n_clusters(&self) -> usize {
+    pub fn n_clusters(&self) -> usize {
         self.offsets().len() - 1
     }
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use rfp_kernel as kernel;
 use rfp_kernel::ClusterStatus;
 
-use crate::arrays::{ClusterData, Holds, Scalar, check_columns, indices, matrix, vector};
+use crate::arrays::{Arrays, ClusterData, Holds, Scalar, check_columns, indices, matrix, vector};
 use crate::errors::to_python;
 use crate::interrupt::detached;
 use crate::options::{Architecture, Inner};
@@ -80,15 +80,32 @@ pub fn predict_each<'py>(
 }
 
 /// Options of an objective.
-fn objective_of(alpha: f64, inner: &Inner, loss: &str, skip_diverged: bool) -> PyResult<kernel::Objective> {
+pub fn objective_of(alpha: f64, inner: &Inner, loss: &str, skip_diverged: bool) -> PyResult<kernel::Objective> {
     let loss = loss.parse().map_err(to_python)?;
     Ok(kernel::Objective { loss, alpha, inner: inner.0.clone(), skip_diverged })
 }
 
-fn evaluate<'py, T: Scalar>(
-    py: Python<'py>,
+/// Calls the kernel on data that Python lends; `work` as for [`detached`].
+pub fn on_clusters<T: Scalar, O: Send>(
+    py: Python<'_>,
+    data: &ClusterData,
+    work: f64,
+    n_threads: usize,
+    call: impl FnOnce(&kernel::Clusters<'_, T>, kernel::Threads<'_>) -> Result<O, kernel::KernelError> + Send,
+) -> PyResult<O>
+where
+    ClusterData: Holds<T>,
+{
+    let arrays: &Arrays<T> = data.arrays()?;
+    let lent = arrays.lend(py)?;
+    let clusters = arrays.clusters(&lent)?;
+    detached(py, work, n_threads, |threads| call(&clusters, threads))
+}
+
+fn evaluate<T: Scalar>(
+    py: Python<'_>,
     architecture: &Architecture,
-    theta: &Bound<'py, PyAny>,
+    theta: &Bound<'_, PyAny>,
     data: &ClusterData,
     objective: &kernel::Objective,
     wanted: kernel::Wanted,
@@ -99,12 +116,9 @@ where
 {
     let theta = vector::<T>("theta", theta)?;
     let theta = theta.as_slice()?;
-    let arrays: &crate::arrays::Arrays<T> = data.arrays()?;
-    let lent = arrays.lend(py)?;
-    let clusters = arrays.clusters(&lent)?;
     let work = kernel::work(&architecture.0, data.rows(), &objective.inner);
-    detached(py, work, n_threads, |threads| {
-        kernel::evaluate(&architecture.0, theta, &clusters, None, objective, wanted, threads)
+    on_clusters(py, data, work, n_threads, |clusters, threads| {
+        kernel::evaluate(&architecture.0, theta, clusters, None, objective, wanted, threads)
     })
 }
 
@@ -226,14 +240,11 @@ pub fn adapt<'py>(
     {
         let theta = vector::<T>("theta", theta)?;
         let theta = theta.as_slice()?;
-        let arrays: &crate::arrays::Arrays<T> = data.arrays()?;
-        let lent = arrays.lend(py)?;
-        let clusters = arrays.clusters(&lent)?;
-        let shape = [clusters.n_clusters(), architecture.0.n_parameters()];
+        let shape = [data.n_clusters(), architecture.0.n_parameters()];
         let mut thetas = zeros::<T>(shape)?;
         let work = kernel::work(&architecture.0, data.rows(), &inner.0);
-        let status = detached(py, work, n_threads, |threads| {
-            kernel::adapt(&architecture.0, theta, &clusters, &inner.0, loss, &mut thetas, threads)
+        let status = on_clusters(py, data, work, n_threads, |clusters, threads| {
+            kernel::adapt(&architecture.0, theta, clusters, &inner.0, loss, &mut thetas, threads)
         })?;
         let (steps, before, after) = status_arrays(py, &status);
         Ok((thetas.into_pyarray(py).reshape(shape)?.into_any(), steps, before, after))
@@ -258,12 +269,9 @@ pub fn hvp<'py>(
     with_dtype!(theta, T => {
         let (theta, v) = (vector::<T>("theta", theta)?, vector::<T>("v", v)?);
         let (theta, v) = (theta.as_slice()?, v.as_slice()?);
-        let arrays: &crate::arrays::Arrays<T> = data.arrays()?;
-        let lent = arrays.lend(py)?;
-        let clusters = arrays.clusters(&lent)?;
         let work = 9.0 * forward_work(architecture, data.rows());
-        let product = detached(py, work, n_threads, |threads| {
-            kernel::hessian_vector(&architecture.0, theta, v, &clusters, loss, threads)
+        let product = on_clusters::<T, _>(py, data, work, n_threads, |clusters, threads| {
+            kernel::hessian_vector(&architecture.0, theta, v, clusters, loss, threads)
         })?;
         Ok(product.into_pyarray(py).into_any())
     })
@@ -285,12 +293,9 @@ pub fn curvature<'py>(
     with_dtype!(theta, T => {
         let theta = vector::<T>("theta", theta)?;
         let theta = theta.as_slice()?;
-        let arrays: &crate::arrays::Arrays<T> = data.arrays()?;
-        let lent = arrays.lend(py)?;
-        let clusters = arrays.clusters(&lent)?;
         let work = 9.0 * n_iterations as f64 * forward_work(architecture, data.rows());
-        let values = detached(py, work, n_threads, |threads| {
-            kernel::curvature(&architecture.0, theta, &clusters, loss, n_iterations, threads)
+        let values = on_clusters::<T, _>(py, data, work, n_threads, |clusters, threads| {
+            kernel::curvature(&architecture.0, theta, clusters, loss, n_iterations, threads)
         })?;
         Ok(values.into_pyarray(py))
     })

@@ -1,22 +1,18 @@
-//! Long calls answer Ctrl-C: the work runs beside the calling thread, which looks for signals.
+//! Calls into the kernel without the interpreter; long ones ask it for signals now and then, so that Ctrl-C stops them.
 
-use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use rfp_kernel::{KernelError, SERIAL_WORK, Threads, pool};
+use rfp_kernel::{KernelError, Question, SERIAL_WORK, Threads, pool};
 
 use crate::errors::to_python;
 
-/// How often signals are looked for.
-const PERIOD: Duration = Duration::from_millis(20);
-/// Multiplications that are done in a few of these periods even on a slow machine: such calls are not watched.
-const SHORT_WORK: f64 = 1e8;
+/// Multiplications that are done in some milliseconds even on a slow machine: such calls do not ask.
+const SHORT_WORK: f64 = 1e7;
 
 /// Calls the kernel without the interpreter. `work` is about how many multiplications it takes: a small call stays on
-/// this thread, a long one is watched for signals.
+/// this thread, a long one answers signals.
 pub fn detached<O: Send>(
     py: Python<'_>,
     work: f64,
@@ -31,68 +27,86 @@ pub fn detached<O: Send>(
     if work < SHORT_WORK {
         return py.detach(|| call(threads)).map_err(to_python);
     }
-    streamed(py, n_threads, |threads, _: &Sender<Infallible>| call(threads), |_, never| match never {})
-}
-
-/// What the work sends to the calling thread.
-enum Event<M, O> {
-    /// A part of the result.
-    Part(M),
-    /// The whole of it.
-    Done(Result<O, KernelError>),
-}
-
-/// Where the work puts parts of the result.
-pub struct Sender<'a, M>(&'a (dyn Fn(M) + Sync));
-
-impl<M> Sender<'_, M> {
-    /// Hands a part to the calling thread.
-    pub fn send(&self, part: M) {
-        (self.0)(part);
+    let signal = Mutex::new(None);
+    let ask = || {
+        let raised = Python::attach(|py| py.check_signals()).err();
+        let stop = raised.is_some();
+        *signal.lock().unwrap_or_else(PoisonError::into_inner) = raised;
+        stop
+    };
+    let question = Question::new(&ask);
+    let result = py.detach(|| call(threads.with_question(&question)));
+    match signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(signal) => Err(signal),
+        None => result.map_err(to_python),
     }
 }
 
-/// As [`detached`] for work that gives its result in parts, which `receive` takes on this thread, with the interpreter, in
-/// the order of their coming. An error of `receive` stops the work, as a signal does.
-pub fn streamed<M: Send, O: Send>(
+/// Where work puts the parts of its result.
+pub struct Parts<M>(Sender<M>);
+
+impl<M> Parts<M> {
+    /// Hands a part to the calling thread.
+    pub fn send(&self, part: M) {
+        // The receiver lives as long as the call; a part that nobody waits for any more is dropped.
+        let _ = self.0.send(part);
+    }
+}
+
+/// The calling thread's side of [`streamed`].
+struct Receiving<M, R> {
+    parts: Receiver<M>,
+    receive: R,
+    /// What went wrong: an error of `receive`, or a signal.
+    error: Option<PyErr>,
+    /// Whether `receive` went wrong: it is not called again.
+    refused: bool,
+}
+
+impl<M, R: FnMut(Python<'_>, M) -> PyResult<()>> Receiving<M, R> {
+    /// Takes over what has come.
+    fn drain(&mut self, py: Python<'_>) {
+        while let Ok(part) = self.parts.try_recv() {
+            if self.refused {
+                continue;
+            }
+            if let Err(error) = (self.receive)(py, part) {
+                (self.refused, self.error) = (true, Some(error));
+            }
+        }
+    }
+
+    /// Takes over what has come and looks for signals; whether to stop.
+    fn says_stop(&mut self, py: Python<'_>) -> bool {
+        self.drain(py);
+        if self.error.is_none() {
+            self.error = py.check_signals().err();
+        }
+        self.error.is_some()
+    }
+}
+
+/// As [`detached`] for work whose result comes in parts. `receive` takes them on this thread, with the interpreter, in the
+/// order of their coming, while the work goes on; its error stops the work, as a signal does. Parts that were done before
+/// a signal are received all the same.
+pub fn streamed<M: Send>(
     py: Python<'_>,
     n_threads: usize,
-    call: impl FnOnce(Threads<'_>, &Sender<'_, M>) -> Result<O, KernelError> + Send,
-    mut receive: impl FnMut(Python<'_>, M) -> PyResult<()> + Send,
-) -> PyResult<O> {
+    call: impl FnOnce(Threads<'_>, &Parts<M>) -> Result<(), KernelError> + Send,
+    receive: impl FnMut(Python<'_>, M) -> PyResult<()> + Send,
+) -> PyResult<()> {
     let pool = pool(n_threads);
-    let threads = Threads::with_pool(pool.as_deref());
-    let stop = AtomicBool::new(false);
-    let mut error = None;
-    let result = py.detach(|| {
-        std::thread::scope(|scope| {
-            let (sender, events) = channel();
-            let stop = &stop;
-            scope.spawn(move || {
-                // The receiver lives as long as this scope.
-                let part = |part| drop(sender.send(Event::Part(part)));
-                let result = call(threads.with_stop(stop), &Sender(&part));
-                let _ = sender.send(Event::Done(result));
-            });
-            loop {
-                let checked = match events.recv_timeout(PERIOD) {
-                    Ok(Event::Done(result)) => return Some(result),
-                    Ok(Event::Part(part)) if error.is_none() => Python::attach(|py| receive(py, part)),
-                    Ok(Event::Part(_)) => Ok(()),
-                    Err(RecvTimeoutError::Disconnected) => return None,
-                    Err(RecvTimeoutError::Timeout) if error.is_some() => Ok(()),
-                    Err(RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals()),
-                };
-                if let Err(fault) = checked {
-                    error = Some(fault);
-                    stop.store(true, Ordering::Relaxed);
-                }
-            }
-        })
-    });
-    match (error, result) {
-        (Some(error), _) => Err(error),
-        (None, Some(result)) => result.map_err(to_python),
-        (None, None) => Err(pyo3::exceptions::PyRuntimeError::new_err("the kernel stopped without a result")),
+    let (sender, parts) = channel();
+    let sender = Parts(sender);
+    let receiving = Mutex::new(Receiving { parts, receive, error: None, refused: false });
+    let ask = || Python::attach(|py| receiving.lock().unwrap_or_else(PoisonError::into_inner).says_stop(py));
+    let question = Question::new(&ask);
+    let threads = Threads::with_pool(pool.as_deref()).with_question(&question);
+    let result = py.detach(|| call(threads, &sender));
+    let mut receiving = receiving.into_inner().unwrap_or_else(PoisonError::into_inner);
+    receiving.drain(py);
+    match receiving.error {
+        Some(error) => Err(error),
+        None => result.map_err(to_python),
     }
 }

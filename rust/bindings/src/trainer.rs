@@ -1,13 +1,13 @@
 //! The outer loop as a Python object.
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rfp_kernel as kernel;
 
-use crate::arrays::{Arrays, ClusterData, Holds, Scalar, is_f32, vector};
+use crate::arrays::{ClusterData, Holds, Scalar, is_f32, vector};
+use crate::calls::{objective_of, on_clusters};
 use crate::errors::to_python;
-use crate::interrupt::detached;
 use crate::options::{Architecture, Inner, Optimizer};
 
 /// The outer loop: minimizes `R_k`, mini-batches of whole clusters a step.
@@ -42,15 +42,28 @@ fn advance<T: Scalar>(
 where
     ClusterData: Holds<T>,
 {
-    let arrays: &Arrays<T> = data.arrays()?;
-    let lent = arrays.lend(py)?;
-    let clusters = arrays.clusters(&lent)?;
-    let share = trainer.batch_size.map_or(1.0, |size| (size as f64 / clusters.n_clusters() as f64).min(1.0));
+    let n_clusters = data.n_clusters() as f64;
+    let share = trainer.batch_size.map_or(1.0, |size| (size as f64 / n_clusters).min(1.0));
     let a_step = share * kernel::work(&trainer.architecture, data.rows(), &trainer.objective.inner);
     let serial = a_step < kernel::SERIAL_WORK;
-    detached(py, a_step * n_steps as f64, n_threads, |threads| {
-        trainer.advance(&clusters, n_steps, if serial { threads.alone() } else { threads })
+    on_clusters(py, data, a_step * n_steps as f64, n_threads, |clusters, threads| {
+        trainer.advance(clusters, n_steps, if serial { threads.alone() } else { threads })
     })
+}
+
+/// A trainer at these parameters, from the arguments of [`kernel::Trainer::new`].
+fn start<T: Scalar>(
+    theta: &Bound<'_, PyAny>,
+    (architecture, objective, optimizer, batch_size, seed): (
+        &kernel::Architecture,
+        kernel::Objective,
+        kernel::Optimizer,
+        Option<usize>,
+        u64,
+    ),
+) -> PyResult<kernel::Trainer<T>> {
+    let theta = vector::<T>("theta", theta)?.as_slice()?.to_vec();
+    kernel::Trainer::new(architecture.clone(), theta, objective, optimizer, batch_size, seed).map_err(to_python)
 }
 
 fn restored<T: Scalar>(state: &Bound<'_, PyTuple>, n_skipped: u64) -> PyResult<kernel::State<T>> {
@@ -82,20 +95,9 @@ impl Trainer {
         skip_diverged: bool,
         n_threads: usize,
     ) -> PyResult<Self> {
-        let loss = loss.parse().map_err(to_python)?;
-        let objective = kernel::Objective { loss, alpha, inner: inner.0.clone(), skip_diverged };
-        let architecture = architecture.0.clone();
-        let inner = if is_f32(theta)? {
-            let theta: PyReadonlyArray1<'_, f32> = vector("theta", theta)?;
-            let theta = theta.as_slice()?.to_vec();
-            let trainer = kernel::Trainer::new(architecture, theta, objective, optimizer.0, batch_size, seed);
-            Typed::F32(trainer.map_err(to_python)?)
-        } else {
-            let theta: PyReadonlyArray1<'_, f64> = vector("theta", theta)?;
-            let theta = theta.as_slice()?.to_vec();
-            let trainer = kernel::Trainer::new(architecture, theta, objective, optimizer.0, batch_size, seed);
-            Typed::F64(trainer.map_err(to_python)?)
-        };
+        let objective = objective_of(alpha, inner, loss, skip_diverged)?;
+        let how = (&architecture.0, objective, optimizer.0, batch_size, seed);
+        let inner = if is_f32(theta)? { Typed::F32(start(theta, how)?) } else { Typed::F64(start(theta, how)?) };
         Ok(Self { inner, n_threads })
     }
 

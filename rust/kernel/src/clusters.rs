@@ -140,7 +140,7 @@ const SPLIT_ROWS: usize = 1024;
 /// A cluster larger than this share of all rows would leave threads idle at the end.
 const SPLIT_SHARE: usize = 16;
 /// Blocks of clusters: enough that two to sixteen threads end nearly together.
-const MOST_BLOCKS: usize = 64;
+const MOST_BLOCKS: usize = 32;
 /// Memory for the blocks' gradients, in numbers; very large networks get fewer blocks.
 const BLOCK_NUMBERS: usize = 8 << 20;
 /// What a cluster costs beside its rows, in rows: vectors of parameters are stepped and transposed.
@@ -152,6 +152,8 @@ const CLUSTER_COST: usize = 8;
 pub struct Schedule {
     /// Runs of clusters of about equal cost; positions in the list of clusters.
     pub blocks: Vec<Range<usize>>,
+    /// The blocks in the order in which they are taken: a costly one at the end would leave threads idle.
+    pub order: Vec<usize>,
     /// Positions of clusters whose rows are split over the threads.
     pub split: Vec<usize>,
     /// Rows of the largest cluster in a block.
@@ -182,20 +184,25 @@ impl Schedule {
         // A block's sums are added once more in the end: with few clusters, two share them.
         let n_blocks = most.min((sizes.len() - split.len()).div_ceil(2).max(16)).min(sizes.len() - split.len());
         let mut blocks = Vec::with_capacity(n_blocks);
-        let (mut start, mut spent, mut most_rows) = (0, 0, 0);
+        let mut costs = Vec::with_capacity(n_blocks);
+        let (mut start, mut spent, mut before, mut most_rows) = (0, 0, 0, 0);
         for (i, rows) in sizes.clone().enumerate() {
             spent += cost(rows);
             most_rows = most_rows.max(if is_large(rows) { 0 } else { rows });
             // The block ends where its share of the cost is reached.
             if n_blocks > 0 && spent * n_blocks >= all * (blocks.len() + 1) && start <= i && spent > 0 {
                 blocks.push(start..i + 1);
-                start = i + 1;
+                costs.push(spent - before);
+                (start, before) = (i + 1, spent);
             }
         }
         if start < sizes.len() && split.len() < sizes.len() {
             blocks.push(start..sizes.len());
+            costs.push(spent - before);
         }
-        Self { blocks, split, most_rows, is_split }
+        let mut order: Vec<usize> = (0..blocks.len()).collect();
+        order.sort_by_key(|&block| std::cmp::Reverse(costs[block]));
+        Self { blocks, order, split, most_rows, is_split }
     }
 
     /// Positions of a block that are not split.

@@ -1,8 +1,11 @@
 //! What is done to a tile of sums while it is in the first cache.
 //!
-//! Four moments, each an [`Epilogue`]: the forward pass turns z into φ(z) ([`Forward`]), the backward pass multiplies by
-//! φ′ ([`Backward`]), and the R-operator's two passes use φ′ and φ″ ([`TangentForward`], [`TangentBackward`]). Where the
-//! derivatives are kept, the backward pass replaces φ″ by its product with the incoming delta.
+//! Four moments: the forward pass turns z into φ(z) ([`Forward`]), the backward pass multiplies by φ′ ([`Backward`]), and
+//! the R-operator's two passes use φ′ and φ″ ([`TangentForward`], [`TangentBackward`]). Each says what happens to one
+//! register ([`OneRegister`]); [`Work`] is the loop that all share. Where the derivatives are kept, the backward pass
+//! replaces φ″ by its product with the incoming delta.
+
+use std::marker::PhantomData;
 
 use crate::activation::{Function, Gelu, Identity, Relu, Silu, Softplus, Tanh, with_function};
 use crate::architecture::Activation;
@@ -23,13 +26,130 @@ pub struct LayerTrace<T> {
     pub bend: Matrix<T>,
 }
 
+impl<T: Elementary> LayerTrace<T> {
+    /// φ′ where it was kept, or from the value.
+    #[inline(always)]
+    unsafe fn slope_at<S: Isa, F: Function>(self, s: S, at: usize) -> T::Lanes<S> {
+        // SAFETY: the caller's offset lies inside the layer's matrices.
+        unsafe {
+            if F::KEEPS {
+                T::load(s, self.slope.at.add(at))
+            } else {
+                F::slope::<S, T>(s, T::load(s, self.value.at.add(at)))
+            }
+        }
+    }
+
+    /// φ″·∂L/∂φ where it was kept, or from value and delta.
+    #[inline(always)]
+    unsafe fn bend_at<S: Isa, F: Function>(self, s: S, at: usize) -> T::Lanes<S> {
+        // SAFETY: the caller's offset lies inside the layer's matrices.
+        unsafe {
+            if F::KEEPS {
+                return T::load(s, self.bend.at.add(at));
+            }
+            let ratio = F::bend::<S, T>(s, T::load(s, self.value.at.add(at)));
+            T::mul(s, ratio, T::load(s, self.delta.at.add(at)))
+        }
+    }
+}
+
+/// What an epilogue does to one register of its matrices.
+trait OneRegister<T: Elementary>: Copy {
+    /// Which function it belongs to, and the distance between rows of every matrix it touches.
+    fn of(self) -> (Activation, usize);
+    /// # Safety
+    /// The register at offset `at` must lie inside the layer's matrices.
+    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize);
+}
+
+/// The registers of a block, row by row.
+struct Work<F, T, E>(E, Block, PhantomData<(F, T)>);
+
+impl<F: Function, T: Elementary, E: OneRegister<T>> Pass for Work<F, T, E> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, s: S) {
+        let Self(epilogue, block, _) = self;
+        let (_, stride) = epilogue.of();
+        for row in block.row..block.row + block.rows {
+            let first = row * stride + block.col;
+            for at in (first..first + block.cols).step_by(T::lanes::<S>()) {
+                // SAFETY: the block lies inside the layer's matrices.
+                unsafe { epilogue.at::<S, F>(s, at) };
+            }
+        }
+    }
+}
+
+/// Makes an epilogue of what is done to one register.
+macro_rules! epilogue {
+    ($name:ident) => {
+        impl<S: Isa, T: Elementary> Epilogue<S> for $name<T> {
+            unsafe fn apply(&self, isa: S, block: Block) {
+                // SAFETY: the caller's promise.
+                unsafe { with_function!(self.of().0, F => run(isa, Work::<F, T, _>(*self, block, PhantomData))) }
+            }
+        }
+    };
+}
+
 /// After the forward product: the stored z becomes φ(z).
+#[derive(Clone, Copy)]
 pub struct Forward<T>(pub Activation, pub LayerTrace<T>);
 
+impl<T: Elementary> OneRegister<T> for Forward<T> {
+    #[inline(always)]
+    fn of(self) -> (Activation, usize) {
+        (self.0, self.1.value.stride)
+    }
+
+    #[inline(always)]
+    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize) {
+        let trace = self.1;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [value, slope, bend] = F::evaluate::<S, T>(s, T::load(s, trace.value.at.add(at)));
+            T::store(s, trace.value.at.add(at), value);
+            if F::KEEPS {
+                T::store(s, trace.slope.at.add(at), slope);
+                T::store(s, trace.bend.at.add(at), bend);
+            }
+        }
+    }
+}
+epilogue!(Forward);
+
 /// After the backward product: the stored ∂L/∂φ becomes ∂L/∂z.
+#[derive(Clone, Copy)]
 pub struct Backward<T>(pub Activation, pub LayerTrace<T>);
 
+impl<T: Elementary> OneRegister<T> for Backward<T> {
+    #[inline(always)]
+    fn of(self) -> (Activation, usize) {
+        (self.0, self.1.delta.stride)
+    }
+
+    #[inline(always)]
+    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize) {
+        let trace = self.1;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let incoming = T::load(s, trace.delta.at.add(at));
+            let slope = trace.slope_at::<S, F>(s, at);
+            if F::KEEPS {
+                let bend = trace.bend.at.add(at);
+                T::store(s, bend, T::mul(s, incoming, T::load(s, bend)));
+            }
+            T::store(s, trace.delta.at.add(at), T::mul(s, incoming, slope));
+        }
+    }
+}
+epilogue!(Backward);
+
 /// After the R-operator's forward product: the stored R{z} becomes R{φ}, and the curvature's share of R{delta} is kept.
+#[derive(Clone, Copy)]
 pub struct TangentForward<T> {
     /// The activation.
     pub activation: Activation,
@@ -41,7 +161,27 @@ pub struct TangentForward<T> {
     pub delta: Matrix<T>,
 }
 
+impl<T: Elementary> OneRegister<T> for TangentForward<T> {
+    #[inline(always)]
+    fn of(self) -> (Activation, usize) {
+        (self.activation, self.value.stride)
+    }
+
+    #[inline(always)]
+    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let rz = T::load(s, self.value.at.add(at));
+            let (slope, bend) = (self.trace.slope_at::<S, F>(s, at), self.trace.bend_at::<S, F>(s, at));
+            T::store(s, self.value.at.add(at), T::mul(s, rz, slope));
+            T::store(s, self.delta.at.add(at), T::mul(s, rz, bend));
+        }
+    }
+}
+epilogue!(TangentForward);
+
 /// After the R-operator's backward product: the stored R{∂L/∂φ}, times φ′, is added to R{delta}.
+#[derive(Clone, Copy)]
 pub struct TangentBackward<T> {
     /// The activation.
     pub activation: Activation,
@@ -53,140 +193,20 @@ pub struct TangentBackward<T> {
     pub delta: Matrix<T>,
 }
 
-/// A loop over the registers of a block: `$at` is the offset in `$m`'s layout.
-macro_rules! over_block {
-    ($block:expr, $stride:expr, $s:ident: $S:ident, $t:ident, $at:ident => $body:block) => {
-        for row in $block.row..$block.row + $block.rows {
-            let mut $at = row * $stride + $block.col;
-            let end = $at + $block.cols;
-            while $at < end {
-                $body
-                $at += $t::lanes::<$S>();
-            }
-        }
-    };
-}
-
-impl<S: Isa, T: Elementary> Epilogue<S> for Forward<T> {
-    unsafe fn apply(&self, isa: S, block: Block) {
-        struct Work<F, T>(LayerTrace<T>, Block, std::marker::PhantomData<F>);
-        impl<F: Function, T: Elementary> Pass for Work<F, T> {
-            type Output = ();
-            #[inline(always)]
-            unsafe fn run<S: Isa>(self, s: S) {
-                let Self(trace, block, _) = self;
-                over_block!(block, trace.value.stride, s: S, T, at => {
-                    // SAFETY: the block lies inside the layer's matrices.
-                    unsafe {
-                        let [value, slope, bend] = F::evaluate::<S, T>(s, T::load(s, trace.value.at.add(at)));
-                        T::store(s, trace.value.at.add(at), value);
-                        if F::KEEPS {
-                            T::store(s, trace.slope.at.add(at), slope);
-                            T::store(s, trace.bend.at.add(at), bend);
-                        }
-                    }
-                });
-            }
-        }
-        // SAFETY: the caller's promise.
-        unsafe { with_function!(self.0, F => run(isa, Work::<F, T>(self.1, block, std::marker::PhantomData))) }
+impl<T: Elementary> OneRegister<T> for TangentBackward<T> {
+    #[inline(always)]
+    fn of(self) -> (Activation, usize) {
+        (self.activation, self.delta.stride)
     }
-}
 
-impl<S: Isa, T: Elementary> Epilogue<S> for Backward<T> {
-    unsafe fn apply(&self, isa: S, block: Block) {
-        struct Work<F, T>(LayerTrace<T>, Block, std::marker::PhantomData<F>);
-        impl<F: Function, T: Elementary> Pass for Work<F, T> {
-            type Output = ();
-            #[inline(always)]
-            unsafe fn run<S: Isa>(self, s: S) {
-                let Self(trace, block, _) = self;
-                over_block!(block, trace.delta.stride, s: S, T, at => {
-                    // SAFETY: the block lies inside the layer's matrices.
-                    unsafe {
-                        let incoming = T::load(s, trace.delta.at.add(at));
-                        let slope = slope_at::<S, T, F>(s, trace, at);
-                        if F::KEEPS {
-                            let bend = trace.bend.at.add(at);
-                            T::store(s, bend, T::mul(s, incoming, T::load(s, bend)));
-                        }
-                        T::store(s, trace.delta.at.add(at), T::mul(s, incoming, slope));
-                    }
-                });
-            }
-        }
-        // SAFETY: the caller's promise.
-        unsafe { with_function!(self.0, F => run(isa, Work::<F, T>(self.1, block, std::marker::PhantomData))) }
-    }
-}
-
-impl<S: Isa, T: Elementary> Epilogue<S> for TangentForward<T> {
-    unsafe fn apply(&self, isa: S, block: Block) {
-        struct Work<F, T>(LayerTrace<T>, Matrix<T>, Matrix<T>, Block, std::marker::PhantomData<F>);
-        impl<F: Function, T: Elementary> Pass for Work<F, T> {
-            type Output = ();
-            #[inline(always)]
-            unsafe fn run<S: Isa>(self, s: S) {
-                let Self(trace, value, delta, block, _) = self;
-                over_block!(block, value.stride, s: S, T, at => {
-                    // SAFETY: the block lies inside the layer's matrices.
-                    unsafe {
-                        let rz = T::load(s, value.at.add(at));
-                        let bend = if F::KEEPS {
-                            T::load(s, trace.bend.at.add(at))
-                        } else {
-                            let ratio = F::bend::<S, T>(s, T::load(s, trace.value.at.add(at)));
-                            T::mul(s, ratio, T::load(s, trace.delta.at.add(at)))
-                        };
-                        T::store(s, value.at.add(at), T::mul(s, rz, slope_at::<S, T, F>(s, trace, at)));
-                        T::store(s, delta.at.add(at), T::mul(s, rz, bend));
-                    }
-                });
-            }
-        }
-        let (value, delta) = (self.value, self.delta);
+    #[inline(always)]
+    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            with_function!(self.activation, F => run(isa, Work::<F, T>(self.trace, value, delta, block, std::marker::PhantomData)))
+            let slope = self.trace.slope_at::<S, F>(s, at);
+            let to = self.delta.at.add(at);
+            T::store(s, to, T::fma(s, T::load(s, self.incoming.at.add(at)), slope, T::load(s, to)));
         }
     }
 }
-
-impl<S: Isa, T: Elementary> Epilogue<S> for TangentBackward<T> {
-    unsafe fn apply(&self, isa: S, block: Block) {
-        struct Work<F, T>(LayerTrace<T>, Matrix<T>, Matrix<T>, Block, std::marker::PhantomData<F>);
-        impl<F: Function, T: Elementary> Pass for Work<F, T> {
-            type Output = ();
-            #[inline(always)]
-            unsafe fn run<S: Isa>(self, s: S) {
-                let Self(trace, incoming, delta, block, _) = self;
-                over_block!(block, delta.stride, s: S, T, at => {
-                    // SAFETY: the block lies inside the layer's matrices.
-                    unsafe {
-                        let slope = slope_at::<S, T, F>(s, trace, at);
-                        let to = delta.at.add(at);
-                        T::store(s, to, T::fma(s, T::load(s, incoming.at.add(at)), slope, T::load(s, to)));
-                    }
-                });
-            }
-        }
-        let (incoming, delta) = (self.incoming, self.delta);
-        // SAFETY: the caller's promise.
-        unsafe {
-            with_function!(self.activation, F => run(isa, Work::<F, T>(self.trace, incoming, delta, block, std::marker::PhantomData)))
-        }
-    }
-}
-
-/// φ′ where it was kept, or from the value.
-#[inline(always)]
-unsafe fn slope_at<S: Isa, T: Elementary, F: Function>(s: S, trace: LayerTrace<T>, at: usize) -> T::Lanes<S> {
-    // SAFETY: the caller's offset lies inside the layer's matrices.
-    unsafe {
-        if F::KEEPS {
-            T::load(s, trace.slope.at.add(at))
-        } else {
-            F::slope::<S, T>(s, T::load(s, trace.value.at.add(at)))
-        }
-    }
-}
+epilogue!(TangentBackward);

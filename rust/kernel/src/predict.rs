@@ -63,7 +63,7 @@ pub fn predict_each<T: Elementary>(
         let network = Network { isa, layout: &layout, loss: Loss::Squared };
         predict_parts(&network, architecture, thetas, x, offsets, into, threads);
     });
-    Ok(())
+    threads.check()
 }
 
 fn check_shapes<T>(architecture: &Architecture, x: &[T], into: &[T]) -> Result<usize, KernelError> {
@@ -116,6 +116,9 @@ fn predict_parts<S: Isa, T: Elementary>(
     threads.each(&mut workers, |slot| {
         let worker = slot.get_or_insert_with(worker);
         while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if threads.check().is_err() {
+                break;
+            }
             let mut part = part.lock().expect("a part is worked on once");
             let (cluster, rows, into) = &mut *part;
             if worker.packed.as_ref().is_none_or(|(packed, _)| packed != cluster) {

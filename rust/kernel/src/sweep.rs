@@ -118,14 +118,12 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         let mut workers: Vec<Option<Worker<T>>> = (0..self.threads.count().min(n_blocks)).map(|_| None).collect();
         let next = AtomicUsize::new(0);
         self.threads.each(&mut workers, |worker| {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(result) = results.get(index) else { break };
+            while let Some(&index) = self.schedule.order.get(next.fetch_add(1, Ordering::Relaxed)) {
                 // Made by the thread that uses it, so that its pages are near.
                 let worker = worker.get_or_insert_with(|| {
                     Worker::new(self.setting, self.schedule.most_rows, self.data.n_support.is_some())
                 });
-                *result.lock().expect("a block is worked on once") = Some(self.block(index, worker));
+                *results[index].lock().expect("a block is worked on once") = Some(self.block(index, worker));
             }
         });
         let done = results.into_iter().map(|result| result.into_inner().expect("no block panicked"));

@@ -5,23 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::error::KernelError;
+use crate::question::{Latch, Question};
 
-/// The calling thread, alone or with a pool's threads, and the flag that stops them.
+/// The calling thread, alone or with a pool's threads, and what stops them.
 #[derive(Clone, Copy)]
 pub struct Threads<'a> {
     pool: Option<&'a rayon::ThreadPool>,
     stop: Option<&'a AtomicBool>,
+    question: Option<&'a Question<'a>>,
 }
 
 impl<'a> Threads<'a> {
     /// The calling thread alone.
     pub fn serial() -> Self {
-        Self { pool: None, stop: None }
+        Self { pool: None, stop: None, question: None }
     }
 
     /// The calling thread and the threads of a pool.
     pub fn with_pool(pool: Option<&'a rayon::ThreadPool>) -> Self {
-        Self { pool, stop: None }
+        Self { pool, stop: None, question: None }
     }
 
     /// The same threads, stopped between inner steps once the flag is set.
@@ -29,7 +31,12 @@ impl<'a> Threads<'a> {
         Self { stop: Some(stop), ..self }
     }
 
-    /// The calling thread alone, with the same flag.
+    /// The same threads, stopped between inner steps once the question is answered so; the calling thread asks it.
+    pub fn with_question(self, question: &'a Question<'a>) -> Self {
+        Self { question: Some(question), ..self }
+    }
+
+    /// The calling thread alone, stopped by the same.
     pub fn alone(self) -> Self {
         Self { pool: None, ..self }
     }
@@ -41,10 +48,8 @@ impl<'a> Threads<'a> {
 
     /// Whether the caller asked to stop.
     pub fn check(&self) -> Result<(), KernelError> {
-        match self.stop {
-            Some(stop) if stop.load(Ordering::Relaxed) => Err(KernelError::Interrupted),
-            _ => Ok(()),
-        }
+        let flagged = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        if flagged || self.question.is_some_and(Question::says_stop) { Err(KernelError::Interrupted) } else { Ok(()) }
     }
 
     /// Calls `work` once on each worker's state, the first on the calling thread, at most one a thread.
@@ -52,11 +57,21 @@ impl<'a> Threads<'a> {
         let used = self.count().min(workers.len());
         match (self.pool, workers[..used].split_first_mut()) {
             (_, None) => {}
-            (Some(pool), Some((own, others))) if !others.is_empty() => pool.in_place_scope(|scope| {
-                let work = &work;
-                others.iter_mut().for_each(|worker| scope.spawn(move |_| work(worker)));
-                work(own);
-            }),
+            (Some(pool), Some((own, others))) if !others.is_empty() => {
+                let helping = Latch::new(others.len());
+                pool.in_place_scope(|scope| {
+                    for worker in others {
+                        let (work, one) = (&work, helping.guard());
+                        scope.spawn(move |_| {
+                            let _one = one;
+                            work(worker);
+                        });
+                    }
+                    work(own);
+                    // The scope would wait too, but without asking.
+                    self.question.iter().for_each(|question| helping.wait(question));
+                });
+            }
             (_, Some((own, _))) => work(own),
         }
     }

@@ -1,17 +1,16 @@
 //! Scratch memory: aligned buffers, sized once; nothing allocates inside a loop.
 
-use std::alloc::{Layout as Memory, alloc_zeroed, dealloc, handle_alloc_error};
-use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use crate::architecture::Layout;
 use crate::dense::{Matrix, Target, Targets, column_sums};
 use crate::epilogues::LayerTrace;
+use crate::memory;
 use crate::simd::{Isa, Real};
 
-/// Memory that starts on a 64-byte line. Freed buffers are kept for the thread's next call, whose scratch is most often of
-/// the same sizes: fresh pages cost more than a small call's work.
+/// Memory that starts on a 64-byte line. Freed buffers are kept for the next call, whose scratch is most often of the same
+/// sizes: fresh pages cost more than a small call's work.
 pub struct Buffer<T> {
     at: NonNull<T>,
     len: usize,
@@ -21,50 +20,6 @@ pub struct Buffer<T> {
 unsafe impl<T: Real> Send for Buffer<T> {}
 // SAFETY: as above.
 unsafe impl<T: Real> Sync for Buffer<T> {}
-
-/// Memory that a thread keeps at most, in bytes: a thread's scratch for small clusters.
-const KEPT_BYTES: usize = 8 << 20;
-
-/// A thread's freed buffers.
-#[derive(Default)]
-struct Kept {
-    buffers: Vec<(NonNull<u8>, usize)>,
-    bytes: usize,
-}
-
-impl Kept {
-    fn take(&mut self, bytes: usize) -> Option<NonNull<u8>> {
-        let index = self.buffers.iter().rposition(|&(_, size)| size == bytes)?;
-        self.bytes -= bytes;
-        Some(self.buffers.swap_remove(index).0)
-    }
-
-    fn put(&mut self, at: NonNull<u8>, bytes: usize) -> bool {
-        let fits = self.bytes + bytes <= KEPT_BYTES;
-        if fits {
-            self.bytes += bytes;
-            self.buffers.push((at, bytes));
-        }
-        fits
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        for &(at, bytes) in &self.buffers {
-            // SAFETY: allocated in `Buffer::with` with this layout.
-            unsafe { dealloc(at.as_ptr(), memory(bytes)) }
-        }
-    }
-}
-
-thread_local! {
-    static KEPT: RefCell<Kept> = RefCell::default();
-}
-
-fn memory(bytes: usize) -> Memory {
-    Memory::from_size_align(bytes, 64).expect("scratch fits the address space")
-}
 
 impl<T: Real> Buffer<T> {
     /// `len` zeros.
@@ -82,29 +37,16 @@ impl<T: Real> Buffer<T> {
         if bytes == 0 {
             return Self { at: NonNull::dangling(), len: 0 };
         }
-        let kept = KEPT.try_with(|kept| kept.borrow_mut().take(bytes)).ok().flatten();
-        let at = match kept {
-            Some(at) => {
-                if zeroed {
-                    // SAFETY: the buffer has this many bytes.
-                    unsafe { at.as_ptr().write_bytes(0, bytes) };
-                }
-                at
-            }
-            // SAFETY: the size is not zero. Fresh memory is zero anyway, so that no number is ever uninitialised.
-            None => NonNull::new(unsafe { alloc_zeroed(memory(bytes)) })
-                .unwrap_or_else(|| handle_alloc_error(memory(bytes))),
-        };
-        Self { at: at.cast(), len }
+        Self { at: memory::take(bytes, zeroed).cast(), len }
     }
 }
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         let bytes = self.len * size_of::<T>();
-        if bytes > 0 && !KEPT.try_with(|kept| kept.borrow_mut().put(self.at.cast(), bytes)).unwrap_or(false) {
-            // SAFETY: allocated in `with` with the same layout.
-            unsafe { dealloc(self.at.as_ptr().cast(), memory(bytes)) }
+        if bytes > 0 {
+            // SAFETY: taken in `with`, and owned until now.
+            unsafe { memory::give(self.at.cast(), bytes) }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Every error by its message, clusters that diverge, and calls that are interrupted.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
     Activation, Architecture, Clusters, Decay, Evaluation, Inner, KernelError, L1, L1Method, Loss, Moments, Objective,
-    Optimizer, Penalties, Rule, Schedule, State, StepSize, Threads, Trainer, Wanted, adapt, curvature, evaluate,
-    hessian_vector, pool, predict, predict_each,
+    Optimizer, Penalties, Question, Rule, Schedule, State, StepSize, Threads, Trainer, Wanted, adapt, curvature,
+    evaluate, hessian_vector, pool, predict, predict_each,
 };
 
 use crate::common::problems::plain;
@@ -474,5 +474,28 @@ fn a_flag_set_meanwhile_stops_a_long_path() {
             let (clusters, loss) = (data.clusters(), Loss::Squared);
             refused(adapt(&problem.net, &data.theta, &clusters, &inner, loss, &mut into, threads), "interrupted");
         });
+    }
+}
+
+/// The calling thread asks while it works, and while only its helper does; nobody else asks.
+#[test]
+fn a_question_stops_a_long_path() {
+    let caller = std::thread::current().id();
+    for (n_threads, sizes) in [(1, vec![3]), (2, vec![3, 2]), (2, vec![1500])] {
+        let problem = Shape { inputs: 2, hidden: vec![3], sizes, ..Shape::default() }.problem();
+        let data = Data::<f64>::of(&problem);
+        let asked = AtomicUsize::new(0);
+        let ask = || {
+            assert_eq!(std::thread::current().id(), caller);
+            asked.fetch_add(1, Ordering::Relaxed) == 2
+        };
+        let question = Question::new(&ask);
+        let pool = pool(n_threads);
+        let threads = Threads::with_pool(pool.as_deref()).with_question(&question);
+        let mut into = vec![0.0; 13 * problem.n_clusters()];
+        let inner = plain(10_000_000_000, 1e-12);
+        let (clusters, loss) = (data.clusters(), Loss::Squared);
+        refused(adapt(&problem.net, &data.theta, &clusters, &inner, loss, &mut into, threads), "interrupted");
+        assert_eq!(asked.into_inner(), 3);
     }
 }

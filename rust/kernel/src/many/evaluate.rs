@@ -56,6 +56,7 @@ impl<'a, T: Elementary> Evaluator<'a, T> {
             sum.fill(0.0);
         }
         for part in self.rows.chunks(PART_ROWS) {
+            threads.check()?;
             let share = part.len() as f64 / n_rows;
             self.gather.fill(&self.selection, part.iter().copied(), self.scale);
             let batch = self.gather.batch();

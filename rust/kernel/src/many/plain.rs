@@ -27,7 +27,7 @@ impl<T: Elementary> Plain<T> {
     /// Mean loss of a batch at a point, and its gradient where one is wanted.
     ///
     /// # Errors
-    /// [`KernelError::Interrupted`].
+    /// [`KernelError::Interrupted`], between parts.
     pub fn gradient<S: Isa>(
         &mut self,
         network: &Network<'_, S>,
@@ -39,7 +39,9 @@ impl<T: Elementary> Plain<T> {
         let mut sink = into.map(|into| Sink::new(From::Zero, into, T::from_f64(1.0)));
         let mut loss = 0.0;
         for first in (0..batch.rows).step_by(PART_ROWS) {
-            threads.check()?;
+            if first > 0 {
+                threads.check()?;
+            }
             let part = batch.part(first, (first + PART_ROWS).min(batch.rows)).with_own_record();
             let mut record = Record { layout: &self.trace, numbers: &mut self.record };
             loss += network.forward(&part, point, &mut record, &mut self.scratch);
