@@ -179,7 +179,7 @@ def test_divergence_is_an_error_and_leaves_the_estimator():
     model = MLPRegressor(**SMALL).fit(X, Y)
     before = dict(vars(model))
     model.set_params(solver="sgd", learning_rate_init=1e6)
-    with pytest.warns(), pytest.raises(DivergenceError, match="a smaller learning_rate_init or ClipNorm"):
+    with pytest.raises(DivergenceError, match="a smaller learning_rate_init or ClipNorm"):
         model.fit(X, Y)
     assert_array_equal(model.theta_, before["theta_"])
     model.set_params(regularization=ClipNorm(1e-6)).fit(X, Y)

@@ -174,7 +174,14 @@ def train(
     rows: Sequence[NDArray[np.intp]] | None = None,
     on_finished: Callable[[int, ModelResult], Any] | None = None,
 ) -> list[ModelResult]:
-    """Fit the models; DivergenceError if the loss of one stops being finite."""
+    """Fit the models; DivergenceError as soon as the loss of one stops being finite."""
+
+    def finished(index: int, result: ModelResult) -> None:
+        if result.status == "diverged":
+            raise _divergence(index, result)
+        if on_finished is not None:
+            on_finished(index, result)
+
     results = fit_many(
         data.X,
         data.y,
@@ -185,18 +192,20 @@ def train(
         held_out=data.held_out,
         n_outputs=estimator._n_network_outputs,
         n_jobs=estimator.n_jobs,
-        on_finished=on_finished,
+        on_finished=finished,
     )
-    for index, result in enumerate(results):
-        if result.status == "diverged":
-            raise DivergenceError(
-                f"the loss of network {index} is {result.diverged_loss} at step {result.n_steps}; a smaller "
-                "learning_rate_init or ClipNorm helps",
-                label=index,
-                step=result.n_steps,
-                loss=float("nan") if result.diverged_loss is None else result.diverged_loss,
-            )
     return list(results)
+
+
+def _divergence(index: int, result: ModelResult) -> DivergenceError:
+    loss = float("nan") if result.diverged_loss is None else result.diverged_loss
+    return DivergenceError(
+        f"the loss of network {index} is {loss} at step {result.n_steps}; a smaller learning_rate_init or "
+        "ClipNorm helps",
+        label=index,
+        step=result.n_steps,
+        loss=loss,
+    )
 
 
 def store(estimator: "MLPBase", result: ModelResult, epoch: int) -> None:
