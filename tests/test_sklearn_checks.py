@@ -6,9 +6,25 @@ claim to take.
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from rfpcore import RFPClassifier, RFPRegressor
+from rfpcore import (
+    EnsembleClassifier,
+    EnsembleRegressor,
+    MLPClassifier,
+    MLPRegressor,
+    RFPClassifier,
+    RFPRegressor,
+)
+
+ESTIMATORS = [
+    RFPRegressor(),
+    RFPClassifier(),
+    MLPRegressor(),
+    MLPClassifier(),
+    EnsembleRegressor(),
+    EnsembleClassifier(),
+]
 
 
-@parametrize_with_checks([RFPRegressor(), RFPClassifier()])
+@parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn(estimator, check):
     check(estimator)

@@ -9,13 +9,21 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from .clusters import Clusters
-from .exceptions import DivergenceError, DivergenceWarning, InnerStepWarning
+from .exceptions import DivergenceError, DivergenceWarning, InnerStepWarning, InterruptedWarning
 from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
 from .network import MLP
 from .status import ClusterStatus, Objective
+from .sweeps import SweepResult, sweep
 
 if TYPE_CHECKING:
-    from .estimators import RFPClassifier, RFPRegressor
+    from .estimators import (
+        EnsembleClassifier,
+        EnsembleRegressor,
+        MLPClassifier,
+        MLPRegressor,
+        RFPClassifier,
+        RFPRegressor,
+    )
 
 __version__ = version("rfpcore")
 
@@ -25,22 +33,39 @@ __all__ = [
     "Clusters",
     "DivergenceError",
     "DivergenceWarning",
+    "EnsembleClassifier",
+    "EnsembleRegressor",
     "InnerStepWarning",
+    "InterruptedWarning",
+    "MLPClassifier",
+    "MLPRegressor",
     "Objective",
     "RFPClassifier",
     "RFPRegressor",
+    "SweepResult",
     "adapt",
     "auto_inner_lr",
     "curvature",
     "hvp",
     "objective",
+    "sweep",
     "value_and_grad",
 ]
 
 
+_ESTIMATORS = (
+    "EnsembleClassifier",
+    "EnsembleRegressor",
+    "MLPClassifier",
+    "MLPRegressor",
+    "RFPClassifier",
+    "RFPRegressor",
+)
+
+
 def __getattr__(name: str) -> Any:
     """The estimators, at first use: scikit-learn takes ten times as long to import as all the rest."""
-    if name in ("RFPClassifier", "RFPRegressor"):
+    if name in _ESTIMATORS:
         return getattr(import_module(".estimators", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

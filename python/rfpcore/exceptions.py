@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 
-__all__ = ["DivergenceError", "DivergenceWarning", "InnerStepWarning"]
+__all__ = ["DivergenceError", "DivergenceWarning", "InnerStepWarning", "InterruptedWarning"]
 
 
 class DivergenceError(ArithmeticError):
@@ -53,3 +53,7 @@ class DivergenceWarning(RuntimeWarning):
 
 class InnerStepWarning(RuntimeWarning):
     """The inner step raises the loss of many clusters instead of lowering it: it is too large for them."""
+
+
+class InterruptedWarning(RuntimeWarning):
+    """Ctrl-C ended something of which a part was done, and that part is returned."""

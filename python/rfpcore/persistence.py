@@ -1,8 +1,9 @@
 """Fitted estimators on disk: safetensors with JSON metadata and a format version.
 
 The tensors are the learnt arrays and array-valued parameters. The metadata entry "rfpcore" is one JSON text:
-format version, class, parameters, and whatever else was learnt. Reading a file executes nothing, and a file
-that does not hold together is refused.
+format version, class, parameters, and whatever else was learnt; an ensemble has one such object for each of
+its members, whose tensors are numbered. Reading a file executes nothing, and a file that does not hold
+together is refused.
 """
 
 from os import PathLike
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import _files
+from . import _files, _specs
 from ._arrays import Array, require_finite
 from ._options import check_inner_lr
 from .estimators._fit import Memory
@@ -30,7 +31,7 @@ def save(estimator: Any, path: str | PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : RFPRegressor or RFPClassifier
+    estimator : fitted estimator of rfpcore
     path : str or path
 
     Raises
@@ -38,42 +39,63 @@ def save(estimator: Any, path: str | PathLike[str]) -> None:
     ValueError
         If class labels or a parameter are of a kind that JSON cannot hold.
     """
-    net, memory = estimator.net_, estimator._memory
-    tensors: dict[str, Array] = {
-        "theta": estimator.theta_,
-        "loss_curve": estimator.loss_curve_,
-        "first_moment": memory.first_moment,
-        "second_moment": memory.second_moment,
+    tensors: dict[str, Array] = {}
+    if hasattr(estimator, "estimators_"):
+        document = _describe_ensemble(estimator, tensors)
+    else:
+        document = _describe(estimator, tensors, "")
+    _files.write(Path(path), tensors, document)
+
+
+def _describe_ensemble(ensemble: Any, tensors: dict[str, Array]) -> dict[str, Any]:
+    params = ensemble.get_params(deep=False)
+    own = {name: value for name, value in params.items() if name != "estimator"}
+    prototype = params["estimator"]
+    return {
+        "class": type(ensemble).__name__,
+        "params": _params_to_json(own, tensors, ""),
+        "estimator": None if prototype is None else _params_to_json(prototype.get_params(), tensors, ""),
+        "members": [_describe(member, tensors, f"{i}.") for i, member in enumerate(ensemble.estimators_)],
     }
-    if estimator.inner_lr_ is not None:
-        tensors["inner_lr"] = np.atleast_1d(np.asarray(estimator.inner_lr_, np.float64))
-    if hasattr(estimator, "validation_scores_"):
-        tensors["validation_scores"] = estimator.validation_scores_
+
+
+def _describe(estimator: Any, tensors: dict[str, Array], prefix: str) -> dict[str, Any]:
+    """The document of one network's estimator; its arrays go to the tensors."""
+    net = estimator.net_
     document = {
         "class": type(estimator).__name__,
         "net": [net.n_inputs, list(net.hidden_layer_sizes), net.n_outputs, net.activation],
         "learnt": {name: getattr(estimator, name) for name in _PLAIN if hasattr(estimator, name)},
-        "memory": {"n_steps": memory.n_steps, "batch_seed": memory.batch_seed},
-        "params": _params_to_json(estimator, tensors),
+        "params": _params_to_json(estimator.get_params(deep=False), tensors, prefix),
     }
+    tensors |= {f"{prefix}theta": estimator.theta_, f"{prefix}loss_curve": estimator.loss_curve_}
+    if hasattr(estimator, "_memory"):
+        memory = estimator._memory
+        document["memory"] = {"n_steps": memory.n_steps, "batch_seed": memory.batch_seed}
+        tensors[f"{prefix}first_moment"] = memory.first_moment
+        tensors[f"{prefix}second_moment"] = memory.second_moment
+    if getattr(estimator, "inner_lr_", None) is not None:
+        tensors[f"{prefix}inner_lr"] = np.atleast_1d(np.asarray(estimator.inner_lr_, np.float64))
+    if hasattr(estimator, "validation_scores_"):
+        tensors[f"{prefix}validation_scores"] = estimator.validation_scores_
     if hasattr(estimator, "feature_names_in_"):
         document["feature_names"] = estimator.feature_names_in_.tolist()
     if hasattr(estimator, "classes_"):
         document["classes"] = _classes_to_json(estimator.classes_)
-    _files.write(Path(path), tensors, document)
+    return document
 
 
-def _params_to_json(estimator: Any, tensors: dict[str, Array]) -> dict[str, Any]:
+def _params_to_json(params: dict[str, Any], tensors: dict[str, Array], prefix: str) -> dict[str, Any]:
     """Parameters as JSON; arrays go to the tensors, code and generators' states are left out."""
     plain: dict[str, Any] = {}
-    for name, value in estimator.get_params(deep=False).items():
+    for name, value in params.items():
         if (
             isinstance(value, np.ndarray)
             and value.ndim > 0
             and value.dtype.kind in "fiu"
             and name == "inner_lr"
         ):
-            tensors[f"param.{name}"] = value
+            tensors[f"{prefix}param.{name}"] = value
             continue
         if name == "callbacks" or (name == "random_state" and not isinstance(value, int | np.integer)):
             value = None
@@ -89,8 +111,11 @@ def _to_json(name: str, value: Any) -> Any:
         return [_to_json(name, item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if _specs.is_known(value):
+        return _specs.encode(value)
     raise ValueError(
-        f"{name}={value!r} is a {type(value).__name__}; a file holds numbers, strings and sequences of them"
+        f"{name}={value!r} is a {type(value).__name__}; a file holds numbers, strings, sequences of them, "
+        "regularizers and schedules"
     )
 
 
@@ -111,7 +136,7 @@ def load(cls: type[T], path: str | PathLike[str]) -> T:
     Parameters
     ----------
     cls : type
-        RFPRegressor or RFPClassifier.
+        The class of the estimator that was saved.
     path : str or path
 
     Returns
@@ -128,6 +153,8 @@ def load(cls: type[T], path: str | PathLike[str]) -> T:
     if document.get("class") != cls.__name__:
         raise ValueError(f"{path} holds a {document.get('class')}; {cls.__name__}.load was called")
     try:
+        if "members" in document:
+            return _restore_ensemble(cls, tensors, document)
         return _restore(cls, tensors, document)
     except KeyError as error:
         raise ValueError(f"{path} lacks {error}") from None
@@ -135,11 +162,33 @@ def load(cls: type[T], path: str | PathLike[str]) -> T:
         raise ValueError(f"{path} does not hold together: {error}") from None
 
 
+def _restore_ensemble(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
+    """The ensemble, its members in their order."""
+    ensemble: Any = cls(**_params(document["params"]))
+    Member = ensemble._Member
+    if document["estimator"] is not None:
+        ensemble.estimator = Member(**_params(document["estimator"]))
+    members = []
+    for i, own in enumerate(document["members"]):
+        if own["class"] != Member.__name__:
+            raise ValueError(f"member {i} is a {own['class']}; {Member.__name__} is needed")
+        prefix = f"{i}."
+        mine = {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
+        members.append(_restore(Member, mine, own))
+    if not members:
+        raise ValueError("there are no members; at least one is needed")
+    ensemble._adopt(members)
+    return ensemble  # type: ignore[no-any-return]
+
+
+def _params(document: dict[str, Any]) -> dict[str, Any]:
+    """Parameters from JSON, with tuples for lists."""
+    return {name: _specs.decode(value) for name, value in document.items()}
+
+
 def _restore(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
     """The estimator, every part checked against the others."""
-    params = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in document["params"].items()
-    }
+    params = _params(document["params"])
     params |= {name.removeprefix("param."): a for name, a in tensors.items() if name.startswith("param.")}
     estimator: Any = cls(**params)
     vars(estimator).update(
@@ -153,17 +202,18 @@ def _restore(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) 
     _require_network(estimator, net)
     dtype = tensors["theta"].dtype
     estimator.theta_ = _tensor(tensors, "theta", dtype, net.n_parameters)
-    estimator.inner_lr_ = _inner_lr(tensors, net.n_parameters)
     estimator.loss_curve_ = _tensor(tensors, "loss_curve", np.dtype(np.float64))
     estimator.n_iter_ = len(estimator.loss_curve_)
     if "validation_scores" in tensors:
         estimator.validation_scores_ = tensors["validation_scores"]
-    estimator._memory = Memory(
-        int(document["memory"]["n_steps"]),
-        _tensor(tensors, "first_moment", dtype, net.n_parameters),
-        _tensor(tensors, "second_moment", dtype, net.n_parameters),
-        int(document["memory"]["batch_seed"]),
-    )
+    if estimator._has_inner_loop:
+        estimator.inner_lr_ = _inner_lr(tensors, net.n_parameters)
+        estimator._memory = Memory(
+            int(document["memory"]["n_steps"]),
+            _tensor(tensors, "first_moment", dtype, net.n_parameters),
+            _tensor(tensors, "second_moment", dtype, net.n_parameters),
+            int(document["memory"]["batch_seed"]),
+        )
     return estimator  # type: ignore[no-any-return]
 
 

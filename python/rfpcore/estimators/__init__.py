@@ -1,8 +1,20 @@
-"""scikit-learn estimators on clustered data, and what their `adapt` returns."""
+"""scikit-learn estimators: on clustered data, what their `adapt` returns, and ordinary training."""
 
 from .adapted import AdaptedClassifier, AdaptedRegressor
 from .callbacks import FitState
 from .classifier import RFPClassifier
+from .ensemble import EnsembleClassifier, EnsembleRegressor
+from .mlp import MLPClassifier, MLPRegressor
 from .regressor import RFPRegressor
 
-__all__ = ["AdaptedClassifier", "AdaptedRegressor", "FitState", "RFPClassifier", "RFPRegressor"]
+__all__ = [
+    "AdaptedClassifier",
+    "AdaptedRegressor",
+    "EnsembleClassifier",
+    "EnsembleRegressor",
+    "FitState",
+    "MLPClassifier",
+    "MLPRegressor",
+    "RFPClassifier",
+    "RFPRegressor",
+]

@@ -34,6 +34,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     best_iteration_: int
     _memory: _fit.Memory
     _Adapted: type[AdaptedT]
+    _has_inner_loop = True
 
     def __init__(
         self,

@@ -17,45 +17,19 @@ from ..network import MLP
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["NetworkEstimator"]
+__all__ = ["FileEstimator", "NetworkEstimator"]
 
 
-class NetworkEstimator(BaseEstimator):
-    """All but outcomes and training: a subclass says what y is, which loss it has, and how it is fitted.
+class FileEstimator(BaseEstimator):
+    """What has features and can be saved: an estimator of one network or of several.
 
     Fitting works on a copy, whose attributes are taken over at the very end, so that whatever interrupts it
     leaves the estimator as it was.
     """
 
     n_jobs: int | None
-    net_: MLP
-    theta_: Array
-    loss_curve_: NDArray[np.float64]
-    n_iter_: int
     n_features_in_: int
     feature_names_in_: Array
-
-    # What a subclass adds.
-
-    @property
-    def _loss(self) -> Loss:
-        """The row loss."""
-        raise NotImplementedError
-
-    @property
-    def _n_network_outputs(self) -> int:
-        """Outputs of the network."""
-        raise NotImplementedError
-
-    def _learn_targets(self, y: Any) -> None:
-        """Set the attributes that describe y."""
-        raise NotImplementedError
-
-    def _encode_targets(self, y: Any) -> Array:
-        """Outcomes as the kernel takes them."""
-        raise NotImplementedError
-
-    # Fitting.
 
     def _copy(self, keep_learnt: bool) -> "Self":
         """A copy to fit, with or without what was learnt before."""
@@ -74,13 +48,6 @@ class NetworkEstimator(BaseEstimator):
             self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
         return array
-
-    # Use.
-
-    def _outputs(self, X: Any) -> Array:
-        """Linear outputs of the network, (N, outputs)."""
-        check_is_fitted(self)
-        return self.net_.predict(self.theta_, self._features(X), n_jobs=self.n_jobs)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
@@ -119,6 +86,39 @@ class NetworkEstimator(BaseEstimator):
             If the file is truncated, of another format version, of another class or inconsistent.
         """
         return persistence.load(cls, path)
+
+
+class NetworkEstimator(FileEstimator):
+    """All but outcomes and training: a subclass says what y is, which loss it has, and how it is fitted."""
+
+    net_: MLP
+    theta_: Array
+    loss_curve_: NDArray[np.float64]
+    n_iter_: int
+    _has_inner_loop = False  # and an optimizer's state to go on from
+
+    @property
+    def _loss(self) -> Loss:
+        """The row loss."""
+        raise NotImplementedError
+
+    @property
+    def _n_network_outputs(self) -> int:
+        """Outputs of the network."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: Any) -> None:
+        """Set the attributes that describe y."""
+        raise NotImplementedError
+
+    def _encode_targets(self, y: Any) -> Array:
+        """Outcomes as the kernel takes them."""
+        raise NotImplementedError
+
+    def _outputs(self, X: Any) -> Array:
+        """Linear outputs of the network, (N, outputs)."""
+        check_is_fitted(self)
+        return self.net_.predict(self.theta_, self._features(X), n_jobs=self.n_jobs)
 
 
 def _is_learnt(name: str) -> bool:

@@ -1,0 +1,234 @@
+"""Ordinary training of one network or of several on the same rows, through the trainer of many models."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+from .._arrays import Array, cast, row_weights, targets
+from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, positive
+from ..exceptions import DivergenceError
+from ..many import Model, ModelResult, fit_many
+from ..network import MLP
+from ..optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
+from ..regularize import BatchNorm, EarlyStopping, Regularization
+from ._settings import DType
+
+if TYPE_CHECKING:
+    from .mlp import MLPBase
+
+AUTO_BATCH = 200  # scikit-learn's largest "auto" batch
+
+
+@dataclass(frozen=True)
+class Data:
+    """Checked rows of one dtype, and rows held out from them."""
+
+    X: Array
+    y: Array
+    weights: Array | None
+    held_out: tuple[Array, Array] | None
+
+
+def prepare(estimator: "MLPBase", X: Any, y: Any, sample_weight: Any, random: np.random.RandomState) -> Data:
+    """Learn features and outcomes, and hold rows out where `early_stopping` asks for it."""
+    estimator._require_y(y)
+    features = estimator._features(X, learn=True)
+    estimator._learn_targets(y)
+    outcomes = targets(estimator._encode_targets(y), len(features))
+    if choice(estimator.dtype, "dtype", DType) != "auto":
+        features = cast(features, np.dtype(estimator.dtype), "X")
+    weights = None
+    if sample_weight is not None:
+        weights = row_weights(sample_weight, len(features))
+        used = weights > 0  # a row of weight 0 is to be as if it were not there
+        if not used.any():
+            raise ValueError(f"sample_weight is zero in all {len(used)} rows; at least one must be positive")
+        features, outcomes, weights = features[used], outcomes[used], weights[used]
+    if not boolean(estimator.early_stopping, "early_stopping"):
+        return Data(features, outcomes, weights, None)
+    train, test = _split(estimator, outcomes, random)
+    held_out = features[test], outcomes[test]
+    return Data(features[train], outcomes[train], None if weights is None else weights[train], held_out)
+
+
+def _split(
+    estimator: "MLPBase", y: Array, random: np.random.RandomState
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows to train on and rows to hold out, with each class in its share."""
+    share = fraction(estimator.validation_fraction, "validation_fraction")
+    if len(y) < 2:
+        raise ValueError(f"early_stopping holds out rows, so it needs at least 2; got {len(y)}")
+    stratify = y[:, 0] if is_classifier(estimator) else None
+    train, test = train_test_split(np.arange(len(y)), test_size=share, random_state=random, stratify=stratify)
+    return train, test
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model but for its seed, and how many steps an epoch has."""
+
+    model: Model
+    epoch: int
+
+    def with_seed(self, seed: int) -> Model:
+        """The model with this seed."""
+        return replace(self.model, seed=seed)
+
+
+def plan(estimator: "MLPBase", n_rows: int) -> Plan:
+    """What the estimator's parameters say, checked."""
+    p = estimator
+    size = _batch_size(p.batch_size, n_rows)
+    epoch = -(-n_rows // size)
+    max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
+    terms = Regularization.of(p.regularization)
+    if terms.get(EarlyStopping) is not None:
+        raise ValueError(
+            f"regularization holds {terms.get(EarlyStopping)!r}; the estimator holds rows out itself, with "
+            "early_stopping=True and n_iter_no_change"
+        )
+    patience = integer(p.n_iter_no_change, "n_iter_no_change", 1, MAX_STEPS)
+    tolerance = at_least(p.tol, "tol", 0.0)
+    if p.early_stopping:
+        terms += EarlyStopping(patience, every=epoch, min_delta=tolerance)
+    model = Model(
+        hidden_layer_sizes=p.hidden_layer_sizes,
+        activation=p.activation,
+        loss=p._loss,
+        optimizer=_optimizer(p, max_iter * epoch),
+        regularization=terms,
+        batch_size=size,
+        n_epochs=max_iter,
+    )
+    return Plan(model, epoch)
+
+
+def _batch_size(given: Any, n_rows: int) -> int:
+    if isinstance(given, str):
+        if given != "auto":
+            raise ValueError(f"batch_size={given!r} is unknown; an integer, 'auto' or None is needed")
+        return min(AUTO_BATCH, n_rows)
+    return n_rows if given is None else min(integer(given, "batch_size", 1, MAX_STEPS), n_rows)
+
+
+def _optimizer(p: "MLPBase", n_steps: int) -> Optimizer:
+    lr = positive(p.learning_rate_init, "learning_rate_init")
+    schedule = _schedule(p.learning_rate, n_steps)
+    momentum = below_one(p.momentum, "momentum")
+    nesterov = boolean(p.nesterovs_momentum, "nesterovs_momentum")
+    adam = Adam(
+        lr,
+        below_one(p.beta_1, "beta_1"),
+        below_one(p.beta_2, "beta_2"),
+        positive(p.epsilon, "epsilon"),
+        schedule,
+    )
+    if p.solver == "adam":
+        return adam
+    if p.solver == "sgd":
+        return SGD(lr, momentum, nesterov and momentum > 0, schedule)
+    raise ValueError(f"solver={p.solver!r} is unknown; one of 'adam', 'sgd' is needed")
+
+
+def _schedule(given: Any, n_steps: int) -> Schedule:
+    if isinstance(given, Schedule):
+        return given
+    named = {"constant": Constant(), "cosine": Cosine(n_steps)}
+    if not isinstance(given, str) or given not in named:
+        raise ValueError(
+            f"learning_rate={given!r} is unknown; 'constant', 'cosine' or a schedule of rfpcore.optimizers "
+            "is needed"
+        )
+    return named[given]
+
+
+def start(estimator: "MLPBase", net: MLP, data: Data, seed: int) -> Array:
+    """Parameters to start from: those learnt so far (warm start), or the seed's."""
+    if hasattr(estimator, "theta_"):
+        if estimator.net_ != net:
+            raise ValueError(
+                f"warm_start goes on from {estimator.net_}, but data and parameters now make it {net}"
+            )
+        if Regularization.of(estimator.regularization).get(BatchNorm) is not None:
+            raise ValueError(
+                "warm_start with BatchNorm is not possible: a fitted network has its normalization folded in"
+            )
+        return cast(estimator.theta_, data.X.dtype, "theta_")
+    theta = net.init(seed, data.X.dtype)
+    net.unflatten(theta)[-1][1][:] = estimator._first_bias(data.y, data.weights)
+    return theta
+
+
+def train(
+    estimator: "MLPBase",
+    data: Data,
+    models: Sequence[Model],
+    theta: Sequence[Array],
+    rows: Sequence[NDArray[np.intp]] | None = None,
+    on_finished: Callable[[int, ModelResult], Any] | None = None,
+) -> list[ModelResult]:
+    """Fit the models; DivergenceError as soon as the loss of one stops being finite."""
+
+    def finished(index: int, result: ModelResult) -> None:
+        if result.status == "diverged":
+            raise _divergence(index, result)
+        if on_finished is not None:
+            on_finished(index, result)
+
+    results = fit_many(
+        data.X,
+        data.y,
+        models,
+        rows=rows,
+        row_weights=data.weights,
+        theta=theta,
+        held_out=data.held_out,
+        n_outputs=estimator._n_network_outputs,
+        n_jobs=estimator.n_jobs,
+        on_finished=finished,
+    )
+    return list(results)
+
+
+def _divergence(index: int, result: ModelResult) -> DivergenceError:
+    loss = float("nan") if result.diverged_loss is None else result.diverged_loss
+    return DivergenceError(
+        f"the loss of network {index} is {loss} at step {result.n_steps}; a smaller learning_rate_init or "
+        "ClipNorm helps",
+        label=index,
+        step=result.n_steps,
+        loss=loss,
+    )
+
+
+def store(estimator: "MLPBase", result: ModelResult, epoch: int) -> None:
+    """Set the learnt attributes."""
+    estimator.net_, estimator.theta_ = result.net, result.parameters()
+    estimator.loss_curve_ = result.loss_curve
+    estimator.n_iter_ = len(result.loss_curve)
+    for name in ("validation_scores_", "best_iteration_"):
+        estimator.__dict__.pop(name, None)  # of the fit before a warm start
+    if len(result.validation_losses):
+        estimator.validation_scores_ = -result.validation_losses
+        estimator.best_iteration_ = result.best_step // epoch
+
+
+def warn_unless_converged(estimator: "MLPBase", results: Sequence[ModelResult], stacklevel: int) -> None:
+    """Where early stopping was asked for, and the epochs ended first."""
+    late = sum(result.status != "stopped" for result in results)
+    if estimator.early_stopping and late:
+        which = "the fit has" if len(results) == 1 else f"{late} of {len(results)} networks have"
+        warnings.warn(
+            f"{which} not converged: max_iter={estimator.max_iter} epochs came before "
+            f"n_iter_no_change={estimator.n_iter_no_change} of them without a gain of more than "
+            f"tol={estimator.tol:g}",
+            ConvergenceWarning,
+            stacklevel=stacklevel + 1,
+        )

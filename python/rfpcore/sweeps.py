@@ -1,0 +1,255 @@
+"""Sweeps over models: a grid or a list of points, trained together, kept in a file, resumed from it."""
+
+import itertools
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _sweep_file
+from ._arrays import Array
+from ._progress import make_progress
+from .exceptions import InterruptedWarning
+from .many import ManyResult, Model, ModelResult, Record, fit_many
+
+__all__ = ["SweepResult", "sweep"]
+
+# Writing may take this share of a sweep's time: the file is small beside the training, or written less often.
+_WRITING_SHARE = 0.05
+
+# Options of `fit_many` of which there may be one for each model.
+_EACH = ("rows", "row_weights")
+
+
+def sweep(
+    X: Any,
+    y: Any,
+    points: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
+    base: Model | None = None,
+    *,
+    path: str | PathLike[str] | None = None,
+    rows: Any = None,
+    row_weights: Any = None,
+    held_out: tuple[Any, Any] | None = None,
+    record: Record | None = None,
+    n_outputs: int | None = None,
+    n_jobs: int | None = None,
+    dtype: Any = None,
+    verbose: int = 0,
+) -> "SweepResult":
+    """Train a model at every point; what is finished is not lost.
+
+    Ctrl-C ends a sweep with a warning, and what was finished is returned. With a `path` it is in the file
+    too, and the same call goes on where it was interrupted: by Ctrl-C, or by a crash, which may cost the last
+    seconds. As a model depends on nothing but its own data and settings, a resumed sweep has the bits of one
+    that was not interrupted.
+
+    Parameters
+    ----------
+    X, y : arrays (N, d), (N,) or (N, n_outputs)
+    points : dict of str to sequence, or sequence of dict
+        Fields of `Model` and their values: a dict of sequences is a grid, the last field varying fastest; a
+        sequence of dicts lists the points.
+    base : Model, optional
+        Where the points start from: fields they do not name are as here. None: `Model()`.
+    path : str or path, optional
+        File to keep finished models in: safetensors with JSON metadata. If it is there, it must be of the
+        same sweep, and models found in it are not trained again.
+    rows, row_weights, held_out, record, n_outputs, n_jobs, dtype
+        As in `fit_many`; rows and weights for all points alike, or one for each.
+    verbose : int, default=0
+        1 shows progress on standard error, as a bar if `rich` is installed.
+
+    Returns
+    -------
+    result : SweepResult
+
+    Raises
+    ------
+    ValueError
+        If a point names a field that `Model` has not, or the file is of another sweep; the message names the
+        first difference.
+    KeyboardInterrupt
+        On Ctrl-C, if no model is finished.
+
+    Warns
+    -----
+    InterruptedWarning
+        On Ctrl-C, if some models are.
+    DivergenceWarning
+        If a model's loss stopped being finite.
+
+    Examples
+    --------
+    >>> from rfpcore import sweep
+    >>> from rfpcore.datasets import make_noisy_moons
+    >>> from rfpcore.many import Model
+    >>> from rfpcore.regularize import L2
+    >>> X, y, y_clean = make_noisy_moons(random_state=0)
+    >>> grid = {"regularization": [L2(0.0), L2(0.01)], "seed": range(3)}
+    >>> result = sweep(X, y, grid, Model((16,), loss="softmax", n_epochs=20))
+    >>> len(result), result.points[-1]
+    (6, {'regularization': L2(strength=0.01), 'seed': 2})
+    >>> result.result.predict(X).shape
+    (6, 250, 2)
+    """
+    listed = _points(points)
+    models = [_model(Model() if base is None else base, index, point) for index, point in enumerate(listed)]
+    options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}
+    options |= {"n_outputs": n_outputs, "dtype": dtype}
+    file = None if path is None else _sweep_file.SweepFile(Path(path), models, X, y, options)
+    done: dict[int, ModelResult] = {} if file is None else file.results()
+    missing = [index for index in range(len(models)) if index not in done]
+    began, spent = time.monotonic(), 0.0
+    interrupted = False
+
+    def finished(position: int, result: ModelResult) -> None:
+        nonlocal spent
+        done[missing[position]] = result
+        progress.update(len(done), f"loss {result.loss_curve[-1]:.4g}" if len(result.loss_curve) else "")
+        if file is not None and spent <= _WRITING_SHARE * (time.monotonic() - began):
+            spent += _seconds_to_write(file, done)
+
+    with make_progress("sweep", len(models), "models", bool(verbose)) as progress:
+        progress.update(len(done), "")
+        try:
+            if missing:
+                own = [models[index] for index in missing]
+                options |= {
+                    "rows": _of(rows, missing, len(models)),
+                    "row_weights": _of(row_weights, missing, len(models)),
+                }
+                fit_many(X, y, own, **options, n_jobs=n_jobs, on_finished=finished)
+        except KeyboardInterrupt:
+            if not done:
+                raise
+            interrupted = True
+        finally:
+            if file is not None and done:
+                file.write(done)
+    if interrupted:
+        warnings.warn(
+            f"interrupted: {len(done)} of {len(models)} models are finished"
+            + ("" if path is None else f" and in {path}; the same call goes on from there"),
+            InterruptedWarning,
+            stacklevel=2,
+        )
+    return SweepResult(listed, done)
+
+
+def _seconds_to_write(file: "_sweep_file.SweepFile", done: dict[int, ModelResult]) -> float:
+    began = time.monotonic()
+    file.write(done)
+    return time.monotonic() - began
+
+
+def _of(values: Any, missing: Sequence[int], n_models: int) -> Any:
+    """What there is one of for each model, for the missing ones; anything else as it is."""
+    each = (
+        isinstance(values, list | tuple | np.ndarray) and len(values) == n_models and np.ndim(values[0]) > 0
+    )
+    return [values[index] for index in missing] if each else values
+
+
+def _points(points: Any) -> list[dict[str, Any]]:
+    """The points, one dict each."""
+    if isinstance(points, Mapping):
+        for name, values in points.items():
+            if isinstance(values, str) or not hasattr(values, "__len__"):
+                raise TypeError(f"points[{name!r}]={values!r}; a sequence of values is needed in a grid")
+        listed = [dict(zip(points, values, strict=True)) for values in itertools.product(*points.values())]
+    else:
+        listed = [dict(point) for point in points]
+    if not listed:
+        raise ValueError("points is empty; a sweep needs at least one point")
+    return listed
+
+
+def _model(base: Model, index: int, point: dict[str, Any]) -> Model:
+    known = [one.name for one in fields(Model)]
+    unknown = [name for name in point if name not in known]
+    if unknown:
+        raise ValueError(
+            f"points[{index}] has {unknown[0]!r}, which Model has not; its fields are {', '.join(known)}"
+        )
+    return replace(base, **point)
+
+
+class SweepResult:
+    """What a sweep found.
+
+    Attributes
+    ----------
+    points : list of dict
+        All points, in order.
+    finished : bool ndarray (n_points,)
+        Which of them have a model: all, unless the sweep was interrupted.
+    result : ManyResult
+        The finished models, in the order of their points.
+
+    See Also
+    --------
+    rfpcore.many.ManyResult : arrays stacked over models, and predictions.
+    """
+
+    def __init__(self, points: list[dict[str, Any]], done: Mapping[int, ModelResult]) -> None:
+        self.points = points
+        self.finished = np.isin(np.arange(len(points)), list(done))
+        self.result = ManyResult([done[index] for index in sorted(done)])
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __repr__(self) -> str:
+        return f"SweepResult({int(self.finished.sum())} of {len(self)} models finished)"
+
+    def matching(self, **values: Any) -> Array:
+        """Where in `result` the models are whose points have these values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore import sweep
+        >>> X = np.linspace(-1, 1, 20)[:, None]
+        >>> found = sweep(X, X**2, {"batch_size": [5, 20], "seed": [0, 1]})
+        >>> found.matching(batch_size=20)
+        array([2, 3])
+        """
+        done = [point for point, is_done in zip(self.points, self.finished, strict=True) if is_done]
+        for name in values:
+            if not any(name in point for point in done):
+                raise ValueError(f"no finished point has a value for {name!r}")
+        return np.array(
+            [
+                i
+                for i, point in enumerate(done)
+                if all(name in point and point[name] == value for name, value in values.items())
+            ],
+            np.intp,
+        )
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: the lines of `ManyResult.to_frame`, with a column for each field of the points.
+
+        `model` counts points, also those without a model. Values that are specifications are written out.
+        """
+        frame = self.result.to_frame()
+        frame["model"] = np.flatnonzero(self.finished)[frame["model"].to_numpy()]
+        names = dict.fromkeys(name for point in self.points for name in point)
+        for at, name in enumerate(names, start=1):
+            values = [_plain(self.points[model].get(name)) for model in frame["model"]]
+            if name in frame:  # the seed
+                frame[name] = values
+            else:
+                frame.insert(at, name, values)
+        return frame
+
+
+def _plain(value: Any) -> Any:
+    """A number or string as it is, anything else as text."""
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
