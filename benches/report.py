@@ -5,6 +5,7 @@ from typing import Any
 
 import figures
 from peers import ratio
+from report_many import many
 from report_sections import gpu, notes, scaling, small, training
 from results import HERE, load, number, table
 from targets import Found, Results, choose, targets, window
@@ -27,7 +28,8 @@ def write(place: Path) -> Path:
     results = load(place)
     parts = [HEAD, *_quick(results), _machine(results), _targets(results)]
     parts += [_compared(results, dtype) for dtype in ("float32", "float64")]
-    parts += [_forms(results), _variants(results), scaling(results), training(results), small(results)]
+    parts += [_forms(results), _variants(results), scaling(results), training(results), many(results)]
+    parts += [small(results)]
     parts += [gpu(results), notes(HERE / "notes.md")]
     rows = best(results, "float32")
     if rows:

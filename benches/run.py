@@ -21,7 +21,7 @@ import results
 from peers import SCRIPTS, Contestant, cores, window
 from workloads import KINDS, WIDTHS, WORKLOADS, C, D, Workload, wide
 
-OTHERS = ("small_calls.py", "scaling.py", "train.py")
+OTHERS = ("small_calls.py", "scaling.py", "train.py", "many.py")
 
 
 def contestants(work: Workload, dtype: str, peers: list[str], quick: bool) -> list[Contestant]:

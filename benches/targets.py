@@ -12,6 +12,13 @@ TORCH = {"A": 12.0, "B": 10.0, "C": 5.0, "D": 8.0}
 SHARE = {"A": 0.70, "B": 0.70, "C": 0.80, "D": 0.75, "E": 0.70}
 SPEED_UP, F64, AVX2_SHARE, KIND, ODD_WIDTH = 1.85, 0.85, 0.65, 1.25, 1.35
 SMALL_CALL_US, RSS_MB, MILLION_MB = 5.0, 60.0, 150.0
+# Training many networks: times another peer's form takes longer.
+MANY = {
+    "T1 × 16": {"jax": 4.0, "torch eager": 30.0, "sklearn": 20.0},
+    "T1 × 1": {"jax": 4.0},
+    "T2 × 16": {"jax": 2.0, "torch eager": 6.0},
+}
+SWEEP_MB = 200.0
 
 Results = dict[str, Any]
 Found = dict[str, Any]
@@ -62,7 +69,8 @@ def all_threads(found: list[Found], **conditions: Any) -> Found | None:
 
 
 def targets(results: Results) -> list[Target]:
-    return [*_beside_peers(results), *_against_itself(results), *_small(results), *_memory(results)]
+    rest = [*_against_itself(results), *_small(results), *_memory(results), *_many(results)]
+    return [*_beside_peers(results), *rest]
 
 
 def _beside_peers(results: Results) -> Iterator[Target]:
@@ -122,3 +130,17 @@ def _memory(results: Results) -> Iterator[Target]:
     value = million["peak_mb"] - million["idle_mb"] - million["data_mb"] if million else None
     what = "a million clusters: peak memory beyond an idle import and the data"
     yield Target(what, False, MILLION_MB, value, "MB")
+
+
+def _many(results: Results) -> Iterator[Target]:
+    section = results.get("many", {})
+    for run, bounds in MANY.items():
+        found = [one for one in section.get("found", {}).get(run, []) if "ms" in one]
+        own = choose(found, "rfpcore")
+        for other, bound in bounds.items():
+            peer, _, form = other.partition(" ")
+            theirs = choose([one for one in found if not form or one["form"] == form], peer)
+            value = ratio(theirs, own) if own and theirs else None
+            yield Target(f"{run} models, mini-batches: ratio to {other}", True, bound, value, "×")
+    peak = section.get("sweep", {}).get("peak_mb")
+    yield Target("a sweep of 1000 models of T1: peak memory", False, SWEEP_MB, peak, "MB")
