@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::max_norm::{Units, limit_norms};
-use super::{L1Method, Optimizer, Rule};
+use super::{L1Method, Moments, Optimizer, Rule};
 use crate::simd::{Backend, Isa, Pass, Real, run};
 use crate::vectors::squared_norm;
 use crate::with_isa;
@@ -132,13 +132,7 @@ impl Stepper {
             Rule::Sgd { momentum, nesterov: false } => enter(isa, Momentum { momentum }, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: true } => enter(isa, Nesterov { momentum }, common, has_l1, vectors),
             Rule::Adam(m) => {
-                let power = i32::try_from(t.saturating_add(1)).unwrap_or(i32::MAX);
-                let adam = Adam {
-                    betas: [m.beta1, m.beta2],
-                    unbias: 1.0 / (1.0 - m.beta1.powi(power)),
-                    unbias_root: (1.0 - m.beta2.powi(power)).sqrt().recip(),
-                    epsilon: m.epsilon,
-                };
+                let adam = Adam::of_step(m, t);
                 enter(isa, adam, common, has_l1, vectors);
             }
         }
@@ -238,6 +232,20 @@ struct Adam {
     unbias: f64,
     unbias_root: f64,
     epsilon: f64,
+}
+
+impl Adam {
+    /// Step t, counted from 0. Not inlined: powers may be taken ahead of a branch, and plain descent would pay for them.
+    #[inline(never)]
+    fn of_step(Moments { beta1, beta2, epsilon }: Moments, t: u64) -> Self {
+        let power = i32::try_from(t.saturating_add(1)).unwrap_or(i32::MAX);
+        Self {
+            betas: [beta1, beta2],
+            unbias: 1.0 / (1.0 - beta1.powi(power)),
+            unbias_root: (1.0 - beta2.powi(power)).sqrt().recip(),
+            epsilon,
+        }
+    }
 }
 
 impl Direction for Adam {
