@@ -56,7 +56,10 @@ fn names() {
         "sine".parse::<Activation>(),
         "unknown activation \"sine\"; known are identity, tanh, relu, softplus, silu, gelu",
     );
-    refused("Squared".parse::<Loss>(), "unknown loss \"Squared\"; known are squared, logistic, softmax, cross_entropy, poisson");
+    refused(
+        "Squared".parse::<Loss>(),
+        "unknown loss \"Squared\"; known are squared, logistic, softmax, cross_entropy, poisson",
+    );
     for name in ["identity", "tanh", "relu", "softplus", "silu", "gelu"] {
         assert!(name.parse::<Activation>().is_ok());
     }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::max_norm::{Units, limit_norms};
-use super::{L1Method, Optimizer, Rule};
+use super::{L1Method, Moments, Optimizer, Rule};
 use crate::simd::{Backend, Isa, Pass, Real, run};
 use crate::vectors::squared_norm;
 use crate::with_isa;
@@ -131,14 +131,8 @@ impl Stepper {
             Rule::Sgd { momentum: 0.0, .. } => enter(isa, Plain, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: false } => enter(isa, Momentum { momentum }, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: true } => enter(isa, Nesterov { momentum }, common, has_l1, vectors),
-            Rule::Adam(m) => {
-                let power = i32::try_from(t.saturating_add(1)).unwrap_or(i32::MAX);
-                let adam = Adam {
-                    betas: [m.beta1, m.beta2],
-                    unbias: 1.0 / (1.0 - m.beta1.powi(power)),
-                    unbias_root: (1.0 - m.beta2.powi(power)).sqrt().recip(),
-                    epsilon: m.epsilon,
-                };
+            Rule::Adam(moments) => {
+                let adam = Adam::at_step(moments, t);
                 enter(isa, adam, common, has_l1, vectors);
             }
         }
@@ -238,6 +232,20 @@ struct Adam {
     unbias: f64,
     unbias_root: f64,
     epsilon: f64,
+}
+
+impl Adam {
+    /// With the bias corrections of step t. Not inlined: its powers would be found ahead of the choice of a rule, for all.
+    #[inline(never)]
+    fn at_step(m: Moments, t: u64) -> Self {
+        let power = i32::try_from(t.saturating_add(1)).unwrap_or(i32::MAX);
+        Self {
+            betas: [m.beta1, m.beta2],
+            unbias: 1.0 / (1.0 - m.beta1.powi(power)),
+            unbias_root: (1.0 - m.beta2.powi(power)).sqrt().recip(),
+            epsilon: m.epsilon,
+        }
+    }
 }
 
 impl Direction for Adam {
