@@ -40,6 +40,6 @@ def _sweep(found: dict[str, Any]) -> str:
     time = f"{found['seconds']:.2f} s, {number(found['step_us'])} µs a step a model"
     memory = f"{number(found['peak_mb'])} MB, of which {number(found['idle_mb'])} MB an idle import"
     return (
-        f"\n\n{found['models']} models of T1, {found['steps']} steps each, in one call with {found['threads']} "
-        f"threads: {time}; peak memory {memory}."
+        f"\n\n{found['models']} models of T1, {found['steps']} steps each, in one call with "
+        f"{found['threads']} threads: {time}; peak memory {memory}."
     )
