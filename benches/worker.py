@@ -3,6 +3,7 @@
     {"op": "setup", ...}                 build, call once -> first_ms, value, checksum, idle_mb
     {"op": "round", "seconds": 0.2}      call until the time is up -> ms of each, processor time
     {"op": "repeat", "times": 100}       so many calls -> ms of all, and the last one's value and vector
+    {"op": "forget"}                     let the peak memory start again from now
     {"op": "memory"}                     -> peak_mb
 
 Every peer has a process of its own, because the thread pools of several in one wake each other up. It stays
@@ -96,6 +97,10 @@ class Worker:
         seconds = time.perf_counter() - began
         value, vector = self.result(found)
         return {"ms": 1e3 * seconds, "value": value, "vector": vector.tolist()}
+
+    def forget(self, request: dict[str, Any]) -> dict[str, Any]:
+        forget_peak()
+        return {}
 
     def memory(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"peak_mb": resident_mb("VmHWM"), "now_mb": resident_mb("VmRSS")}

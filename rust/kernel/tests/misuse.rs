@@ -63,7 +63,7 @@ fn names() {
     for name in ["identity", "tanh", "relu", "softplus", "silu", "gelu"] {
         assert!(name.parse::<Activation>().is_ok());
     }
-    for name in ["squared", "logistic", "softmax", "poisson"] {
+    for name in ["squared", "logistic", "softmax", "cross_entropy", "poisson"] {
         assert!(name.parse::<Loss>().is_ok());
     }
 }
