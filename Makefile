@@ -44,8 +44,8 @@ format: $(VENV)/.dev ## rewrite the code in the one accepted form
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
-	$(BIN)/pdoc --docformat numpy --output-directory dist/docs/python rfpcore rfpcore.estimators \
-	    rfpcore.datasets._real rfpcore.datasets._synthetic rfpcore.exceptions rfpcore.torch_reference
+	$(BIN)/pdoc --docformat numpy --output-directory dist/docs/python rfpcore rfpcore.estimators rfpcore.many \
+	    rfpcore.optimizers rfpcore.datasets._real rfpcore.datasets._synthetic rfpcore.exceptions rfpcore.torch_reference
 	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
 
 clean: ## remove what the commands above have made

@@ -52,7 +52,7 @@ def measure(task: Task, models: int, peers: list[str], quick: bool) -> list[dict
     for one in found:
         if "ms" in one:
             one["step_us"] = 1e3 * one["ms"] / (task.chunk * models)
-            one["gflops"] = task.mflops() / one["step_us"]
+            one["gflops"] = 1e3 * task.mflops() / one["step_us"]
             print(f"    {one['name']:24}{one['step_us']:.3g} µs a step", flush=True)
     return found
 

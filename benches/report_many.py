@@ -37,8 +37,9 @@ def many(results: Results) -> str:
 def _sweep(found: dict[str, Any]) -> str:
     if "seconds" not in found:
         return f"\n\nThe sweep failed: {found['error']}" if "error" in found else ""
+    time = f"{found['seconds']:.2f} s, {number(found['step_us'])} µs a step a model"
+    memory = f"{number(found['peak_mb'])} MB, of which {number(found['idle_mb'])} MB an idle import"
     return (
         f"\n\n{found['models']} models of T1, {found['steps']} steps each, in one call with "
-        f"{found['threads']} threads: {found['seconds']:.2f} s, {number(found['step_us'])} µs a step a model. "
-        f"Peak memory {number(found['peak_mb'])} MB, of which {number(found['idle_mb'])} MB an idle import."
+        f"{found['threads']} threads: {time}; peak memory {memory}."
     )

@@ -19,7 +19,7 @@ from .regularize import (
     Shifts,
 )
 
-__all__ = ["kernel_optimizer", "penalties", "spec_options"]
+__all__ = ["kernel_optimizer", "penalties", "schedule_options", "spec_options"]
 
 
 def kernel_optimizer(optimizer: Optimizer, terms: Regularization) -> _rfpcore.Optimizer:
@@ -43,7 +43,7 @@ def kernel_optimizer(optimizer: Optimizer, terms: Regularization) -> _rfpcore.Op
     else:
         kind = type(optimizer).__name__
         raise TypeError(f"optimizer={optimizer!r} is a {kind}; SGD, Adam or AdamW is needed")
-    return _rfpcore.Optimizer(name, optimizer.lr, **options, **_schedule(optimizer.schedule))
+    return _rfpcore.Optimizer(name, optimizer.lr, **options, **schedule_options(optimizer.schedule))
 
 
 def penalties(terms: Regularization) -> dict[str, Any]:
@@ -60,7 +60,8 @@ def penalties(terms: Regularization) -> dict[str, Any]:
     return options
 
 
-def _schedule(schedule: Schedule) -> dict[str, Any]:
+def schedule_options(schedule: Schedule) -> dict[str, Any]:
+    """The options of the kernel's optimizer for a schedule."""
     if isinstance(schedule, Cosine):
         return {"schedule": "cosine", "decay_steps": schedule.steps}
     if isinstance(schedule, Step):

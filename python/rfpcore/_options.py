@@ -12,7 +12,7 @@ from . import _rfpcore
 from ._arrays import F64, Array, as_floats, require_finite, vector
 
 Activation = Literal["identity", "tanh", "relu", "softplus", "silu", "gelu"]
-Loss = Literal["squared", "logistic", "softmax", "poisson"]
+Loss = Literal["squared", "logistic", "softmax", "poisson", "cross_entropy"]
 Order = Literal["exact", "first"]
 Layers = Literal["all", "last"]
 OnDivergence = Literal["raise", "skip"]
@@ -195,6 +195,9 @@ def check_targets(y: Array, loss: str, n_outputs: int, order: Array) -> None:
         bad, rule = (y < 0) | (y > 1), "values in [0, 1]"
     elif loss == "poisson":
         bad, rule = y < 0, "values of at least 0"
+    elif loss == "cross_entropy":
+        odd = np.abs(y.sum(axis=1, dtype=np.float64) - 1) > 1e-5  # float32 shares of many classes
+        bad, rule = (y < 0) | odd[:, None], "shares of the classes that add up to 1"
     else:
         bad = (y < 0) | (y >= n_outputs) | (y != np.floor(y))
         rule = f"class codes, the integers 0 to {n_outputs - 1} (the network has {n_outputs} outputs)"

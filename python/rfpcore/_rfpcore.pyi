@@ -140,9 +140,9 @@ class Optimizer:
         power: float = 0.5,
         factor: float = 1.0,
         max_norm: float | None = None,
-        l2: tuple[float, bool] = (0.0, True),
-        decoupled_l2: tuple[float, bool] = (0.0, True),
-        l1: tuple[float, bool] = (0.0, True),
+        l2: tuple[float, bool] = ...,
+        decoupled_l2: tuple[float, bool] = ...,
+        l1: tuple[float, bool] = ...,
         l1_method: str = "subgradient",
         l1_smoothing: float = 0.0,
     ) -> Self: ...

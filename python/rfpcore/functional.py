@@ -51,8 +51,9 @@ def value_and_grad(
     inner_lr : float, array (P,) or "auto"
         Step of the inner descent, positive, common or one for each parameter. "auto" is `auto_inner_lr`
         at theta, taken as a constant; as it costs 20 Hessian-vector products, call it once before a loop.
-    loss : {"squared", "logistic", "softmax", "poisson"}
-        Row loss, summed over outputs: (y - f)^2; log(1 + e^f) - y f; log sum e^f - f_y; e^f - y f.
+    loss : {"squared", "logistic", "softmax", "poisson", "cross_entropy"}
+        Row loss, summed over outputs: (y - f)^2; log(1 + e^f) - y f; log sum e^f - f_y; e^f - y f; and with
+        shares y (N, n_outputs) of the classes instead of codes, log sum e^f - y f.
     order : {"exact", "first"}
         "first" treats theta_c^k as theta plus a constant (first-order MAML): a cheaper, biased gradient.
     n_jobs : int, optional

@@ -35,6 +35,7 @@ ROW_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "squared": lambda f, y: ((y - f) ** 2).sum(-1),
     "logistic": lambda f, y: (F.softplus(f, threshold=40.0) - y * f).sum(-1),
     "softmax": lambda f, y: f.logsumexp(-1) - f.gather(-1, y.long()).squeeze(-1),
+    "cross_entropy": lambda f, y: f.logsumexp(-1) - (y * f).sum(-1),
     "poisson": lambda f, y: (f.exp() - y * f).sum(-1),
 }
 

@@ -12,10 +12,12 @@ from .._arrays import Array
 from .._options import Activation, Layers, OnDivergence, Order
 from ..clusters import Clusters
 from ..network import MLP
+from ..optimizers import Schedule
 from . import _fit
 from ._inner_step import warn_if_harmful
 from ._network import NetworkEstimator
-from ._settings import DType, Schedule, Solver
+from ._regularization import soften, training_loss
+from ._settings import DType, ScheduleName, Solver
 from ._splits import Rows
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
@@ -50,10 +52,11 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         query_fraction: float | None = None,
         solver: Solver = "adam",
         learning_rate_init: float = 5e-3,
-        learning_rate: Schedule = "constant",
+        learning_rate: ScheduleName | Schedule = "constant",
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
+        regularization: Any = None,
         max_iter: int = 500,
         batch_size: int | None = None,
         early_stopping: bool = False,
@@ -83,6 +86,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
+        self.regularization = regularization
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.early_stopping = early_stopping
@@ -133,7 +137,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         features = self._features(X, learn)
         if learn:
             self._learn_targets(y if classes is None else classes)
-        return Rows(features, self._encode_targets(y), groups, sample_weight)
+        return Rows(features, soften(self, self._encode_targets(y)), groups, sample_weight)
 
     def _view(self, net: MLP, theta: Array, inner_lr: float | Array | None) -> "Self":
         """A fitted estimator with these parameters."""
@@ -174,23 +178,23 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             If the step raises the loss of clusters that make up more than a tenth of these.
         """
         check_is_fitted(self)
-        data = self._rows(X, y, groups, sample_weight, learn=False).clusters()
+        data, loss = self._rows(X, y, groups, sample_weight, learn=False).clusters(), training_loss(self)
         if inner_lr is None:
             inner_lr = "auto" if self.inner_lr_ is None else self.inner_lr_
         if isinstance(inner_lr, str) and inner_lr == "auto":
-            inner_lr = functional.auto_inner_lr(self.net_, self.theta_, data, self._loss, n_jobs=self.n_jobs)
+            inner_lr = functional.auto_inner_lr(self.net_, self.theta_, data, loss, n_jobs=self.n_jobs)
         thetas, status = functional.adapt(
             self.net_,
             self.theta_,
             data,
             self.inner_steps if inner_steps is None else inner_steps,
             inner_lr,
-            self._loss,
+            loss,
             self.n_jobs,
             inner_momentum=self.inner_momentum,
             adapt_layers=self.adapt_layers,
             on_divergence=self.on_divergence,
         )
         before, after = status.loss_before, status.loss_after
-        warn_if_harmful(self.net_, self.theta_, data, self._loss, inner_lr, before, after, stacklevel=2)
+        warn_if_harmful(self.net_, self.theta_, data, loss, inner_lr, before, after, stacklevel=2)
         return self._Adapted(self._view(self.net_, self.theta_, self.inner_lr_), thetas, status)

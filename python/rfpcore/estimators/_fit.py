@@ -14,6 +14,7 @@ from ..clusters import Clusters
 from ..exceptions import DivergenceWarning
 from ..network import MLP
 from ._inner_step import check_fit
+from ._regularization import training_loss
 from ._settings import Settings, check_settings
 from ._splits import Rows, split
 from ._training import Patience, Training
@@ -55,7 +56,7 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
     if incremental and estimator.early_stopping:
         raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
     net = estimator.net_ if goes_on else _network(estimator, rows)
-    settings = check_settings(estimator, estimator._loss, net.n_parameters)
+    settings = check_settings(estimator, training_loss(estimator), net.n_parameters)
     random = check_random_state(estimator.random_state)
     init_seed, batch_seed = (int(seed) for seed in random.randint(2**31 - 1, size=2))
     share = estimator.validation_fraction if estimator.early_stopping else None

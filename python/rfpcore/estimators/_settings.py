@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from .. import _rfpcore
 from .._arrays import Array
+from .._kernel_options import schedule_options
 from .._options import (
     MAX_STEPS,
     Layers,
@@ -22,9 +23,11 @@ from .._options import (
     positive,
     real,
 )
+from ..optimizers import Schedule
+from ._regularization import outer_options
 
 Solver = Literal["adam", "adamw", "sgd"]
-Schedule = Literal["constant", "cosine", "power"]
+ScheduleName = Literal["constant", "cosine", "power"]
 DType = Literal["auto", "float32", "float64"]
 
 
@@ -97,22 +100,24 @@ def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
 def _optimizer(p: Any) -> _rfpcore.Optimizer:
     """The outer optimizer; "power" falls to 30 % of the first step at `max_iter`, "cosine" to 0."""
     solver = choice(p.solver, "solver", Solver)
-    schedule = choice(p.learning_rate, "learning_rate", Schedule)
     max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
     momentum = at_least(p.momentum, "momentum", 0.0)
     if momentum >= 1:
         raise ValueError(f"momentum={momentum}; a number in [0, 1) is needed")
-    decay = (at_least(p.weight_decay, "weight_decay", 0.0), True)
     return _rfpcore.Optimizer(
         "sgd" if solver == "sgd" else "adam",
         positive(p.learning_rate_init, "learning_rate_init"),
         momentum=momentum if solver == "sgd" else 0.0,
-        l2=(0.0, True) if solver == "adamw" else decay,
-        decoupled_l2=decay if solver == "adamw" else (0.0, True),
-        clip_norm=None if p.clip_norm is None else positive(p.clip_norm, "clip_norm"),
-        schedule=schedule,
-        decay_steps=float(max_iter) if schedule == "cosine" else max_iter / 10,
+        **outer_options(p),
+        **_schedule(p.learning_rate, max_iter),
     )
+
+
+def _schedule(given: Any, max_iter: int) -> dict[str, Any]:
+    if isinstance(given, Schedule):
+        return schedule_options(given)
+    name = choice(given, "learning_rate", ScheduleName)
+    return {"schedule": name, "decay_steps": float(max_iter) if name == "cosine" else max_iter / 10}
 
 
 def _callbacks(callbacks: Any) -> tuple[Any, ...]:

@@ -56,15 +56,19 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
         Outer optimizer.
     learning_rate_init : float, default=0.005
         First outer step.
-    learning_rate : {"constant", "cosine", "power"}, default="constant"
+    learning_rate : {"constant", "cosine", "power"} or Schedule, default="constant"
         Its schedule: "cosine" falls to 0 at `max_iter`; "power" is
-        learning_rate_init / sqrt(1 + 10 t / max_iter).
+        learning_rate_init / sqrt(1 + 10 t / max_iter); or one of `rfpcore.optimizers`.
     momentum : float in [0, 1), default=0.9
         Of the solver "sgd".
     weight_decay : float, default=0.0
         Of all parameters: added to the gradient, or decoupled from it with "adamw".
     clip_norm : float or None, default=None
         Largest norm of the outer gradient.
+    regularization : Regularization, term, sequence of terms or None, default=None
+        Of `rfpcore.regularize`: L1 and L2 in all their forms, ClipNorm and MaxNorm,
+        and LabelSmoothing, also of the labels that `adapt` is given. They act on the outer
+        steps; `weight_decay` and `clip_norm` say the same as L2 and ClipNorm, and each may be said once.
     max_iter : int, default=500
         Outer steps of a fit.
     batch_size : int or None, default=None

@@ -7,8 +7,9 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from .._arrays import Array
 from .._options import Activation, Layers, OnDivergence, Order
 from ..clusters import Clusters
+from ..optimizers import Schedule
 from ._base import RFPBase
-from ._settings import DType, Schedule, Solver
+from ._settings import DType, ScheduleName, Solver
 from ._targets import NumberTargets, RegressionLoss
 from .adapted import AdaptedRegressor
 
@@ -61,15 +62,18 @@ class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[Adap
         Outer optimizer.
     learning_rate_init : float, default=0.005
         First outer step.
-    learning_rate : {"constant", "cosine", "power"}, default="constant"
+    learning_rate : {"constant", "cosine", "power"} or Schedule, default="constant"
         Its schedule: "cosine" falls to 0 at `max_iter`; "power" is
-        learning_rate_init / sqrt(1 + 10 t / max_iter).
+        learning_rate_init / sqrt(1 + 10 t / max_iter); or one of `rfpcore.optimizers`.
     momentum : float in [0, 1), default=0.9
         Of the solver "sgd".
     weight_decay : float, default=0.0
         Of all parameters: added to the gradient, or decoupled from it with "adamw".
     clip_norm : float or None, default=None
         Largest norm of the outer gradient.
+    regularization : Regularization, term, sequence of terms or None, default=None
+        Of `rfpcore.regularize`: L1 and L2 in all their forms, ClipNorm and MaxNorm. They act on the outer
+        steps; `weight_decay` and `clip_norm` say the same as L2 and ClipNorm, and each may be said once.
     max_iter : int, default=500
         Outer steps of a fit.
     batch_size : int or None, default=None
@@ -154,10 +158,11 @@ class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[Adap
         query_fraction: float | None = None,
         solver: Solver = "adam",
         learning_rate_init: float = 5e-3,
-        learning_rate: Schedule = "constant",
+        learning_rate: ScheduleName | Schedule = "constant",
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
+        regularization: Any = None,
         max_iter: int = 500,
         batch_size: int | None = None,
         early_stopping: bool = False,
@@ -188,6 +193,7 @@ class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[Adap
             momentum=momentum,
             weight_decay=weight_decay,
             clip_norm=clip_norm,
+            regularization=regularization,
             max_iter=max_iter,
             batch_size=batch_size,
             early_stopping=early_stopping,

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use crate::error::KernelError;
-use crate::simd::math::{Elementary, exp, softplus_and_sigmoid};
+use crate::simd::math::{Elementary, exp, ln_from_one, softplus_and_sigmoid};
 use crate::simd::{Isa, Pass, Real, run};
 
 /// The loss of one row, y its target and f its linear outputs.
@@ -143,7 +143,7 @@ unsafe fn each<S: Isa, T: Real>(s: S, p: Planes<T>, l: impl Fn(T::Lanes<S>, T::L
 /// Targets are class codes, or with SOFT a plane of probabilities a class.
 #[inline(always)]
 unsafe fn softmax<S: Isa, T: Elementary, const SOFT: bool>(s: S, p: Planes<T>) -> f64 {
-    let mut loss = 0.0;
+    let mut loss = T::constant(s, 0.0);
     for row in (0..p.rows).step_by(T::lanes::<S>()) {
         // SAFETY: inside the planes.
         unsafe {
@@ -169,10 +169,12 @@ unsafe fn softmax<S: Isa, T: Elementary, const SOFT: bool>(s: S, p: Planes<T>) -
                 let share = share::<S, T, SOFT>(s, p, class, (output, row));
                 T::store(s, p.delta.add(at), T::mul(s, weight, T::sub(s, probability, share)));
             }
-            loss += weighted_log_sum::<S, T>(s, weight, total, own);
+            // The largest term of the total is 1.
+            let value = T::sub(s, ln_from_one::<S, T>(s, total, p.outputs as f64), own);
+            loss = T::fma(s, weight, value, loss);
         }
     }
-    loss
+    T::sum(s, loss).to_f64()
 }
 
 /// The targets' share of one output.
@@ -189,18 +191,6 @@ unsafe fn share<S: Isa, T: Real, const SOFT: bool>(
     }
     let is_own = T::equal(s, class, T::constant(s, output as f64));
     T::select(s, is_own, T::constant(s, 1.0), T::constant(s, 0.0))
-}
-
-/// Σ w·(log total − own), lane by lane: a logarithm a row is too little work for a vector one.
-#[inline(always)]
-fn weighted_log_sum<S: Isa, T: Real>(s: S, weight: T::Lanes<S>, total: T::Lanes<S>, own: T::Lanes<S>) -> f64 {
-    let mut lanes = [[T::default(); 16]; 3];
-    for (line, x) in lanes.iter_mut().zip([weight, total, own]) {
-        // SAFETY: no register holds more than 16 elements.
-        unsafe { T::store(s, line.as_mut_ptr(), x) };
-    }
-    let [weight, total, own] = lanes.map(|line| line.map(T::to_f64));
-    (0..T::lanes::<S>()).filter(|&i| weight[i] != 0.0).map(|i| weight[i] * (total[i].ln() - own[i])).sum()
 }
 
 /// R{delta} from R{f}: the loss's Hessian times the tangent, row by row.

@@ -131,8 +131,8 @@ impl Stepper {
             Rule::Sgd { momentum: 0.0, .. } => enter(isa, Plain, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: false } => enter(isa, Momentum { momentum }, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: true } => enter(isa, Nesterov { momentum }, common, has_l1, vectors),
-            Rule::Adam(m) => {
-                let adam = Adam::of_step(m, t);
+            Rule::Adam(moments) => {
+                let adam = Adam::at_step(moments, t);
                 enter(isa, adam, common, has_l1, vectors);
             }
         }
@@ -235,15 +235,15 @@ struct Adam {
 }
 
 impl Adam {
-    /// Step t, counted from 0. Not inlined: powers may be taken ahead of a branch, and plain descent would pay for them.
+    /// With the bias corrections of step t. Not inlined: its powers would be found ahead of the choice of a rule, for all.
     #[inline(never)]
-    fn of_step(Moments { beta1, beta2, epsilon }: Moments, t: u64) -> Self {
+    fn at_step(m: Moments, t: u64) -> Self {
         let power = i32::try_from(t.saturating_add(1)).unwrap_or(i32::MAX);
         Self {
-            betas: [beta1, beta2],
-            unbias: 1.0 / (1.0 - beta1.powi(power)),
-            unbias_root: (1.0 - beta2.powi(power)).sqrt().recip(),
-            epsilon,
+            betas: [m.beta1, m.beta2],
+            unbias: 1.0 / (1.0 - m.beta1.powi(power)),
+            unbias_root: (1.0 - m.beta2.powi(power)).sqrt().recip(),
+            epsilon: m.epsilon,
         }
     }
 }

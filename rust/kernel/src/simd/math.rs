@@ -184,13 +184,35 @@ pub fn softplus_and_sigmoid<S: Isa, T: Elementary>(s: S, x: T::Lanes<S>) -> (T::
     let sigmoid = T::div(s, T::select(s, negative, e, one), T::add(s, one, e));
     // log(1 + e) = 2 atanh(e / (2 + e))
     let a = T::div(s, e, T::add(s, e, T::constant(s, 2.0)));
+    let p = double_atanh_ratio::<S, T>(s, a);
+    let positive = T::select(s, negative, T::constant(s, 0.0), x);
+    (T::fma(s, p, a, positive), sigmoid)
+}
+
+/// 2 atanh(a)/a for |a| ≤ 1/3.
+#[inline(always)]
+fn double_atanh_ratio<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S> {
     let a2 = T::mul(s, a, a);
     let mut p = T::constant(s, 2.0 / (2 * T::ATANH_TERMS - 1) as f64);
     for i in (0..T::ATANH_TERMS - 1).rev() {
         p = T::fma(s, p, a2, T::constant(s, 2.0 / (2 * i + 1) as f64));
     }
-    let positive = T::select(s, negative, T::constant(s, 0.0), x);
-    (T::fma(s, p, a, positive), sigmoid)
+    p
+}
+
+/// log x for x from 1 to `most`; the absolute error is within 3·log₂(most) units of the last place of 1, at least 3.
+/// Roots bring x to at most 2, where log x = 2 atanh((x − 1)/(x + 1)).
+#[inline(always)]
+pub fn ln_from_one<S: Isa, T: Elementary>(s: S, x: T::Lanes<S>, most: f64) -> T::Lanes<S> {
+    let (mut x, mut most, mut power) = (x, most, 1.0);
+    while most > 2.0 {
+        x = T::sqrt(s, x);
+        most = most.sqrt();
+        power *= 2.0;
+    }
+    let one = T::constant(s, 1.0);
+    let a = T::div(s, T::sub(s, x, one), T::add(s, x, one));
+    T::mul(s, T::mul(s, double_atanh_ratio::<S, T>(s, a), a), T::constant(s, power))
 }
 
 /// The standard normal distribution function and density; absolute error within 2 units of the last place of 1.

@@ -18,6 +18,8 @@ enum Function {
     Softplus,
     Distribution,
     Density,
+    /// With the largest argument.
+    LnFromOne(f64),
 }
 
 struct Map<'a, T>(Function, &'a [T], &'a mut [T]);
@@ -40,6 +42,7 @@ impl<T: Elementary> Pass for Map<'_, T> {
                     Function::Softplus => softplus_and_sigmoid::<S, T>(s, x).0,
                     Function::Distribution => normal::<S, T>(s, x).0,
                     Function::Density => normal::<S, T>(s, x).1,
+                    Function::LnFromOne(most) => ln_from_one::<S, T>(s, x, most),
                 };
                 T::store(s, to.as_mut_ptr().add(at), y);
             }
@@ -276,4 +279,22 @@ fn the_oracle_itself() {
     let difference = value - Twofold { high: 1.1425002949421084, low: -3.168228304494958e-17 };
     assert!(difference.high.abs() <= 2.0_f64.powi(-90), "{difference:?}");
     assert_eq!(ulps::<f64>(f64::from_bits(1), oracle::exp(-745.0)).round(), 0.0);
+}
+
+fn check_ln<S: Isa, T: Elementary>(isa: S) {
+    for most in [1.0, 2.0, 3.0, 10.0, 1000.0, 1e6] {
+        let from: Vec<T> = (0..=5000).map(|i| T::from_f64(1.0 + (most - 1.0) * f64::from(i) / 5000.0)).collect();
+        let bound = 3.0 * f64::max(most.log2(), 1.0) * epsilon::<T>();
+        for (x, found) in from.iter().zip(map(isa, Function::LnFromOne(most), &from)) {
+            let apart = (found.to_f64() - x.to_f64().ln()).abs();
+            assert!(apart <= bound, "log {x:?} up to {most}: {apart:e}, {bound:e} are stated");
+        }
+        let nan = map(isa, Function::LnFromOne(most), &[T::from_f64(f64::NAN)]);
+        assert!(nan[0].to_f64().is_nan());
+    }
+}
+
+#[test]
+fn logarithms_from_one() {
+    on_every_backend!(check_ln);
 }
