@@ -5,6 +5,7 @@ from .callbacks import FitState
 from .classifier import RFPClassifier
 from .ensemble import EnsembleClassifier, EnsembleRegressor
 from .mlp import MLPClassifier, MLPRegressor
+from .refits import Refits, refit_clusters
 from .regressor import RFPRegressor
 
 __all__ = [
@@ -17,4 +18,6 @@ __all__ = [
     "MLPRegressor",
     "RFPClassifier",
     "RFPRegressor",
+    "Refits",
+    "refit_clusters",
 ]

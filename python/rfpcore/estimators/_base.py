@@ -99,8 +99,8 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
 
     # What a subclass adds.
 
-    def _first_bias(self, data: Clusters) -> Array:
-        """Where the output bias starts."""
+    def _first_bias(self, y: Array, sample_weight: Array | None) -> Array:
+        """Where the output bias starts, for these outcomes (N, m)."""
         return np.zeros(self._n_network_outputs)
 
     # Fitting.
