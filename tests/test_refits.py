@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from small_models import GROUPS, X, Y, regressor
 
 from rfpcore import DivergenceError
 from rfpcore.estimators import refit_clusters
-from small_models import GROUPS, Y, X, regressor
 
 C = 6
 JACKKNIFE = 1 - np.eye(C)
@@ -58,8 +58,8 @@ def test_weights_of_rows():
 def test_a_cluster_twice():
     """The bootstrap: a cluster drawn twice is two clusters. Only the order of sums differs."""
     counts = np.array([[2, 0, 1, 3, 0, 0]])
-    rows = np.concatenate([np.flatnonzero(GROUPS == c) for c in (0, 0, 2, 3, 3, 3)])
-    labels = np.repeat(np.arange(6), [np.sum(GROUPS == c) for c in (0, 0, 2, 3, 3, 3)])
+    rows = np.concatenate([np.flatnonzero(c == GROUPS) for c in (0, 0, 2, 3, 3, 3)])
+    labels = np.repeat(np.arange(6), [np.sum(c == GROUPS) for c in (0, 0, 2, 3, 3, 3)])
     alone = model().fit(X[rows], Y[rows], labels)
     assert_allclose(refit_clusters(model(), X, Y, GROUPS, counts).thetas[0], alone.theta_, rtol=1e-9)
 
@@ -108,6 +108,6 @@ def test_counts_that_do_not_fit(counts, message):
 
 def test_divergence_names_fit_and_cluster():
     estimator = model(inner_steps=50).set_params(inner_lr=1e100)
-    with pytest.raises(DivergenceError, match="fit 0 of 6: .* which is 1; a smaller inner_lr") as error:
+    with pytest.raises(DivergenceError, match=r"fit 0 of 6: .* which is 1; a smaller inner_lr") as error:
         refit_clusters(estimator, X, Y, GROUPS, JACKKNIFE)
     assert error.value.label == 1

@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from .. import functional
 from .._arrays import Array
 from .._options import Activation, Layers, OnDivergence, Order
-from ..clusters import Clusters
 from ..network import MLP
 from . import _fit
 from ._inner_step import warn_if_harmful

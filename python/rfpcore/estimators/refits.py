@@ -15,7 +15,7 @@ from ..clusters import Clusters
 from ..exceptions import DivergenceError
 from ..network import MLP
 from ._settings import Settings, check_settings, fraction
-from ._splits import Rows, held_out_clusters
+from ._splits import held_out_clusters
 from ._training import CHECK_EVERY
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def refit_clusters(
     """Fit a regressor once for each row of `counts`, all fits in one call of the kernel.
 
     Fit r sees cluster c `counts[r, c]` times. Where these are 0 and 1, it has the same bits as
-    `clone(estimator).fit` on the rows of the clusters that count. No data are copied, and the fits run beside each
-    other, one a thread. A `random_state` of None is drawn once, so that all fits start alike.
+    `clone(estimator).fit` on the rows of the clusters that count. No data are copied, and the fits run
+    beside each other, one a thread. A `random_state` of None is drawn once, so that all fits start alike.
 
     Parameters
     ----------
