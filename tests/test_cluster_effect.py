@@ -83,7 +83,7 @@ def test_regression_is_the_interacted_coefficient():
 def test_doubly_robust_formula(estimand):
     clusters = ridge_logit(SCALED[::SIZE, 2])
     p, m0, m1 = clusters[GROUPS], linear(X, Y, ~TREATED), linear(X, Y, TREATED)
-    if estimand == "att":  # Sant'Anna and Zhao (2020), eq. (2.4)
+    if estimand == "att":  # Sant'Anna and Zhao (2020), section 2
         w1, w0 = D / D.mean(), (1 - D) * p / (1 - p)
         expected = np.mean((w1 - w0 / w0.mean()) * (Y - m0))
     else:

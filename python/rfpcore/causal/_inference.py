@@ -34,12 +34,15 @@ class Replicable:
     arm : ndarray (G,) of int
         Strata of the clusters: each keeps its number in a bootstrap. Those below 0 take no part.
     labels : ndarray (G,)
+    needs_all_arms : bool
+        Whether there is no estimate at all once an arm is empty.
     """
 
     names: list[str]
     estimates: Callable[[NDArray[np.int64]], Array]
     arm: NDArray[np.int64]
     labels: Array
+    needs_all_arms: bool = True
 
 
 def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Effect]:
@@ -49,13 +52,16 @@ def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Eff
     ones = (problem.arm >= 0).astype(np.int64)
     if method == "bootstrap":
         return _bootstrap(problem, present, ones, n_draws, seed)
-    _require_two(problem)
+    if problem.needs_all_arms or method == "stratified":
+        _require_two(problem)
     counts = np.vstack([ones, ones - np.eye(len(ones), dtype=np.int64)[present]])
     found = problem.estimates(counts)
     effects = []
     for name, full, without in zip(problem.names, found[0], found[1:].T, strict=True):
         effects.append(_from_jackknife(name, float(full), without, problem.arm[present], method))
-    _warn_of_influence(problem, effects[0], present)
+    _warn_of_single_clusters(effects)
+    if not np.isnan(effects[0].std_error):
+        _warn_of_influence(problem, effects[0], present)
     return effects
 
 
@@ -78,16 +84,21 @@ def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int6
     if method == "stratified":
         error, df = _intervals.stratified_jackknife_error(without, arm)
         title += ", by arm"
-    missing = int(np.isnan(without).sum())
-    if missing:
-        warnings.warn(
-            f"the effect {name!r} cannot be estimated at all without one of {missing} clusters: there is no "
-            "standard error for it",
-            DesignWarning,
-            stacklevel=6,
-        )
+    if np.isnan(without).any():
         error = math.nan
     return Effect(name, full, error, df, title, draws=without)
+
+
+def _warn_of_single_clusters(effects: list[Effect]) -> None:
+    alone = [effect.name for effect in effects if math.isnan(effect.std_error)]
+    if alone:
+        shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+        warnings.warn(
+            f"{len(alone)} of {len(effects)} effects cannot be estimated at all without one of the clusters, "
+            f"so there are no standard errors for them: {shown}",
+            DesignWarning,
+            stacklevel=5,
+        )
 
 
 def _bootstrap(

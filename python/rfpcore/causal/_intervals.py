@@ -79,9 +79,12 @@ def wild_statistics(influence: Array, signs: Array) -> Array:
 
 
 def bootstrap_counts(arm: NDArray[np.int64], n_draws: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """(B, G) how often each cluster is drawn: with replacement, each arm keeping its number of clusters."""
+    """(B, G) how often each cluster is drawn: with replacement, each arm keeping its number of clusters.
+
+    Clusters whose arm is negative are never drawn.
+    """
     counts = np.zeros((n_draws, len(arm)), np.int64)
-    for value in (0, 1):
+    for value in np.unique(arm[arm >= 0]):
         own = np.flatnonzero(arm == value)
         counts[:, own] = random.multinomial(len(own), np.full(len(own), 1 / len(own)), n_draws)
     return counts

@@ -17,9 +17,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
+from .._options import choice, integer, real
 from ..estimators import RFPRegressor, refit_clusters
 from ..estimators.refits import why_not_refit
 from ._sample import Sample
+from ._scores import Estimand, Score
 
 CHUNK = 8_000_000  # predictions held at a time, in numbers
 
@@ -77,6 +79,23 @@ def seeded(model: Any, seed: int) -> Any:
     copy = clone(model)
     names = (name for name in copy.get_params() if name.split("__")[-1] == "random_state")
     return copy.set_params(**{name: seed for name in names if copy.get_params()[name] is None})
+
+
+def models_of(estimator: Any, estimand: str) -> Models:
+    """The models that an estimator's parameters ask for, checked."""
+    low, high = (real(bound, "clip", "a pair of numbers in (0, 1)") for bound in estimator.clip)
+    if not 0 < low <= high < 1:
+        raise ValueError(f"clip={estimator.clip}; 0 < low <= high < 1 is needed")
+    seed = integer(estimator.random_state, "random_state", 0, 2**31 - 1)
+    return Models(
+        choice(estimand, "estimand", Estimand),
+        choice(estimator.score, "score", Score),
+        seeded(estimator.outcome, seed),
+        seeded(estimator.propensity, seed),
+        (low, high),
+        seed,
+        estimator.n_jobs,
+    )
 
 
 def fit_each(sample: Sample, models: Models, counts: NDArray[np.int64]) -> Iterator[Fitted]:

@@ -79,7 +79,7 @@ def read_sample(
     outcome = number_vector(outcome, "y", n)
     labels, codes = group_codes(clusters, n)
     arm = treatment_by_cluster(policy, codes, labels)
-    chosen = _cluster_columns(cluster_columns, rows, codes, names)
+    chosen = cluster_columns_of(cluster_columns, rows, codes, names)
     scaled = standardized(rows)
     return Sample(
         X=scaled,
@@ -120,7 +120,9 @@ def treatment_by_cluster(values: Any, codes: NDArray[np.intp], labels: Array) ->
     return arm
 
 
-def _cluster_columns(asked: Any, X: Array, codes: NDArray[np.intp], names: Sequence[str]) -> NDArray[np.intp]:
+def cluster_columns_of(
+    asked: Any, X: Array, codes: NDArray[np.intp], names: Sequence[str]
+) -> NDArray[np.intp]:
     """Columns that describe clusters: those asked for, or those constant within every cluster."""
     if asked is None:
         low, high = _extremes(X, codes)

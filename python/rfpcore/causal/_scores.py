@@ -36,8 +36,8 @@ def terms(
 ) -> list[Term]:
     """The weighted means of a score, for outcome models m0, m1 and a propensity p, each (N,).
 
-    The doubly robust ATT is eq. (2.4) of Sant'Anna and Zhao (2020) with their normalised weights, which on
-    outcomes in differences is their estimator; the ATE is the augmented inverse probability weighting of
+    The doubly robust ATT is that of Sant'Anna and Zhao (2020, section 2) with their normalised weights, which
+    on outcomes in differences is their estimator; the ATE is the augmented inverse probability weighting of
     Robins, Rotnitzky and Zhao (1994) with each arm's weights normalised (Hajek). "regression" leaves the
     weights out, "ipw" the models.
     """

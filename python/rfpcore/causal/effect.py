@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, group_codes
-from .._options import choice, integer, real
+from .._options import choice
 from ..estimators import RFPRegressor
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
+from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
-from ._nuisance import Models, cross_fit, fit_each, seeded
-from ._sample import cluster_means, read_sample
+from ._nuisance import Models, cross_fit, fit_each, models_of
+from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
     from_terms,
     make_folds,
@@ -23,7 +23,7 @@ from ._score_inference import (
     warn_if_too_short,
 )
 from ._scores import Estimand, Score, value
-from .results import Effect, summary_table, to_frame
+from .results import Effect, summary_table
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,7 +44,7 @@ Inference = Literal[
 TITLES = {"att": "Average effect on the treated", "ate": "Average effect"}
 
 
-class ClusterEffect(BaseEstimator):
+class ClusterEffect(EffectEstimator):
     """Effect of a treatment that comes by cluster, given covariates of rows and clusters.
 
     Treatment is on or off for whole clusters, and as good as random given the covariates: what a cluster's
@@ -127,9 +127,6 @@ class ClusterEffect(BaseEstimator):
     0.63 (0.33)
     """
 
-    effect_: Effect
-    effects_: list[Effect]
-
     def __init__(
         self,
         *,
@@ -202,7 +199,7 @@ class ClusterEffect(BaseEstimator):
             If an arm has fewer than 5 clusters, if more than 30 % of the treated clusters lie outside the
             controls' range, if one cluster dominates, or if the method's intervals are known to be too short.
         """
-        models = self._models()
+        models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
         sample = read_sample(
             X,
@@ -214,10 +211,16 @@ class ClusterEffect(BaseEstimator):
             sample_weight=sample_weight,
             also_named=by,
         )
+        masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
+        return self._estimate(sample, models, masks, stacklevel=3)
+
+    def _estimate(
+        self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]], stacklevel: int
+    ) -> "Self":
+        """All of `fit` that comes after reading the data."""
         require_overlap(sample)
-        warn_of_design(sample, stacklevel=2)
-        self._sample, self._used_models = sample, models
-        self._masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
+        warn_of_design(sample, stacklevel)
+        self._sample, self._used_models, self._masks = sample, models, masks
         self._fitted = next(fit_each(sample, models, np.ones((1, sample.n_clusters), np.int64)))
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.propensity_ = cluster_means(self._fitted.p[:, None], sample.codes, sample.n_clusters)[:, 0]
@@ -226,21 +229,6 @@ class ClusterEffect(BaseEstimator):
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
         return self
-
-    def _models(self) -> Models:
-        low, high = (real(bound, "clip", "a pair of numbers in (0, 1)") for bound in self.clip)
-        if not 0 < low <= high < 1:
-            raise ValueError(f"clip={self.clip}; 0 < low <= high < 1 is needed")
-        seed = integer(self.random_state, "random_state", 0, 2**31 - 1)
-        return Models(
-            choice(self.estimand, "estimand", Estimand),
-            choice(self.score, "score", Score),
-            seeded(self.outcome, seed),
-            seeded(self.propensity, seed),
-            (low, high),
-            seed,
-            self.n_jobs,
-        )
 
     def infer(self, inference: Inference) -> list[Effect]:
         """The effects with another method's standard errors, for the data of the last fit.
@@ -286,38 +274,6 @@ class ClusterEffect(BaseEstimator):
             row[:] = [value(terms_of(sample, models, fitted, weight * mask)) for mask in self._masks.values()]
         return found
 
-    @property
-    def estimate_(self) -> float:
-        """The estimate."""
-        return self._effect().estimate
-
-    @property
-    def std_error_(self) -> float:
-        """Its standard error."""
-        return self._effect().std_error
-
-    @property
-    def p_value_(self) -> float:
-        """Of the hypothesis of no effect."""
-        return self._effect().p_value
-
-    def _effect(self) -> Effect:
-        check_is_fitted(self, "clusters_")
-        return self.effect_
-
-    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The interval that covers the effect with this probability.
-
-        Parameters
-        ----------
-        level : float in (0, 1)
-
-        Returns
-        -------
-        low, high : float
-        """
-        return self._effect().confidence_interval(level)
-
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed."""
         effect, models = self._effect(), self._used_models
@@ -332,22 +288,6 @@ class ClusterEffect(BaseEstimator):
             ("Treated outside range", int(self.outside_.sum())),
         ]
         return summary_table("Effect of a cluster-level treatment", facts, self.effects_, level)
-
-    def to_frame(self, level: float = 0.95) -> Any:
-        """The effects as a pandas DataFrame, one a row.
-
-        Parameters
-        ----------
-        level : float in (0, 1)
-            Of the interval in the columns ci_low and ci_high.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            Columns estimate, std_error, t, p_value, ci_low, ci_high.
-        """
-        self._effect()
-        return to_frame(self.effects_, level)
 
 
 def subgroup_masks(title: str, by: Any, n_rows: int) -> dict[str, NDArray[np.bool_]]:
