@@ -3,6 +3,7 @@
 from .adapted import AdaptedClassifier, AdaptedRegressor
 from .callbacks import FitState
 from .classifier import RFPClassifier
+from .cv import RFPRegressorCV
 from .ensemble import EnsembleClassifier, EnsembleRegressor
 from .mlp import MLPClassifier, MLPRegressor
 from .refits import Refits, refit_clusters
@@ -18,6 +19,7 @@ __all__ = [
     "MLPRegressor",
     "RFPClassifier",
     "RFPRegressor",
+    "RFPRegressorCV",
     "Refits",
     "refit_clusters",
 ]

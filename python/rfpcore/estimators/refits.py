@@ -11,10 +11,11 @@ from sklearn.utils import check_random_state
 
 from .. import _rfpcore
 from .._arrays import Array, as_floats, require_finite
+from .._options import fraction
 from ..clusters import Clusters
 from ..exceptions import DivergenceError
 from ..network import MLP
-from ._settings import Settings, check_settings, fraction
+from ._settings import Settings, check_settings
 from ._splits import held_out_clusters
 from ._training import CHECK_EVERY
 
@@ -156,7 +157,7 @@ def refit_clusters(
     batch_seed = int(random.randint(2**31 - 1, size=2)[1])
     held_out = _held_out(template, checked, random.get_state())
     checked[held_out] = 0.0
-    thetas = _starts(template, net, data, checked)
+    thetas = first_thetas(template, net, data, checked)
     found = _run(net, thetas, data, checked, settings, batch_seed, held_out, template.early_stopping)
     return Refits(net, found[0], data.labels, found[1].astype(np.int64), found[2].astype(np.int64), template)
 
@@ -192,7 +193,7 @@ def _held_out(template: "RFPRegressor", counts: Array, state: Any) -> NDArray[np
     return mask
 
 
-def _starts(template: "RFPRegressor", net: MLP, data: Clusters, counts: Array) -> Array:
+def first_thetas(template: "RFPRegressor", net: MLP, data: Clusters, counts: Array) -> Array:
     """(R, P) the parameters that each fit starts from: alike but for the bias of the output."""
     dtype = data.X.dtype if template.dtype == "auto" else np.dtype(template.dtype)
     thetas = np.tile(net.init(template.random_state, dtype), (len(counts), 1))
