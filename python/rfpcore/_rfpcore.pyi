@@ -32,6 +32,7 @@ __all__ = [
     "objective",
     "predict",
     "predict_each",
+    "refit",
     "value_and_grad",
 ]
 
@@ -340,6 +341,43 @@ def curvature(
     n_threads: int = 0,
 ) -> NDArray[np.float64]:
     """Largest Hessian eigenvalue of each cluster's loss at theta by power iteration, (C,)."""
+
+def refit(
+    architecture: Architecture,
+    thetas: _Floats,
+    data: ClusterData,
+    counts: NDArray[np.float64],
+    alphas: NDArray[np.float64],
+    inners: Sequence[Inner],
+    loss: str,
+    optimizer: Optimizer,
+    n_steps: int,
+    seeds: NDArray[np.uint64],
+    held_out: NDArray[np.bool_] | None = None,
+    batch_size: int | None = None,
+    every: int = 10,
+    patience: int = ...,
+    min_gain: float = 0.0,
+    watched_alpha: float | None = None,
+    skip_diverged: bool = False,
+    n_threads: int = 0,
+) -> tuple[
+    Any,
+    NDArray[np.uint64],
+    NDArray[np.uint64],
+    NDArray[np.uint64],
+    NDArray[np.float64],
+    list[DivergenceError | None],
+]:
+    """R training runs on one data set, each as a Trainer that starts at thetas[r] (R, P).
+
+    counts (R, C): how often each cluster counts, 0 leaves it out. held_out (R, C) clusters are looked at every `every`
+    steps and after the last: a run ends `patience` steps after the last gain of more than `min_gain` in R_k with
+    `watched_alpha` (None: its own alpha), and gives its best parameters.
+
+    (thetas (R, P), steps taken (R,), steps to thetas (R,), clusters skipped (R,), held-out objective at each look padded
+    with NaN (R, looks), for each run the divergence that ended it, or None).
+    """
 
 def isa() -> str:
     """The instruction set in use: "avx512", "avx2", "neon" or "portable" (RFPCORE_ISA forces one)."""

@@ -2,7 +2,13 @@
 
 from collections.abc import Hashable
 
-__all__ = ["DivergenceError", "DivergenceWarning", "InnerStepWarning", "InterruptedWarning"]
+__all__ = [
+    "DesignWarning",
+    "DivergenceError",
+    "DivergenceWarning",
+    "InnerStepWarning",
+    "InterruptedWarning",
+]
 
 
 class DivergenceError(ArithmeticError):
@@ -57,3 +63,7 @@ class InnerStepWarning(RuntimeWarning):
 
 class InterruptedWarning(RuntimeWarning):
     """Ctrl-C ended something of which a part was done, and that part is returned."""
+
+
+class DesignWarning(UserWarning):
+    """The clusters, as they are, allow less than an estimate of an effect pretends."""

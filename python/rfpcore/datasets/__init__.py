@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rfpcore.datasets._disturbed import NoisyMoons, flip_labels, jitter_images, make_noisy_moons
     from rfpcore.datasets._images import Images, load_digits, load_fashion_mnist, load_mnist
+    from rfpcore.datasets._policy import PolicyData, make_policy
     from rfpcore.datasets._real import load_benefits
     from rfpcore.datasets._synthetic import VeeData, make_vee
 
 __all__ = [
     "Images",
     "NoisyMoons",
+    "PolicyData",
     "VeeData",
     "flip_labels",
     "jitter_images",
@@ -23,12 +25,14 @@ __all__ = [
     "load_fashion_mnist",
     "load_mnist",
     "make_noisy_moons",
+    "make_policy",
     "make_vee",
 ]
 
 _MODULE_OF = {
     "Images": "_images",
     "NoisyMoons": "_disturbed",
+    "PolicyData": "_policy",
     "VeeData": "_synthetic",
     "flip_labels": "_disturbed",
     "jitter_images": "_disturbed",
@@ -37,6 +41,7 @@ _MODULE_OF = {
     "load_fashion_mnist": "_images",
     "load_mnist": "_images",
     "make_noisy_moons": "_disturbed",
+    "make_policy": "_policy",
     "make_vee": "_synthetic",
 }
 

@@ -3,8 +3,10 @@
 from .adapted import AdaptedClassifier, AdaptedRegressor
 from .callbacks import FitState
 from .classifier import RFPClassifier
+from .cv import RFPRegressorCV
 from .ensemble import EnsembleClassifier, EnsembleRegressor
 from .mlp import MLPClassifier, MLPRegressor
+from .refits import Refits, refit_clusters
 from .regressor import RFPRegressor
 
 __all__ = [
@@ -17,4 +19,7 @@ __all__ = [
     "MLPRegressor",
     "RFPClassifier",
     "RFPRegressor",
+    "RFPRegressorCV",
+    "Refits",
+    "refit_clusters",
 ]

@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from .. import functional
 from .._arrays import Array
 from .._options import Activation, Layers, OnDivergence, Order
-from ..clusters import Clusters
 from ..network import MLP
 from ..optimizers import Schedule
 from . import _fit
@@ -103,8 +102,8 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
 
     # What a subclass adds.
 
-    def _first_bias(self, data: Clusters) -> Array:
-        """Where the output bias starts."""
+    def _first_bias(self, y: Array, sample_weight: Array | None) -> Array:
+        """Where the output bias starts, for these outcomes (N, m)."""
         return np.zeros(self._n_network_outputs)
 
     # Fitting.

@@ -101,7 +101,7 @@ def _first_theta(
         given = estimator.random_state
         # An int seeds the network as it does in MLP.init, so that a fit can be redone with the functions.
         theta = net.init(given if isinstance(given, int | np.integer) else seed, dtype)
-        net.unflatten(theta)[-1][1][:] = estimator._first_bias(data)
+        net.unflatten(theta)[-1][1][:] = estimator._first_bias(data.y, data.sample_weight)
         return theta
     theta = estimator.theta_
     if len(theta) != net.n_parameters:

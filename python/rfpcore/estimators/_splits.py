@@ -51,16 +51,21 @@ def _part(rows: Rows, groups: Array, query: NDArray[np.bool_] | None, keep: NDAr
 def _held_out_rows(
     codes: NDArray[np.intp], n_clusters: int, fraction: float, rng: np.random.RandomState
 ) -> NDArray[np.bool_]:
-    """True for the rows of the clusters held out, at least one and not all."""
+    """True for the rows of the clusters held out."""
+    chosen = np.zeros(n_clusters, bool)
+    chosen[held_out_clusters(n_clusters, fraction, rng)] = True
+    return chosen[codes]
+
+
+def held_out_clusters(n_clusters: int, fraction: float, rng: np.random.RandomState) -> NDArray[np.intp]:
+    """The clusters held out, at least one and not all."""
     if n_clusters < 2:
         raise ValueError(
             f"early_stopping holds out whole clusters, so it needs at least 2; got {n_clusters} "
             "(without groups, all rows are one cluster)"
         )
     count = min(max(1, round(fraction * n_clusters)), n_clusters - 1)
-    chosen = np.zeros(n_clusters, bool)
-    chosen[rng.permutation(n_clusters)[:count]] = True
-    return chosen[codes]
+    return rng.permutation(n_clusters)[:count]
 
 
 def _query_rows(codes: NDArray[np.intp], fraction: float, rng: np.random.RandomState) -> NDArray[np.bool_]:

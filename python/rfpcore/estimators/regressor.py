@@ -6,7 +6,6 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
 from .._options import Activation, Layers, OnDivergence, Order
-from ..clusters import Clusters
 from ..optimizers import Schedule
 from ._base import RFPBase
 from ._settings import DType, ScheduleName, Solver
@@ -210,8 +209,8 @@ class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[Adap
         )
         self.loss = loss
 
-    def _first_bias(self, data: Clusters) -> Array:
-        return self._mean_bias(data.y, data.sample_weight)
+    def _first_bias(self, y: Array, sample_weight: Array | None) -> Array:
+        return self._mean_bias(y, sample_weight)
 
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.

@@ -6,6 +6,7 @@ mod errors;
 mod interrupt;
 mod many;
 mod options;
+mod refits;
 mod trainer;
 
 use pyo3::prelude::*;
@@ -23,6 +24,8 @@ mod _rfpcore {
     use crate::many::{Model, Outcome, draws, dropout_mask, fit_many, fold_batch_norm};
     #[pymodule_export]
     use crate::options::{Architecture, Inner, Optimizer};
+    #[pymodule_export]
+    use crate::refits::refit;
     #[pymodule_export]
     use crate::trainer::Trainer;
 

@@ -100,8 +100,22 @@ impl<T: Elementary> Trainer<T> {
         n_steps: usize,
         threads: Threads<'_>,
     ) -> Result<Vec<f64>, KernelError> {
+        self.advance_among(data, None, n_steps, threads)
+    }
+
+    /// As [`Trainer::advance`], on the listed clusters only: the same bits as on data that hold no others.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub fn advance_among(
+        &mut self,
+        data: &Clusters<'_, T>,
+        among: Option<&[usize]>,
+        n_steps: usize,
+        threads: Threads<'_>,
+    ) -> Result<Vec<f64>, KernelError> {
         let mut values = Vec::with_capacity(n_steps);
-        let mut batches = Batches::new(self.batch_size, self.seed);
+        let mut batches = Batches::new(self.batch_size, self.seed, among);
         let (spans, units) = self.architecture.spans();
         let stepper = Stepper::new(self.optimizer, &spans, units);
         for _ in 0..n_steps {
@@ -121,25 +135,30 @@ impl<T: Elementary> Trainer<T> {
 }
 
 /// Mini-batches without replacement, a new order each epoch; a function of the seed and the step alone.
-struct Batches {
+struct Batches<'a> {
     size: Option<usize>,
     seed: u64,
+    among: Option<&'a [usize]>,
     epoch: Option<u64>,
     order: Vec<usize>,
 }
 
-impl Batches {
-    fn new(size: Option<usize>, seed: u64) -> Self {
-        Self { size, seed, epoch: None, order: Vec::new() }
+impl<'a> Batches<'a> {
+    fn new(size: Option<usize>, seed: u64, among: Option<&'a [usize]>) -> Self {
+        Self { size, seed, among, epoch: None, order: Vec::new() }
     }
 
     /// Clusters of a step; none: all.
     fn of_step(&mut self, n_clusters: usize, step: u64) -> Option<&[usize]> {
-        let size = self.size.filter(|&size| size < n_clusters)?;
+        let n_clusters = self.among.map_or(n_clusters, <[usize]>::len);
+        let Some(size) = self.size.filter(|&size| size < n_clusters) else { return self.among };
         let a_epoch = n_clusters.div_ceil(size) as u64;
         let (epoch, index) = (step / a_epoch, (step % a_epoch) as usize);
         if self.epoch != Some(epoch) {
             self.order = Random::new(self.seed, "batches", epoch).permutation(n_clusters);
+            if let Some(among) = self.among {
+                self.order.iter_mut().for_each(|position| *position = among[*position]);
+            }
             self.epoch = Some(epoch);
         }
         Some(&self.order[index * size..((index + 1) * size).min(n_clusters)])

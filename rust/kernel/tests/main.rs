@@ -8,3 +8,4 @@ mod exactness;
 mod isa;
 mod misuse;
 mod optimizers;
+mod refits;

@@ -1,0 +1,32 @@
+"""Effects of a policy that comes by cluster, with intervals for few clusters; what clusters do to a fit."""
+
+from .diagnostics import effective_weights, in_hull, own_cluster_share, triad
+from .did import DifferenceInDifferences
+from .displays import (
+    AdaptedCurvesDisplay,
+    EventStudyDisplay,
+    NeighbourDisplay,
+    TriadDisplay,
+    WeightsDisplay,
+)
+from .effect import ClusterEffect
+from .linear import linear_effect
+from .results import Effect
+from .staggered import StaggeredEffect
+
+__all__ = [
+    "AdaptedCurvesDisplay",
+    "ClusterEffect",
+    "DifferenceInDifferences",
+    "Effect",
+    "EventStudyDisplay",
+    "NeighbourDisplay",
+    "StaggeredEffect",
+    "TriadDisplay",
+    "WeightsDisplay",
+    "effective_weights",
+    "in_hull",
+    "linear_effect",
+    "own_cluster_share",
+    "triad",
+]

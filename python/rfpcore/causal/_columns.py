@@ -1,0 +1,88 @@
+"""Arguments as arrays, or as names of columns of a frame."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, as_floats, matrix, require_finite, require_length
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X has named columns (pandas, polars)."""
+    return hasattr(X, "columns") and hasattr(X, "__getitem__")
+
+
+def column(X: Any, values: Any, name: str) -> Any:
+    """The column of frame X that `values` names, or `values` itself where it is no name."""
+    if not isinstance(values, str):
+        return values
+    if not is_frame(X):
+        raise TypeError(
+            f"{name}={values!r} names a column, but X is a {type(X).__name__} without column names"
+        )
+    _require_columns(X, [values], name)
+    return X[values]
+
+
+def covariate_matrix(X: Any, covariates: Any, named: Sequence[Any]) -> tuple[Array, list[str]]:
+    """The covariates (N, d) as floats, and their names.
+
+    `covariates` lists columns of a frame by name, or of an array by number; None takes all that `named` (the
+    arguments given by name) does not. There may be none.
+    """
+    if is_frame(X):
+        columns = list(X.columns)
+        taken = {name for name in named if isinstance(name, str)}
+        if covariates is None:
+            covariates = [name for name in columns if name not in taken]
+        covariates = [covariates] if isinstance(covariates, str) else list(covariates)
+        _require_columns(X, covariates, "covariates")
+        if not covariates:
+            return np.empty((len(X), 0)), []
+        parts = [as_floats(X[name], f"column {name!r}").astype(np.float64) for name in covariates]
+        for name, part in zip(covariates, parts, strict=True):
+            require_finite(part, f"column {name!r}")
+        return np.column_stack(parts), [str(name) for name in covariates]
+    if X is None:
+        raise TypeError(
+            "X is None; an array (N, d) is needed, with d = 0 columns where there are no covariates"
+        )
+    array = as_floats(X, "X")
+    if array.ndim == 2 and array.shape[1] == 0 and array.shape[0] > 0:
+        return array.astype(np.float64), []
+    array = matrix(X).astype(np.float64)
+    names = [f"x{i}" for i in range(array.shape[1])]
+    if covariates is None:
+        return array, names
+    chosen = [_index(i, array.shape[1]) for i in covariates]
+    return np.ascontiguousarray(array[:, chosen]), [names[i] for i in chosen]
+
+
+def _index(value: Any, n_columns: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < n_columns:
+        raise ValueError(
+            f"covariates holds {value!r}; X has {n_columns} unnamed columns, so numbers 0 to "
+            f"{n_columns - 1} are needed"
+        )
+    return int(value)
+
+
+def _require_columns(X: Any, names: Sequence[Hashable], argument: str) -> None:
+    known = list(X.columns)
+    for name in names:
+        if name not in known:
+            shown = ", ".join(map(repr, known[:20])) + (", ..." if len(known) > 20 else "")
+            raise ValueError(f"{argument} names the column {name!r}, which is not there; X has {shown}")
+
+
+def number_vector(values: Any, name: str, n_rows: int) -> Array:
+    """Finite numbers, one a row, as float64."""
+    array = as_floats(values, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}; ({n_rows},), one number a row, is needed")
+    require_length(array, name, n_rows)
+    require_finite(array, name)
+    return array.astype(np.float64)

@@ -1,0 +1,63 @@
+"""What all estimators of effects offer once they are fitted."""
+
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .results import Effect, to_frame
+
+
+class EffectEstimator(BaseEstimator):
+    """The main effect's numbers, and all effects as a table."""
+
+    effect_: Effect
+    effects_: list[Effect]
+
+    @property
+    def estimate_(self) -> float:
+        """The estimate."""
+        return self._effect().estimate
+
+    @property
+    def std_error_(self) -> float:
+        """Its standard error."""
+        return self._effect().std_error
+
+    @property
+    def p_value_(self) -> float:
+        """Of the hypothesis of no effect."""
+        return self._effect().p_value
+
+    def _effect(self) -> Effect:
+        check_is_fitted(self, "effect_")
+        return self.effect_
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The interval that covers the effect with this probability.
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+
+        Returns
+        -------
+        low, high : float
+        """
+        return self._effect().confidence_interval(level)
+
+    def to_frame(self, level: float = 0.95) -> Any:
+        """The effects as a pandas DataFrame, one a row.
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+            Of the interval in the columns ci_low and ci_high.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns estimate, std_error, t, p_value, ci_low, ci_high.
+        """
+        self._effect()
+        return to_frame(self.effects_, level)

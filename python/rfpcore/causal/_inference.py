@@ -1,0 +1,136 @@
+"""From an estimator that can be computed on any counts of the clusters to effects with standard errors."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array
+from .._options import choice, integer
+from ..exceptions import DesignWarning
+from . import _intervals
+from .results import Effect
+
+Method = Literal["jackknife", "stratified", "bootstrap"]
+"""Methods that fit everything again."""
+
+MANY_DRAWS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Replicable:
+    """An estimator of one or more effects as a function of how often each cluster counts.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the effects (E,).
+    estimates : callable
+        From counts (S, G) of whole numbers to estimates (S, E).
+    arm : ndarray (G,) of int
+        Strata of the clusters: each keeps its number in a bootstrap. Those below 0 take no part.
+    labels : ndarray (G,)
+    needs_all_arms : bool
+        Whether there is no estimate at all once an arm is empty.
+    """
+
+    names: list[str]
+    estimates: Callable[[NDArray[np.int64]], Array]
+    arm: NDArray[np.int64]
+    labels: Array
+    needs_all_arms: bool = True
+
+
+def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Effect]:
+    """Effects with standard errors from refits."""
+    choice(method, "inference", Method)
+    present = np.flatnonzero(problem.arm >= 0)
+    ones = (problem.arm >= 0).astype(np.int64)
+    if method == "bootstrap":
+        return _bootstrap(problem, present, ones, n_draws, seed)
+    if problem.needs_all_arms or method == "stratified":
+        _require_two(problem)
+    counts = np.vstack([ones, ones - np.eye(len(ones), dtype=np.int64)[present]])
+    found = problem.estimates(counts)
+    effects = []
+    for name, full, without in zip(problem.names, found[0], found[1:].T, strict=True):
+        effects.append(_from_jackknife(name, float(full), without, problem.arm[present], method))
+    _warn_of_single_clusters(effects)
+    if not np.isnan(effects[0].std_error):
+        _warn_of_influence(problem, effects[0], present)
+    return effects
+
+
+def _require_two(problem: Replicable) -> None:
+    for value in np.unique(problem.arm[problem.arm >= 0]):
+        own = np.flatnonzero(problem.arm == value)
+        if len(own) == 1:
+            raise ValueError(
+                f"cluster {problem.labels[own[0]]!s} is the only one of its arm; the jackknife leaves each "
+                "out in "
+                "turn, so at least 2 are needed in each"
+            )
+
+
+def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int64], method: str) -> Effect:
+    if math.isnan(full):
+        raise ValueError(f"the effect {name!r} has no rows to be estimated from")
+    error, df = _intervals.jackknife_error(full, without), len(without) - 1.0
+    title = "leave-one-cluster-out jackknife"
+    if method == "stratified":
+        error, df = _intervals.stratified_jackknife_error(without, arm)
+        title += ", by arm"
+    if np.isnan(without).any():
+        error = math.nan
+    return Effect(name, full, error, df, title, draws=without)
+
+
+def _warn_of_single_clusters(effects: list[Effect]) -> None:
+    alone = [effect.name for effect in effects if math.isnan(effect.std_error)]
+    if alone:
+        shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+        warnings.warn(
+            f"{len(alone)} of {len(effects)} effects cannot be estimated at all without one of the clusters, "
+            f"so there are no standard errors for them: {shown}",
+            DesignWarning,
+            stacklevel=5,
+        )
+
+
+def _bootstrap(
+    problem: Replicable, present: NDArray[np.intp], ones: NDArray[np.int64], n_draws: int, seed: int
+) -> list[Effect]:
+    integer(n_draws, "n_draws", 2, MANY_DRAWS)
+    random = np.random.default_rng(seed)
+    counts = np.vstack([ones, _intervals.bootstrap_counts(problem.arm, n_draws, random)])
+    found = problem.estimates(counts)
+    effects = []
+    for name, full, draws in zip(problem.names, found[0], found[1:].T, strict=True):
+        kept = draws[~np.isnan(draws)]
+        error = float(kept.std(ddof=1))
+        title = f"cluster bootstrap with refits, {n_draws} draws"
+        effects.append(Effect(name, float(full), error, len(present) - 1.0, title, draws=kept))
+    return effects
+
+
+def _warn_of_influence(problem: Replicable, effect: Effect, present: NDArray[np.intp]) -> None:
+    """`DesignWarning` if one cluster makes up most of the jackknife's variance."""
+    draws = effect.draws
+    assert draws is not None
+    moved = (draws - effect.estimate) ** 2
+    if len(present) < 10 or moved.sum() == 0:
+        return
+    share = moved.max() / moved.sum()
+    if share > 0.6:
+        first = int(moved.argmax())
+        warnings.warn(
+            f"one cluster dominates: leaving out {problem.labels[present[first]]!s} moves the estimate from "
+            f"{effect.estimate:.4g} to {draws[first]:.4g}, which is {share:.0%} of the jackknife variance of "
+            f"{len(present)} clusters",
+            DesignWarning,
+            stacklevel=5,
+        )

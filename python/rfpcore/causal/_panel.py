@@ -1,0 +1,220 @@
+"""Rows over time: which periods there are, who is treated when, and differences of one unit's outcomes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array, group_codes, row_weights
+from ._columns import column, covariate_matrix, number_vector
+from ._sample import Sample, cluster_columns_of, cluster_means, standardized
+
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Long:
+    """Rows over time, checked.
+
+    Attributes
+    ----------
+    X (N, d), y (N,), weight (N,), treatment (N,) : ndarrays
+    period : ndarray (N,) of int
+        Index in `periods`.
+    periods : ndarray (T,)
+        Sorted labels of the periods.
+    codes, labels
+        Clusters, as in `Sample`.
+    unit : ndarray (N,) of int or None
+        The unit of each row.
+    unit_labels : ndarray or None
+    names : list of str
+        Of the covariates.
+    """
+
+    X: Array
+    y: Array
+    weight: Array
+    treatment: Array
+    period: NDArray[np.intp]
+    periods: Array
+    codes: NDArray[np.intp]
+    labels: Array
+    unit: NDArray[np.intp] | None
+    unit_labels: Array | None
+    names: list[str]
+
+
+def read_long(
+    X: Any, y: Any, treatment: Any, groups: Any, time: Any, unit: Any, covariates: Any, sample_weight: Any
+) -> Long:
+    """Check everything but who is treated when."""
+    if groups is None or time is None:
+        raise ValueError(f"{'groups' if groups is None else 'time'} is None; both are needed")
+    given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
+    columns = {name: column(X, values, name) for name, values in given.items()}
+    weights = column(X, sample_weight, "sample_weight")
+    rows, names = covariate_matrix(X, covariates, [*given.values(), sample_weight])
+    n = len(rows)
+    periods, period = _labels(columns["time"], "time", n)
+    labels, codes = group_codes(columns["groups"], n)
+    unit_labels, units = (None, None) if unit is None else _labels(columns["unit"], "unit", n)
+    if units is not None:
+        _require_one_cluster(units, unit_labels, codes, labels)
+    dose = number_vector(columns["treatment"], "treatment", n)
+    if not np.isin(dose, (0.0, 1.0)).all():
+        row = int(np.flatnonzero((dose != 0) & (dose != 1))[0])
+        raise ValueError(f"treatment must be 0 or 1, but row {row} has {dose[row]:g}")
+    return Long(
+        X=rows,
+        y=number_vector(columns["y"], "y", n),
+        weight=np.ones(n) if weights is None else row_weights(weights, n).astype(np.float64),
+        treatment=dose,
+        period=period,
+        periods=periods,
+        codes=codes,
+        labels=labels,
+        unit=units,
+        unit_labels=unit_labels,
+        names=names,
+    )
+
+
+def _labels(values: Any, name: str, n_rows: int) -> tuple[Array, NDArray[np.intp]]:
+    try:
+        return group_codes(values, n_rows)
+    except (ValueError, TypeError) as error:
+        raise type(error)(str(error).replace("groups", name)) from None
+
+
+def _require_one_cluster(
+    units: NDArray[np.intp], unit_labels: Any, codes: NDArray[np.intp], labels: Array
+) -> None:
+    first = np.empty(len(unit_labels), np.intp)
+    first[units[::-1]] = codes[::-1]
+    moved = np.flatnonzero(codes != first[units])
+    if len(moved):
+        row = moved[0]
+        raise ValueError(
+            f"unit {unit_labels[units[row]]!s} is in the clusters {labels[first[units[row]]]!s} and "
+            f"{labels[codes[row]]!s}; a unit has to stay in one"
+        )
+
+
+def start_of_treatment(data: Long) -> NDArray[np.int64]:
+    """(G,) the first period in which each cluster is treated, `NEVER` where none is.
+
+    ValueError where treatment varies inside a cluster and period, or ends again.
+    """
+    n_clusters, n_periods = len(data.labels), len(data.periods)
+    cell = data.codes * n_periods + data.period
+    size = np.bincount(cell, minlength=n_clusters * n_periods).reshape(n_clusters, n_periods)
+    treated = np.bincount(cell, data.treatment, n_clusters * n_periods).reshape(n_clusters, n_periods)
+    mixed = np.argwhere((treated > 0) & (treated < size))
+    if len(mixed):
+        c, t = mixed[0]
+        raise ValueError(
+            f"treatment varies inside cluster {data.labels[c]!s} in period {data.periods[t]!s}: "
+            f"{treated[c, t]:.0f} of {size[c, t]} rows are treated"
+        )
+    on = treated > 0
+    first = np.where(on.any(axis=1), on.argmax(axis=1), NEVER)
+    ended = np.argwhere((size > 0) & ~on & (np.arange(n_periods) > first[:, None]))
+    if len(ended):
+        c, t = ended[0]
+        raise ValueError(
+            f"treatment of cluster {data.labels[c]!s} begins in {data.periods[first[c]]!s} and ends in "
+            f"{data.periods[t]!s}; it has to stay on"
+        )
+    return first
+
+
+@dataclass(frozen=True, eq=False)
+class Wide:
+    """One row for each unit, one column for each period; -1 in `row` where the unit was not seen.
+
+    Attributes
+    ----------
+    row : ndarray (U, T) of int
+        The row of the data.
+    codes : ndarray (U,) of int
+        The cluster of each unit.
+    """
+
+    row: NDArray[np.intp]
+    codes: NDArray[np.intp]
+
+
+def widen(data: Long) -> Wide:
+    """Units by periods; without units, clusters are the units if each has one row a period."""
+    unit, what = data.unit, "unit"
+    labels = data.unit_labels
+    if unit is None:
+        unit, labels, what = data.codes, data.labels, "cluster"
+    assert labels is not None
+    cell = unit * len(data.periods) + data.period
+    count = np.bincount(cell, minlength=len(labels) * len(data.periods))
+    if count.max() > 1:
+        u, t = divmod(int(count.argmax()), len(data.periods))
+        hint = "" if data.unit is not None else ". Give `unit` to follow units inside clusters"
+        raise ValueError(
+            f"{what} {labels[u]!s} has {count.max()} rows in period {data.periods[t]!s}; one is needed{hint}"
+        )
+    row = np.full(len(count), -1)
+    row[cell] = np.arange(len(cell))
+    codes = np.empty(len(labels), np.intp)
+    codes[unit] = data.codes
+    return Wide(row.reshape(len(labels), len(data.periods)), codes)
+
+
+def difference_sample(
+    data: Long,
+    wide: Wide,
+    arm: NDArray[np.int64],
+    t: int,
+    base: int,
+    cluster_columns: Any,
+    covariates_from: int | None = None,
+) -> Sample | None:
+    """Units seen in periods t and base, with y_t - y_base as the outcome and the covariates of `base`.
+
+    `arm` (G,) says which clusters are treated (1), controls (0) or of no use (-1). None if an arm has no
+    unit.
+    """
+    at = base if covariates_from is None else covariates_from
+    seen = (wide.row[:, [t, base, at]] >= 0).all(axis=1) & (arm[wide.codes] >= 0)
+    codes = wide.codes[seen]
+    now, before, source = (wide.row[seen, period] for period in (t, base, at))
+    present = np.full(len(arm), -1)
+    present[codes] = arm[codes]
+    if not (np.any(present == 1) and np.any(present == 0)):
+        return None
+    return build_sample(
+        data, source, data.y[now] - data.y[before], data.weight[before], codes, present, cluster_columns
+    )
+
+
+def build_sample(
+    data: Long,
+    rows: NDArray[np.intp],
+    y: Array,
+    weight: Array,
+    codes: NDArray[np.intp],
+    arm: NDArray[np.int64],
+    cluster_columns: Any,
+) -> Sample:
+    """A sample with the covariates of some rows."""
+    scaled = standardized(data.X[rows])
+    chosen = cluster_columns_of(cluster_columns, scaled, codes, data.names)
+    return Sample(
+        X=scaled,
+        y=y,
+        weight=weight,
+        codes=codes,
+        labels=data.labels,
+        arm=arm,
+        Z=cluster_means(scaled[:, chosen], codes, len(data.labels)),
+        names=data.names,
+        cluster_names=[data.names[i] for i in chosen],
+    )

@@ -1,0 +1,171 @@
+"""Clustered data with a treatment that is on or off for whole clusters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array, group_codes, row_weights
+from ._columns import column, covariate_matrix, number_vector
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What the estimators work on.
+
+    Attributes
+    ----------
+    X : ndarray (N, d)
+        Covariates, each of mean 0 and standard deviation 1 over all rows.
+    y : ndarray (N,)
+    weight : ndarray (N,)
+        Weights of the rows.
+    codes : ndarray (N,) of int
+        The cluster of each row.
+    labels : ndarray (G,)
+        The clusters' labels.
+    arm : ndarray (G,) of int
+        1 for treated clusters, 0 for controls, -1 for clusters without rows here.
+    Z : ndarray (G, q)
+        Covariates of the clusters, scaled alike.
+    names, cluster_names : list of str
+        Of the columns of X and Z.
+    """
+
+    X: Array
+    y: Array
+    weight: Array
+    codes: NDArray[np.intp]
+    labels: Array
+    arm: NDArray[np.int64]
+    Z: Array
+    names: list[str]
+    cluster_names: list[str]
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters, also those without rows here."""
+        return len(self.labels)
+
+    @property
+    def treated(self) -> NDArray[np.bool_]:
+        """(N,) rows of treated clusters."""
+        return np.asarray(self.arm[self.codes] == 1)
+
+
+def read_sample(
+    X: Any,
+    y: Any,
+    treatment: Any,
+    groups: Any,
+    *,
+    covariates: Any = None,
+    cluster_columns: Any = None,
+    sample_weight: Any = None,
+    also_named: Any = None,
+) -> Sample:
+    """Check everything and bring it into one form; errors name the cluster or the column.
+
+    A column `also_named` is no covariate unless `covariates` lists it.
+    """
+    if groups is None:
+        raise ValueError("groups is None; the effect of a policy that comes by cluster needs the clusters")
+    outcome, policy = column(X, y, "y"), column(X, treatment, "treatment")
+    clusters, weights = column(X, groups, "groups"), column(X, sample_weight, "sample_weight")
+    rows, names = covariate_matrix(X, covariates, [y, treatment, groups, sample_weight, also_named])
+    n = len(rows)
+    outcome = number_vector(outcome, "y", n)
+    labels, codes = group_codes(clusters, n)
+    arm = treatment_by_cluster(policy, codes, labels)
+    chosen = cluster_columns_of(cluster_columns, rows, codes, names)
+    scaled = standardized(rows)
+    return Sample(
+        X=scaled,
+        y=outcome,
+        weight=np.ones(n) if weights is None else row_weights(weights, n).astype(np.float64),
+        codes=codes,
+        labels=labels,
+        arm=arm,
+        Z=cluster_means(scaled[:, chosen], codes, len(labels)),
+        names=names,
+        cluster_names=[names[i] for i in chosen],
+    )
+
+
+def treatment_by_cluster(values: Any, codes: NDArray[np.intp], labels: Array) -> NDArray[np.int64]:
+    """1 or 0 for each cluster; ValueError where it varies inside one, or one arm is empty."""
+    treatment = number_vector(values, "treatment", len(codes))
+    odd = np.flatnonzero((treatment != 0) & (treatment != 1))
+    if len(odd):
+        raise ValueError(
+            f"treatment must be 0 or 1, but {len(odd)} of {len(codes)} rows have other values; "
+            f"the first is {treatment[odd[0]]:g} in row {odd[0]}"
+        )
+    total = np.bincount(codes, treatment, len(labels))
+    sizes = np.bincount(codes, minlength=len(labels))
+    mixed = np.flatnonzero((total > 0) & (total < sizes))
+    if len(mixed):
+        first = mixed[0]
+        raise ValueError(
+            f"treatment varies inside {len(mixed)} of {len(labels)} clusters; the first is "
+            f"{labels[first]!s}, with {total[first]:.0f} treated of {sizes[first]} rows. "
+            "It has to be on or off for whole clusters"
+        )
+    arm = (total > 0).astype(np.int64)
+    for value, what in ((1, "treated"), (0, "control")):
+        if not (arm == value).any():
+            raise ValueError(f"none of the {len(labels)} clusters is a {what} cluster; both arms are needed")
+    return arm
+
+
+def cluster_columns_of(
+    asked: Any, X: Array, codes: NDArray[np.intp], names: Sequence[str]
+) -> NDArray[np.intp]:
+    """Columns that describe clusters: those asked for, or those constant within every cluster."""
+    if asked is None:
+        low, high = _extremes(X, codes)
+        return np.flatnonzero((low == high).all(axis=0))
+    asked = [asked] if isinstance(asked, str) else list(asked)
+    known = {name: i for i, name in enumerate(names)}
+    chosen = []
+    for name in asked:
+        index = known.get(name, name) if isinstance(name, str) else name
+        if isinstance(index, str) or not 0 <= index < len(names):
+            raise ValueError(
+                f"cluster_columns names {name!r}, which is no covariate; there are "
+                f"{', '.join(names) or 'none'}"
+            )
+        chosen.append(int(index))
+    return np.asarray(chosen, np.intp)
+
+
+def _extremes(X: Array, codes: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Least and largest value of each column in each cluster, (G, d) each."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
+    rows = X[order]
+    if X.shape[1] == 0:
+        return np.empty((len(starts), 0)), np.empty((len(starts), 0))
+    return np.minimum.reduceat(rows, starts), np.maximum.reduceat(rows, starts)
+
+
+def cluster_means(X: Array, codes: NDArray[np.intp], n_clusters: int) -> Array:
+    """Means of the columns in each cluster, (G, d); 0 in a cluster without rows.
+
+    A column constant within clusters keeps its values to the last bit.
+    """
+    first = np.zeros((n_clusters, X.shape[1]))
+    first[codes[::-1]] = X[::-1]
+    sizes = np.maximum(np.bincount(codes, minlength=n_clusters), 1)
+    off = X - first[codes]
+    rest = [np.bincount(codes, off[:, j], n_clusters) / sizes for j in range(X.shape[1])]
+    return first + np.column_stack(rest) if rest else first
+
+
+def standardized(X: Array) -> Array:
+    """Columns of mean 0 and standard deviation 1; a constant column becomes 0."""
+    centred = X - X.mean(axis=0)
+    scale = centred.std(axis=0)
+    return np.ascontiguousarray(centred / np.where(scale > 0, scale, 1.0))

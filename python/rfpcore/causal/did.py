@@ -1,0 +1,285 @@
+"""Difference-in-differences with two periods."""
+
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array
+from .._options import choice
+from ._checks import require_overlap, warn_of_design
+from ._estimator import EffectEstimator
+from ._inference import Method, Replicable, infer
+from ._nuisance import models_of
+from ._panel import Long, Wide, build_sample, difference_sample, read_long, widen
+from ._parts import Part
+from ._sample import Sample
+from ._scores import Score
+from .effect import ClusterEffect, Inference
+from .results import Effect, summary_table
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["DifferenceInDifferences"]
+
+TITLE = "Average effect on the treated"
+
+
+class DifferenceInDifferences(EffectEstimator):
+    """Effect on the treated of a policy that some clusters adopt between two periods.
+
+    Without the policy, outcomes of treated and control units with the same covariates would have changed
+    alike on average. With `unit` the same units are followed, and the estimate is that of `ClusterEffect` for
+    the change of their outcomes; without, each period is a cross-section of its own, and the estimate is the
+    difference between the periods' doubly robust contrasts.
+
+    Parameters
+    ----------
+    score : {"aipw", "regression", "ipw"}, default="aipw"
+        Doubly robust (Sant'Anna and Zhao, with normalised weights), the outcome model alone, or weights
+        alone.
+    outcome, propensity, cluster_columns, clip
+        As in `ClusterEffect`. The outcome model is fitted to controls: to their changes, or to each period.
+    inference : str, default="jackknife"
+        As in `ClusterEffect`; without `unit` one of "jackknife", "stratified", "bootstrap".
+    n_folds, n_draws, random_state, n_jobs
+        As in `ClusterEffect`.
+
+    Attributes
+    ----------
+    estimate_, std_error_, p_value_ : float
+    effect_ : Effect
+    periods_ : ndarray (2,)
+        Before and after.
+    clusters_ : ndarray (G,)
+        The clusters' labels.
+    n_rows_, n_clusters_, n_treated_ : int
+        Units followed (rows, without `unit`), clusters, treated clusters.
+
+    References
+    ----------
+    Sant'Anna and Zhao (2020), "Doubly robust difference-in-differences estimators", Journal of Econometrics
+    219, section 2; for repeated cross-sections the estimand that models controls only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from rfpcore.causal import DifferenceInDifferences
+    >>> random = np.random.default_rng(0)
+    >>> cluster = np.repeat(np.arange(20), 10)  # twenty clusters of ten people, half of them treated later
+    >>> treated = cluster % 2
+    >>> x = random.standard_normal(200)
+    >>> before = x + random.standard_normal(20)[cluster] + 0.1 * random.standard_normal(200)
+    >>> after = before + 0.5 * x + 2.0 * treated + 0.1 * random.standard_normal(200)
+    >>> model = DifferenceInDifferences(outcome=LinearRegression()).fit(
+    ...     np.tile(x, 2)[:, None],
+    ...     np.concatenate([before, after]),
+    ...     treatment=np.tile(treated, 2),
+    ...     groups=np.tile(cluster, 2),
+    ...     time=np.repeat([2019, 2020], 200),
+    ...     unit=np.tile(np.arange(200), 2),
+    ... )
+    >>> print(f"{model.estimate_:.2f} ({model.std_error_:.2f})")
+    1.97 (0.01)
+    """
+
+    def __init__(
+        self,
+        *,
+        score: Score = "aipw",
+        outcome: Any = None,
+        propensity: Any = None,
+        cluster_columns: Any = None,
+        clip: tuple[float, float] = (0.1, 0.9),
+        inference: Inference = "jackknife",
+        n_folds: int = 5,
+        n_draws: int = 999,
+        random_state: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.score = score
+        self.outcome = outcome
+        self.propensity = propensity
+        self.cluster_columns = cluster_columns
+        self.clip = clip
+        self.inference = inference
+        self.n_folds = n_folds
+        self.n_draws = n_draws
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        treatment: Any,
+        groups: Any,
+        time: Any,
+        *,
+        unit: Any = None,
+        covariates: Any = None,
+        sample_weight: Any = None,
+    ) -> "Self":
+        """Estimate the effect.
+
+        Parameters
+        ----------
+        X, y, groups, covariates, sample_weight
+            As in `ClusterEffect.fit`, with a row for each unit and period. Of a unit that is followed,
+            covariates and weight of the first period count.
+        treatment : array (N,) of 0 and 1, or str
+            Whether the cluster adopts the policy, in both periods alike; or whether it has it, 0 before.
+        time : array (N,) or str
+            The period of each row; there have to be two.
+        unit : array (N,) or str, optional
+            Who is followed; each unit needs one row in either period. None: repeated cross-sections.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On misuse; the message names the cluster, unit or column.
+
+        Warns
+        -----
+        DesignWarning
+            As `ClusterEffect.fit`.
+        """
+        data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
+        choice(self.inference, "inference", Inference)
+        if len(data.periods) != 2:
+            raise ValueError(
+                f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
+            )
+        arm = arm_of(data)
+        self.periods_, self.clusters_ = data.periods, data.labels
+        self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
+        if unit is None:
+            self._fit_cross_sections(data, arm)
+        else:
+            self._fit_panel(data, arm)
+        self.effect_ = self.effects_[0]
+        return self
+
+    def _fit_panel(self, data: Long, arm: NDArray[np.int64]) -> None:
+        wide = widen(data)
+        _require_both(data, wide)
+        sample = difference_sample(data, wide, arm, t=1, base=0, cluster_columns=self.cluster_columns)
+        assert sample is not None, "both arms have clusters, and every unit both periods"
+        params = self.get_params(deep=False)
+        inner = ClusterEffect(estimand="att", **params)
+        models = models_of(self, "att")
+        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, stacklevel=4)
+        self._inner: ClusterEffect | None = inner
+        self.effects_, self.n_rows_ = inner.effects_, inner.n_rows_
+
+    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64]) -> None:
+        models = models_of(self, "att")
+        self._inner, self._parts = None, []
+        for period in (1, 0):
+            rows = np.flatnonzero(data.period == period)
+            missing = np.setdiff1d(np.arange(len(arm)), data.codes[rows])
+            if len(missing):
+                raise ValueError(
+                    f"cluster {data.labels[missing[0]]!s} has no row in period {data.periods[period]!s}, "
+                    "one of "
+                    f"{len(missing)} such clusters; each is needed in both periods"
+                )
+            sample = _cross_section(data, rows, arm, self.cluster_columns)
+            require_overlap(sample)
+            self._parts.append(Part(sample, models))
+        warn_of_design(self._parts[0].sample, stacklevel=3)
+        self._arm, self.n_rows_ = arm, len(data.y)
+        self.effects_ = self.infer(self.inference)
+
+    def infer(self, inference: Inference) -> list[Effect]:
+        """The effect with another method's standard error, for the data of the last fit.
+
+        Parameters
+        ----------
+        inference : str
+            As the parameter of this name.
+
+        Returns
+        -------
+        effects : list of one Effect
+        """
+        if self._inner is not None:
+            return self._inner.infer(inference)
+        if inference not in get_args(Method):
+            raise ValueError(
+                f"inference={inference!r} is for units that are followed; repeated cross-sections have "
+                f"{', '.join(map(repr, get_args(Method)))}"
+            )
+        problem = Replicable([TITLE], self._difference, self._arm, self.clusters_)
+        return infer(problem, inference, self.n_draws, self.random_state)
+
+    def _difference(self, counts: NDArray[np.int64]) -> Array:
+        after, before = (part.estimates(counts) for part in self._parts)
+        return np.asarray(after - before)[:, None]
+
+    def summary(self, level: float = 0.95) -> str:
+        """A table in the style of statsmodels, to be printed."""
+        effect = self._effect()
+        facts = [
+            ("Score", self.score),
+            ("Periods", " to ".join(map(str, self.periods_))),
+            ("Standard errors", effect.method),
+            ("Units" if self._inner is not None else "Rows", self.n_rows_),
+            ("Clusters", self.n_clusters_),
+            ("Treated clusters", self.n_treated_),
+        ]
+        return summary_table("Difference-in-differences", facts, self.effects_, level)
+
+
+def arm_of(data: Long) -> NDArray[np.int64]:
+    """(G,) 1 for clusters that adopt between the two periods, whichever way the treatment says so."""
+    n_clusters = len(data.labels)
+    totals, sizes = np.zeros((2, n_clusters)), np.zeros((2, n_clusters))
+    for period in (0, 1):
+        rows = data.period == period
+        totals[period] = np.bincount(data.codes[rows], data.treatment[rows], n_clusters)
+        sizes[period] = np.bincount(data.codes[rows], minlength=n_clusters)
+    mixed = np.argwhere((totals > 0) & (totals < sizes))
+    if len(mixed):
+        period, c = mixed[0]
+        raise ValueError(
+            f"treatment varies inside cluster {data.labels[c]!s} in period {data.periods[period]!s}: "
+            f"{totals[period, c]:.0f} of {sizes[period, c]:.0f} rows are treated"
+        )
+    before, after = totals > 0
+    odd = np.flatnonzero(before & ~after) if not before.any() else np.flatnonzero(before != after)
+    if len(odd):
+        c = odd[0]
+        raise ValueError(
+            f"cluster {data.labels[c]!s} is {'treated' if before[c] else 'not treated'} in period "
+            f"{data.periods[0]!s} and {'treated' if after[c] else 'not treated'} in {data.periods[1]!s}, "
+            "while others "
+            "are treated before. Give 0 in the first period for all, or the same number in both"
+        )
+    for value, what in ((True, "treated"), (False, "control")):
+        if not (after == value).any():
+            raise ValueError(f"none of the {n_clusters} clusters is a {what} cluster; both arms are needed")
+    return np.asarray(after, np.int64)
+
+
+def _require_both(data: Long, wide: Wide) -> None:
+    missing = np.argwhere(wide.row < 0)
+    if len(missing):
+        u, t = missing[0]
+        label = (data.unit_labels if data.unit_labels is not None else data.labels)[u]
+        raise ValueError(
+            f"unit {label!s} of cluster {data.labels[wide.codes[u]]!s} has no row in period "
+            f"{data.periods[t]!s}, one "
+            f"of {len(missing)} of {len(wide.codes)} units. Leave them out, or leave `unit` out for repeated "
+            "cross-sections"
+        )
+
+
+def _cross_section(data: Long, rows: NDArray[np.intp], arm: NDArray[np.int64], columns: Any) -> Sample:
+    return build_sample(data, rows, data.y[rows], data.weight[rows], data.codes[rows], arm, columns)

@@ -1,0 +1,336 @@
+"""Figures of effects and of clustered data, after scikit-learn's displays: computed first, then drawn."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array, group_codes, matrix
+from ..plotting._axes import axes
+from ._columns import number_vector
+from .diagnostics import effective_weights, own_cluster_share
+
+if TYPE_CHECKING:
+    from .staggered import StaggeredEffect
+
+__all__ = ["AdaptedCurvesDisplay", "EventStudyDisplay", "NeighbourDisplay", "TriadDisplay", "WeightsDisplay"]
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
+
+
+class EventStudyDisplay:
+    """Effects by time since adoption, with pointwise intervals.
+
+    Parameters
+    ----------
+    times : ndarray (E,) of int
+        Periods since adoption; below 0, before it.
+    estimates, low, high : ndarrays (E,)
+        NaN bounds where there is no standard error.
+
+    Attributes
+    ----------
+    ax_, figure_
+        What was drawn on, after `plot`.
+    """
+
+    def __init__(self, times: Array, estimates: Array, low: Array, high: Array) -> None:
+        self.times, self.estimates, self.low, self.high = times, estimates, low, high
+
+    @classmethod
+    def from_estimator(cls, model: "StaggeredEffect", level: float = 0.95) -> "EventStudyDisplay":
+        """Of a fitted `StaggeredEffect`.
+
+        Parameters
+        ----------
+        model : StaggeredEffect
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        EventStudyDisplay
+        """
+        effects = model.aggregate("dynamic")
+        nothing = (np.nan, np.nan)
+        bounds = [nothing if np.isnan(e.std_error) else e.confidence_interval(level) for e in effects]
+        low, high = np.array(bounds).T
+        return cls(np.array(model.event_times()), np.array([e.estimate for e in effects]), low, high)
+
+    def plot(self, ax: Any = None) -> "EventStudyDisplay":
+        """Draw points and intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        self
+        """
+        ax = axes(self, ax)
+        for chosen, colour, label in (
+            (self.times < 0, GREY, "before adoption"),
+            (self.times >= 0, BLUE, "since"),
+        ):
+            middle = self.estimates[chosen]
+            bars = np.nan_to_num([middle - self.low[chosen], self.high[chosen] - middle])
+            ax.errorbar(self.times[chosen], middle, bars, fmt="o", color=colour, capsize=3, label=label)
+        ax.axhline(0, color="black", linewidth=0.8)
+        ax.axvline(-0.5, color="black", linewidth=0.8, linestyle=":")
+        ax.set(xlabel="periods since adoption", ylabel="effect")
+        ax.legend(frameon=False)
+        return self
+
+
+class NeighbourDisplay:
+    """How many of a row's nearest neighbours are of its own cluster: one histogram for each set of features.
+
+    Parameters
+    ----------
+    shares : dict of ndarrays
+        By name, as `own_cluster_share` gives them.
+    """
+
+    def __init__(self, shares: dict[str, NDArray[np.float64]]) -> None:
+        self.shares = shares
+
+    @classmethod
+    def from_features(cls, features: dict[str, Any], groups: Any, n_neighbors: int = 5) -> "NeighbourDisplay":
+        """Of several sets of features of the same rows.
+
+        Parameters
+        ----------
+        features : dict of arrays (N, d)
+            By name.
+        groups : array (N,)
+        n_neighbors : int, default=5
+
+        Returns
+        -------
+        NeighbourDisplay
+        """
+        return cls({name: own_cluster_share(X, groups, n_neighbors) for name, X in features.items()})
+
+    def plot(self, ax: Any = None) -> "NeighbourDisplay":
+        """Draw the histograms side by side.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        self
+        """
+        ax = axes(self, ax)
+        values = np.unique(np.concatenate(list(self.shares.values())))
+        width = 0.8 * (np.diff(values).min() if len(values) > 1 else 1.0) / len(self.shares)
+        for i, (name, share) in enumerate(self.shares.items()):
+            heights = [np.mean(share == value) for value in values]
+            at = values + (i - (len(self.shares) - 1) / 2) * width
+            ax.bar(at, heights, width, label=f"{name}: mean {share.mean():.2f}")
+        ax.set(xlabel="share of nearest neighbours from the own cluster", ylabel="share of rows")
+        ax.legend(frameon=False)
+        return self
+
+
+class TriadDisplay:
+    """One feature, clusters by colour, and curves over them.
+
+    Parameters
+    ----------
+    x, y : ndarrays (N,)
+    codes : ndarray (N,) of int
+        Cluster of each row.
+    curves : dict of (x, y)
+        Lines to draw, by name.
+    """
+
+    def __init__(
+        self, x: Array, y: Array, codes: NDArray[np.intp], curves: dict[str, tuple[Array, Array]]
+    ) -> None:
+        self.x, self.y, self.codes, self.curves = x, y, codes, curves
+
+    @classmethod
+    def from_models(
+        cls, models: dict[str, Any], X: Any, y: Any, groups: Any, n_points: int = 200
+    ) -> "TriadDisplay":
+        """Of fitted regressors of one feature.
+
+        Parameters
+        ----------
+        models : dict of fitted regressors
+            By name.
+        X, y, groups : arrays (N, 1), (N,), (N,)
+        n_points : int, default=200
+            Where the curves are computed.
+
+        Returns
+        -------
+        TriadDisplay
+        """
+        rows = matrix(X, n_columns=1)
+        grid = np.linspace(rows.min(), rows.max(), n_points)
+        curves = {name: (grid, np.asarray(model.predict(grid[:, None]))) for name, model in models.items()}
+        return cls(rows[:, 0], number_vector(y, "y", len(rows)), group_codes(groups, len(rows))[1], curves)
+
+    def plot(self, ax: Any = None) -> "TriadDisplay":
+        """Draw rows and curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        self
+        """
+        ax = axes(self, ax)
+        ax.scatter(self.x, self.y, c=self.codes % 20, cmap="tab20", s=8, alpha=0.7, linewidths=0)
+        colours = ["black", BLUE, ORANGE, "#009e73", "#cc79a7"]
+        for i, (name, (x, y)) in enumerate(self.curves.items()):
+            ax.plot(x, y, color=colours[i % len(colours)], linewidth=1.8, label=name)
+        ax.set(xlabel="x", ylabel="y")
+        if self.curves:
+            ax.legend(frameon=False)
+        return self
+
+
+class WeightsDisplay:
+    """Which clusters a prediction listens to: the weight of each cluster at one point.
+
+    Parameters
+    ----------
+    labels : ndarray (C,)
+    weights : ndarray (C,)
+        As `effective_weights` gives them.
+    """
+
+    def __init__(self, labels: Array, weights: NDArray[np.float64]) -> None:
+        self.labels, self.weights = labels, weights
+
+    @classmethod
+    def from_estimator(cls, model: Any, X: Any, y: Any, groups: Any, point: Any) -> "WeightsDisplay":
+        """Of a regressor, fitted anew for each cluster.
+
+        Parameters
+        ----------
+        model : regressor
+        X, y, groups
+            As in `effective_weights`.
+        point : array (d,)
+
+        Returns
+        -------
+        WeightsDisplay
+        """
+        labels, _ = group_codes(groups, len(X))
+        return cls(labels, effective_weights(model, X, y, groups, np.reshape(point, (1, -1)))[:, 0])
+
+    def plot(self, ax: Any = None) -> "WeightsDisplay":
+        """Draw a bar for each cluster, heaviest first.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        self
+        """
+        ax = axes(self, ax)
+        order = np.argsort(-self.weights, kind="stable")
+        ax.bar(np.arange(len(order)), self.weights[order], color=BLUE)
+        ax.set_xticks(np.arange(len(order)), [str(label) for label in self.labels[order]], rotation=90)
+        ax.axhline(0, color="black", linewidth=0.8)
+        ax.set(xlabel="cluster", ylabel="weight in the prediction")
+        return self
+
+
+class AdaptedCurvesDisplay:
+    """The population's curve along one feature, and each cluster's after its own steps.
+
+    Parameters
+    ----------
+    grid : ndarray (M,)
+        Values of the feature.
+    population : ndarray (M,)
+    adapted : ndarray (C, M)
+    ranges : ndarray (C, 2)
+        Where each cluster has rows.
+    name : str
+        Of the feature.
+    """
+
+    def __init__(self, grid: Array, population: Array, adapted: Array, ranges: Array, name: str) -> None:
+        self.grid, self.population, self.adapted = grid, population, adapted
+        self.ranges, self.name = ranges, name
+
+    @classmethod
+    def from_estimator(
+        cls, model: Any, X: Any, y: Any, groups: Any, feature: int = 0, n_points: int = 100
+    ) -> "AdaptedCurvesDisplay":
+        """Of a fitted `RFPRegressor`; the other features stay at their mean in the cluster, or in all rows.
+
+        Parameters
+        ----------
+        model : RFPRegressor
+        X, y, groups : arrays (N, d), (N,), (N,)
+            The clusters to adapt to.
+        feature : int, default=0
+        n_points : int, default=100
+
+        Returns
+        -------
+        AdaptedCurvesDisplay
+        """
+        rows = matrix(X)
+        column = integer_index(feature, rows.shape[1])
+        labels, codes = group_codes(groups, len(rows))
+        grid = np.linspace(rows[:, column].min(), rows[:, column].max(), n_points)
+
+        def along(centre: Array) -> Array:
+            at = np.tile(centre, (n_points, 1))
+            at[:, column] = grid
+            return at
+
+        places = np.vstack([along(rows[codes == c].mean(axis=0)) for c in range(len(labels))])
+        fitted = model.adapt(rows, y, codes)
+        adapted = fitted.predict(places, groups=np.repeat(np.arange(len(labels)), n_points))
+        ranges = [
+            [rows[codes == c, column].min(), rows[codes == c, column].max()] for c in range(len(labels))
+        ]
+        names = getattr(model, "feature_names_in_", None)
+        name = f"x{column}" if names is None else str(names[column])
+        population = model.predict(along(rows.mean(axis=0)))
+        return cls(grid, population, adapted.reshape(len(labels), -1), np.array(ranges), name)
+
+    def plot(self, ax: Any = None) -> "AdaptedCurvesDisplay":
+        """Draw the curves; a cluster's is strong where the cluster has rows.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        self
+        """
+        ax = axes(self, ax)
+        for curve, (low, high) in zip(self.adapted, self.ranges, strict=True):
+            ax.plot(self.grid, curve, color=GREY, linewidth=0.6, alpha=0.4)
+            own = (self.grid >= low) & (self.grid <= high)
+            ax.plot(self.grid[own], curve[own], color=ORANGE, linewidth=1.2)
+        ax.plot(self.grid, self.population, color="black", linewidth=2.2, label="population")
+        ax.plot([], [], color=ORANGE, label="clusters after their own steps")
+        ax.set(xlabel=self.name, ylabel="prediction")
+        ax.legend(frameon=False)
+        return self
+
+
+def integer_index(value: Any, n_columns: int) -> int:
+    """The number of a column."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < n_columns:
+        raise ValueError(f"feature={value!r}; a column number, 0 to {n_columns - 1}, is needed")
+    return int(value)

@@ -1,0 +1,299 @@
+"""The effect of a policy that is on or off for whole clusters."""
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from .._arrays import Array, group_codes
+from .._options import choice
+from ..estimators import RFPRegressor
+from ._checks import outside_support, require_overlap, warn_of_design
+from ._columns import column
+from ._estimator import EffectEstimator
+from ._inference import Method, Replicable, infer
+from ._nuisance import Models, cross_fit, fit_each, models_of
+from ._sample import Sample, cluster_means, read_sample
+from ._score_inference import (
+    from_terms,
+    make_folds,
+    randomization,
+    terms_of,
+    warn_if_too_short,
+)
+from ._scores import Estimand, Score, value
+from .results import Effect, summary_table
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ClusterEffect"]
+
+Inference = Literal[
+    "jackknife",
+    "stratified",
+    "bootstrap",
+    "cross-fit",
+    "score-jackknife",
+    "cr1",
+    "wild",
+    "webb",
+    "randomization",
+]
+TITLES = {"att": "Average effect on the treated", "ate": "Average effect"}
+
+
+class ClusterEffect(EffectEstimator):
+    """Effect of a treatment that comes by cluster, given covariates of rows and clusters.
+
+    Treatment is on or off for whole clusters, and as good as random given the covariates: what a cluster's
+    outcomes would have been without treatment depends on the covariates, on what is particular to the
+    cluster, and on nothing that also drives the treatment. Two models stand behind an estimate: of the
+    outcome in an arm, from the rows of that arm's clusters; and of the treatment, one observation a cluster.
+    The doubly robust score needs only one of the two to be right.
+
+    Parameters
+    ----------
+    estimand : {"att", "ate"}, default="att"
+        Average effect on the treated rows, or on all rows.
+    score : {"aipw", "regression", "ipw"}, default="aipw"
+        Doubly robust, with normalised weights; the outcome model alone; or the propensity alone.
+    outcome : regressor or classifier, optional
+        Models the outcome within an arm; any of scikit-learn's, a classifier (for y of 0 and 1) with
+        `predict_proba`. It is given `groups` if its `fit` takes them. None: an `RFPRegressor` with layers of
+        32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, on outcomes scaled to unit variance.
+    propensity : classifier, optional
+        Models the treatment of clusters. None: ridge logistic regression (C = 1) on the scaled covariates.
+        Without cluster covariates all clusters have the share of treated ones.
+    cluster_columns : list, optional
+        Covariates of the propensity, by name or number; their means in the cluster count. None: those that
+        are constant within every cluster.
+    clip : (low, high), default=(0.1, 0.9)
+        Bounds of the propensity.
+    inference : str, default="jackknife"
+        Where the standard error comes from:
+
+        - "jackknife": leave each cluster out and fit everything again; t with G - 1 degrees of freedom. All
+          fits of the default outcome model are one call of the kernel.
+        - "stratified": the same replicates, each arm a stratum, Welch-Satterthwaite degrees of freedom. Less
+          conservative.
+        - "bootstrap": draw clusters with replacement within each arm and fit everything again.
+        - "cross-fit": nuisances from other folds of clusters, then the jackknife of the score.
+        - "score-jackknife", "cr1", "wild", "webb": nuisances held fixed; jackknife, cluster-robust variance,
+          or wild cluster bootstrap (Rademacher or Webb weights) of the score. Too short with few clusters
+          and a flexible outcome model; a warning says so.
+        - "randomization": a p-value from treatment drawn again over the clusters; no interval.
+    n_folds : int, default=5
+        For "cross-fit"; no fold splits a cluster, and each has clusters of both arms.
+    n_draws : int, default=999
+        For the bootstraps and "randomization".
+    random_state : int, default=0
+        Seeds folds, draws and the models, those given too unless they have a seed of their own.
+    n_jobs : int or None, default=None
+        Threads or processes for the fits. The result does not depend on it.
+
+    Attributes
+    ----------
+    estimate_, std_error_, p_value_ : float
+    effect_ : Effect
+        The estimate with everything known of its uncertainty.
+    effects_ : list of Effect
+        `effect_`, then those of the subgroups given by `by`.
+    propensity_ : ndarray (G,)
+        Clipped probabilities of treatment, in the order of `clusters_`.
+    clusters_ : ndarray (G,)
+        The clusters' labels.
+    outside_ : ndarray (G,) of bool
+        Treated clusters outside the range of the controls' cluster covariates.
+    n_rows_, n_clusters_, n_treated_ : int
+        Rows, clusters, treated clusters.
+
+    References
+    ----------
+    Robins, Rotnitzky and Zhao (1994), "Estimation of regression coefficients when some regressors are not
+    always observed", JASA 89. Sant'Anna and Zhao (2020), "Doubly robust difference-in-differences
+    estimators", Journal of Econometrics 219. Cameron and Miller (2015), "A practitioner's guide to
+    cluster-robust inference", Journal of Human Resources 50.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from rfpcore.causal import ClusterEffect
+    >>> from rfpcore.datasets import make_policy
+    >>> data = make_policy(n_clusters=30, selection=0.3, effect=1.0, random_state=0)
+    >>> model = ClusterEffect(outcome=LinearRegression()).fit(data.X, data.y, data.treatment, data.groups)
+    >>> print(f"{model.estimate_:.2f} ({model.std_error_:.2f})")
+    0.63 (0.33)
+    """
+
+    def __init__(
+        self,
+        *,
+        estimand: Estimand = "att",
+        score: Score = "aipw",
+        outcome: Any = None,
+        propensity: Any = None,
+        cluster_columns: Any = None,
+        clip: tuple[float, float] = (0.1, 0.9),
+        inference: Inference = "jackknife",
+        n_folds: int = 5,
+        n_draws: int = 999,
+        random_state: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimand = estimand
+        self.score = score
+        self.outcome = outcome
+        self.propensity = propensity
+        self.cluster_columns = cluster_columns
+        self.clip = clip
+        self.inference = inference
+        self.n_folds = n_folds
+        self.n_draws = n_draws
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        treatment: Any,
+        groups: Any,
+        *,
+        covariates: Any = None,
+        by: Any = None,
+        sample_weight: Any = None,
+    ) -> "Self":
+        """Estimate the effect.
+
+        Parameters
+        ----------
+        X : array or frame (N, d)
+            Covariates, finite; they are scaled to unit variance, once, over all rows. d may be 0.
+        y : array (N,) or str
+            Outcomes; a string names a column of the frame X, here and below.
+        treatment : array (N,) of 0 and 1, or str
+            The same for all rows of a cluster.
+        groups : array (N,) or str
+            The cluster of each row.
+        covariates : list, optional
+            Columns of X to use. None: all but those named in the other arguments.
+        by : array (N,) or str, optional
+            Subgroups, each of which gets an effect of its own. Models are fitted on all rows.
+        sample_weight : array (N,) or str, optional
+            Weights of the rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On misuse, before any fit: the message names the cluster or column.
+
+        Warns
+        -----
+        DesignWarning
+            If an arm has fewer than 5 clusters, if more than 30 % of the treated clusters lie outside the
+            controls' range, if one cluster dominates, or if the method's intervals are known to be too short.
+        """
+        models = models_of(self, self.estimand)
+        choice(self.inference, "inference", Inference)
+        sample = read_sample(
+            X,
+            y,
+            treatment,
+            groups,
+            covariates=covariates,
+            cluster_columns=self.cluster_columns,
+            sample_weight=sample_weight,
+            also_named=by,
+        )
+        masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
+        return self._estimate(sample, models, masks, stacklevel=3)
+
+    def _estimate(
+        self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]], stacklevel: int
+    ) -> "Self":
+        """All of `fit` that comes after reading the data."""
+        require_overlap(sample)
+        warn_of_design(sample, stacklevel)
+        self._sample, self._used_models, self._masks = sample, models, masks
+        self._fitted = next(fit_each(sample, models, np.ones((1, sample.n_clusters), np.int64)))
+        self.clusters_, self.outside_ = sample.labels, outside_support(sample)
+        self.propensity_ = cluster_means(self._fitted.p[:, None], sample.codes, sample.n_clusters)[:, 0]
+        self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
+        self.n_treated_ = int(np.sum(sample.arm == 1))
+        self.effects_ = self.infer(self.inference)
+        self.effect_ = self.effects_[0]
+        return self
+
+    def infer(self, inference: Inference) -> list[Effect]:
+        """The effects with another method's standard errors, for the data of the last fit.
+
+        Parameters
+        ----------
+        inference : str
+            As the parameter of this name.
+
+        Returns
+        -------
+        effects : list of Effect
+            Of all rows, then of each subgroup.
+        """
+        check_is_fitted(self, "clusters_")
+        choice(inference, "inference", Inference)
+        sample, models, seed = self._sample, self._used_models, self._used_models.random_state
+        if inference in get_args(Method):
+            problem = Replicable(list(self._masks), self._estimates, sample.arm, sample.labels)
+            return infer(problem, inference, self.n_draws, seed)
+        if inference == "randomization":
+            if len(self._masks) > 1:
+                raise ValueError("inference='randomization' gives no effects of subgroups; leave `by` out")
+            (name,) = self._masks
+            return [randomization(name, sample, models, self._fitted, self.n_draws, seed)]
+        fitted = self._fitted
+        if inference == "cross-fit":
+            fitted = cross_fit(sample, models, make_folds(sample, self.n_folds, seed))
+        else:
+            warn_if_too_short(sample, models, inference, stacklevel=3)
+        effects = []
+        for name, mask in self._masks.items():
+            parts = terms_of(sample, models, fitted, sample.weight * mask)
+            effects.append(from_terms(name, parts, sample, inference, self.n_draws, seed))
+        return effects
+
+    def _estimates(self, counts: NDArray[np.int64]) -> Array:
+        """(S, E) every effect under each row of counts."""
+        sample, models = self._sample, self._used_models
+        found = np.empty((len(counts), len(self._masks)))
+        for row, count, fitted in zip(found, counts, fit_each(sample, models, counts), strict=True):
+            weight = sample.weight * count[sample.codes]
+            row[:] = [value(terms_of(sample, models, fitted, weight * mask)) for mask in self._masks.values()]
+        return found
+
+    def summary(self, level: float = 0.95) -> str:
+        """A table in the style of statsmodels, to be printed."""
+        effect, models = self._effect(), self._used_models
+        outcome = "none" if not models.arms else type(models.outcome or RFPRegressor()).__name__
+        facts = [
+            ("Score", models.score),
+            ("Outcome model", outcome),
+            ("Standard errors", effect.method),
+            ("Rows", self.n_rows_),
+            ("Clusters", self.n_clusters_),
+            ("Treated clusters", self.n_treated_),
+            ("Treated outside range", int(self.outside_.sum())),
+        ]
+        return summary_table("Effect of a cluster-level treatment", facts, self.effects_, level)
+
+
+def subgroup_masks(title: str, by: Any, n_rows: int) -> dict[str, NDArray[np.bool_]]:
+    """All rows, then the rows of each subgroup, by name."""
+    masks = {title: np.ones(n_rows, bool)}
+    if by is not None:
+        labels, codes = group_codes(by, n_rows)
+        masks |= {str(label): codes == i for i, label in enumerate(labels)}
+    return masks

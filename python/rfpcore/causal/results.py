@@ -1,0 +1,160 @@
+"""An estimated effect with what is known of its uncertainty."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array
+from .._options import real
+
+__all__ = ["Effect", "summary_table", "to_frame"]
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """An estimate, its standard error, and how to get from there to an interval.
+
+    Attributes
+    ----------
+    name : str
+        What is estimated.
+    estimate : float
+    std_error : float
+        NaN where the method gives none (randomization inference).
+    df : float
+        Degrees of freedom of the t distribution; infinite for the normal one.
+    method : str
+        How the uncertainty was found.
+    draws : ndarray or None
+        Estimates without each cluster, or of each bootstrap sample.
+    statistics : ndarray or None
+        Bootstrapped t statistics: they take the place of the t distribution.
+    """
+
+    name: str
+    estimate: float
+    std_error: float
+    df: float
+    method: str
+    draws: NDArray[np.float64] | None = field(default=None, repr=False)
+    statistics: NDArray[np.float64] | None = field(default=None, repr=False)
+    p: float | None = field(default=None, repr=False)
+
+    @property
+    def statistic(self) -> float:
+        """The estimate over its standard error."""
+        return self.estimate / self.std_error if self.std_error > 0 else math.nan
+
+    @property
+    def p_value(self) -> float:
+        """Of the hypothesis that there is no effect, against both sides."""
+        if self.p is not None:
+            return self.p
+        if math.isnan(self.statistic):
+            return math.nan
+        if self.statistics is not None:
+            # Ties by rounding count as larger: the observed statistic is one of those enumerated.
+            return float(np.mean(np.abs(self.statistics) >= abs(self.statistic) * (1 - 1e-12)))
+        return float(2 * _t(self.df).sf(abs(self.statistic)))
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The interval that covers the effect with this probability.
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+
+        Returns
+        -------
+        low, high : float
+
+        Raises
+        ------
+        ValueError
+            If the level is outside (0, 1), or the method gives a p-value only.
+        """
+        share = real(level, "level", "a number in (0, 1)")
+        if not 0 < share < 1:
+            raise ValueError(f"level={share}; a number in (0, 1) is needed")
+        if math.isnan(self.std_error):
+            raise ValueError(f"there is no standard error for {self.name!r} ({self.method}), so no interval")
+        half = self.critical_value(share) * self.std_error
+        return self.estimate - half, self.estimate + half
+
+    def critical_value(self, level: float = 0.95) -> float:
+        """How many standard errors the interval reaches to either side."""
+        if self.statistics is None:
+            return float(_t(self.df).ppf((1 + level) / 2))
+        finite = np.abs(self.statistics[~np.isnan(self.statistics)])
+        return float(np.quantile(finite, level, method="higher"))
+
+
+def _t(df: float) -> Any:
+    from scipy import stats
+
+    return stats.t(df) if math.isfinite(df) else stats.norm
+
+
+def rows_of(effects: Sequence[Effect], level: float) -> list[dict[str, Any]]:
+    """One line a effect, as the tables show it."""
+    rows = []
+    for effect in effects:
+        low, high = (
+            (math.nan, math.nan) if math.isnan(effect.std_error) else effect.confidence_interval(level)
+        )
+        rows.append(
+            {
+                "effect": effect.name,
+                "estimate": effect.estimate,
+                "std_error": effect.std_error,
+                "t": effect.statistic,
+                "p_value": effect.p_value,
+                "ci_low": low,
+                "ci_high": high,
+            }
+        )
+    return rows
+
+
+def to_frame(effects: Sequence[Effect], level: float = 0.95) -> Any:
+    """Effects as a pandas DataFrame, one a row."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("to_frame needs pandas: pip install pandas") from error
+    return pandas.DataFrame(rows_of(effects, level)).set_index("effect")
+
+
+def summary_table(
+    title: str, facts: Sequence[tuple[str, Any]], effects: Sequence[Effect], level: float
+) -> str:
+    """A table in the style of statsmodels."""
+    width = max(20, *(len(effect.name) + 2 for effect in effects))
+    percent = f"{100 * level:g}%"
+    head = (
+        f"{'':{width}}{'coef':>10}{'std err':>10}{'t':>9}{'P>|t|':>9}{f'[{percent}':>11}{'conf. int.]':>12}"
+    )
+    lines = [title.center(len(head)).rstrip(), "=" * len(head)]
+    half = (len(facts) + 1) // 2
+    for i in range(half):
+        pair = [facts[i]] + ([facts[i + half]] if i + half < len(facts) else [])
+        left = f"{pair[0][0] + ':':22}{pair[0][1]!s:>18}"
+        right = f"    {pair[1][0] + ':':22}{pair[1][1]!s:>{len(head) - 66}}" if len(pair) > 1 else ""
+        lines.append(left + right)
+    lines += ["-" * len(head), head, "-" * len(head)]
+    for row in rows_of(effects, level):
+        numbers = [row["estimate"], row["std_error"], row["t"], row["p_value"], row["ci_low"], row["ci_high"]]
+        widths, digits = (10, 10, 9, 9, 11, 12), (4, 4, 3, 3, 4, 4)
+        cells = [f"{x:>{w}.{d}f}" for x, w, d in zip(numbers, widths, digits, strict=True)]
+        lines.append(f"{row['effect']:{width}}" + "".join(cells))
+    return "\n".join([*lines, "=" * len(head)])
+
+
+def cluster_shares(weight: Array, codes: NDArray[np.intp], n_clusters: int) -> Array:
+    """Share of the weight that each cluster has."""
+    total = np.bincount(codes, weight, n_clusters)
+    return np.asarray(total / total.sum())

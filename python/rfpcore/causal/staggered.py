@@ -1,0 +1,333 @@
+"""Policies that clusters adopt at different times: group-time effects and their averages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array
+from .._options import choice
+from ._estimator import EffectEstimator
+from ._inference import Method, Replicable, infer
+from ._nuisance import models_of
+from ._panel import NEVER, Long, difference_sample, read_long, start_of_treatment, widen
+from ._parts import Part
+from ._scores import Score
+from .results import Effect, summary_table, to_frame
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["StaggeredEffect"]
+
+Comparison = Literal["not-yet", "never"]
+BasePeriod = Literal["varying", "universal"]
+Aggregation = Literal["simple", "dynamic", "group", "calendar", "cells"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The effect in period `time` on the clusters that adopt in period `cohort`, as indices of periods."""
+
+    cohort: int
+    time: int
+    part: Part
+
+    @property
+    def event(self) -> int:
+        """Periods since adoption; below 0 before it."""
+        return self.time - self.cohort
+
+
+@dataclass(frozen=True)
+class Average:
+    """A mean of cells, each weighing as much as its cohort has treated rows."""
+
+    kind: str
+    name: str
+    cells: NDArray[np.intp]
+
+
+class StaggeredEffect(EffectEstimator):
+    """Effects of a policy that clusters adopt in different periods and keep.
+
+    For the clusters that adopt in period g, the effect in period t is a doubly robust
+    difference-in-differences of period t against the last period before g, with clusters not treated by then
+    as controls [1]_. Averages weigh these group-time effects by how many treated units there are. Two-way
+    fixed effects also use clusters treated earlier as controls, which is wrong where effects grow or differ.
+
+    Parameters
+    ----------
+    score, outcome, propensity, cluster_columns, clip
+        As in `DifferenceInDifferences`; models are fitted anew for each group and period. Without covariates
+        they are means, and no network is trained.
+    comparison : {"not-yet", "never"}, default="not-yet"
+        Controls: clusters that have not adopted by period t, or those that never do.
+    base_period : {"varying", "universal"}, default="varying"
+        Before adoption, compare each period with the one before it, or all with the last before g.
+    inference : {"jackknife", "stratified", "bootstrap"}, default="jackknife"
+        Whole clusters are left out or drawn, and every model of every group and period is fitted again.
+        Strata are the cohorts.
+    n_draws, random_state, n_jobs
+        As in `ClusterEffect`.
+
+    Attributes
+    ----------
+    effect_ : Effect
+        The average over all groups and periods since adoption ("simple").
+    effects_ : list of Effect
+        `effect_`, then the averages by time since adoption.
+    periods_, clusters_ : ndarrays (T,), (G,)
+        Labels, sorted.
+    adoption_ : ndarray (G,)
+        The period in which each cluster adopts, None where it never does.
+
+    References
+    ----------
+    .. [1] Callaway and Sant'Anna (2021), "Difference-in-differences with multiple time periods", Journal of
+       Econometrics 225.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rfpcore.causal import StaggeredEffect
+    >>> cluster, year = np.repeat(np.arange(30), 6), np.tile(np.arange(2000, 2006), 30)
+    >>> start = np.array([2002, 2004, 9999])[cluster % 3]  # a third adopts in 2002, a third in 2004
+    >>> random = np.random.default_rng(0)
+    >>> y = cluster + 0.3 * (year - 2000) + np.maximum(0, year - start + 1)
+    >>> y = y + 0.1 * random.standard_normal(180)
+    >>> model = StaggeredEffect().fit(np.empty((180, 0)), y, year >= start, cluster, year)
+    >>> [round(e.estimate, 1) for e in model.aggregate("dynamic")]
+    [-0.1, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+    >>> round(model.estimate_, 1)  # (1 + 2 + 3 + 4 + 1 + 2) / 6
+    2.2
+    """
+
+    def __init__(
+        self,
+        *,
+        score: Score = "aipw",
+        outcome: Any = None,
+        propensity: Any = None,
+        cluster_columns: Any = None,
+        clip: tuple[float, float] = (0.1, 0.9),
+        comparison: Comparison = "not-yet",
+        base_period: BasePeriod = "varying",
+        inference: Method = "jackknife",
+        n_draws: int = 999,
+        random_state: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.score = score
+        self.outcome = outcome
+        self.propensity = propensity
+        self.cluster_columns = cluster_columns
+        self.clip = clip
+        self.comparison = comparison
+        self.base_period = base_period
+        self.inference = inference
+        self.n_draws = n_draws
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        treatment: Any,
+        groups: Any,
+        time: Any,
+        *,
+        unit: Any = None,
+        covariates: Any = None,
+        sample_weight: Any = None,
+    ) -> "Self":
+        """Estimate the effects.
+
+        Parameters
+        ----------
+        X, y, groups, covariates, sample_weight
+            As in `ClusterEffect.fit`, with a row for each unit and period; X may have no columns. Covariates
+            and weights of the period compared with count.
+        treatment : array (N,) of 0 and 1, or str
+            Whether the cluster has the policy in the period of the row. It begins once and stays.
+        time : array (N,) or str
+            The period of each row, of any kind that sorts.
+        unit : array (N,) or str, optional
+            Who is followed; None: each cluster has one row a period and is its own unit. A unit that is not
+            seen in a period takes no part in comparisons with that period.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On misuse; the message names the cluster, unit, period or column.
+
+        Warns
+        -----
+        DesignWarning
+            If an effect rests on one cluster: it has no standard error.
+        """
+        data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
+        for value, name, allowed in (
+            (self.comparison, "comparison", Comparison),
+            (self.base_period, "base_period", BasePeriod),
+            (self.inference, "inference", Method),
+        ):
+            choice(value, name, allowed)
+        start = start_of_treatment(data)
+        _require_cohorts(data, start)
+        self._cells = self._make_cells(data, start)
+        if not any(cell.event >= 0 for cell in self._cells):
+            raise ValueError(
+                "no cohort has a period before adoption and controls after it: nothing to compare"
+            )
+        self._averages = _averages(self._cells, data.periods)
+        cohorts = np.unique(start)
+        self._arm = np.searchsorted(cohorts, start)
+        self.periods_, self.clusters_ = data.periods, data.labels
+        self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
+        self._all = self._infer(self.inference)
+        self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
+        self.effect_ = self.effects_[0]
+        return self
+
+    def _make_cells(self, data: Long, start: NDArray[np.int64]) -> list[Cell]:
+        wide, models = widen(data), models_of(self, "att")
+        cells = []
+        for cohort in np.unique(start[(start > 0) & (start != NEVER)]):
+            for t in range(len(data.periods)):
+                base = cohort - 1
+                if t < cohort and self.base_period == "varying":
+                    base = t - 1
+                if t == base or base < 0:
+                    continue
+                control = start == NEVER if self.comparison == "never" else start > max(t, base)
+                arm = np.where(start == cohort, 1, np.where(control, 0, -1))
+                sample = difference_sample(data, wide, arm, t, int(base), self.cluster_columns)
+                if sample is not None:
+                    cells.append(Cell(int(cohort), t, Part(sample, models)))
+        return cells
+
+    def _infer(self, inference: str) -> list[Effect]:
+        names = [average.name for average in self._averages]
+        problem = Replicable(names, self._estimates, self._arm, self.clusters_, needs_all_arms=False)
+        return infer(problem, inference, self.n_draws, self.random_state)
+
+    def _estimates(self, counts: NDArray[np.int64]) -> Array:
+        """(S, E) all averages under each row of counts; a cell that has lost an arm has no weight."""
+        values = np.stack([cell.part.estimates(counts) for cell in self._cells], axis=1)
+        weights = np.stack([cell.part.treated_weight(counts) for cell in self._cells], axis=1)
+        weights[np.isnan(values)] = 0.0
+        values = np.nan_to_num(values)
+        found = np.full((len(counts), len(self._averages)), np.nan)
+        for column, average in zip(found.T, self._averages, strict=True):
+            total = weights[:, average.cells].sum(axis=1)
+            moment = (weights[:, average.cells] * values[:, average.cells]).sum(axis=1)
+            np.divide(moment, total, out=column, where=total > 0)
+        return found
+
+    def infer(self, inference: Method) -> list[Effect]:
+        """The average effect, and those by time since adoption, with another method's standard errors.
+
+        Parameters
+        ----------
+        inference : {"jackknife", "stratified", "bootstrap"}
+
+        Returns
+        -------
+        effects : list of Effect
+        """
+        self._effect()
+        found = self._infer(inference)
+        return _of_kind(self._averages, found, "simple") + _of_kind(self._averages, found, "dynamic")
+
+    def aggregate(self, by: Aggregation) -> list[Effect]:
+        """Averages of the group-time effects.
+
+        Parameters
+        ----------
+        by : {"simple", "dynamic", "group", "calendar", "cells"}
+            Over all cells since adoption; by periods since adoption (those before it are placebos); by
+            cohort; by period; or the cells themselves.
+
+        Returns
+        -------
+        effects : list of Effect
+        """
+        choice(by, "by", Aggregation)
+        return _of_kind(self._averages, self._all, by)
+
+    def event_times(self) -> list[int]:
+        """Periods since adoption of the effects that `aggregate("dynamic")` gives."""
+        return sorted({cell.event for cell in self._cells})
+
+    def to_frame(self, level: float = 0.95, by: Aggregation | None = None) -> Any:
+        """The effects as a pandas DataFrame, one a row.
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+            Of the interval in the columns ci_low and ci_high; pointwise.
+        by : str, optional
+            As in `aggregate`. None: `effects_`.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+        """
+        self._effect()
+        return to_frame(self.effects_ if by is None else self.aggregate(by), level)
+
+    def summary(self, level: float = 0.95) -> str:
+        """A table in the style of statsmodels, to be printed; intervals are pointwise."""
+        effect = self._effect()
+        adopters = int(np.sum([adopted is not None for adopted in self.adoption_]))
+        facts = [
+            ("Score", self.score),
+            ("Controls", self.comparison),
+            ("Standard errors", effect.method),
+            ("Periods", len(self.periods_)),
+            ("Clusters", len(self.clusters_)),
+            ("Adopting clusters", adopters),
+        ]
+        return summary_table("Effects of a staggered policy", facts, self.effects_, level)
+
+
+def _require_cohorts(data: Long, start: NDArray[np.int64]) -> None:
+    if (start == NEVER).all():
+        raise ValueError(f"none of the {len(start)} clusters is ever treated")
+    always = np.flatnonzero(start == 0)
+    if len(always) and (start[start != NEVER] == 0).all():
+        raise ValueError(
+            f"every treated cluster is treated from the first period on, {data.periods[0]!s}: there is no "
+            "before"
+        )
+    if len(np.unique(start[start > 0])) < 2:
+        raise ValueError("all clusters adopt in the same period: there are no controls")
+
+
+def _averages(cells: Sequence[Cell], periods: Array) -> list[Average]:
+    cohort, time = np.array([(cell.cohort, cell.time) for cell in cells]).T
+    event = time - cohort
+    after = event >= 0
+    found = [Average("simple", "Average effect on the treated", np.flatnonzero(after))]
+    for e in np.unique(event):
+        found.append(Average("dynamic", f"event time {e}", np.flatnonzero(event == e)))
+    for g in np.unique(cohort[after]):
+        found.append(Average("group", f"adopted {periods[g]!s}", np.flatnonzero(after & (cohort == g))))
+    for t in np.unique(time[after]):
+        found.append(Average("calendar", f"period {periods[t]!s}", np.flatnonzero(after & (time == t))))
+    for i, cell in enumerate(cells):
+        name = f"adopted {periods[cell.cohort]!s}, period {periods[cell.time]!s}"
+        found.append(Average("cells", name, np.array([i])))
+    return found
+
+
+def _of_kind(averages: Sequence[Average], effects: Sequence[Effect], kind: str) -> list[Effect]:
+    return [effect for average, effect in zip(averages, effects, strict=True) if average.kind == kind]

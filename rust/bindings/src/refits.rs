@@ -1,0 +1,159 @@
+//! Many training runs on one data set in one call.
+
+use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use rfp_kernel as kernel;
+use rfp_kernel::KernelError;
+
+use crate::arrays::{Arrays, ClusterData, Holds, Scalar, check_columns, matrix};
+use crate::errors::to_python;
+use crate::interrupt::detached;
+use crate::options::{Architecture, Inner, Optimizer};
+use crate::with_dtype;
+
+/// What the runs have in common.
+struct Common<'a> {
+    architecture: &'a kernel::Architecture,
+    loss: kernel::Loss,
+    optimizer: kernel::Optimizer,
+    n_steps: usize,
+    batch_size: Option<usize>,
+    skip_diverged: bool,
+    watch: kernel::Watch,
+    n_threads: usize,
+}
+
+/// What each run has of its own, beside its start.
+struct Own {
+    alphas: Vec<f64>,
+    inners: Vec<kernel::Inner>,
+    seeds: Vec<u64>,
+    /// Runs × clusters.
+    counts: Vec<f64>,
+    held_out: Vec<Vec<usize>>,
+}
+
+/// Train each run for `n_steps` steps on clusters of its own; see the stub.
+#[pyfunction]
+#[pyo3(signature = (architecture, thetas, data, counts, alphas, inners, loss, optimizer, n_steps, seeds, held_out=None,
+                    batch_size=None, every=10, patience=usize::MAX, min_gain=0.0, watched_alpha=None,
+                    skip_diverged=false, n_threads=0))]
+#[allow(clippy::too_many_arguments)]
+pub fn refit<'py>(
+    py: Python<'py>,
+    architecture: &Architecture,
+    thetas: &Bound<'py, PyAny>,
+    data: &ClusterData,
+    counts: PyReadonlyArray2<'py, f64>,
+    alphas: PyReadonlyArray1<'py, f64>,
+    inners: Vec<PyRef<'py, Inner>>,
+    loss: &str,
+    optimizer: &Optimizer,
+    n_steps: usize,
+    seeds: PyReadonlyArray1<'py, u64>,
+    held_out: Option<PyReadonlyArray2<'py, bool>>,
+    batch_size: Option<usize>,
+    every: usize,
+    patience: usize,
+    min_gain: f64,
+    watched_alpha: Option<f64>,
+    skip_diverged: bool,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let common = Common {
+        architecture: &architecture.0,
+        loss: loss.parse().map_err(to_python)?,
+        optimizer: optimizer.0,
+        n_steps,
+        batch_size,
+        skip_diverged,
+        watch: kernel::Watch { every, patience, min_gain, alpha: watched_alpha },
+        n_threads,
+    };
+    let n_runs = alphas.len();
+    let [rows, columns] = [counts.shape()[0], counts.shape()[1]];
+    check_columns("counts (rows)", rows, n_runs)?;
+    check_columns("counts (columns)", columns, data.n_clusters())?;
+    check_columns("inners", inners.len(), n_runs)?;
+    check_columns("seeds", seeds.len(), n_runs)?;
+    let held_out = match held_out {
+        None => vec![Vec::new(); n_runs],
+        Some(mask) => {
+            check_columns("held_out (rows)", mask.shape()[0], n_runs)?;
+            check_columns("held_out (columns)", mask.shape()[1], columns)?;
+            let chosen = |row: numpy::ndarray::ArrayView1<'_, bool>| {
+                row.iter().enumerate().filter(|&(_, &out)| out).map(|(c, _)| c).collect()
+            };
+            mask.as_array().rows().into_iter().map(chosen).collect()
+        }
+    };
+    let own = Own {
+        alphas: alphas.as_array().to_vec(),
+        inners: inners.iter().map(|inner| inner.0.clone()).collect(),
+        seeds: seeds.as_array().to_vec(),
+        counts: counts.as_array().iter().copied().collect(),
+        held_out,
+    };
+    with_dtype!(thetas, T => run::<T>(py, &common, &own, thetas, data))
+}
+
+fn run<'py, T: Scalar>(
+    py: Python<'py>,
+    common: &Common<'_>,
+    own: &Own,
+    thetas: &Bound<'py, PyAny>,
+    data: &ClusterData,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    ClusterData: Holds<T>,
+{
+    let thetas = matrix::<T>("thetas", thetas)?;
+    check_columns("thetas (rows)", thetas.shape()[0], own.alphas.len())?;
+    check_columns("thetas (columns)", thetas.shape()[1], common.architecture.n_parameters())?;
+    let arrays: &Arrays<T> = data.arrays()?;
+    let lent = arrays.lend(py)?;
+    let clusters = arrays.clusters(&lent)?;
+    let starts = thetas.as_slice()?.chunks_exact(common.architecture.n_parameters());
+    let counts = own.counts.chunks_exact(data.n_clusters());
+    let runs = starts.zip(counts).enumerate().map(|(i, (theta, counts))| {
+        let (alpha, inner) = (own.alphas[i], own.inners[i].clone());
+        let objective = kernel::Objective { loss: common.loss, alpha, inner, skip_diverged: common.skip_diverged };
+        let (net, optimizer, seed) = (common.architecture.clone(), common.optimizer, own.seeds[i]);
+        let trainer = kernel::Trainer::new(net, theta.to_vec(), objective, optimizer, common.batch_size, seed)?;
+        Ok(kernel::Refit { trainer, counts, held_out: &own.held_out[i] })
+    });
+    let runs = runs.collect::<Result<Vec<_>, KernelError>>().map_err(to_python)?;
+    let a_step = |inner: &kernel::Inner| kernel::work(common.architecture, data.rows(), inner);
+    let work = own.inners.iter().map(a_step).sum::<f64>() * common.n_steps as f64;
+    let done = detached(py, work, common.n_threads, |threads| {
+        kernel::refit(runs, &clusters, common.n_steps, &common.watch, threads)
+    })?;
+    to_arrays(py, done)
+}
+
+/// (thetas, steps taken, steps to the best, skipped, held-out values padded with NaN, faults).
+fn to_arrays<T: Scalar>(py: Python<'_>, done: Vec<kernel::Refitted<T>>) -> PyResult<Bound<'_, PyAny>> {
+    let n_runs = done.len();
+    let looks = done.iter().map(|run| run.held_out.len()).max().unwrap_or(0);
+    let n_parameters = done.first().map_or(0, |run| run.theta.len());
+    let mut values = vec![f64::NAN; n_runs * looks];
+    for (row, run) in values.chunks_exact_mut(looks.max(1)).zip(&done) {
+        row[..run.held_out.len()].copy_from_slice(&run.held_out);
+    }
+    let steps: Vec<u64> = done.iter().map(|run| run.n_steps).collect();
+    let best: Vec<u64> = done.iter().map(|run| run.best_step).collect();
+    let skipped: Vec<u64> = done.iter().map(|run| run.n_skipped).collect();
+    let fault = |run: &kernel::Refitted<T>| run.fault.clone().map(|error| to_python(error).into_value(py));
+    let faults = PyList::new(py, done.iter().map(fault))?;
+    let thetas: Vec<T> = done.into_iter().flat_map(|run| run.theta).collect();
+    let result = (
+        thetas.into_pyarray(py).reshape([n_runs, n_parameters])?,
+        steps.into_pyarray(py),
+        best.into_pyarray(py),
+        skipped.into_pyarray(py),
+        values.into_pyarray(py).reshape([n_runs, looks])?,
+        faults,
+    );
+    Ok(result.into_pyobject(py)?.into_any())
+}
