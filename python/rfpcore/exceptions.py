@@ -2,7 +2,12 @@
 
 from collections.abc import Hashable
 
-__all__ = ["DivergenceError", "DivergenceWarning", "InnerStepWarning"]
+__all__ = [
+    "DivergenceError",
+    "DivergenceWarning",
+    "InnerStepWarning",
+    "InstrumentWarning",
+]
 
 
 class DivergenceError(ArithmeticError):
@@ -53,3 +58,7 @@ class DivergenceWarning(RuntimeWarning):
 
 class InnerStepWarning(RuntimeWarning):
     """The inner step raises the loss of many clusters instead of lowering it: it is too large for them."""
+
+
+class InstrumentWarning(UserWarning):
+    """The instruments say little about the endogenous variables, or are the variables themselves."""

@@ -5,6 +5,7 @@ mod calls;
 mod errors;
 mod interrupt;
 mod options;
+mod particles;
 mod trainer;
 
 use pyo3::prelude::*;
@@ -20,6 +21,11 @@ mod _rfpcore {
     use crate::errors::DivergenceError;
     #[pymodule_export]
     use crate::options::{Architecture, Inner, Optimizer};
+    #[pymodule_export]
+    use crate::particles::{
+        BilevelData, BilevelOptions, Particles, particle_gradient, particle_noise, particle_rows, particle_values,
+        solve_bilevel,
+    };
     #[pymodule_export]
     use crate::trainer::Trainer;
 

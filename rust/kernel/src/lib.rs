@@ -21,6 +21,7 @@ mod loss;
 mod memory;
 mod optimizer;
 mod outer;
+pub mod particles;
 mod passes;
 mod predict;
 mod question;

@@ -17,7 +17,7 @@ impl<O, F: FnOnce() -> O> Pass for Work<F> {
 
 /// Runs a closure of safe code with the instruction set's features.
 #[inline(always)]
-fn with_features<S: Isa, O>(isa: S, work: impl FnOnce() -> O) -> O {
+pub fn with_features<S: Isa, O>(isa: S, work: impl FnOnce() -> O) -> O {
     // SAFETY: the closure holds no pointers.
     unsafe { run(isa, Work(work)) }
 }
