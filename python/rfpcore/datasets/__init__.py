@@ -6,12 +6,29 @@ Nothing is read or downloaded at import. `make_*` functions generate, `load_*` f
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rfpcore.datasets._instruments import InstrumentData, make_demand, make_iv_curve, make_sprites
     from rfpcore.datasets._real import load_benefits
     from rfpcore.datasets._synthetic import VeeData, make_vee
 
-__all__ = ["VeeData", "load_benefits", "make_vee"]
+__all__ = [
+    "InstrumentData",
+    "VeeData",
+    "load_benefits",
+    "make_demand",
+    "make_iv_curve",
+    "make_sprites",
+    "make_vee",
+]
 
-_MODULE_OF = {"VeeData": "_synthetic", "make_vee": "_synthetic", "load_benefits": "_real"}
+_MODULE_OF = {
+    "VeeData": "_synthetic",
+    "make_vee": "_synthetic",
+    "load_benefits": "_real",
+    "InstrumentData": "_instruments",
+    "make_demand": "_instruments",
+    "make_iv_curve": "_instruments",
+    "make_sprites": "_instruments",
+}
 
 
 def __getattr__(name: str) -> Any:
