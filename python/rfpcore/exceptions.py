@@ -7,6 +7,7 @@ __all__ = [
     "DivergenceError",
     "DivergenceWarning",
     "InnerStepWarning",
+    "InstrumentWarning",
     "InterruptedWarning",
 ]
 
@@ -67,3 +68,7 @@ class InterruptedWarning(RuntimeWarning):
 
 class DesignWarning(UserWarning):
     """The clusters, as they are, allow less than an estimate of an effect pretends."""
+
+
+class InstrumentWarning(UserWarning):
+    """The instruments say little about the endogenous variables, or are the variables themselves."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rfpcore.datasets._disturbed import NoisyMoons, flip_labels, jitter_images, make_noisy_moons
     from rfpcore.datasets._images import Images, load_digits, load_fashion_mnist, load_mnist
+    from rfpcore.datasets._instruments import InstrumentData, make_demand, make_iv_curve, make_sprites
     from rfpcore.datasets._policy import PolicyData, make_policy
     from rfpcore.datasets._real import load_benefits
     from rfpcore.datasets._synthetic import VeeData, make_vee
 
 __all__ = [
     "Images",
+    "InstrumentData",
     "NoisyMoons",
     "PolicyData",
     "VeeData",
@@ -24,13 +26,17 @@ __all__ = [
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
+    "make_demand",
+    "make_iv_curve",
     "make_noisy_moons",
     "make_policy",
+    "make_sprites",
     "make_vee",
 ]
 
 _MODULE_OF = {
     "Images": "_images",
+    "InstrumentData": "_instruments",
     "NoisyMoons": "_disturbed",
     "PolicyData": "_policy",
     "VeeData": "_synthetic",
@@ -40,8 +46,11 @@ _MODULE_OF = {
     "load_digits": "_images",
     "load_fashion_mnist": "_images",
     "load_mnist": "_images",
+    "make_demand": "_instruments",
+    "make_iv_curve": "_instruments",
     "make_noisy_moons": "_disturbed",
     "make_policy": "_policy",
+    "make_sprites": "_instruments",
     "make_vee": "_synthetic",
 }
 

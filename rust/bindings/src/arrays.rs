@@ -184,7 +184,6 @@ impl ClusterData {
     pub fn rows(&self) -> usize {
         self.offsets().last().copied().unwrap_or(0)
     }
-
 }
 
 #[pymethods]

@@ -1,0 +1,85 @@
+"""Choosing λ and the checkpoint: the held-out stage-two error of h, regressed on the instruments."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics.pairwise import rbf_kernel
+
+from .._arrays import Array
+
+RIDGES = 10.0 ** np.arange(-7, 2)
+"""Ridges that a kernel regression chooses from, times the number of rows."""
+
+MOST_ROWS = 1500
+"""Rows a kernel regression is fitted on: its cost grows with their cube."""
+
+
+def bandwidth(points: Array) -> float:
+    """Gamma = 1 / (2 s^2), with s the median distance between (at most 1000 of the) points."""
+    some = points[:: max(1, len(points) // 1000)]
+    squares = ((some[:, None] - some[None]) ** 2).sum(axis=2)[np.triu_indices(len(some), 1)]
+    median = float(np.median(squares))
+    return 1.0 / (2.0 * median) if median > 0 else 1.0
+
+
+class KernelRegression:
+    """Ridge regression with a Gaussian kernel of many targets on the same rows.
+
+    The ridge of each target is the one with the smallest leave-one-out error.
+    """
+
+    def __init__(self, z: Array, z_held: Array, weights: Array | None, random: np.random.RandomState) -> None:
+        self._rows: NDArray[np.intp] = np.arange(len(z))
+        if len(z) > MOST_ROWS:
+            self._rows = np.sort(random.choice(len(z), MOST_ROWS, replace=False))
+        fitted = z[self._rows]
+        gamma = bandwidth(fitted)
+        self._root = np.ones(len(fitted)) if weights is None else np.sqrt(weights[self._rows])
+        kernel = rbf_kernel(fitted, gamma=gamma) * np.outer(self._root, self._root)
+        values, self._vectors = np.linalg.eigh(kernel)
+        self._values = np.maximum(values, 0)
+        self._held = (rbf_kernel(z_held, fitted, gamma=gamma) * self._root) @ self._vectors
+
+    def predict(self, targets: Array) -> Array:
+        """Regressions (C, held) of targets (C, n)."""
+        centre = targets[:, self._rows].mean(axis=1, keepdims=True)
+        known = (targets[:, self._rows] - centre) * self._root
+        parts = known @ self._vectors
+        best = np.full(len(targets), np.inf)
+        found = np.empty((len(targets), len(self._held)))
+        for ridge in RIDGES * len(self._rows):
+            kept = self._values / (self._values + ridge)
+            # The error of a row left out is its residual over 1 minus its leverage.
+            leverage = self._vectors**2 @ kept
+            errors = (((known - (parts * kept) @ self._vectors.T) / (1 - leverage)) ** 2).mean(axis=1)
+            better = errors < best
+            best[better] = errors[better]
+            found[better] = centre[better] + (parts[better] / (self._values + ridge)) @ self._held.T
+        return found
+
+
+class HeldOut:
+    """A split of the rows, and the regression on their instruments that judges a structural function."""
+
+    def __init__(
+        self,
+        z: Array,
+        weights: Array | None,
+        parts: list[NDArray[np.intp]],
+        random: np.random.RandomState,
+    ) -> None:
+        self.fitted, self.held = parts
+        of_fitted = None if weights is None else weights[self.fitted]
+        self._of_held = None if weights is None else weights[self.held]
+        self._regression = KernelRegression(z[self.fitted], z[self.held], of_fitted, random)
+
+    def regress(self, targets: Array) -> Array:
+        """E[target | z] on the held-out rows, (C, held), of targets (C, n)."""
+        return self._regression.predict(targets[:, self.fitted])
+
+    def errors(self, targets: Array, y: Array) -> Array:
+        """Stage two: the held-out mean of (y - E[target | z])^2 for each of targets (C, n), (C,).
+
+        Without the regression the error would be that of h itself, which the naive fit makes smallest.
+        """
+        squares = (y[self.held] - self.regress(targets)) ** 2
+        return np.asarray(np.average(squares, axis=1, weights=self._of_held))
