@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,8 @@ class Replicable:
     labels : ndarray (G,)
     needs_all_arms : bool
         Whether there is no estimate at all once an arm is empty.
+    kept : dict
+        The jackknife's estimates, for the next method that needs them.
     """
 
     names: list[str]
@@ -43,6 +45,7 @@ class Replicable:
     arm: NDArray[np.int64]
     labels: Array
     needs_all_arms: bool = True
+    kept: dict[str, Array] = field(default_factory=dict)
 
 
 def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Effect]:
@@ -54,8 +57,10 @@ def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Eff
         return _bootstrap(problem, present, ones, n_draws, seed)
     if problem.needs_all_arms or method == "stratified":
         _require_two(problem)
-    counts = np.vstack([ones, ones - np.eye(len(ones), dtype=np.int64)[present]])
-    found = problem.estimates(counts)
+    if "jackknife" not in problem.kept:
+        counts = np.vstack([ones, ones - np.eye(len(ones), dtype=np.int64)[present]])
+        problem.kept["jackknife"] = problem.estimates(counts)
+    found = problem.kept["jackknife"]
     effects = []
     for name, full, without in zip(problem.names, found[0], found[1:].T, strict=True):
         effects.append(_from_jackknife(name, float(full), without, problem.arm[present], method))

@@ -194,7 +194,8 @@ class DifferenceInDifferences(EffectEstimator):
             require_overlap(sample)
             self._parts.append(Part(sample, models))
         warn_of_design(self._parts[0].sample, stacklevel=3)
-        self._arm, self.n_rows_ = arm, len(data.y)
+        self.n_rows_ = len(data.y)
+        self._problem = Replicable([TITLE], self._difference, arm, data.labels)
         self.effects_ = self.infer(self.inference)
 
     def infer(self, inference: Inference) -> list[Effect]:
@@ -216,8 +217,7 @@ class DifferenceInDifferences(EffectEstimator):
                 f"inference={inference!r} is for units that are followed; repeated cross-sections have "
                 f"{', '.join(map(repr, get_args(Method)))}"
             )
-        problem = Replicable([TITLE], self._difference, self._arm, self.clusters_)
-        return infer(problem, inference, self.n_draws, self.random_state)
+        return infer(self._problem, inference, self.n_draws, self.random_state)
 
     def _difference(self, counts: NDArray[np.int64]) -> Array:
         after, before = (part.estimates(counts) for part in self._parts)

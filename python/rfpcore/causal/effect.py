@@ -226,6 +226,7 @@ class ClusterEffect(EffectEstimator):
         self.propensity_ = cluster_means(self._fitted.p[:, None], sample.codes, sample.n_clusters)[:, 0]
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
+        self._problem = Replicable(list(masks), self._estimates, sample.arm, sample.labels)
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
         return self
@@ -247,8 +248,7 @@ class ClusterEffect(EffectEstimator):
         choice(inference, "inference", Inference)
         sample, models, seed = self._sample, self._used_models, self._used_models.random_state
         if inference in get_args(Method):
-            problem = Replicable(list(self._masks), self._estimates, sample.arm, sample.labels)
-            return infer(problem, inference, self.n_draws, seed)
+            return infer(self._problem, inference, self.n_draws, seed)
         if inference == "randomization":
             if len(self._masks) > 1:
                 raise ValueError("inference='randomization' gives no effects of subgroups; leave `by` out")

@@ -139,12 +139,7 @@ def summary_table(
         f"{'':{width}}{'coef':>10}{'std err':>10}{'t':>9}{'P>|t|':>9}{f'[{percent}':>11}{'conf. int.]':>12}"
     )
     lines = [title.center(len(head)).rstrip(), "=" * len(head)]
-    half = (len(facts) + 1) // 2
-    for i in range(half):
-        pair = [facts[i]] + ([facts[i + half]] if i + half < len(facts) else [])
-        left = f"{pair[0][0] + ':':22}{pair[0][1]!s:>18}"
-        right = f"    {pair[1][0] + ':':22}{pair[1][1]!s:>{len(head) - 66}}" if len(pair) > 1 else ""
-        lines.append(left + right)
+    lines += [f"{name + ':':26}{value!s:>{len(head) - 26}}" for name, value in facts]
     lines += ["-" * len(head), head, "-" * len(head)]
     for row in rows_of(effects, level):
         numbers = [row["estimate"], row["std_error"], row["t"], row["p_value"], row["ci_low"], row["ci_high"]]

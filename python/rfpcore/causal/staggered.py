@@ -189,7 +189,9 @@ class StaggeredEffect(EffectEstimator):
             )
         self._averages = _averages(self._cells, data.periods)
         cohorts = np.unique(start)
-        self._arm = np.searchsorted(cohorts, start)
+        names = [average.name for average in self._averages]
+        strata = np.searchsorted(cohorts, start)
+        self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
         self.periods_, self.clusters_ = data.periods, data.labels
         self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
         self._all = self._infer(self.inference)
@@ -215,9 +217,7 @@ class StaggeredEffect(EffectEstimator):
         return cells
 
     def _infer(self, inference: str) -> list[Effect]:
-        names = [average.name for average in self._averages]
-        problem = Replicable(names, self._estimates, self._arm, self.clusters_, needs_all_arms=False)
-        return infer(problem, inference, self.n_draws, self.random_state)
+        return infer(self._problem, inference, self.n_draws, self.random_state)
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         """(S, E) all averages under each row of counts; a cell that has lost an arm has no weight."""
