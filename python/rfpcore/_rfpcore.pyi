@@ -13,6 +13,8 @@ from typing_extensions import Self
 
 __all__ = [
     "Architecture",
+    "BilevelData",
+    "BilevelOptions",
     "ClusterData",
     "DivergenceError",
     "Inner",
@@ -20,6 +22,7 @@ __all__ = [
     "Objective",
     "Optimizer",
     "Outcome",
+    "Particles",
     "Trainer",
     "adapt",
     "curvature",
@@ -30,8 +33,13 @@ __all__ = [
     "hvp",
     "isa",
     "objective",
+    "particle_gradient",
+    "particle_noise",
+    "particle_rows",
+    "particle_values",
     "predict",
     "predict_each",
+    "solve_bilevel",
     "value_and_grad",
 ]
 
@@ -246,6 +254,80 @@ class Objective:
     @property
     def diverged_step(self) -> NDArray[np.int32]:
         """(C,) the inner step at which a cluster's loss stopped being finite, -1 where it did not."""
+
+@final
+class Particles:
+    """A mean-field network of two layers: h(x) is the mean over particles of w2 * a(w1 @ x + b).
+
+    activation "tanh" or "relu"; with `clip` a particle's output is clip * tanh(w2 * a(...) / clip). The flat
+    parameters are a matrix (n_inputs + 2, n_particles), row by row: w1, then b, then w2.
+    """
+
+    def __new__(cls, n_inputs: int, n_particles: int, activation: str, clip: float | None = None) -> Self: ...
+    @property
+    def n_parameters(self) -> int: ...
+
+@final
+class BilevelOptions:
+    """What the runs of `solve_bilevel` share; adam (beta1, beta2, epsilon), None for Langevin steps."""
+
+    def __new__(
+        cls,
+        structural: Particles,
+        instrumental: Particles,
+        inner_steps: int,
+        outer_steps: int,
+        batch_size: int | None = None,
+        warm: bool = True,
+        shared: bool = True,
+        record_every: int = 1,
+        adam: tuple[float, float, float] | None = None,
+    ) -> Self: ...
+
+@final
+class BilevelData:
+    """x (n * terms, d), z (n, q), y (n,), coefficients (n * terms,), weights (n,), all of one dtype.
+
+    The first stage follows sum over terms of coefficient * h(x).
+    """
+
+    def __new__(
+        cls,
+        x: _Floats,
+        z: _Floats,
+        y: _Floats,
+        coefficients: _Floats | None = None,
+        weights: _Floats | None = None,
+    ) -> Self: ...
+
+def solve_bilevel(
+    data: BilevelData,
+    options: BilevelOptions,
+    rates: NDArray[np.float64],
+    seeds: Sequence[int],
+    rows: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    starts: tuple[_Floats, _Floats, _Floats],
+    n_threads: int = 0,
+) -> list[tuple[NDArray[np.float64], Any, Any, Any, int]]:
+    """Solves R runs; run r takes rows[offsets[r]:offsets[r + 1]] and starts at row r of each of `starts`.
+
+    rates (R, 8): lambda, alpha, beta, gamma, zeta1, zeta2, sigma1, sigma2. starts: structural (R, P), first stage
+    (R, Q), twin (R, Q). A run's result: records (K, 5) with step, F1(x, z), F1(x, twin), F2(x, z), F2(x, twin);
+    structural particles (K, P) at each record; those of first stage and twin (Q,) at the last; times it was halved.
+    """
+
+def particle_values(particles: Particles, thetas: _Floats, x: _Floats, n_threads: int = 0) -> Any:
+    """Values of every network at every row, (K, n); thetas (K, P), x (n, d)."""
+
+def particle_gradient(particles: Particles, theta: _Floats, x: _Floats, residual: _Floats) -> Any:
+    """The sum over rows of residual times the gradient of each particle's output, (P,)."""
+
+def particle_noise(seed: int, purpose: str, index: int, n: int) -> NDArray[np.float32]:
+    """The normals that a step draws: purpose "noise x", "noise z" or "noise twin", index of the step."""
+
+def particle_rows(seed: int, purpose: str, index: int, n: int, size: int) -> NDArray[np.int64]:
+    """Places in a run's list of n rows that a mini-batch takes: purpose "rows", "rows twin" or "rows outer"."""
 
 def predict(architecture: Architecture, theta: _Floats, x: _Floats, n_threads: int = 0) -> Any:
     """Linear outputs, (N, n_outputs)."""

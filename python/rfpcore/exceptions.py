@@ -2,7 +2,13 @@
 
 from collections.abc import Hashable
 
-__all__ = ["DivergenceError", "DivergenceWarning", "InnerStepWarning", "InterruptedWarning"]
+__all__ = [
+    "DivergenceError",
+    "DivergenceWarning",
+    "InnerStepWarning",
+    "InstrumentWarning",
+    "InterruptedWarning",
+]
 
 
 class DivergenceError(ArithmeticError):
@@ -53,6 +59,10 @@ class DivergenceWarning(RuntimeWarning):
 
 class InnerStepWarning(RuntimeWarning):
     """The inner step raises the loss of many clusters instead of lowering it: it is too large for them."""
+
+
+class InstrumentWarning(UserWarning):
+    """The instruments say little about the endogenous variables, or are the variables themselves."""
 
 
 class InterruptedWarning(RuntimeWarning):

@@ -6,6 +6,7 @@ mod errors;
 mod interrupt;
 mod many;
 mod options;
+mod particles;
 mod trainer;
 
 use pyo3::prelude::*;
@@ -23,6 +24,11 @@ mod _rfpcore {
     use crate::many::{Model, Outcome, draws, dropout_mask, fit_many, fold_batch_norm};
     #[pymodule_export]
     use crate::options::{Architecture, Inner, Optimizer};
+    #[pymodule_export]
+    use crate::particles::{
+        BilevelData, BilevelOptions, Particles, particle_gradient, particle_noise, particle_rows, particle_values,
+        solve_bilevel,
+    };
     #[pymodule_export]
     use crate::trainer::Trainer;
 

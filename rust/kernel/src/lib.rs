@@ -22,6 +22,7 @@ pub mod many;
 mod memory;
 mod optimizer;
 mod outer;
+pub mod particles;
 mod passes;
 mod predict;
 mod question;

@@ -1,0 +1,5 @@
+"""Nonparametric instrumental variables."""
+
+from .particles import MeanField
+
+__all__ = ["MeanField"]

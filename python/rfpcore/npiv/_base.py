@@ -1,0 +1,102 @@
+"""What all estimators share: `fit` checks and hands over rows, `predict` checks and asks back."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._arrays import Array, require_length
+from ._data import Rows, check_rows, columns
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class BaseNPIV(RegressorMixin, BaseEstimator):
+    """An estimator of h in E[Y - h(X, W) | Z, W] = 0: endogenous X, instruments Z, covariates W."""
+
+    n_features_in_: int
+    n_covariates_: int
+
+    def fit(
+        self, X: Any, y: Any, Z: Any, covariates: Any = None, groups: Any = None, sample_weight: Any = None
+    ) -> "Self":
+        """Estimate the structural function.
+
+        Parameters
+        ----------
+        X : array or frame (n, d) or (n,)
+            Endogenous variables.
+        y : array (n,)
+            Outcome.
+        Z : array or frame (n, q) or (n,)
+            Instruments. Z equal to X is allowed: then this is ordinary regression, and a warning says so.
+        covariates : array or frame (n, c) or (n,), optional
+            Exogenous variables: they enter the structural function and serve as their own instruments.
+        groups : array (n,), optional
+            Clusters; whole ones are held out and resampled.
+        sample_weight : array (n,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On misuse, before any work; the message says what was given and what is needed.
+
+        Warns
+        -----
+        InstrumentWarning
+            If Z equals X.
+        """
+        rows = check_rows(X, y, Z, covariates, groups, sample_weight)
+        self._fit(rows)
+        self.n_covariates_ = rows.n_covariates
+        self.n_features_in_ = rows.inputs.shape[1] - rows.n_covariates
+        return self
+
+    def predict(self, X: Any, covariates: Any = None) -> Array:
+        """The structural function.
+
+        Parameters
+        ----------
+        X : array or frame (n, d) or (n,)
+        covariates : array or frame (n, c) or (n,)
+            Needed if, and only if, `fit` had covariates.
+
+        Returns
+        -------
+        h : ndarray (n,)
+        """
+        check_is_fitted(self)
+        return self._predict(self._inputs(X, covariates))
+
+    def _inputs(self, X: Any, covariates: Any) -> Array:
+        """Endogenous variables and covariates side by side, (n, d + c)."""
+        inputs = columns(X, "X")
+        _require_columns(inputs, "X", self.n_features_in_)
+        if covariates is None:
+            if self.n_covariates_:
+                raise ValueError(f"covariates are None; {self.n_covariates_} columns are needed, as in fit")
+            return inputs
+        controls = columns(covariates, "covariates")
+        require_length(controls, "covariates", len(inputs))
+        _require_columns(controls, "covariates", self.n_covariates_)
+        return np.hstack([inputs, controls])
+
+    def _fit(self, rows: Rows) -> None:
+        """Learn from checked rows."""
+        raise NotImplementedError
+
+    def _predict(self, inputs: Array) -> Array:
+        """The structural function at checked inputs (n, d + c)."""
+        raise NotImplementedError
+
+
+def _require_columns(array: Array, name: str, needed: int) -> None:
+    if array.shape[1] != needed:
+        raise ValueError(f"{name} has {array.shape[1]} columns; fit had {needed}")

@@ -1,0 +1,117 @@
+//! Networks on any number of rows, and the two functions for use outside a run.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::clusters::finite;
+use crate::error::KernelError;
+use crate::simd::math::Elementary;
+use crate::simd::{Backend, Isa};
+use crate::threads::Threads;
+use crate::with_isa;
+use crate::workspace::Buffer;
+
+use super::network::{BLOCK_ROWS, Network, Trace};
+use super::shape::Particles;
+
+impl<S: Isa> Network<S> {
+    /// h of every row.
+    pub(super) fn all_outputs<T: Elementary>(&self, theta: &[T], x: &[T], trace: &mut Trace<T>, into: &mut [T]) {
+        let rows = x.chunks(BLOCK_ROWS * self.shape.n_inputs);
+        for (x, into) in rows.zip(into.chunks_mut(BLOCK_ROWS)) {
+            self.outputs(theta, x, trace, into);
+        }
+    }
+
+    /// Σ_b r_b·∇Ψ(x_b, θᵢ) over every row, with r a function of the row and h there.
+    pub(super) fn all_gradients<T: Elementary>(
+        &self,
+        theta: &[T],
+        x: &[T],
+        residual: impl Fn(usize, f64) -> f64,
+        trace: &mut Trace<T>,
+        gradient: &mut [T],
+    ) {
+        gradient.fill(T::default());
+        let mut h = [T::default(); BLOCK_ROWS];
+        for (block, x) in x.chunks(BLOCK_ROWS * self.shape.n_inputs).enumerate() {
+            let h = &mut h[..x.len() / self.shape.n_inputs];
+            self.outputs(theta, x, trace, h);
+            for (row, h) in h.iter_mut().enumerate() {
+                *h = T::from_f64(residual(block * BLOCK_ROWS + row, h.to_f64()));
+            }
+            self.add_gradient(theta, x, h, trace, gradient);
+        }
+    }
+}
+
+fn check<T: Elementary>(shape: &Particles, theta: &[T], x: &[T]) -> Result<[usize; 2], KernelError> {
+    shape.validate()?;
+    let (networks, rows) = (theta.len() / shape.n_parameters(), x.len() / shape.n_inputs);
+    let needed = [networks * shape.n_parameters(), rows * shape.n_inputs];
+    for (what, got, needed) in [("theta", theta.len(), needed[0]), ("x", x.len(), needed[1])] {
+        if got != needed {
+            return Err(KernelError::Length { what, got, needed });
+        }
+    }
+    finite("theta", theta)?;
+    finite("x", x)?;
+    Ok([networks, rows])
+}
+
+/// h of every network at every row: `thetas` holds networks × parameters, the result networks × rows.
+///
+/// # Errors
+/// [`KernelError`] with the first fault.
+pub fn values<T: Elementary>(
+    shape: &Particles,
+    thetas: &[T],
+    x: &[T],
+    threads: Threads<'_>,
+) -> Result<Vec<T>, KernelError> {
+    let [networks, rows] = check(shape, thetas, x)?;
+    let mut into = vec![T::default(); networks * rows];
+    if rows == 0 {
+        return Ok(into);
+    }
+    let parts: Vec<_> = thetas.chunks_exact(shape.n_parameters()).zip(into.chunks_mut(rows)).map(Mutex::new).collect();
+    let next = AtomicUsize::new(0);
+    let mut workers = vec![(); threads.count().min(networks)];
+    threads.each(&mut workers, |()| {
+        with_isa!(Backend::detect(), isa => {
+            let network = Network { isa, shape: *shape };
+            let (mut trace, mut padded) = (Trace::new(&[*shape]), Buffer::new(shape.padded_len::<T>()));
+            while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let mut part = part.lock().expect("a part is worked on once");
+                let (theta, into) = &mut *part;
+                shape.pack(theta, &mut padded);
+                network.all_outputs(&padded, x, &mut trace, into);
+            }
+        });
+    });
+    drop(parts);
+    threads.check()?;
+    Ok(into)
+}
+
+/// Σ_b r_b·∇Ψ(x_b, θᵢ) for every particle, in the flat layout: what all Wasserstein gradients are made of.
+///
+/// # Errors
+/// [`KernelError`] with the first fault.
+pub fn gradient<T: Elementary>(shape: &Particles, theta: &[T], x: &[T], residual: &[T]) -> Result<Vec<T>, KernelError> {
+    let [_, rows] = check(shape, theta, x)?;
+    for (what, got, needed) in [("theta", theta.len(), shape.n_parameters()), ("residual", residual.len(), rows)] {
+        if got != needed {
+            return Err(KernelError::Length { what, got, needed });
+        }
+    }
+    let mut flat = Vec::with_capacity(shape.n_parameters());
+    with_isa!(Backend::detect(), isa => {
+        let network = Network { isa, shape: *shape };
+        let [mut padded, mut sum] = [(); 2].map(|()| Buffer::new(shape.padded_len::<T>()));
+        shape.pack(theta, &mut padded);
+        network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut Trace::new(&[*shape]), &mut sum);
+        shape.unpack(&sum, &mut flat);
+    });
+    Ok(flat)
+}
