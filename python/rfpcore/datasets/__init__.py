@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rfpcore.datasets._disturbed import NoisyMoons, flip_labels, jitter_images, make_noisy_moons
     from rfpcore.datasets._images import Images, load_digits, load_fashion_mnist, load_mnist
+    from rfpcore.datasets._instruments import InstrumentData, make_demand, make_iv_curve, make_sprites
     from rfpcore.datasets._real import load_benefits
     from rfpcore.datasets._synthetic import VeeData, make_vee
 
 __all__ = [
     "Images",
+    "InstrumentData",
     "NoisyMoons",
     "VeeData",
     "flip_labels",
@@ -22,12 +24,16 @@ __all__ = [
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",
+    "make_demand",
+    "make_iv_curve",
     "make_noisy_moons",
+    "make_sprites",
     "make_vee",
 ]
 
 _MODULE_OF = {
     "Images": "_images",
+    "InstrumentData": "_instruments",
     "NoisyMoons": "_disturbed",
     "VeeData": "_synthetic",
     "flip_labels": "_disturbed",
@@ -36,7 +42,10 @@ _MODULE_OF = {
     "load_digits": "_images",
     "load_fashion_mnist": "_images",
     "load_mnist": "_images",
+    "make_demand": "_instruments",
+    "make_iv_curve": "_instruments",
     "make_noisy_moons": "_disturbed",
+    "make_sprites": "_instruments",
     "make_vee": "_synthetic",
 }
 

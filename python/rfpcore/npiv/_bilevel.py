@@ -136,7 +136,7 @@ class Problem(NamedTuple):
     def targets(self, h: Array) -> Array:
         """What the first stage follows, (K, n), from h at every point, (K, n * terms)."""
         values = h if self.coefficients is None else h * self.coefficients
-        return values.reshape(len(h), len(self.y), -1).sum(axis=2)
+        return np.asarray(values.reshape(len(h), len(self.y), -1).sum(axis=2))
 
 
 class Start(NamedTuple):

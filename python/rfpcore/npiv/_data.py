@@ -87,7 +87,7 @@ def _check_variation(inputs: Array, instruments: Array, n: int) -> None:
 def _mean_one(weights: Array) -> Array:
     if weights.sum() == 0:
         raise ValueError("sample_weight is 0 in every row; at least one must be positive")
-    return weights.astype(np.float64) / weights.mean()
+    return np.asarray(weights / weights.mean(), np.float64)
 
 
 @dataclass(frozen=True)

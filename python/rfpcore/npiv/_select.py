@@ -6,7 +6,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from .._arrays import Array
 
-RIDGES = 10.0 ** np.arange(-7, 1)
+RIDGES = 10.0 ** np.arange(-7, 2)
 """Ridges that a kernel regression chooses from, times the number of rows."""
 
 MOST_ROWS = 1500
@@ -24,8 +24,7 @@ def bandwidth(points: Array) -> float:
 class KernelRegression:
     """Ridge regression with a Gaussian kernel of many targets on the same rows.
 
-    The ridge of each target is the one with the smallest error on the rows held out, where the target is known
-    too.
+    The ridge of each target is the one with the smallest leave-one-out error.
     """
 
     def __init__(self, z: Array, z_held: Array, weights: Array | None, random: np.random.RandomState) -> None:
@@ -36,39 +35,51 @@ class KernelRegression:
         gamma = bandwidth(fitted)
         self._root = np.ones(len(fitted)) if weights is None else np.sqrt(weights[self._rows])
         kernel = rbf_kernel(fitted, gamma=gamma) * np.outer(self._root, self._root)
-        self._values, self._vectors = np.linalg.eigh(kernel)
+        values, self._vectors = np.linalg.eigh(kernel)
+        self._values = np.maximum(values, 0)
         self._held = (rbf_kernel(z_held, fitted, gamma=gamma) * self._root) @ self._vectors
 
-    def predict(self, targets: Array, targets_held: Array) -> Array:
-        """Regressions (C, held) of targets (C, n), whose ridges suit `targets_held` (C, held)."""
+    def predict(self, targets: Array) -> Array:
+        """Regressions (C, held) of targets (C, n)."""
         centre = targets[:, self._rows].mean(axis=1, keepdims=True)
-        parts = ((targets[:, self._rows] - centre) * self._root) @ self._vectors
+        known = (targets[:, self._rows] - centre) * self._root
+        parts = known @ self._vectors
         best = np.full(len(targets), np.inf)
-        found = np.zeros_like(targets_held)
+        found = np.empty((len(targets), len(self._held)))
         for ridge in RIDGES * len(self._rows):
-            values = centre + (parts / (np.maximum(self._values, 0) + ridge)) @ self._held.T
-            errors = ((values - targets_held) ** 2).mean(axis=1)
+            kept = self._values / (self._values + ridge)
+            # The error of a row left out is its residual over 1 minus its leverage.
+            leverage = self._vectors**2 @ kept
+            errors = (((known - (parts * kept) @ self._vectors.T) / (1 - leverage)) ** 2).mean(axis=1)
             better = errors < best
-            best[better], found[better] = errors[better], values[better]
+            best[better] = errors[better]
+            found[better] = centre[better] + (parts[better] / (self._values + ridge)) @ self._held.T
         return found
 
 
-def stage_two_errors(
-    targets: Array,
-    y: Array,
-    z: Array,
-    weights: Array | None,
-    parts: list[NDArray[np.intp]],
-    random: np.random.RandomState,
-) -> Array:
-    """Held-out mean of (y - E[h(x) | z])^2 for each candidate, (C,).
+class HeldOut:
+    """A split of the rows, and the regression on their instruments that judges a structural function."""
 
-    targets (C, n) is h at the rows, y (n,), z (n, q); parts are the rows fitted on and those held out. Without
-    the regression the error would be that of h itself, which the naive fit makes smallest.
-    """
-    fitted, held = parts
-    of_fitted = None if weights is None else weights[fitted]
-    regression = KernelRegression(z[fitted], z[held], of_fitted, random)
-    values = regression.predict(targets[:, fitted], targets[:, held])
-    of_held = None if weights is None else weights[held]
-    return np.asarray(np.average((y[held] - values) ** 2, axis=1, weights=of_held))
+    def __init__(
+        self,
+        z: Array,
+        weights: Array | None,
+        parts: list[NDArray[np.intp]],
+        random: np.random.RandomState,
+    ) -> None:
+        self.fitted, self.held = parts
+        of_fitted = None if weights is None else weights[self.fitted]
+        self._of_held = None if weights is None else weights[self.held]
+        self._regression = KernelRegression(z[self.fitted], z[self.held], of_fitted, random)
+
+    def regress(self, targets: Array) -> Array:
+        """E[target | z] on the held-out rows, (C, held), of targets (C, n)."""
+        return self._regression.predict(targets[:, self.fitted])
+
+    def errors(self, targets: Array, y: Array) -> Array:
+        """Stage two: the held-out mean of (y - E[target | z])^2 for each of targets (C, n), (C,).
+
+        Without the regression the error would be that of h itself, which the naive fit makes smallest.
+        """
+        squares = (y[self.held] - self.regress(targets)) ** 2
+        return np.asarray(np.average(squares, axis=1, weights=self._of_held))

@@ -2,7 +2,7 @@
 //! instrumental variables (F²BMLD: Chen, Nitanda, Gretton & Suzuki, 2025).
 //!
 //! Three networks h(x) = (1/N) Σᵢ Ψ(x, θᵢ): the structural one at x, and on the instruments z a first stage that follows
-//! its values and a penalised twin that also follows y. `solve.rs` has the two loops, and is the place to start reading.
+//! its values and a penalised twin that also follows y. `worker.rs` has the two loops, and is the place to start reading.
 
 mod batch;
 mod gradient;
@@ -16,6 +16,7 @@ mod state;
 mod step;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 pub use batch::batch_rows;
 pub use gradient::{gradient, values};

@@ -1,0 +1,96 @@
+"""A fit of F²BMLD: the λ grid and its checkpoints in one batch, the choice, and the refit on all rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array
+from ..exceptions import DivergenceError
+from ._bilevel import Path, Problem, Settings, Start, first_particles, networks, solve
+from ._select import HeldOut
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was chosen, and all that led there."""
+
+    problem: Problem
+    config: Settings
+    """With as many outer steps as were chosen."""
+    lam: float
+    step: int
+    errors: Array
+    """(λ, checkpoint): held-out stage-two errors; NaN after a run has ended early."""
+    paths: list[Path]
+    """One for each λ, on the rows that were not held out."""
+    path: Path
+    """The one that predicts."""
+    rows: NDArray[np.intp]
+    """Those that it was fitted on."""
+    start: Start
+    seed: int
+
+    @property
+    def theta(self) -> Array:
+        """Structural particles."""
+        theta: Array = self.path.structural[-1]
+        return theta
+
+
+def run(
+    problem: Problem,
+    config: Settings,
+    lambdas: Sequence[float],
+    held_out: HeldOut,
+    random: np.random.RandomState,
+    *,
+    refit: bool,
+    n_threads: int,
+) -> Fit:
+    """Solve for every λ, choose λ and checkpoint on the rows held out, and solve again on all rows."""
+    start = first_particles(problem, config, random)
+    seed = int(random.randint(2**31 - 1))
+    n = len(lambdas)
+    rows = [held_out.fitted] * n
+    paths = solve(problem, config, lambdas, [seed] * n, rows, [start] * n, n_threads)
+    errors = _errors(problem, config, paths, held_out, n_threads)
+    best, checkpoint = divmod(int(np.nanargmin(errors)), errors.shape[1])
+    lam, path = lambdas[best], paths[best]
+    step = int(path.records[checkpoint, 0])
+    chosen = replace(config, max_iter=step, n_checkpoints=checkpoint + 1)
+    fitted = held_out.fitted
+    if refit:
+        fitted = np.arange(len(problem.y))
+        path = solve(problem, chosen, [lam], [seed], [fitted], [start], n_threads)[0]
+        _require_records([path], chosen)
+    else:
+        path = path._replace(
+            records=path.records[: checkpoint + 1], structural=path.structural[: checkpoint + 1]
+        )
+    return Fit(problem, chosen, float(lam), step, errors, paths, path, fitted, start, seed)
+
+
+def _errors(
+    problem: Problem, config: Settings, paths: list[Path], held_out: HeldOut, n_threads: int
+) -> Array:
+    """Held-out errors (λ, checkpoint)."""
+    _require_records(paths, config)
+    structural, _ = networks(problem, config)
+    errors = np.full((len(paths), max(len(path.records) for path in paths)), np.nan)
+    for row, path in zip(errors, paths, strict=True):
+        if len(path.records):
+            h = structural.values(path.structural, problem.x, n_jobs=n_threads or None)
+            targets = problem.targets(h).astype(np.float64)
+            row[: len(targets)] = held_out.errors(targets, problem.y.astype(np.float64))
+    return errors
+
+
+def _require_records(paths: list[Path], config: Settings) -> None:
+    if not any(len(path.records) for path in paths):
+        raise DivergenceError(
+            f"F²BMLD diverged with alpha={config.alpha} and gamma={config.gamma} although its steps were "
+            f"halved {paths[0].halvings} times; smaller steps or scaled data are needed",
+            n_diverged=len(paths),
+        )

@@ -1,0 +1,282 @@
+"""F²BMLD, the estimator: both stages mean-field networks, trained by first-order gradients alone."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._arrays import Array, as_floats, require_finite
+from .._options import choice, integer, n_threads, real
+from . import _fit
+from ._bands import Bands, bands, bootstrap
+from ._base import BaseNPIV
+from ._bilevel import BilevelSolver, Problem, Settings, networks, settings
+from ._data import Rows, Scales, split
+from ._diagnose import Diagnosis, conditions
+from ._select import HeldOut
+from ._strength import InstrumentStrength, instrument_strength
+from .particles import MeanField, ParticleActivation
+
+__all__ = ["F2BMLD"]
+
+FloatName = Literal["float32", "float64"]
+
+
+class F2BMLD(BaseNPIV):
+    """Nonparametric instrumental variables by fully first-order bilevel mean-field Langevin dynamics [1]_.
+
+    Estimates h in E[Y | Z] = E[h(X) | Z]. Three networks of one hidden layer are trained together: the
+    structural h_x, a first stage h_z that follows h_x(X) on the instruments, and its twin that is also pulled
+    towards Y. The gap between the two, times λ, is the gradient of h_x: none goes through a first stage, and
+    no second derivative is needed. λ and the moment to stop are chosen by the held-out error of Y minus
+    the kernel regression of h_x(X) on Z; then all rows are fitted again.
+
+    Inputs and outcome are standardised inside. Steps, penalties and temperatures are in units of λ / (1 + λ),
+    so that λ changes neither speed nor ridge; `rates_` has the slides' own numbers.
+
+    Parameters
+    ----------
+    solver : {"adam", "langevin"}, default="adam"
+        "langevin" is the slides' noisy gradient descent, "adam" the practical choice: Adam (0.5, 0.9) without
+        noise. The None below stand for the solver's preset, in this order.
+    lambdas : sequence of float, default=(0.1, 1, 10)
+        Penalties λ to choose from.
+    n_particles : int, optional
+        N of each network: 50, 100.
+    activation : {"relu", "tanh"}, default="relu"
+    clip : float, optional
+        Smooth bound of a particle's output, as the theory asks for; None: none.
+    inner_steps : int, default=10
+        Steps of both inner networks before each outer one.
+    max_iter : int, optional
+        Outer steps: 5000, 4000.
+    batch_size : int or None, default=64
+        Rows a step; None takes all of them, as in the slides.
+    alpha : float, optional
+        Step of the first stage: 0.005, 0.3. The twin's β is alpha / (1 + λ) with "langevin", else alpha.
+    gamma : float, optional
+        Step of h_x: 0.005, 0.3; times (1 + λ) / λ with "langevin".
+    zeta1, zeta2 : float, optional
+        Penalties |θ|² / 2 of the inner networks and of h_x: 1e-5, 3e-4; zeta2 times λ / (1 + λ).
+    sigma1, sigma2 : float, optional
+        Temperatures of the Langevin noise: 3e-4; sigma2 times λ / (1 + λ). "adam" has none.
+    inner_warm_start : bool, default=True
+        Whether the inner networks go on where they were; False starts them anew before each outer step.
+    shared_noise : bool, default=True
+        Whether first stage and twin see the same noise and mini-batches. False, as the slides have it,
+        amplifies the noise by λ.
+    n_checkpoints : int, default=40
+        How often losses are recorded and h_x is looked at for the choice.
+    validation_fraction : float in (0, 1), default=0.2
+        Share of the rows (whole groups) held out for the choice.
+    refit : bool, default=True
+        Whether the chosen λ is trained again on all rows, as long as chosen.
+    dtype : {"float32", "float64"}, default="float32"
+    random_state : int, RandomState or None, default=None
+    n_jobs : int or None, default=None
+        Threads; the result does not depend on it.
+
+    Attributes
+    ----------
+    lambda_ : float
+        The λ chosen.
+    best_step_ : int
+        Outer steps chosen.
+    errors_ : ndarray (n_lambdas, n_checkpoints)
+        Held-out stage-two errors in units of the variance of y.
+    history_ : dict of ndarray
+        Of the last fit, at each checkpoint: "step", "first_stage" F1(x, z), "twin_first_stage" F1(x, z~),
+        "second_stage" F2(x, z), "twin_second_stage" F2(x, z~) and "bilevel_gap" F1(x, z~) - F1(x, z).
+    rates_ : dict of float
+        λ, α, β, γ, ζ1, ζ2, σ1, σ2 as the slides have them.
+    instrument_strength_ : InstrumentStrength
+        How much the instruments say about each column of X.
+    network_, theta_ : MeanField, ndarray
+        The structural network and its particles, for standardised inputs and outcome.
+    n_halvings_ : int
+        How often the last fit halved its steps because numbers stopped being finite.
+    n_features_in_, n_covariates_ : int
+
+    References
+    ----------
+    .. [1] Chen, Nitanda, Gretton and Suzuki (2025), "Towards a Unified Analysis of Neural Networks in
+       Nonparametric Instrumental Variable Regression: Optimization and Generalization".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rfpcore.npiv import F2BMLD
+    >>> rng = np.random.default_rng(0)
+    >>> z, u = rng.standard_normal((2, 500))
+    >>> x = z + u
+    >>> y = np.sin(x) + u  # u moves x and y: a regression of y on x is wrong
+    >>> model = F2BMLD(max_iter=400, random_state=0).fit(x, y, Z=z)
+    >>> model.predict([[0.0], [1.0]]).shape, sorted(model.rates_)[:3]
+    ((2,), ['alpha', 'beta', 'gamma'])
+    """
+
+    def __init__(
+        self,
+        *,
+        solver: BilevelSolver = "adam",
+        lambdas: Sequence[float] = (0.1, 1.0, 10.0),
+        n_particles: int | None = None,
+        activation: ParticleActivation = "relu",
+        clip: float | None = None,
+        inner_steps: int = 10,
+        max_iter: int | None = None,
+        batch_size: int | None = 64,
+        alpha: float | None = None,
+        gamma: float | None = None,
+        zeta1: float | None = None,
+        zeta2: float | None = None,
+        sigma1: float | None = None,
+        sigma2: float | None = None,
+        inner_warm_start: bool = True,
+        shared_noise: bool = True,
+        n_checkpoints: int = 40,
+        validation_fraction: float = 0.2,
+        refit: bool = True,
+        dtype: FloatName = "float32",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.solver = solver
+        self.lambdas = lambdas
+        self.n_particles = n_particles
+        self.activation = activation
+        self.clip = clip
+        self.inner_steps = inner_steps
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.alpha = alpha
+        self.gamma = gamma
+        self.zeta1 = zeta1
+        self.zeta2 = zeta2
+        self.sigma1 = sigma1
+        self.sigma2 = sigma2
+        self.inner_warm_start = inner_warm_start
+        self.shared_noise = shared_noise
+        self.n_checkpoints = n_checkpoints
+        self.validation_fraction = validation_fraction
+        self.refit = refit
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    network_: MeanField
+    theta_: Array
+    lambda_: float
+    best_step_: int
+    errors_: Array
+    instrument_strength_: InstrumentStrength
+    _learnt: _fit.Fit
+    _scales: Scales
+    _rows: Rows
+
+    def _checked(self) -> tuple[Settings, list[float]]:
+        """The constructor's arguments, checked."""
+        config = settings(self.get_params(deep=False))
+        lambdas = as_floats(self.lambdas, "lambdas").ravel()
+        require_finite(lambdas, "lambdas", axis="index")
+        if lambdas.size == 0 or lambdas.min() <= 0:
+            raise ValueError(f"lambdas={self.lambdas!r}; at least one number, all above 0, is needed")
+        fraction = real(self.validation_fraction, "validation_fraction", "a number in (0, 1)")
+        if not 0 < fraction < 1:
+            raise ValueError(f"validation_fraction={fraction}; a number in (0, 1) is needed")
+        choice(self.dtype, "dtype", FloatName)
+        return config, [float(lam) for lam in lambdas]
+
+    def _fit(self, rows: Rows) -> None:
+        config, lambdas = self._checked()
+        threads = n_threads(self.n_jobs)
+        random = check_random_state(self.random_state)
+        scales = Scales.of(rows)
+        scaled = scales.apply(rows)
+        held_out = HeldOut(
+            scaled.instruments, rows.weights, split(rows, self.validation_fraction, random), random
+        )
+        strength = instrument_strength(scaled, held_out, random)
+        strength.warn(stacklevel=4)
+        problem = Problem(scaled.inputs, scaled.instruments, scaled.y, rows.weights).cast(self.dtype)
+        fit = _fit.run(problem, config, lambdas, held_out, random, refit=self.refit, n_threads=threads)
+        self._learnt, self._scales, self._rows = fit, scales, rows
+        self.instrument_strength_ = strength
+        self.network_, _ = networks(problem, config)
+        self.theta_, self.lambda_, self.best_step_ = fit.theta, fit.lam, fit.step
+        self.errors_ = fit.errors
+        self.n_halvings_ = fit.path.halvings
+
+    @property
+    def history_(self) -> dict[str, Array]:
+        """Losses of the last fit at each checkpoint."""
+        names = ("step", "first_stage", "twin_first_stage", "second_stage", "twin_second_stage")
+        history = dict(zip(names, self._learnt.path.records.T, strict=True))
+        history["bilevel_gap"] = history["twin_first_stage"] - history["first_stage"]
+        return history
+
+    @property
+    def rates_(self) -> dict[str, float]:
+        """The slides' numbers for the chosen λ."""
+        names = ("lambda", "alpha", "beta", "gamma", "zeta1", "zeta2", "sigma1", "sigma2")
+        return dict(zip(names, self._learnt.config.rates(self.lambda_), strict=True))
+
+    def bands(
+        self,
+        X: Any,
+        covariates: Any = None,
+        *,
+        level: float = 0.95,
+        n_bootstraps: int = 200,
+        random_state: Any = None,
+    ) -> Bands:
+        """Pointwise and uniform bands for the structural function.
+
+        Rows (whole groups, where `fit` had groups) are drawn with replacement and h_x is trained anew, with
+        the λ and the number of steps of the fit: all of them in one call of the kernel. The bands hold the
+        noise of the data and of training, not the bias of the estimate nor the choice of λ.
+
+        Parameters
+        ----------
+        X, covariates
+            As in `predict`.
+        level : float in (0, 1), default=0.95
+        n_bootstraps : int, default=200
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        Bands
+        """
+        check_is_fitted(self)
+        share = real(level, "level", "a number in (0, 1)")
+        if not 0 < share < 1:
+            raise ValueError(f"level={share}; a number in (0, 1) is needed")
+        count = integer(n_bootstraps, "n_bootstraps", 2, 10**6)
+        inputs = self._inputs(X, covariates)
+        random = check_random_state(random_state)
+        thetas = bootstrap(self._learnt, self._rows, count, random, n_threads(self.n_jobs))
+        return bands(self._predict(inputs), self._values(thetas, inputs), share)
+
+    def diagnose(self) -> Diagnosis:
+        """Say where the fit stands against what the theorems ask for, and how strong the instruments are.
+
+        Returns
+        -------
+        Diagnosis
+            To be printed; its `plot` shows the held-out error of every λ and the bilevel gap.
+        """
+        check_is_fitted(self)
+        found = conditions(self._learnt.config, self.rates_, self.instrument_strength_, self.history_)
+        return Diagnosis(found, self.errors_, tuple(float(lam) for lam in self.lambdas), self.history_)
+
+    def _predict(self, inputs: Array) -> Array:
+        return self._values(self.theta_, inputs)
+
+    def _values(self, theta: Array, inputs: Array) -> Array:
+        """The structural function of one network (P,) or several (K, P), in the units of y."""
+        scaled = self._scales.inputs.transform(inputs)
+        h = self.network_.values(theta, scaled, n_jobs=self.n_jobs).astype(np.float64)
+        return np.asarray(self._scales.y_mean + self._scales.y_scale * h)
