@@ -70,7 +70,7 @@ def test_linear_design_two_stage_least_squares():
     expected = np.linalg.solve(instruments.T @ (weights[:, None] * inputs), instruments.T @ (weights * y))
     assert_allclose(model.results_.params, expected, rtol=1e-9)
     assert_allclose(model.predict(x, w), inputs @ expected, rtol=1e-9)
-    assert model.results_.cov_type == "Clustered Covariance"
+    assert model.results_.cov_type == "clustered"
 
 
 @pytest.mark.parametrize("curve", ["sin", "log"])

@@ -54,9 +54,9 @@ class InstrumentStrength:
             worst = int(self.f.argmin())
             percent, held, full = 100 * self.r_squared[worst], self.f_held_out[worst], self.f[worst]
             warn(
-                f"the instruments are weak: on rows held out they explain {percent:.2g} % of column {worst} of "
-                f"X beyond the covariates, F = {held:.3g}, or {full:.3g} for all rows; at least {BY_CHANCE:g} "
-                f"and {WEAK:g} are needed",
+                f"the instruments are weak: on rows held out they explain {percent:.2g} % of column {worst} "
+                f"of X beyond the covariates, F = {held:.3g}, or {full:.3g} for all rows; at least "
+                f"{BY_CHANCE:g} and {WEAK:g} are needed",
                 InstrumentWarning,
                 stacklevel=stacklevel + 1,
             )

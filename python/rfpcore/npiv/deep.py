@@ -40,16 +40,16 @@ class _Net:
         self._steps = 0
 
     def features(self, x: Array) -> Array:
-        """A column of ones, then max(0, outputs), (n, features + 1) in float64."""
-        self._outputs = _rfpcore.predict(self._architecture, self.theta, x.astype(np.float32), self._threads)
-        return np.hstack([np.ones((len(x), 1)), np.maximum(self._outputs, 0)])
+        """A column of ones, then max(0, outputs), (n, features + 1); x is float32."""
+        self._outputs = _rfpcore.predict(self._architecture, self.theta, x, self._threads)
+        return np.hstack([np.ones((len(x), 1), np.float32), np.maximum(self._outputs, 0)])
 
     def descend(self, x: Array, upstream: Array) -> None:
         """One Adam step, given the loss's gradient in what `features` returned last for x."""
         live = upstream[:, 1:] * (self._outputs > 0)
         # The gradient of mean |f − t|² with t = f − (n/2) v is Σ v·∂f: any vector–Jacobian product.
-        targets = (self._outputs - len(x) / 2 * live).astype(np.float32)
-        data = _rfpcore.ClusterData(x.astype(np.float32), targets, np.array([0, len(x)]))
+        targets = (self._outputs - np.float32(len(x) / 2) * live).astype(np.float32, copy=False)
+        data = _rfpcore.ClusterData(x, targets, np.array([0, len(x)]))
         _, gradient = _rfpcore.value_and_grad(
             self._architecture, self.theta, data, 1.0, self._ordinary, "squared", False, self._threads
         )
@@ -74,9 +74,10 @@ class _Ridge(NamedTuple):
     @classmethod
     def of(cls, features: Array, targets: Array, penalty: float) -> "_Ridge":
         """Min |targets − features·B|² + penalty·|B|²."""
-        gram = features.T @ features + penalty * np.eye(features.shape[1])
-        factor = cho_factor(gram)
-        coefficients = cho_solve(factor, features.T @ targets)
+        gram = features.T @ features
+        gram[np.diag_indices_from(gram)] += penalty
+        factor = cho_factor(gram, overwrite_a=True, check_finite=False)
+        coefficients = cho_solve(factor, features.T @ targets, check_finite=False)
         return cls(coefficients, factor, targets - features @ coefficients)
 
     def in_features(self) -> Array:
@@ -85,7 +86,7 @@ class _Ridge(NamedTuple):
 
     def in_targets(self, features: Array, upstream: Array) -> Array:
         """What a gradient in the coefficients (features, targets) is in the targets they were fitted to."""
-        return np.asarray(features @ cho_solve(self.factor, upstream))
+        return np.asarray(features @ cho_solve(self.factor, upstream, check_finite=False))
 
 
 class DeepFeatureIV(BaseNPIV):
@@ -178,6 +179,11 @@ class DeepFeatureIV(BaseNPIV):
         random = check_random_state(self.random_state)
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
+        scaled = scaled._replace(
+            inputs=scaled.inputs.astype(np.float32),
+            y=scaled.y.astype(np.float32),
+            instruments=scaled.instruments.astype(np.float32),
+        )
         parts = np.array_split(random.permutation(rows.n), 2)
         self._stages = _Stages(self, [scaled.take(np.sort(part)) for part in parts], random)
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
@@ -185,7 +191,8 @@ class DeepFeatureIV(BaseNPIV):
             self._coefficients = self._stages.solve()
 
     def _predict(self, inputs: Array) -> Array:
-        features = self._stages.structural_features(self._scales.inputs.transform(inputs))
+        scaled = self._scales.inputs.transform(inputs).astype(np.float32)
+        features = self._stages.structural_features(scaled)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (features @ self._coefficients))
 
 
@@ -222,58 +229,52 @@ class _Stages:
     def _of_covariates(self, inputs: Array) -> Array:
         """(n, features of W), a column of ones without covariates."""
         if self._net_w is None:
-            return np.ones((len(inputs), 1))
+            return np.ones((len(inputs), 1), np.float32)
         return self._net_w.features(self._covariates(inputs))
 
     def structural_features(self, inputs: Array) -> Array:
         """All products of the features of X and of W."""
         return _products(self._net_x.features(self._endogenous(inputs)), self._of_covariates(inputs))
 
-    def _stage_one(self) -> tuple[Array, _Ridge]:
-        """Features of Z in the first half, and the regression of those of X on them."""
-        of_x = self._net_x.features(self._endogenous(self._one.inputs))
+    def _regress_features(self, of_x: Array) -> tuple[Array, _Ridge]:
+        """Stage one: features of Z in the first half, and the regression of those of X on them."""
         of_z = self._net_z.features(self._one.instruments)
         return of_z, _Ridge.of(of_z, of_x, self._penalties[0])
 
-    def round(self) -> float:
-        """Steps of all networks; stage two's error before the last of them."""
-        for _ in range(self._steps_z):
-            _, ridge = self._stage_one()
-            self._net_z.descend(self._one.instruments, ridge.in_features())
-        if self._net_w is not None:
-            for _ in range(self._steps_w):
-                self._step_of_covariates(self._net_w)
-        return self._step_of_structural()
-
-    def _predicted(self, ridge: _Ridge) -> tuple[Array, Array, Array]:
-        """In the second half: features of Z, of X as predicted, and of W."""
-        of_z = self._net_z.features(self._two.instruments)
-        return of_z, of_z @ ridge.coefficients, self._of_covariates(self._two.inputs)
-
-    def _stage_two(self, predicted: Array, of_w: Array) -> tuple[_Ridge, Array]:
-        """The regression, and its gradient in the products, (n, features of X, features of W)."""
+    def _regress_outcome(self, predicted: Array, of_w: Array) -> tuple[_Ridge, Array]:
+        """Stage two, and its gradient in the products, (n, features of X, features of W)."""
         ridge = _Ridge.of(_products(predicted, of_w), self._two.y[:, None], self._penalties[1])
         return ridge, ridge.in_features().reshape(self._two.n, predicted.shape[1], of_w.shape[1])
 
-    def _step_of_covariates(self, net: _Net) -> None:
-        _, first = self._stage_one()
-        _, predicted, of_w = self._predicted(first)
-        _, upstream = self._stage_two(predicted, of_w)
-        net.descend(self._covariates(self._two.inputs), np.einsum("nxw,nx->nw", upstream, predicted))
-
-    def _step_of_structural(self) -> float:
-        of_z, first = self._stage_one()
-        of_z_two, predicted, of_w = self._predicted(first)
-        ridge, upstream = self._stage_two(predicted, of_w)
-        in_coefficients = of_z_two.T @ np.einsum("nxw,nw->nx", upstream, of_w)
+    def round(self) -> float:
+        """Steps of all networks; stage two's error before the last of them."""
+        of_x = self._net_x.features(self._endogenous(self._one.inputs))
+        for _ in range(self._steps_z):
+            _, first = self._regress_features(of_x)
+            self._net_z.descend(self._one.instruments, first.in_features())
+        of_z, first = self._regress_features(of_x)
+        of_z_two = self._net_z.features(self._two.instruments)
+        predicted = of_z_two @ first.coefficients
+        if self._net_w is not None:
+            for _ in range(self._steps_w):
+                self._step_of_covariates(self._net_w, predicted)
+        of_w = self._of_covariates(self._two.inputs)
+        second, upstream = self._regress_outcome(predicted, of_w)
+        in_coefficients = of_z_two.T @ (upstream @ of_w[:, :, None])[:, :, 0]
         self._net_x.descend(self._endogenous(self._one.inputs), first.in_targets(of_z, in_coefficients))
-        return float((ridge.residual**2).mean())
+        return float((second.residual**2).mean())
+
+    def _step_of_covariates(self, net: _Net, predicted: Array) -> None:
+        of_w = self._of_covariates(self._two.inputs)
+        _, upstream = self._regress_outcome(predicted, of_w)
+        net.descend(self._covariates(self._two.inputs), (predicted[:, None, :] @ upstream)[:, 0])
 
     def solve(self) -> Array:
         """Stage two's coefficients (products,) at the networks as they are."""
-        _, first = self._stage_one()
-        _, predicted, of_w = self._predicted(first)
-        return np.asarray(self._stage_two(predicted, of_w)[0].coefficients[:, 0])
+        _, first = self._regress_features(self._net_x.features(self._endogenous(self._one.inputs)))
+        predicted = self._net_z.features(self._two.instruments) @ first.coefficients
+        of_w = self._of_covariates(self._two.inputs).astype(np.float64)
+        return np.asarray(self._regress_outcome(predicted.astype(np.float64), of_w)[0].coefficients[:, 0])
 
 
 def _products(one: Array, other: Array) -> Array:
