@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 BENCHES = Path(__file__).parents[1] / "benches"
+EXAMPLES = BENCHES.parent / "examples"
 
 
 def test_demand_table_goes_on_where_it_stopped(tmp_path, capsys):
@@ -56,3 +57,52 @@ def test_torch_in_the_comparison_does_the_same_steps():
         path = solve(problem, config, [1.0], [0], [np.arange(bench["ROWS"])], [start], 1)[0]
         # Thirty steps in single precision; Adam's first ones are signs of gradients near 0.
         np.testing.assert_allclose(path.structural[-1], run.nets[0].ravel(), atol=2e-3)
+
+
+def test_coverage_in_short(tmp_path, capsys):
+    bench = runpy.run_path(str(BENCHES / "npiv_coverage.py"))
+    results = tmp_path / "results.jsonl"
+    bench["main"]([str(results), "--short", "--rows", "150"])
+    assert len(results.read_text().splitlines()) == 2
+    assert "2 draws: 95 % bands hold h at" in capsys.readouterr().out
+
+
+def test_coverage_is_counted_right():
+    """Estimates that are off by 1 at half of the points, with half widths of 0.5 and 2."""
+    bench = runpy.run_path(str(BENCHES / "npiv_coverage.py"))
+    truth = bench["make_iv_curve"](2, curve="sin", random_state=0).h_test
+    off = np.where(np.arange(100) < 50, 1.0, 0.0)
+    records = [
+        {
+            "seed": seed,
+            "curve": "sin",
+            "n": 10,
+            "solver": "adam",
+            "estimate": (truth + sign * off).tolist(),
+            "half_width": [0.5] * 100,
+            "uniform_half_width": [width] * 100,
+        }
+        for seed, (sign, width) in enumerate([(1, 2.0), (-1, 0.5)])
+    ]
+    line = bench["summary"](records).splitlines()[0]
+    assert "at 50.0 % of points, everywhere in 50.0 % of draws; half width 0.500" in line
+
+
+def test_theory_in_short(tmp_path, capsys):
+    import matplotlib
+
+    matplotlib.use("agg")
+    example = runpy.run_path(str(EXAMPLES / "npiv_theory.py"))
+    picture = tmp_path / "theory.png"
+    example["main"](["--short", "--output", str(picture)])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "spread over runs" in capsys.readouterr().out
+
+
+def test_spread_over_runs_falls_with_particles():
+    """1/N between 10 and 160 particles is a factor of 16; a third of it is asked for, over eight runs."""
+    example = runpy.run_path(str(EXAMPLES / "npiv_theory.py"))
+    size = example["SHORT"]._replace(runs=8, steps=300)
+    data = example["make_iv_curve"](150, random_state=0)
+    few, many = (example["errors"](data, size, n_particles=n).spread for n in (10, 160))
+    assert few / many > 16 / 3

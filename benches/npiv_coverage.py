@@ -1,0 +1,87 @@
+"""Coverage of the bands of F²BMLD on a design with a known function.
+
+    python benches/npiv_coverage.py results.jsonl            200 draws; goes on where it was stopped
+    python benches/npiv_coverage.py results.jsonl --short    two draws, few replicates
+
+A draw is a line of JSON with the estimate and the half widths of its bands over the grid.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rfpcore.datasets import make_iv_curve
+from rfpcore.npiv import F2BMLD
+
+
+def one(seed: int, curve: str, n: int, n_bootstraps: int, options: dict[str, Any]) -> dict[str, Any]:
+    data = make_iv_curve(n, curve=curve, random_state=seed)
+    model = F2BMLD(random_state=seed, **options).fit(data.X, data.y, data.Z)
+    found = model.bands(data.X_test, n_bootstraps=n_bootstraps, random_state=seed)
+    return {
+        "seed": seed,
+        "curve": curve,
+        "n": n,
+        "solver": model.solver,
+        "estimate": np.round(found.estimate, 4).tolist(),
+        "half_width": np.round(found.upper - found.estimate, 4).tolist(),
+        "uniform_half_width": np.round(found.uniform_upper - found.estimate, 4).tolist(),
+    }
+
+
+def summary(records: list[dict[str, Any]]) -> str:
+    """Coverage of the function, and of the mean estimate: what the bands would cover without bias."""
+    lines = []
+    for curve, n, solver in sorted({(r["curve"], r["n"], r["solver"]) for r in records}):
+        some = [r for r in records if (r["curve"], r["n"], r["solver"]) == (curve, n, solver)]
+        estimates, half, uniform = (
+            np.array([r[name] for r in some]) for name in ("estimate", "half_width", "uniform_half_width")
+        )
+        truth = make_iv_curve(2, curve=curve, random_state=0).h_test
+        for name, target in (("h", truth), ("the mean estimate", estimates.mean(axis=0))):
+            off = np.abs(estimates - target)
+            pointwise, simultaneous = (off <= half).mean(), (off <= uniform).all(axis=1).mean()
+            lines.append(
+                f"{curve}, n = {n}, {solver}, {len(some)} draws: 95 % bands hold {name} at "
+                f"{100 * pointwise:.1f} % of points, everywhere in {100 * simultaneous:.1f} % of draws; "
+                f"half width {half.mean():.3f}"
+            )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="JSON lines, appended to")
+    parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--curve", choices=("sin", "log", "linear"), default="sin")
+    parser.add_argument("--solver", choices=("adam", "langevin"), default="adam")
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--bootstraps", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start no draw after so long")
+    parser.add_argument("--short", action="store_true")
+    options = parser.parse_args(arguments)
+    short = {"max_iter": 100, "n_checkpoints": 5} if options.short else {}
+    draws, n_bootstraps = (2, 5) if options.short else (options.draws, options.bootstraps)
+    lines = options.results.read_text().splitlines() if options.results.exists() else []
+    records = [json.loads(line) for line in lines]
+    names = ("seed", "curve", "n", "solver")
+    done = {tuple(record[name] for name in names) for record in records}
+    began = time.perf_counter()
+    with options.results.open("a") as file:
+        for seed in range(draws):
+            if time.perf_counter() - began > options.seconds:
+                break
+            if (seed, options.curve, options.rows, options.solver) not in done:
+                settings = short | {"solver": options.solver}
+                records.append(one(seed, options.curve, options.rows, n_bootstraps, settings))
+                print(json.dumps(records[-1]), file=file, flush=True)
+    print(summary(records))
+
+
+if __name__ == "__main__":
+    main()
