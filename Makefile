@@ -45,6 +45,7 @@ format: $(VENV)/.dev ## rewrite the code in the one accepted form
 
 docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
 	$(BIN)/pdoc --docformat numpy --output-directory dist/docs/python rfpcore rfpcore.estimators \
+	    rfpcore.npiv rfpcore.npiv.ope rfpcore.datasets._instruments \
 	    rfpcore.datasets._real rfpcore.datasets._synthetic rfpcore.exceptions rfpcore.torch_reference
 	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
 

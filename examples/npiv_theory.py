@@ -114,8 +114,8 @@ def draw(found: dict[str, Any], path: str) -> None:
         error = [max(e.error, 1e-6) for e in found[name].values()]
         ax.loglog(at, error, "s--", color="#d55e00", label="error of their mean")
         if name == "particles":
-            first = found[name][at[0]].spread
-            ax.loglog(at, first * at[0] / at, color="grey", linewidth=1, label="∝ 1/N")
+            last = found[name][at[-1]].spread
+            ax.loglog(at, last * at[-1] / at, color="grey", linewidth=1, label="∝ 1/N")
         ax.set(xlabel=label, ylabel="mean over the test grid")
         ax.set_title(title, loc="left", fontsize=11)
         ax.legend(frameon=False)
