@@ -45,7 +45,8 @@ format: $(VENV)/.dev ## rewrite the code in the one accepted form
 
 docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
 	$(BIN)/pdoc --docformat numpy --output-directory dist/docs/python rfpcore rfpcore.estimators rfpcore.many \
-	    rfpcore.optimizers rfpcore.datasets._real rfpcore.datasets._synthetic rfpcore.exceptions rfpcore.torch_reference
+	    rfpcore.optimizers rfpcore.regularize rfpcore.causal rfpcore.npiv rfpcore.npiv.ope rfpcore.datasets._real \
+	    rfpcore.datasets._synthetic rfpcore.datasets._instruments rfpcore.exceptions rfpcore.torch_reference
 	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
 
 clean: ## remove what the commands above have made

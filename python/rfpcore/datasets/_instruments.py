@@ -235,7 +235,7 @@ def make_sprites(
 
     def draw(px: Floats, py: Floats, scale: Floats, turn: Floats) -> Floats:
         x, y = (0.25 + 0.5 * p / 31 for p in (px, py))
-        return _hearts(x, y, 0.1 + 0.02 * scale, 2 * np.pi * turn / 40, size)
+        return _hearts(x, y, 0.07 + 0.01 * scale, 2 * np.pi * turn / 40, size)
 
     px, py = random.randint(0, 32, (2, n_samples)).astype(float)
     scale, turn = (random.randint(0, n, n_samples).astype(float) for n in (6, 40))

@@ -120,12 +120,18 @@ class Scales:
 
 def split(rows: Rows, fraction: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:
     """Rows to fit on and rows held out, whole groups where there are groups."""
-    if rows.codes is None:
-        parts = next(ShuffleSplit(1, test_size=fraction, random_state=random).split(rows.inputs))
-    else:
-        n_groups = len(np.unique(rows.codes))
-        if n_groups < 2:
-            raise ValueError(f"groups has {n_groups} group; at least 2 are needed to hold one out")
-        splitter = GroupShuffleSplit(1, test_size=fraction, random_state=random)
-        parts = next(splitter.split(rows.inputs, groups=rows.codes))
-    return [np.sort(part) for part in parts]
+    return split_rows(rows.n, rows.codes, fraction, random)
+
+
+def split_rows(
+    n: int, codes: NDArray[np.intp] | None, fraction: float, random: np.random.RandomState
+) -> list[NDArray[np.intp]]:
+    """As `split`, for n rows and their groups' codes."""
+    if codes is None:
+        parts = next(ShuffleSplit(1, test_size=fraction, random_state=random).split(np.empty(n)))
+        return [np.sort(part) for part in parts]
+    n_groups = len(np.unique(codes))
+    if n_groups < 2:
+        raise ValueError(f"groups has {n_groups} group; at least 2 are needed to hold one out")
+    splitter = GroupShuffleSplit(1, test_size=fraction, random_state=random)
+    return [np.sort(part) for part in next(splitter.split(np.empty(n), groups=codes))]

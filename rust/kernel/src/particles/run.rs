@@ -1,7 +1,7 @@
 //! What is asked for: the options that all runs share, and those of each.
 
 use crate::error::KernelError;
-use crate::optimizer::Moments;
+use crate::optimizer::{Moments, range};
 use crate::simd::Real;
 
 use super::problem::Problem;
@@ -71,10 +71,6 @@ pub struct Run<'a, T> {
     pub rows: Vec<usize>,
     /// Where the structural network, the first stage and its twin start, in the flat layout.
     pub start: [&'a [T]; 3],
-}
-
-fn range(what: &'static str, got: f64, fits: bool, needed: &'static str) -> Result<(), KernelError> {
-    if fits && got.is_finite() { Ok(()) } else { Err(KernelError::Range { what, got, needed }) }
 }
 
 impl Options {

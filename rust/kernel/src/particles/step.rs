@@ -2,7 +2,6 @@
 
 use crate::optimizer::Moments;
 use crate::simd::{Isa, Pass, Real, run};
-use crate::vectors::with_features;
 
 /// θ ← θ − rate·(g + decay·θ) + spread·ξ, without ξ where there is none.
 pub(super) fn langevin<S: Isa, T: Real>(
@@ -57,22 +56,59 @@ pub(super) fn adam<S: Isa, T: Real>(
     moments: Moments,
     (rate, decay, step): (f64, f64, u64),
 ) {
+    let len = theta.len();
+    assert!(gradient.len() == len && first.len() == len && second.len() == len);
     let power = i32::try_from(step + 1).unwrap_or(i32::MAX);
-    let inverse1 = 1.0 / (1.0 - moments.beta1.powi(power));
-    let inverse2 = 1.0 / (1.0 - moments.beta2.powi(power));
-    with_features(
-        isa,
-        #[inline(always)]
-        || {
-            for (((theta, g), first), second) in theta.iter_mut().zip(gradient).zip(first).zip(second) {
-                let g = g.to_f64() + decay * theta.to_f64();
-                let a = moments.beta1 * first.to_f64() + (1.0 - moments.beta1) * g;
-                let b = moments.beta2 * second.to_f64() + (1.0 - moments.beta2) * g * g;
-                *first = T::from_f64(a);
-                *second = T::from_f64(b);
-                let step = a * inverse1 / ((b * inverse2).sqrt() + moments.epsilon);
-                *theta = T::from_f64(theta.to_f64() - rate * step);
+    let unbias = [moments.beta1, moments.beta2].map(|beta| 1.0 / (1.0 - beta.powi(power)));
+    let work = Adam {
+        len,
+        theta: theta.as_mut_ptr(),
+        gradient: gradient.as_ptr(),
+        first: first.as_mut_ptr(),
+        second: second.as_mut_ptr(),
+        moments,
+        unbias,
+        rate,
+        decay,
+    };
+    // SAFETY: the lengths were compared; they are multiples of the padding.
+    unsafe { run(isa, work) }
+}
+
+struct Adam<T> {
+    len: usize,
+    theta: *mut T,
+    gradient: *const T,
+    first: *mut T,
+    second: *mut T,
+    moments: Moments,
+    unbias: [f64; 2],
+    rate: f64,
+    decay: f64,
+}
+
+impl<T: Real> Pass for Adam<T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, s: S) {
+        let Moments { beta1, beta2, epsilon } = self.moments;
+        let [decay, rate, epsilon] = [self.decay, self.rate, epsilon].map(|x| T::constant(s, x));
+        let [kept1, kept2, new1, new2] = [beta1, beta2, 1.0 - beta1, 1.0 - beta2].map(|x| T::constant(s, x));
+        let [unbias1, unbias2] = self.unbias.map(|x| T::constant(s, x));
+        for at in (0..self.len).step_by(T::lanes::<S>()) {
+            // SAFETY: the caller compared the lengths, which are whole registers.
+            unsafe {
+                let theta = T::load(s, self.theta.add(at));
+                let g = T::fma(s, decay, theta, T::load(s, self.gradient.add(at)));
+                let a = T::fma(s, kept1, T::load(s, self.first.add(at)), T::mul(s, new1, g));
+                let b = T::fma(s, kept2, T::load(s, self.second.add(at)), T::mul(s, T::mul(s, new2, g), g));
+                T::store(s, self.first.add(at), a);
+                T::store(s, self.second.add(at), b);
+                let root = T::add(s, T::sqrt(s, T::mul(s, b, unbias2)), epsilon);
+                let step = T::div(s, T::mul(s, a, unbias1), root);
+                T::store(s, self.theta.add(at), T::nfma(s, rate, step, theta));
             }
-        },
-    );
+        }
+    }
 }

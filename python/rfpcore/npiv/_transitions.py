@@ -1,0 +1,102 @@
+"""Steps of an environment, checked."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array, as_floats, require_finite, require_length
+from .._options import integer
+from ._data import columns
+
+Policy = Callable[[Array], Array]
+"""From states (n, d) to actions (n,), integers from 0."""
+
+
+class Transitions(NamedTuple):
+    """Steps of an environment, each array with a row a step; made by `make_transitions`."""
+
+    states: Array
+    """(n, d)"""
+    actions: NDArray[np.int64]
+    """(n,)"""
+    rewards: Array
+    """(n,)"""
+    next_states: Array
+    """(n, d)"""
+    terminated: NDArray[np.bool_]
+    """(n,) whether the episode truly ended: no value follows"""
+    episodes: NDArray[np.intp] | None
+    """(n,) whole episodes are held out"""
+    n_actions: int
+
+
+def make_transitions(
+    states: Any,
+    actions: Any,
+    rewards: Any,
+    next_states: Any,
+    terminated: Any,
+    episodes: Any = None,
+    *,
+    n_actions: int,
+) -> Transitions:
+    """Check the steps of an environment.
+
+    Parameters
+    ----------
+    states, next_states : array (n, d)
+    actions : array (n,)
+        Integers from 0 to n_actions - 1: the actions that were meant.
+    rewards : array (n,)
+    terminated : array (n,) of bool
+        True where the episode truly ended. An episode that was only cut short (truncated) goes on in
+        principle: there it is False.
+    episodes : array (n,), optional
+        Episode of each step.
+    n_actions : int
+
+    Returns
+    -------
+    Transitions
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an array has another length or holds what it must not; if the flags are missing.
+
+    Examples
+    --------
+    >>> from rfpcore.npiv.ope import make_transitions
+    >>> steps = make_transitions([[0.0], [1.0]], [0, 1], [1, 1], [[1.0], [2.0]], [False, True], n_actions=2)
+    >>> steps.terminated
+    array([False,  True])
+    """
+    before, after = columns(states, "states"), columns(next_states, "next_states")
+    n = len(before)
+    if after.shape != before.shape:
+        raise ValueError(f"next_states has shape {after.shape}; states has {before.shape}")
+    count = integer(n_actions, "n_actions", 1, 2**31)
+    if terminated is None:
+        raise ValueError(
+            "terminated is None; a flag a step is needed: True where the episode ended, False where it was "
+            "cut short"
+        )
+    ended = np.asarray(terminated)
+    if ended.dtype != np.bool_:
+        raise TypeError(f"terminated has dtype {ended.dtype}; bool is needed")
+    chosen, gains = np.asarray(actions), as_floats(rewards, "rewards").astype(np.float64)
+    if chosen.dtype.kind not in "iu":
+        raise TypeError(f"actions has dtype {chosen.dtype}; integers are needed")
+    for array, name in ((ended, "terminated"), (chosen, "actions"), (gains, "rewards")):
+        if array.shape != (n,):
+            raise ValueError(f"{name} has shape {array.shape}; states has {n} rows, so ({n},) is needed")
+    require_finite(gains, "rewards")
+    if chosen.min() < 0 or chosen.max() >= count:
+        raise ValueError(f"actions are {chosen.min()} to {chosen.max()}; 0 to {count - 1} are needed")
+    codes = None
+    if episodes is not None:
+        codes = np.unique(np.asarray(episodes), return_inverse=True)[1]
+        require_length(codes, "episodes", n)
+    return Transitions(before, chosen.astype(np.int64), gains, after, ended, codes, count)
