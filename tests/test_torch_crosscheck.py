@@ -156,9 +156,9 @@ def errors(case, dtype):
     except rfpcore.DivergenceError:
         assert not abs(value) < 1e30
         return None
-    # Where a gradient all but cancels, what is left is rounding of terms about as large as the loss. Where the
-    # network all but meets its outcomes, a residual is what single precision leaves of them: a hundredth of
-    # their size still has five digits.
+    # Where a gradient all but cancels, what is left is rounding of terms about as large as the loss. Where
+    # the network all but meets its outcomes, a residual is what single precision leaves of them: a hundredth
+    # of their size still has five digits.
     residual = 1e-2 * np.sqrt(np.mean(np.square(data.y, dtype=float))) if dtype == np.float32 else 0.0
     floor = max(1e-3 * abs(value), residual)
     # A common step's derivative is a sum over parameters, whose terms may cancel.

@@ -169,8 +169,7 @@ impl<T: Real> Pass for PlaneSums<T> {
                     total += (*line.add(row)).to_f64();
                 }
                 for target in self.targets.iter().flatten() {
-                    let from = if target.from.is_null() { 0.0 } else { (*target.from.add(plane)).to_f64() };
-                    *target.to.add(plane) = T::from_f64(from + target.scale.to_f64() * total);
+                    *target.to.add(plane) = T::from_f64(target.kept(plane) + target.scale.to_f64() * total);
                 }
             }
         }

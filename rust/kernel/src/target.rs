@@ -3,7 +3,7 @@
 use crate::simd::{Isa, Real};
 use crate::tile::Finish;
 
-/// A parameter vector to be written: `to = from + scale·sum`, with a missing `from` read as zero.
+/// A parameter vector to be written: `to = keep·from + scale·sum`, with a missing `from` read as zero.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<T> {
     /// What is added to; null for nothing. May be `to` itself.
@@ -12,6 +12,8 @@ pub struct Target<T> {
     pub to: *mut T,
     /// The factor of the new sum.
     pub scale: T,
+    /// The factor of what is added to; none: 1.
+    pub keep: Option<T>,
 }
 
 impl<T: Real> Target<T> {
@@ -24,8 +26,22 @@ impl<T: Real> Target<T> {
         // SAFETY: the caller's promise; null stays null.
         unsafe {
             let from = if self.from.is_null() { self.from } else { self.from.add(offset) };
-            Self { from, to: self.to.add(offset), scale: self.scale }
+            Self { from, to: self.to.add(offset), ..self }
         }
+    }
+
+    /// One number of what is added to, times its factor.
+    ///
+    /// # Safety
+    /// The vector, where there is one, must be longer than `offset`.
+    #[inline(always)]
+    pub unsafe fn kept(self, offset: usize) -> f64 {
+        if self.from.is_null() {
+            return 0.0;
+        }
+        // SAFETY: the caller's promise.
+        let from = unsafe { (*self.from.add(offset)).to_f64() };
+        self.keep.map_or(from, |keep| keep.to_f64() * from)
     }
 
     /// Writes a tile of sums whose first element is `at`, the rows `stride` apart.
@@ -45,7 +61,9 @@ impl<T: Real> Target<T> {
                     let scaled = if self.from.is_null() {
                         T::mul(s, scale, sum)
                     } else {
-                        T::fma(s, scale, sum, T::load(s, self.from.add(offset(i, j))))
+                        let from = T::load(s, self.from.add(offset(i, j)));
+                        let kept = self.keep.map_or(from, |keep| T::mul(s, T::splat(s, keep), from));
+                        T::fma(s, scale, sum, kept)
                     };
                     T::store(s, self.to.add(offset(i, j)), scaled);
                 }

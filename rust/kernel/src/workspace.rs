@@ -159,7 +159,7 @@ pub enum From<'a, T> {
     Other(&'a [T]),
 }
 
-/// Parameter vectors that receive a gradient: `to = from + scale·gradient`, up to two at once.
+/// Parameter vectors that receive a gradient: `to = from + scale·gradient`, up to two at once; see [`Sink::keeping`].
 pub struct Sink<'a, T> {
     targets: Targets<T>,
     len: usize,
@@ -180,10 +180,17 @@ impl<'a, T: Real> Sink<'a, T> {
         self
     }
 
+    /// What is added to counts `keep` times: a step of descent with weight decay.
+    pub fn keeping(mut self, keep: T) -> Self {
+        self.targets.iter_mut().flatten().for_each(|target| target.keep = Some(keep));
+        self
+    }
+
     /// The same vectors, added to: for the rows after the first part.
     pub fn onto_itself(&mut self) {
         for target in self.targets.iter_mut().flatten() {
             target.from = target.to;
+            target.keep = None;
         }
     }
 
@@ -209,7 +216,7 @@ fn target<T: Real>(from: From<'_, T>, to: &mut [T], scale: T) -> Target<T> {
             other.as_ptr()
         }
     };
-    Target { from, to: to.as_mut_ptr(), scale }
+    Target { from, to: to.as_mut_ptr(), scale, keep: None }
 }
 
 /// What the passes need besides a record, for up to `rows` rows at a time.

@@ -150,7 +150,7 @@ impl<T: Real> Written<T> {
             Start::Itself => to.cast_const(),
             Start::Other => self.other.ptr(),
         };
-        Target { from, to, scale: T::from_f64(self.scale) }
+        Target { from, to, scale: T::from_f64(self.scale), keep: None }
     }
 
     fn from(&self, row: usize, col: usize) -> f64 {
@@ -237,7 +237,7 @@ fn sums_of_columns() {
 #[test]
 fn targets_further_on() {
     let (from, mut to) = ([1.0, 2.0, 3.0], [0.0; 3]);
-    let first = Target { from: from.as_ptr(), to: to.as_mut_ptr(), scale: 1.0 };
+    let first = Target { from: from.as_ptr(), to: to.as_mut_ptr(), scale: 1.0, keep: None };
     let second = Target { from: std::ptr::null(), ..first };
     // SAFETY: the vectors have three elements.
     let [first, second] = unsafe { offset_targets(&[Some(first), Some(second)], 2) }.map(Option::unwrap);

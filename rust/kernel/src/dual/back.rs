@@ -205,7 +205,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
         // SAFETY: as the caller's; the gradient is as long as the layout.
         unsafe {
             let to = |offset: usize| -> Targets<T> {
-                [Some(Target { from: std::ptr::null(), to: base.add(offset), scale }), None]
+                [Some(Target { from: std::ptr::null(), to: base.add(offset), scale, keep: None }), None]
             };
             for (l, layer) in layout.hidden.iter().enumerate() {
                 let mut factors = [Factors { a: self.input(l, 0), b: self.tangent_delta(l, 0), depth: all }; 2];

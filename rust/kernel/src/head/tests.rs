@@ -61,8 +61,8 @@ fn check_plane_sums<S: Isa, T: Real>(isa: S) {
         let [mut first, mut second] = [0, 1].map(|_| Framed::<T>::new(1, planes, |_, _| f64::NAN));
         let scale = T::from_f64(-0.5);
         let targets = [
-            Some(Target { from: from.ptr(), to: first.ptr_mut(), scale }),
-            Some(Target { from: std::ptr::null(), to: second.ptr_mut(), scale }),
+            Some(Target { from: from.ptr(), to: first.ptr_mut(), scale, keep: None }),
+            Some(Target { from: std::ptr::null(), to: second.ptr_mut(), scale, keep: None }),
         ];
         // SAFETY: the planes and the targets have the sizes named.
         unsafe { add_plane_sums(isa, (planes, n_rows), of.matrix(), targets) };

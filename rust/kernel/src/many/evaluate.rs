@@ -11,6 +11,7 @@ use crate::rows::PART_ROWS;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
 use crate::threads::Threads;
+use crate::workspace::{From, Sink};
 
 /// A loss and an accuracy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,8 +61,8 @@ impl<'a, T: Elementary> Evaluator<'a, T> {
             let share = part.len() as f64 / n_rows;
             self.gather.fill(&self.selection, part.iter().copied(), self.scale);
             let batch = self.gather.batch();
-            let into = gradient.as_mut().map(|(part, _)| &mut **part);
-            score.loss += share * self.plain.gradient(network, batch, point, into, threads)?;
+            let sink = gradient.as_mut().map(|(part, _)| Sink::new(From::Zero, part, T::from_f64(1.0)));
+            score.loss += share * self.plain.gradient(network, batch, point, sink, threads)?;
             if let Some((part, sum)) = &mut gradient {
                 crate::vectors::add_scaled(network.isa, share, part, sum);
             }

@@ -89,9 +89,15 @@ impl<'a, T: Real> Gather<'a, T> {
         for (to, row) in rows.clone().enumerate() {
             let row = row as usize;
             let x = &from.of.x[row * self.n_inputs..(row + 1) * self.n_inputs];
-            self.x[to * self.stride..to * self.stride + self.n_inputs].copy_from_slice(x);
-            let weight = from.weights.map_or(share, |weights| share * weights[row].to_f64());
-            self.weights[to] = T::from_f64(weight);
+            copy(x, &mut self.x[to * self.stride..to * self.stride + self.n_inputs]);
+        }
+        match from.weights {
+            None => self.weights[..count].fill(T::from_f64(share)),
+            Some(weights) => {
+                for (to, row) in self.weights.iter_mut().zip(rows.clone()) {
+                    *to = T::from_f64(share * weights[row as usize].to_f64());
+                }
+            }
         }
         self.weights[count..plane].fill(T::default());
         self.fill_targets(from, rows, plane);
@@ -103,6 +109,11 @@ impl<'a, T: Real> Gather<'a, T> {
         let width = if let Labels::Distribution { .. } = self.labels { 1 } else { planes };
         if let Labels::Distribution { off, .. } = self.labels {
             self.targets[..planes * plane].fill(T::from_f64(off));
+        }
+        if self.labels == Labels::Same && planes == 1 {
+            self.targets.iter_mut().zip(rows).for_each(|(to, row)| *to = from.of.y[row as usize]);
+            self.targets[count..plane].fill(T::default());
+            return;
         }
         for (to, row) in rows.enumerate() {
             for (output, &y) in from.of.y[row as usize * width..(row as usize + 1) * width].iter().enumerate() {
@@ -172,6 +183,16 @@ impl<'a, T: Real> Gather<'a, T> {
             rows: self.rows,
             first_row: 0,
         }
+    }
+}
+
+/// Copies a row. A call costs more than copying a few numbers.
+#[inline(always)]
+fn copy<T: Real>(from: &[T], to: &mut [T]) {
+    if from.len() < 8 {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    } else {
+        to.copy_from_slice(from);
     }
 }
 

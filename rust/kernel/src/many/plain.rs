@@ -7,7 +7,7 @@ use crate::rows::PART_ROWS;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
 use crate::threads::Threads;
-use crate::workspace::{Batch, Buffer, From, Scratch, Sink, TraceLayout};
+use crate::workspace::{Batch, Buffer, Scratch, Sink, TraceLayout};
 
 /// Scratch for batches of any size, whose rows go through the passes in parts that fit the cache.
 pub struct Plain<T> {
@@ -24,7 +24,7 @@ impl<T: Elementary> Plain<T> {
         Self { record: Buffer::any(trace.len), scratch: Scratch::new(layout, part, trace.plane), trace }
     }
 
-    /// Mean loss of a batch at a point, and its gradient where one is wanted.
+    /// Mean loss of a batch at a point, and its gradient into the sink, where there is one.
     ///
     /// # Errors
     /// [`KernelError::Interrupted`], between parts.
@@ -33,10 +33,9 @@ impl<T: Elementary> Plain<T> {
         network: &Network<'_, S>,
         batch: Batch<'_, T>,
         point: &Point<'_, T>,
-        into: Option<&mut [T]>,
+        mut sink: Option<Sink<'_, T>>,
         threads: Threads<'_>,
     ) -> Result<f64, KernelError> {
-        let mut sink = into.map(|into| Sink::new(From::Zero, into, T::from_f64(1.0)));
         let mut loss = 0.0;
         for first in (0..batch.rows).step_by(PART_ROWS) {
             if first > 0 {

@@ -16,7 +16,7 @@ use crate::simd::Isa;
 use crate::simd::math::Elementary;
 use crate::threads::Threads;
 use crate::vectors::all_finite;
-use crate::workspace::Buffer;
+use crate::workspace::{Buffer, From, Sink};
 
 /// Trains one model on the calling thread; `threads` only says when to stop.
 ///
@@ -196,26 +196,42 @@ impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
             self.gather.fill(&self.task.train, positions.iter().map(|&p| rows[p as usize]), self.scale);
             self.gather.augment(t);
         }
-        let loss = self.find_gradient(t, threads)?;
+        let descent = if let Passes::Plain(_) = self.passes { self.stepper.as_descent(t) } else { None };
+        let loss = self.pass(t, descent, threads)?;
         if loss.is_finite() {
-            let [first, second] = &mut self.moments;
-            self.stepper.step(self.network.isa, t, &self.gradient, &mut self.theta, first, second);
+            let isa = self.network.isa;
+            if descent.is_some() {
+                // What the pass wrote is the new θ; the old one's memory takes the next.
+                std::mem::swap(&mut self.theta, &mut self.gradient);
+                self.stepper.bound(isa, &mut self.theta);
+            } else {
+                let [first, second] = &mut self.moments;
+                self.stepper.step(isa, t, &self.gradient, &mut self.theta, first, second);
+            }
             self.extended.hold_padding(&mut self.theta);
             self.network.transpose(&self.theta[..self.extended.layout.len], &mut self.transposed);
         }
         Ok(loss)
     }
 
-    fn find_gradient(&mut self, t: u64, threads: Threads<'_>) -> Result<f64, KernelError> {
-        let batch = self.gather.batch();
+    /// The batch's loss, and its gradient into `gradient`; or with [kept, rate] kept·θ − rate·gradient at once, so that the
+    /// parameters go through memory only once.
+    fn pass(&mut self, t: u64, descent: Option<[f64; 2]>, threads: Threads<'_>) -> Result<f64, KernelError> {
+        let (batch, into) = (self.gather.batch(), &mut self.gradient);
         match &mut self.passes {
             Passes::Plain(plain) => {
                 let point = Point { theta: &self.theta, transposed: &self.transposed };
-                plain.gradient(&self.network, batch, &point, Some(&mut self.gradient), threads)
+                let sink = match descent {
+                    Some([kept, rate]) => {
+                        Sink::new(From::Other(&self.theta), into, T::from_f64(-rate)).keeping(T::from_f64(kept))
+                    }
+                    None => Sink::new(From::Zero, into, T::from_f64(1.0)),
+                };
+                plain.gradient(&self.network, batch, &point, Some(sink), threads)
             }
             Passes::Layers(layers) => {
                 let parameters = (&self.theta[..], &self.transposed[..]);
-                Ok(layers.gradient(&self.network, self.extended, (t, batch), parameters, &mut self.gradient))
+                Ok(layers.gradient(&self.network, self.extended, (t, batch), parameters, into))
             }
         }
     }

@@ -75,6 +75,26 @@ impl Stepper {
         Self { optimizer, parts, units: if optimizer.max_norm.is_some() { units } else { Vec::new() } }
     }
 
+    /// [kept, rate] of step t if it is nothing but θ ← kept·θ − rate·gradient, so that whoever finds the gradient can take
+    /// the step at once. [`Stepper::bound`] is still to be done after it.
+    pub fn as_descent(&self, t: u64) -> Option<[f64; 2]> {
+        let Optimizer { rule, clip_norm, .. } = self.optimizer;
+        match (&self.parts[..], rule) {
+            ([part], Rule::Sgd { momentum: 0.0, .. }) if part.l1 == 0.0 && clip_norm.is_none() => {
+                let rate = self.optimizer.rate(t);
+                Some([1.0 - rate * (part.coupled + part.decoupled), rate])
+            }
+            _ => None,
+        }
+    }
+
+    /// Bounds the units' weights, as the last part of a step.
+    pub fn bound<S: Isa, T: Real>(&self, isa: S, theta: &mut [T]) {
+        if let Some(limit) = self.optimizer.max_norm {
+            self.units.iter().for_each(|units| limit_norms(isa, theta, *units, limit));
+        }
+    }
+
     /// Takes step t, counted from 0; `first` and `second` are the optimizer's state, as long as θ where the rule keeps
     /// them.
     ///
@@ -107,9 +127,7 @@ impl Stepper {
             };
             self.step_part(isa, t, clip, part, vectors);
         }
-        if let Some(limit) = self.optimizer.max_norm {
-            self.units.iter().for_each(|units| limit_norms(isa, theta, *units, limit));
-        }
+        self.bound(isa, theta);
     }
 
     fn step_part<S: Isa, T: Real>(&self, isa: S, t: u64, clip: f64, part: &Part, vectors: Vectors<T>) {
@@ -131,8 +149,8 @@ impl Stepper {
             Rule::Sgd { momentum: 0.0, .. } => enter(isa, Plain, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: false } => enter(isa, Momentum { momentum }, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: true } => enter(isa, Nesterov { momentum }, common, has_l1, vectors),
-            Rule::Adam(moments) => {
-                let adam = Adam::at_step(moments, t);
+            Rule::Adam(m) => {
+                let adam = Adam::of_step(m, t);
                 enter(isa, adam, common, has_l1, vectors);
             }
         }
@@ -235,15 +253,15 @@ struct Adam {
 }
 
 impl Adam {
-    /// With the bias corrections of step t. Not inlined: its powers would be found ahead of the choice of a rule, for all.
+    /// Step t, counted from 0. Not inlined: powers may be taken ahead of a branch, and plain descent would pay for them.
     #[inline(never)]
-    fn at_step(m: Moments, t: u64) -> Self {
+    fn of_step(Moments { beta1, beta2, epsilon }: Moments, t: u64) -> Self {
         let power = i32::try_from(t.saturating_add(1)).unwrap_or(i32::MAX);
         Self {
-            betas: [m.beta1, m.beta2],
-            unbias: 1.0 / (1.0 - m.beta1.powi(power)),
-            unbias_root: (1.0 - m.beta2.powi(power)).sqrt().recip(),
-            epsilon: m.epsilon,
+            betas: [beta1, beta2],
+            unbias: 1.0 / (1.0 - beta1.powi(power)),
+            unbias_root: (1.0 - beta2.powi(power)).sqrt().recip(),
+            epsilon,
         }
     }
 }
