@@ -88,7 +88,7 @@ impl<S: Isa> Network<S> {
                 _ => run(isa, Of::<Tanh, _>(deltas, std::marker::PhantomData)),
             }
             let factors = Factors { a: Matrix::of(x.as_ptr(), d), b: delta, depth: rows };
-            let target = Target { from: to.cast_const(), to, scale: T::from_f64(1.0) };
+            let target = Target { from: to.cast_const(), to, scale: T::from_f64(1.0), keep: None };
             update(isa, Order::Columns, (d, shape.n_particles), [Some(factors), None], [Some(target), None], stride);
         }
     }
