@@ -15,13 +15,16 @@ SOURCES := pyproject.toml Cargo.toml $(wildcard Cargo.lock) \
            $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format docs clean
+.PHONY: help demo figures test bench lint format docs clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/.demo ## train five methods on 1848 schools in 537 districts; writes demo.png
 	$(BIN)/python examples/demo.py
+
+figures: $(VENV)/.demo ## the ten figures of docs/regularization.md, as figure*.png; about a minute
+	for script in examples/regularization/figure*.py; do $(BIN)/python $$script || exit; done
 
 test: $(VENV)/.dev ## the Rust tests, then the Python tests
 	cargo test --workspace --exclude rfp-benches --release
@@ -45,11 +48,13 @@ format: $(VENV)/.dev ## rewrite the code in the one accepted form
 
 docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
 	$(BIN)/pdoc --docformat numpy --output-directory dist/docs/python rfpcore rfpcore.estimators rfpcore.many \
-	    rfpcore.optimizers rfpcore.datasets._real rfpcore.datasets._synthetic rfpcore.exceptions rfpcore.torch_reference
+	    rfpcore.optimizers rfpcore.regularize rfpcore.sweeps rfpcore.calibration rfpcore.spectral rfpcore.plotting \
+	    rfpcore.datasets._disturbed rfpcore.datasets._images rfpcore.datasets._real rfpcore.datasets._synthetic \
+	    rfpcore.exceptions rfpcore.torch_reference
 	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
 
 clean: ## remove what the commands above have made
-	rm -rf $(VENV) target dist demo.png .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target dist demo.png figure*.png .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f python/rfpcore/_rfpcore*.so
 
 # The extras of pyproject.toml that a command needs. The demo needs neither torch nor JAX.

@@ -70,6 +70,7 @@ BAD_PARAMS = {
     "momentum": (1.0, ValueError, r"momentum=1.0; a number in \[0, 1\)"),
     "weight_decay": (-0.1, ValueError, "weight_decay=-0.1; a number of at least 0"),
     "clip_norm": (0, ValueError, "clip_norm=0.0; a positive number"),
+    "regularization": ("l2", TypeError, "regularization='l2' is a str; a term such as"),
     "max_iter": (0, ValueError, "max_iter=0 is too small; at least 1"),
     "batch_size": (2.5, TypeError, "batch_size=2.5 is a float; an integer"),
     "validation_fraction": (0, ValueError, r"validation_fraction=0.0; a number in \(0, 1\)"),

@@ -1,8 +1,6 @@
-"""Ordinary networks and ensembles of them: against the trainer, closed forms and scikit-learn's own."""
+"""Ordinary networks as estimators: against the trainer, closed forms and scikit-learn's own."""
 
 import pickle
-import signal
-import sys
 import warnings
 
 import numpy as np
@@ -17,27 +15,19 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small_networks import CODES, LABELS, SMALL, THREE, X, Y
 
 import rfpcore.estimators._plain_fit as plain_fit
 from rfpcore import (
     DivergenceError,
     EnsembleClassifier,
-    EnsembleRegressor,
-    InterruptedWarning,
     MLPClassifier,
     MLPRegressor,
-    _files,
 )
 from rfpcore.datasets import make_noisy_moons
 from rfpcore.many import Model, fit_many
 from rfpcore.optimizers import SGD, Adam, Cosine, PowerLaw
 from rfpcore.regularize import L2, BatchNorm, ClipNorm, Dropout, EarlyStopping
-
-X, CODES, _ = make_noisy_moons(90, random_state=0)
-THREE = CODES + (X[:, 0] > 1)
-LABELS = np.array(["low", "mid", "high"])[THREE]
-Y = np.sin(2 * X[:, 0]) + X[:, 1]
-SMALL = {"hidden_layer_sizes": (5,), "max_iter": 4, "batch_size": 32, "random_state": 0}
 
 
 def test_a_classifier_is_its_model():
@@ -227,132 +217,3 @@ def test_in_a_grid_search():
     grid = {"mlpclassifier__regularization": [None, L2(0.1), Dropout(0.2)]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(X, LABELS)
     assert len(search.cv_results_["params"]) == 3
-
-
-# Ensembles.
-
-
-def test_members_are_networks_with_their_seeds():
-    ensemble = EnsembleRegressor(MLPRegressor(**SMALL), 3, random_state=5).fit(X, Y)
-    seeds = np.random.RandomState(5).randint(2**31 - 1, size=3)
-    each = [MLPRegressor(**SMALL | {"random_state": int(seed)}).fit(X, Y) for seed in seeds]
-    for own, alone in zip(ensemble.estimators_, each, strict=True):
-        assert_array_equal(own.theta_, alone.theta_)
-        assert_array_equal(own.predict(X), alone.predict(X))
-        assert own.get_params() == alone.get_params()
-    predictions = np.stack([alone.predict(X) for alone in each])
-    mean, std = ensemble.predict(X, return_std=True)
-    assert_array_equal(ensemble.predict_each(X), predictions)
-    assert_allclose(mean, predictions.mean(axis=0))
-    assert_allclose(std, predictions.std(axis=0))
-    assert_array_equal(ensemble.predict(X), mean)
-
-
-def test_bootstrap_draws_rows():
-    """A member is a network trained on copies of its rows."""
-    ensemble = EnsembleClassifier(MLPClassifier(**SMALL), 2, bootstrap=True, random_state=5).fit(X, LABELS)
-    random = np.random.RandomState(5)
-    seeds, rows = random.randint(2**31 - 1, size=2), random.randint(90, size=(2, 90))
-    assert_array_equal(np.unique(LABELS[rows[0]]), ensemble.classes_)
-    alone = MLPClassifier(**SMALL | {"random_state": int(seeds[0])}).fit(X[rows[0]], LABELS[rows[0]])
-    assert_allclose(ensemble.estimators_[0].theta_, alone.theta_, rtol=1e-12)
-    each = ensemble.predict_proba_each(X)
-    mean, std = ensemble.predict_proba(X, return_std=True)
-    assert_allclose(mean, each.mean(axis=0))
-    assert_allclose(std, each.std(axis=0))
-    assert_allclose(mean.sum(axis=1), 1)
-    assert_array_equal(ensemble.predict(X), ensemble.classes_[mean.argmax(axis=1)])
-
-
-def test_interrupted_ensemble_keeps_what_is_finished(monkeypatch):
-    count, train = {"left": 2}, plain_fit.train
-
-    def train_and_interrupt(member, data, models, theta, rows, on_finished):
-        def finished(index, result):
-            on_finished(index, result)
-            count["left"] -= 1
-            if count["left"] == 0:
-                signal.raise_signal(signal.SIGINT)
-
-        return train(member, data, models, theta, rows, finished)
-
-    monkeypatch.setattr(plain_fit, "train", train_and_interrupt)
-    ensemble = EnsembleRegressor(MLPRegressor(**SMALL), 50, random_state=0, n_jobs=1)
-    with pytest.warns(InterruptedWarning, match="of 50 networks are done, and make up the ensemble"):
-        ensemble.fit(X, Y)
-    assert 2 <= len(ensemble.estimators_) < 50
-    whole = EnsembleRegressor(MLPRegressor(**SMALL), 50, random_state=0)
-    monkeypatch.undo()
-    assert_array_equal(ensemble.estimators_[1].theta_, whole.fit(X, Y).estimators_[1].theta_)
-
-
-def test_an_ensemble_takes_networks_only():
-    with pytest.raises(TypeError, match="estimator is a MLPRegressor; MLPClassifier is needed"):
-        EnsembleClassifier(MLPRegressor()).fit(X, LABELS)
-    with pytest.raises(ValueError, match="n_estimators=0 is too small"):
-        EnsembleClassifier(n_estimators=0).fit(X, LABELS)
-
-
-def test_progress_of_an_ensemble(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "rich.progress", None)
-    EnsembleRegressor(MLPRegressor(**SMALL), 4, verbose=1).fit(X, Y)
-    assert capsys.readouterr().err.splitlines()[-1].startswith("EnsembleRegressor: 4/4 networks, loss ")
-
-
-# Files.
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        MLPClassifier(**SMALL, regularization=L2(0.1) + Dropout(0.2), learning_rate=PowerLaw(100.0)),
-        MLPClassifier(**SMALL, regularization=BatchNorm(), dtype="float32"),
-        EnsembleClassifier(
-            MLPClassifier(**SMALL, regularization=[L2(0.1)]), 3, bootstrap=True, random_state=1
-        ),
-        EnsembleClassifier(n_estimators=2),
-    ],
-    ids=["network", "normalized", "ensemble", "ensemble of defaults"],
-)
-def test_files_of_classifiers(model, tmp_path):
-    model = clone(model).fit(pd.DataFrame(X, columns=["u", "v"]), LABELS)
-    model.save(tmp_path / "model.safetensors")
-    loaded = type(model).load(tmp_path / "model.safetensors")
-    assert vars(loaded).keys() == vars(model).keys()
-    frame = pd.DataFrame(X, columns=["u", "v"])
-    assert_array_equal(loaded.predict_proba(frame), model.predict_proba(frame))
-    assert_array_equal(loaded.predict(frame), model.predict(frame))
-    assert clone(loaded).fit(frame, LABELS).n_iter_ == model.n_iter_
-
-
-def test_files_of_regressors(tmp_path):
-    path = tmp_path / "model.safetensors"
-    ensemble = EnsembleRegressor(MLPRegressor("poisson", **SMALL), 2, random_state=0).fit(X, CODES)
-    ensemble.save(path)
-    assert_array_equal(EnsembleRegressor.load(path).predict_each(X), ensemble.predict_each(X))
-    with pytest.raises(ValueError, match="holds a EnsembleRegressor; MLPRegressor"):
-        MLPRegressor.load(path)
-    early = MLPRegressor(**SMALL | {"max_iter": 100}, early_stopping=True, n_iter_no_change=2, tol=0.01).fit(
-        X, Y
-    )
-    early.save(path)
-    loaded = MLPRegressor.load(path)
-    assert_array_equal(loaded.validation_scores_, early.validation_scores_)
-    assert (loaded.best_iteration_, loaded.n_iter_) == (early.best_iteration_, early.n_iter_)
-
-
-def test_a_file_of_an_ensemble_that_does_not_hold_together(tmp_path):
-    path = tmp_path / "model.safetensors"
-    EnsembleClassifier(MLPClassifier(**SMALL), 2, random_state=0).fit(X, LABELS).save(path)
-    tensors, document = _files.read(path)
-    for change, message in (
-        ({"members": []}, "there are no members"),
-        ({"members": [document["members"][0] | {"class": "MLPRegressor"}]}, "member 0 is a MLPRegressor"),
-        ({"estimator": {"solver": {"kind": "Popen"}}}, "kind 'Popen' is unknown"),
-    ):
-        _files.write(path, tensors, document | change)
-        with pytest.raises(ValueError, match=message):
-            EnsembleClassifier.load(path)
-    _files.write(path, {n: t for n, t in tensors.items() if n != "1.theta"}, document)
-    with pytest.raises(ValueError, match="lacks 'theta'"):
-        EnsembleClassifier.load(path)

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose
+from scipy.stats import gmean
 from sklearn.linear_model import LogisticRegression
 
 from rfpcore import RFPClassifier
@@ -113,11 +114,13 @@ def test_boundary_needs_two_classes_in_the_plane(classifier):
 
 def test_loss_curves(network):
     curves = {"train": RNG.random((3, 4)), "held out": RNG.random(4)}
-    display = LossCurveDisplay([1, 2, 5, 9], curves).plot(log=True)
+    display = LossCurveDisplay([1, 2, 5, 9], curves).plot()
     assert_allclose(display.lines_[0].get_ydata(), curves["train"].mean(axis=0))
+    logarithmic = LossCurveDisplay([1, 2, 5, 9], curves).plot(log=True)
+    assert_allclose(logarithmic.lines_[0].get_ydata(), gmean(curves["train"], axis=0))
+    assert logarithmic.ax_.get_yscale() == "log"
     assert_allclose(display.lines_[1].get_xydata()[:, 0], [1, 2, 5, 9])
     assert len(display.ax_.collections) == 1  # the band of the three models
-    assert display.ax_.get_yscale() == "log"
     kept = LossCurveDisplay.from_estimator(network)
     assert_allclose(kept.curves["RFPClassifier"][0], network.loss_curve_)
     with pytest.raises(ValueError, match=r"train has shape \(3, 4\); there are 2 steps"):

@@ -208,6 +208,15 @@ def test_progress(monkeypatch, capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("sweep: 6/6 models, loss 0.")
 
 
+def test_a_model_that_diverges_is_kept_and_told(path):
+    points = {"optimizer": [SGD(0.1), SGD(1e30)], "loss": ["squared"]}
+    with pytest.warns(rfpcore.DivergenceWarning, match="1 of 2 models diverged"):
+        found = sweep(X, Y * 1e3, points, BASE, path=path)
+    assert found.result.status.tolist() == ["finished", "diverged"]
+    again = sweep(X, Y * 1e3, points, BASE, path=path)
+    assert again.result.status.tolist() == ["finished", "diverged"]
+
+
 @pytest.mark.parametrize(
     "value",
     [

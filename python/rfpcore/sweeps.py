@@ -3,7 +3,7 @@
 import itertools
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _sweep_file
 from ._arrays import Array
-from ._progress import make_progress
+from ._progress import NoProgress, make_progress
 from .exceptions import InterruptedWarning
 from .many import ManyResult, Model, ModelResult, Record, fit_many
 
@@ -104,35 +104,17 @@ def sweep(
     options |= {"n_outputs": n_outputs, "dtype": dtype}
     file = None if path is None else _sweep_file.SweepFile(Path(path), models, X, y, options)
     done: dict[int, ModelResult] = {} if file is None else file.results()
-    missing = [index for index in range(len(models)) if index not in done]
-    began, spent = time.monotonic(), 0.0
-    interrupted = False
-
-    def finished(position: int, result: ModelResult) -> None:
-        nonlocal spent
-        done[missing[position]] = result
-        progress.update(len(done), f"loss {result.loss_curve[-1]:.4g}" if len(result.loss_curve) else "")
-        if file is not None and spent <= _WRITING_SHARE * (time.monotonic() - began):
-            spent += _seconds_to_write(file, done)
-
     with make_progress("sweep", len(models), "models", bool(verbose)) as progress:
         progress.update(len(done), "")
         try:
-            if missing:
-                own = [models[index] for index in missing]
-                options |= {
-                    "rows": _of(rows, missing, len(models)),
-                    "row_weights": _of(row_weights, missing, len(models)),
-                }
-                fit_many(X, y, own, **options, n_jobs=n_jobs, on_finished=finished)
+            _train_missing(X, y, models, options, done, n_jobs, _Keeper(file, done, progress))
         except KeyboardInterrupt:
             if not done:
                 raise
-            interrupted = True
         finally:
             if file is not None and done:
                 file.write(done)
-    if interrupted:
+    if len(done) < len(models):
         warnings.warn(
             f"interrupted: {len(done)} of {len(models)} models are finished"
             + ("" if path is None else f" and in {path}; the same call goes on from there"),
@@ -142,10 +124,49 @@ def sweep(
     return SweepResult(listed, done)
 
 
-def _seconds_to_write(file: "_sweep_file.SweepFile", done: dict[int, ModelResult]) -> float:
-    began = time.monotonic()
-    file.write(done)
-    return time.monotonic() - began
+def _train_missing(
+    X: Any,
+    y: Any,
+    models: Sequence[Model],
+    options: Mapping[str, Any],
+    done: Mapping[int, ModelResult],
+    n_jobs: int | None,
+    keep: Callable[[int, ModelResult], None],
+) -> None:
+    """Train the models that are not done; `keep` is told each one's place among all models."""
+    missing = [index for index in range(len(models)) if index not in done]
+    if not missing:
+        return
+    own = dict(options) | {name: _of(options[name], missing, len(models)) for name in _EACH}
+    fit_many(
+        X,
+        y,
+        [models[index] for index in missing],
+        **own,
+        n_jobs=n_jobs,
+        on_finished=lambda position, result: keep(missing[position], result),
+    )
+
+
+class _Keeper:
+    """Keeps finished models, and writes them as often as is cheap."""
+
+    def __init__(
+        self, file: "_sweep_file.SweepFile | None", done: dict[int, ModelResult], progress: NoProgress
+    ) -> None:
+        self.file, self.done, self.progress = file, done, progress
+        self.began, self.spent = time.monotonic(), 0.0
+
+    def __call__(self, index: int, result: ModelResult) -> None:
+        self.done[index] = result
+        # A model that diverged in its first epoch has no losses.
+        note = f"loss {result.loss_curve[-1]:.4g}" if len(result.loss_curve) else result.status
+        self.progress.update(len(self.done), note)
+        now = time.monotonic()
+        # Only how often is written depends on time; what is written at the end does not.
+        if self.file is not None and self.spent <= _WRITING_SHARE * (now - self.began):
+            self.file.write(self.done)
+            self.spent += time.monotonic() - now
 
 
 def _of(values: Any, missing: Sequence[int], n_models: int) -> Any:

@@ -21,7 +21,7 @@ from ..regularize import BatchNorm, EarlyStopping, Regularization
 from ._settings import DType
 
 if TYPE_CHECKING:
-    from .mlp import MLPBase
+    from ._mlp import MLPBase
 
 AUTO_BATCH = 200  # scikit-learn's largest "auto" batch
 

@@ -18,8 +18,8 @@ class LossCurveDisplay:
     steps : array (T,)
         Where the curves were recorded.
     curves : dict of str to array (T,) or (M, T)
-        By the name for the legend; of several models the mean is drawn, within a band of one standard
-        deviation.
+        By the name for the legend. Of several models the mean is drawn within a band of one standard
+        deviation, on a logarithmic axis both of the logarithms.
 
     Attributes
     ----------
@@ -82,14 +82,23 @@ class LossCurveDisplay:
         ax = axes(self, ax)
         self.lines_ = []
         for name, curve in self.curves.items():
-            mean, spread = curve.mean(axis=0), curve.std(axis=0)
+            low, mean, high = _band(curve, log)
             (line,) = ax.plot(self.steps, mean, **({"label": name} | line_options))
             if len(curve) > 1:
                 band = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
-                ax.fill_between(self.steps, mean - spread, mean + spread, **band)
+                ax.fill_between(self.steps, low, high, **band)
             self.lines_.append(line)
         ax.set(xlabel="steps", ylabel=ylabel)
         if log:
             ax.set_yscale("log")
         ax.legend(frameon=False)
         return self
+
+
+def _band(curve: Array, log: bool) -> tuple[Array, Array, Array]:
+    """The mean over models, and one standard deviation below and above it."""
+    # A loss that has vanished has no logarithm; the smallest number stands for it.
+    values = np.log(np.maximum(curve, np.finfo(curve.dtype).tiny)) if log else curve
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    band = mean - spread, mean, mean + spread
+    return (np.exp(band[0]), np.exp(band[1]), np.exp(band[2])) if log else band
