@@ -20,11 +20,14 @@ impl Masks {
         // 32 bits a unit: the rate is met to 1e-10. A table instead of a branch, which would be guessed wrong.
         let threshold = (rate * 4_294_967_296.0).round() as u64;
         let values = [T::from_f64(1.0 / (1.0 - rate)), T::default()];
-        for pair in line.chunks_mut(2) {
+        let value = |half: u64| values[usize::from(half < threshold)];
+        let (pairs, rest) = line.as_chunks_mut::<2>();
+        for pair in pairs {
             let bits = self.0.bits();
-            for (unit, half) in pair.iter_mut().zip([bits & 0xffff_ffff, bits >> 32]) {
-                *unit = values[usize::from(half < threshold)];
-            }
+            *pair = [value(bits & 0xffff_ffff), value(bits >> 32)];
+        }
+        for unit in rest {
+            *unit = value(self.0.bits() & 0xffff_ffff);
         }
     }
 }
