@@ -68,7 +68,6 @@ BAD_PARAMS = {
     "learning_rate_init": (-1, ValueError, "learning_rate_init=-1.0; a positive number"),
     "learning_rate": ("adaptive", ValueError, "learning_rate='adaptive' is unknown"),
     "momentum": (1.0, ValueError, r"momentum=1.0; a number in \[0, 1\)"),
-    "regularization": ("L2", TypeError, "regularization='L2' is a str; a term such as"),
     "weight_decay": (-0.1, ValueError, "weight_decay=-0.1; a number of at least 0"),
     "clip_norm": (0, ValueError, "clip_norm=0.0; a positive number"),
     "regularization": ("l2", TypeError, "regularization='l2' is a str; a term such as"),
