@@ -13,6 +13,8 @@ from sklearn.exceptions import NotFittedError
 
 from rfpcore import RFPClassifier, RFPRegressor
 from rfpcore.datasets import make_vee
+from rfpcore.optimizers import Cosine
+from rfpcore.regularize import L1, ClipNorm
 
 X, Y, GROUPS = make_vee(n_clusters=4, n_per_cluster=6, random_state=0)
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 20, "random_state": 0}
@@ -49,6 +51,7 @@ MODELS = {
     "linear": (RFPRegressor(**SMALL | {"hidden_layer_sizes": []}), Y),
     "numpy numbers": (RFPRegressor(**SMALL, alpha=np.float32(0.25), n_jobs=np.int64(1)), Y),
     "batches": (RFPRegressor(**SMALL, batch_size=2), Y),
+    "regularized": (RFPRegressor(**SMALL, regularization=L1(0.01) + ClipNorm(1), learning_rate=Cosine(9)), Y),
     "bools": (RFPClassifier(**SMALL), Y > 1),
     "ints": (RFPClassifier(**SMALL), np.array([-5, 3, 99])[THREE]),
     "floats": (RFPClassifier(**SMALL), np.array([0.0, 2.0])[(Y > 1) * 1]),
