@@ -1,6 +1,7 @@
-"""What all tests share: hypothesis profiles, and the skip of tests that need a GPU."""
+"""What all tests share: hypothesis profiles, the skip of tests that need a GPU, and an answer to Ctrl-C."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -29,6 +30,14 @@ def _no_gpu() -> str:
     except ImportError:
         return "torch is not installed: pip install rfpcore[torch]"
     return "" if torch.cuda.is_available() else "torch sees no CUDA device"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, also where a shell has put the run in the background and it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
