@@ -69,7 +69,7 @@ class StaggeredEffect(EffectEstimator):
         Before adoption, compare each period with the one before it, or all with the last before g.
     inference : {"jackknife", "stratified", "bootstrap"}, default="jackknife"
         Whole clusters are left out or drawn, and every model of every group and period is fitted again.
-        Strata are the cohorts.
+        Strata are adopters and never adopters.
     n_draws, random_state, n_jobs
         As in `ClusterEffect`.
 
@@ -188,9 +188,8 @@ class StaggeredEffect(EffectEstimator):
                 "no cohort has a period before adoption and controls after it: nothing to compare"
             )
         self._averages = _averages(self._cells, data.periods)
-        cohorts = np.unique(start)
         names = [average.name for average in self._averages]
-        strata = np.searchsorted(cohorts, start)
+        strata = (start != NEVER).astype(np.int64)  # cohorts may have one cluster, which would never vary
         self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
         self.periods_, self.clusters_ = data.periods, data.labels
         self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
