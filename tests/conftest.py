@@ -34,7 +34,7 @@ def _no_gpu() -> str:
 
 @pytest.fixture(autouse=True, scope="session")
 def ctrl_c():
-    """Ctrl-C raises KeyboardInterrupt, also where a shell has put the run in the background and it is ignored."""
+    """Ctrl-C raises KeyboardInterrupt, also in a run that a shell has put in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
