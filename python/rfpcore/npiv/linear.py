@@ -58,7 +58,9 @@ class TwoStageLeastSquares(BaseNPIV):
         model = IV2SLS(
             rows.y, exogenous, frame(endogenous, "x"), frame(instruments, "z"), weights=rows.weights
         )
-        clusters = {} if rows.codes is None else {"cov_type": "clustered", "clusters": rows.codes}
+        clusters: dict[str, Any] = (
+            {} if rows.codes is None else {"cov_type": "clustered", "clusters": rows.codes}
+        )
         self.results_ = model.fit(**clusters)
 
     def _predict(self, inputs: Array) -> Array:
