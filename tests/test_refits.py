@@ -1,5 +1,10 @@
 """Batched refits against clones fitted on the rows of the clusters in question."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,6 +13,7 @@ from small_models import GROUPS, X, Y, regressor
 
 from rfpcore import DivergenceError
 from rfpcore.estimators import refit_clusters
+from rfpcore.regularize import L1
 
 C = 6
 JACKKNIFE = 1 - np.eye(C)
@@ -32,8 +38,9 @@ def fitted_alone(estimator, keep, y=Y, sample_weight=None):
         {"early_stopping": True, "n_iter_no_change": 10, "validation_fraction": 0.4, "max_iter": 200},
         {"solver": "sgd", "weight_decay": 0.01, "dtype": "float32"},
         {"loss": "poisson"},
+        {"regularization": L1(0.01, method="proximal"), "learning_rate": "cosine"},
     ],
-    ids=["plain", "ordinary", "batches", "early stopping", "float32", "poisson"],
+    ids=["plain", "ordinary", "batches", "early stopping", "float32", "poisson", "penalty"],
 )
 def test_same_bits_as_a_fit_on_those_clusters(params):
     estimator = model().set_params(**params)
@@ -111,3 +118,33 @@ def test_divergence_names_fit_and_cluster():
     with pytest.raises(DivergenceError, match=r"fit 0 of 6: .* which is 1; a smaller inner_lr") as error:
         refit_clusters(estimator, X, Y, GROUPS, JACKKNIFE)
     assert error.value.label == 1
+
+
+INTERRUPTED = """
+import numpy as np
+from rfpcore import RFPRegressor
+from rfpcore.datasets import make_vee
+from rfpcore.estimators import refit_clusters
+
+data = make_vee(random_state=0)
+model = RFPRegressor(inner_lr=0.02, max_iter=2_000_000, random_state=0)
+print("inside", flush=True)
+try:
+    refit_clusters(model, *data, counts=1 - np.eye(20))
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+print(refit_clusters(model.set_params(max_iter=2), *data, counts=1 - np.eye(20)).n_iter.sum(), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+def test_ctrl_c_stops_all_fits():
+    """Days of work, and usable afterwards."""
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "inside\n"
+            child.send_signal(signal.SIGINT)
+            assert child.stdout.readline() == "stopped\n"
+            assert child.stdout.readline() == "40\n"
+        finally:
+            child.kill()
