@@ -1,40 +1,51 @@
 """How often intervals for the effect of a cluster-level policy cover it, nominally 95 %.
 
     python benches/effect_coverage.py --draws 500 --workers 2           # goes on where it was interrupted
-    python benches/effect_coverage.py --report                          # the table of what there is
+    python benches/effect_coverage.py --report                          # the tables of what there is
 
 Each data set is one line of `benches/effect_coverage.jsonl`, a function of its cell and seed alone, so that
-the study can be interrupted, continued, and spread over machines. Data sets whose arms are separated by the
-cluster covariate are refused by the estimators; they are counted and left out.
+the study can be interrupted, continued, and spread over machines. What is cheap is there for every data set,
+and what costs more (bootstraps, other outcome models, other packages) for the first `--others` of each cell.
+Data sets whose arms are separated by the cluster covariate are refused by the estimators; they are counted
+and left out.
 """
 
 import argparse
 import json
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np
 from effect_designs import CELLS, Cell, draw
 from effect_methods import intervals
+from effect_report import long_tables, short_table
 
 HERE = Path(__file__).parent
 
 
-def one(cell: Cell, seed: int, wanted: set[str] | None, peers: bool) -> dict[str, object]:
+class Job(NamedTuple):
+    """What is asked of one data set."""
+
+    cell: Cell
+    seed: int
+    wanted: frozenset[str] | None
+    others: bool
+
+
+def one(job: Job) -> dict[str, object]:
     """Every interval of one data set, as errors of the estimate and of the interval's ends."""
-    data = draw(cell, seed)
-    line: dict[str, object] = {"cell": cell.name, "seed": seed}
+    data = draw(job.cell, job.seed)
+    line: dict[str, object] = {"cell": job.cell.name, "seed": job.seed, "others": job.others}
     try:
-        found = list(intervals(data, wanted, peers))
+        found = list(intervals(data, job.wanted, job.others))
     except ValueError as error:
         return line | {"refused": str(error)[:80]}
-    rows = {name: [e - data.truth, low - data.truth, high - data.truth, s] for name, e, low, high, s in found}
+    rows = {i.name: [i.estimate - i.truth, i.low - i.truth, i.high - i.truth, i.seconds] for i in found}
     return line | {"rows": rows}
 
 
@@ -51,22 +62,21 @@ def read(path: Path) -> list[dict]:
     return lines
 
 
-def jobs(cells: Sequence[Cell], draws: int, done: Sequence[dict]) -> Iterator[tuple[Cell, int]]:
+def jobs(
+    cells: Sequence[Cell], draws: int, others: int, wanted: frozenset[str] | None, done: Sequence[dict]
+) -> Iterator[Job]:
     """What is missing: a seed of every cell, then the next, so that a part of the study is a smaller one."""
     have = {(line["cell"], line["seed"]) for line in done}
     for seed in range(draws):
         for cell in cells:
             if (cell.name, seed) not in have:
-                yield cell, seed
+                yield Job(cell, seed, wanted, seed < others)
 
 
-def run(
-    path: Path, cells: Sequence[Cell], draws: int, workers: int, wanted: set[str] | None, peers: bool
-) -> None:
+def run(path: Path, todo: Sequence[Job], workers: int) -> None:
     """Do what is missing and append it."""
-    todo = list(jobs(cells, draws, read(path)))
     with path.open("a") as file, ProcessPoolExecutor(workers) as pool:
-        futures = [pool.submit(one, cell, seed, wanted, peers) for cell, seed in todo]
+        futures = [pool.submit(one, job) for job in todo]
         for count, future in enumerate(as_completed(futures), 1):
             file.write(json.dumps(future.result()) + "\n")
             file.flush()
@@ -74,40 +84,13 @@ def run(
                 print(f"{count} of {len(todo)}", flush=True)
 
 
-def table(lines: Sequence[dict]) -> str:
-    """Coverage with its Monte-Carlo error, length, bias, RMSE and time of each cell and interval."""
-    cells = defaultdict(lambda: defaultdict(list))
-    refused: dict[str, int] = defaultdict(int)
-    for line in lines:
-        refused[line["cell"]] += "refused" in line
-        for name, row in line.get("rows", {}).items():
-            cells[line["cell"]][name].append(row)
-    parts = []
-    for cell in (c.name for c in CELLS if c.name in cells):
-        n = max(len(rows) for rows in cells[cell].values())
-        parts.append(f"\n### {cell}: {n} data sets, {refused[cell]} refused\n")
-        parts.append(
-            "| interval | coverage | mean length | bias | RMSE | ms |\n| --- | --- | --- | --- | --- | --- |"
-        )
-        for name, rows in cells[cell].items():
-            error, low, high, seconds = np.array(rows).T
-            covered = np.mean((low <= 0) & (high >= 0))
-            spread = 100 * np.sqrt(max(covered * (1 - covered), 1e-4) / len(rows))
-            length = f"{np.mean(high - low):.2f} (median {np.median(high - low):.2f})"
-            numbers = (
-                f"{error.mean():+.3f} | {np.sqrt(np.mean(error**2)):.3f} | {1e3 * np.median(seconds):.0f}"
-            )
-            parts.append(f"| {name} | {100 * covered:.1f} ± {spread:.1f} | {length} | {numbers} |")
-    return "\n".join(parts)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=500, help="data sets a cell (default 500)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--cells", nargs="*", help="names or beginnings of names; default all")
-    parser.add_argument("--estimators", nargs="*", help="RFP, MLP, trees, linear, OLS, DoubleML; default all")
-    parser.add_argument("--peers", action="store_true", help="DoubleML too, where it is installed")
+    parser.add_argument("--others", type=int, default=100, help="data sets a cell for costly rivals")
+    parser.add_argument("--estimators", nargs="*", help="names as in effect_methods.py; default all")
     parser.add_argument("--output", type=Path, default=HERE / "effect_coverage.jsonl")
     parser.add_argument("--report", action="store_true", help="only print the table of what there is")
     options = parser.parse_args(arguments)
@@ -115,9 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not cells:
         parser.error(f"no cell begins with {options.cells}; there are {', '.join(c.name for c in CELLS)}")
     if not options.report:
-        wanted = set(options.estimators) if options.estimators else None
-        run(options.output, cells, options.draws, options.workers, wanted, options.peers)
-    print(table(read(options.output)))
+        wanted = frozenset(options.estimators) if options.estimators else None
+        todo = list(jobs(cells, options.draws, options.others, wanted, read(options.output)))
+        run(options.output, todo, options.workers)
+    lines = read(options.output)
+    print(short_table(lines))
+    print(long_tables(lines))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,10 @@ CELLS = [
 
 
 class Draw(NamedTuple):
-    """One data set; `time` is None but in the staggered design."""
+    """One data set; `time` is None but in the staggered design.
+
+    `truth` is the average effect on the treated rows, `truth_of_all` that on all rows (NaN if staggered).
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -43,6 +46,7 @@ class Draw(NamedTuple):
     groups: np.ndarray
     time: np.ndarray | None
     truth: float
+    truth_of_all: float
 
 
 def draw(cell: Cell, seed: int) -> Draw:
@@ -60,7 +64,7 @@ def draw(cell: Cell, seed: int) -> Draw:
         time = random.uniform(-1, 1, len(y))
         y = y + (2 * cell.scale * random.standard_normal(cell.n_clusters))[data.groups] * time
         X = np.column_stack([X, time])
-    return Draw(X, y, data.treatment, data.groups, None, truth)
+    return Draw(X, y, data.treatment, data.groups, None, truth, float(data.effect.mean()))
 
 
 def _staggered(cell: Cell, random: np.random.Generator) -> Draw:
@@ -81,4 +85,4 @@ def _staggered(cell: Cell, random: np.random.Generator) -> Draw:
     cluster, period = np.repeat(np.arange(n), PERIODS), np.tile(t, n)
     treatment = (period >= start[cluster]).astype(int)
     truth = float(tau[since >= 0].mean())
-    return Draw(z[cluster][:, None], y.ravel(), treatment, cluster, period, truth)
+    return Draw(z[cluster][:, None], y.ravel(), treatment, cluster, period, truth, float("nan"))

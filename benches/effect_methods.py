@@ -1,23 +1,35 @@
-"""Every estimator and interval of the coverage study, as (estimate, low, high) of one data set."""
+"""Every estimator and interval of the coverage study, on one data set."""
 
 import importlib.util
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from effect_designs import Draw
+from effect_peers import double_ml, econ_ml
 from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression
 
 from rfpcore import RFPRegressor
 from rfpcore.causal import ClusterEffect, StaggeredEffect, linear_effect
 from rfpcore.causal.results import Effect
 
-Interval = tuple[str, float, float, float, float]  # name, estimate, low, high, seconds
 N_DRAWS = 49  # of the bootstraps: their standard errors are within a tenth
-SCORE = ("cross-fit", "score-jackknife", "cr1", "wild", "webb")
+SCORE = ("score-jackknife", "cr1", "wild", "webb")
+
+
+class Interval(NamedTuple):
+    """What one method says of one data set, and what is true."""
+
+    name: str
+    estimate: float
+    low: float
+    high: float
+    seconds: float
+    truth: float
 
 
 def network(alpha: float) -> RFPRegressor:
@@ -33,19 +45,22 @@ def network(alpha: float) -> RFPRegressor:
     )
 
 
-def intervals(data: Draw, wanted: set[str] | None = None, peers: bool = False) -> Iterator[Interval]:
-    """All intervals of a data set, or those of the estimators wanted."""
-    estimators: dict[str, Callable[[Draw], Iterator[Interval]]] = {
-        "RFP": rfp,
-        "MLP": mlp,
-        "trees": trees,
-        "linear": linear,
-        "OLS": ols,
-    }
-    if peers and importlib.util.find_spec("doubleml"):
-        estimators["DoubleML"] = double_ml
+def intervals(data: Draw, wanted: frozenset[str] | None = None, others: bool = True) -> Iterator[Interval]:
+    """All intervals of a data set, or those of the estimators wanted; the costly ones only with `others`."""
     if data.time is not None:
-        estimators = {"group-time": staggered, "two-way fixed effects": two_way}
+        cheap: dict[str, Callable[[Draw], Iterator[Interval]]] = {
+            "group-time": group_time,
+            "two-way fixed effects": two_way,
+        }
+        costly: dict[str, Callable[[Draw], Iterator[Interval]]] = {"group-time refits": group_time_refits}
+    else:
+        cheap = {"RFP": rfp, "OLS": ols}
+        costly = {"RFP refits": rfp_refits, "MLP": mlp, "trees": trees, "linear": linear}
+        packages = {"doubleml": ("DoubleML", double_ml), "econml": ("EconML", econ_ml)}
+        for package, (name, peer) in packages.items():
+            if importlib.util.find_spec(package):
+                costly[name] = partial(_from_peer, name, peer)
+    estimators = cheap | costly if others else cheap
     for name, estimator in estimators.items():
         if wanted is None or name in wanted:
             with warnings.catch_warnings():
@@ -53,32 +68,40 @@ def intervals(data: Draw, wanted: set[str] | None = None, peers: bool = False) -
                 yield from estimator(data)
 
 
-def _timed(name: str, call: Callable[[], Effect]) -> Interval:
+def _timed(name: str, truth: float, call: Callable[[], Effect]) -> Interval:
     began = time.perf_counter()
     effect = call()
     seconds = time.perf_counter() - began
-    return (name, effect.estimate, *effect.confidence_interval(), seconds)
+    return Interval(name, effect.estimate, *effect.confidence_interval(), seconds, truth)
 
 
-def _doubly_robust(name: str, outcome: object, data: Draw, methods: tuple[str, ...]) -> Iterator[Interval]:
-    y = (data.y - data.y.mean()) / data.y.std()  # networks take outcomes of order 1
+def _doubly_robust(name: str, outcome: Any, data: Draw, methods: tuple[str, ...]) -> Iterator[Interval]:
+    scale = data.y.std()  # networks take outcomes of order 1
+    y = (data.y - data.y.mean()) / scale
     model = ClusterEffect(outcome=outcome, n_draws=N_DRAWS, n_jobs=1, inference=methods[0])
     began = time.perf_counter()
     model.fit(data.X, y, data.treatment, data.groups)
     seconds = time.perf_counter() - began
     for method in methods:
+        began = time.perf_counter()
         if method == methods[0]:
-            row = (f"{name}, {method}", model.estimate_, *model.confidence_interval(), seconds)
+            effect = model.effect_
         else:
             try:
-                row = _timed(f"{name}, {method}", lambda method=method: model.infer(method)[0])
+                effect = model.infer(method)[0]
             except ValueError:  # too few clusters in an arm for the folds
                 continue
-        yield (row[0], *(data.y.std() * number for number in row[1:4]), row[4])
+            seconds = time.perf_counter() - began
+        numbers = (scale * number for number in (effect.estimate, *effect.confidence_interval()))
+        yield Interval(f"{name}, {method}", *numbers, seconds, data.truth)
 
 
 def rfp(data: Draw) -> Iterator[Interval]:
-    yield from _doubly_robust("RFP", network(0.2), data, ("jackknife", "stratified", "bootstrap", *SCORE))
+    yield from _doubly_robust("RFP", network(0.2), data, ("jackknife", "cv3", *SCORE))
+
+
+def rfp_refits(data: Draw) -> Iterator[Interval]:
+    yield from _doubly_robust("RFP", network(0.2), data, ("bootstrap", "cross-fit"))
 
 
 def mlp(data: Draw) -> Iterator[Interval]:
@@ -91,31 +114,34 @@ def trees(data: Draw) -> Iterator[Interval]:
 
 
 def linear(data: Draw) -> Iterator[Interval]:
-    yield from _doubly_robust("linear", LinearRegression(), data, ("jackknife", "cr1"))
+    yield from _doubly_robust("linear", LinearRegression(), data, ("jackknife", "cv3", "cr1"))
 
 
 def ols(data: Draw) -> Iterator[Interval]:
     for method in ("cr1", "cr3", "wild"):
         call = partial(linear_effect, data.X, data.y, data.treatment, data.groups, inference=method)
-        yield _timed(f"OLS, {method}", call)
+        yield _timed(f"OLS, {method}", data.truth, call)
 
 
-def staggered(data: Draw) -> Iterator[Interval]:
-    for name, X, outcome in (
-        ("group-time, no covariates", np.empty((len(data.y), 0)), None),
-        ("group-time, linear", data.X, LinearRegression()),
-    ):
-        model = StaggeredEffect(outcome=outcome, n_draws=N_DRAWS)
-        began = time.perf_counter()
-        model.fit(X, data.y, data.treatment, data.groups, data.time)
-        yield (
-            f"{name}, jackknife",
-            model.estimate_,
-            *model.confidence_interval(),
-            time.perf_counter() - began,
-        )
-        for method in ("stratified", "bootstrap"):
-            yield _timed(f"{name}, {method}", lambda method=method, model=model: model.infer(method)[0])
+def _group_time(name: str, X: np.ndarray, data: Draw, methods: tuple[str, ...]) -> Iterator[Interval]:
+    model = StaggeredEffect(n_draws=N_DRAWS, inference=methods[0], n_jobs=1)
+    began = time.perf_counter()
+    model.fit(X, data.y, data.treatment, data.groups, data.time)
+    seconds = time.perf_counter() - began
+    ends = model.confidence_interval()
+    yield Interval(f"{name}, {methods[0]}", model.estimate_, *ends, seconds, data.truth)
+    for method in methods[1:]:
+        yield _timed(f"{name}, {method}", data.truth, lambda method=method: model.infer(method)[0])
+
+
+def group_time(data: Draw) -> Iterator[Interval]:
+    yield from _group_time("group-time", data.X, data, ("jackknife", "cv3"))
+    nothing = np.empty((len(data.y), 0))
+    yield from _group_time("group-time, no covariates", nothing, data, ("jackknife", "cv3"))
+
+
+def group_time_refits(data: Draw) -> Iterator[Interval]:
+    yield from _group_time("group-time", data.X, data, ("bootstrap",))
 
 
 def two_way(data: Draw) -> Iterator[Interval]:
@@ -124,24 +150,18 @@ def two_way(data: Draw) -> Iterator[Interval]:
         codes[:, None] == np.arange(1, codes.max() + 1) for codes in (data.groups, data.time.astype(int))
     ]
     X = np.column_stack(dummies).astype(float)
-    yield _timed(
-        "two-way fixed effects, cr1",
-        lambda: linear_effect(X, data.y, data.treatment, data.groups, inference="cr1"),
-    )
+    call = partial(linear_effect, X, data.y, data.treatment, data.groups, inference="cr1")
+    yield _timed("two-way fixed effects, cr1", data.truth, call)
 
 
-def double_ml(data: Draw) -> Iterator[Interval]:
-    """The partially linear model, cross-fitted over clusters."""
-    import doubleml
-    import pandas as pd
-
+def _from_peer(
+    name: str, peer: Callable[[Draw], Iterator[tuple[str, float, float, float, float]]], data: Draw
+) -> Iterator[Interval]:
+    """Estimate and ends of another package; `peer` names the estimate and says what it is of."""
     began = time.perf_counter()
-    columns = [f"x{i}" for i in range(data.X.shape[1])]
-    frame = pd.DataFrame(data.X, columns=columns).assign(y=data.y, d=data.treatment, g=data.groups)
-    held = doubleml.DoubleMLData(frame, "y", "d", columns, cluster_cols="g")
-    trees_ = GradientBoostingRegressor(n_estimators=50, max_depth=2, random_state=0)
-    model = doubleml.DoubleMLPLR(held, trees_, LogisticRegression(), n_folds=5)
-    np.random.seed(0)  # noqa: NPY002  # DoubleML draws its folds from it
-    model.fit()
-    low, high = model.confint().to_numpy()[0]
-    yield ("DoubleML partially linear", float(model.coef[0]), low, high, time.perf_counter() - began)
+    try:
+        found = list(peer(data))
+    except ValueError:  # folds without an arm
+        return
+    for label, estimate, low, high, truth in found:
+        yield Interval(f"{name} {label}", estimate, low, high, time.perf_counter() - began, truth)

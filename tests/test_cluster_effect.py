@@ -62,11 +62,13 @@ def test_difference_in_means():
 
     means = Y.reshape(G, SIZE).mean(axis=1)
     arms = [means[value == ARM] for value in (0, 1)]
-    (effect,) = model.infer("stratified")
-    assert_allclose(effect.std_error, np.sqrt(sum(a.var(ddof=1) / len(a) for a in arms)), rtol=1e-10)
-    welch = stats.ttest_ind(arms[1], arms[0], equal_var=False)
-    assert_allclose([effect.statistic, effect.p_value, effect.df], [*welch, welch.df], rtol=1e-10)
     (effect,) = model.infer("jackknife")
+    assert_allclose(effect.std_error, np.sqrt(sum(a.var(ddof=1) / len(a) for a in arms)), rtol=1e-10)
+    assert_allclose(
+        effect.statistic, stats.ttest_ind(arms[1], arms[0], equal_var=False).statistic, rtol=1e-10
+    )
+    assert effect.df == G - 2
+    (effect,) = model.infer("cv3")
     by_hand = sum(a.var(ddof=1) / (len(a) - 1) for a in arms) * (G - 1) / G
     assert_allclose(effect.std_error, np.sqrt(by_hand), rtol=1e-10)
 
@@ -131,11 +133,17 @@ def test_jackknife_refits_everything(outcome, estimand):
     full, *without = (whole_estimate(OUTCOMES[outcome], estimand, y, out) for out in (None, *range(G)))
     assert_allclose(model.estimate_, full, rtol=1e-9)
     assert_allclose(model.effect_.draws, without, rtol=1e-9)
-    by_hand = np.sqrt((G - 1) / G * np.sum((np.array(without) - full) ** 2))
+    arms = [np.array(without)[value == ARM] for value in (0, 1)]
+    by_hand = np.sqrt(sum((len(a) - 1) * a.var() for a in arms))
     assert_allclose(model.std_error_, by_hand, rtol=1e-9)
-    half = stats.t(G - 1).ppf(0.95) * by_hand
+    half = stats.t(G - 2).ppf(0.95) * by_hand
     assert_allclose(model.confidence_interval(0.9), [full - half, full + half], rtol=1e-9)
-    assert_allclose(model.p_value_, 2 * stats.t(G - 1).sf(abs(full / by_hand)), rtol=1e-9)
+    assert_allclose(model.p_value_, 2 * stats.t(G - 2).sf(abs(full / by_hand)), rtol=1e-9)
+    (effect,) = model.infer("cv3")
+    assert_allclose(
+        effect.std_error, np.sqrt((G - 1) / G * np.sum((np.array(without) - full) ** 2)), rtol=1e-9
+    )
+    assert effect.df == G - 1
 
 
 def test_bootstrap_is_the_estimate_on_the_drawn_clusters():

@@ -34,9 +34,7 @@ def fitted(data):
         warnings.simplefilter("ignore")  # the designs have few clusters and little overlap, by intention
         if data.time is None:
             return ClusterEffect().fit(data.X, data.y, data.treatment, data.groups)
-        return StaggeredEffect().fit(
-            np.empty((len(data.y), 0)), data.y, data.treatment, data.groups, data.time
-        )
+        return StaggeredEffect().fit(data.X, data.y, data.treatment, data.groups, data.time)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +89,7 @@ def test_the_study_goes_on_and_reports(study, tmp_path, capsys):
     study.main([*options, "--draws", "3"])
     assert len(study.read(path)) == 9
     printed = capsys.readouterr().out
-    assert "### levels-10-weak-constant: 3 data sets" in printed
+    assert "### levels-10-weak-constant: 0 data sets refused" in printed
     assert "| OLS, wild |" in printed
     assert "| two-way fixed effects, cr1 |" in printed
     with pytest.raises(SystemExit):

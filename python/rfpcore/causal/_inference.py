@@ -15,7 +15,7 @@ from ..exceptions import DesignWarning
 from . import _intervals
 from .results import Effect
 
-Method = Literal["jackknife", "stratified", "bootstrap"]
+Method = Literal["jackknife", "cv3", "bootstrap"]
 """Methods that fit everything again."""
 
 MANY_DRAWS = 10_000_000
@@ -55,7 +55,7 @@ def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Eff
     ones = (problem.arm >= 0).astype(np.int64)
     if method == "bootstrap":
         return _bootstrap(problem, present, ones, n_draws, seed)
-    if problem.needs_all_arms or method == "stratified":
+    if problem.needs_all_arms:
         _require_two(problem)
     if "jackknife" not in problem.kept:
         counts = np.vstack([ones, ones - np.eye(len(ones), dtype=np.int64)[present]])
@@ -84,11 +84,13 @@ def _require_two(problem: Replicable) -> None:
 def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int64], method: str) -> Effect:
     if math.isnan(full):
         raise ValueError(f"the effect {name!r} has no rows to be estimated from")
-    error, df = _intervals.jackknife_error(full, without), len(without) - 1.0
-    title = "leave-one-cluster-out jackknife"
-    if method == "stratified":
-        error, df = _intervals.stratified_jackknife_error(without, arm)
-        title += ", by arm"
+    sizes = np.unique(arm, return_counts=True)[1]
+    if method == "cv3" or sizes.min() < 2:  # an arm of one cluster has no variance of its own
+        error, df = _intervals.jackknife_error(full, without), len(without) - 1.0
+        title = "leave-one-cluster-out jackknife (CV3)"
+    else:
+        error, df = _intervals.stratified_jackknife_error(without, arm), len(without) - float(len(sizes))
+        title = "leave-one-cluster-out jackknife, by arm"
     if np.isnan(without).any():
         error = math.nan
     return Effect(name, full, error, df, title, draws=without)

@@ -25,21 +25,19 @@ def jackknife_error(estimate: float, without: Array) -> float:
     return float(np.sqrt((n - 1) / n * np.sum((without - estimate) ** 2)))
 
 
-def stratified_jackknife_error(without: Array, arm: NDArray[np.int64]) -> tuple[float, float]:
-    """Standard error and Welch-Satterthwaite degrees of freedom, each arm a stratum.
+def stratified_jackknife_error(without: Array, arm: NDArray[np.int64]) -> float:
+    """Standard error from estimates without each cluster, each arm a stratum.
 
-    sum over arms of (G_a - 1) / G_a * sum_{c in a} (estimate_(-c) - mean_a)^2: for a difference of means
-    exactly unbiased, where the jackknife over all clusters is too large by about G_a / (G_a - 1) in each arm.
+    sqrt(sum over arms of (G_a - 1) / G_a * sum_{c in a} (estimate_(-c) - mean_a)^2): the sum of two
+    jackknife variances (Efron and Tibshirani, 1993, "An introduction to the bootstrap", equation 11.5). For a
+    difference of means the square is exactly unbiased, where that of the jackknife over all clusters is too
+    large by about G_a / (G_a - 1) in each arm.
     """
-    parts, freedom = [], []
+    total = 0.0
     for value in np.unique(arm):
         own = without[arm == value]
-        parts.append((len(own) - 1) / len(own) * np.sum((own - own.mean()) ** 2))
-        freedom.append(len(own) - 1)
-    total = float(np.sum(parts))
-    spread = float(np.sum([v**2 / max(f, 1) for v, f in zip(parts, freedom, strict=True)]))
-    df = total**2 / spread if spread > 0 else float(np.sum(freedom))
-    return float(np.sqrt(total)), df
+        total += (len(own) - 1) / len(own) * float(np.sum((own - own.mean()) ** 2))
+    return float(np.sqrt(total))
 
 
 def sandwich_error(influence: Array) -> float:

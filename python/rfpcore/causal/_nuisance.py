@@ -13,7 +13,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
@@ -169,7 +169,9 @@ def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> A
         weight = counts[:, sample.codes] * sample.weight
         return np.tile((weight @ y / weight.sum(axis=1))[:, None], len(y))
     model = models.outcome
-    if model is None:
+    if model is None and len(y) == len(np.unique(sample.codes)):
+        model = LinearRegression()  # clusters of one row: nothing to adapt to, and few rows for a network
+    elif model is None:
         model = default_outcome(models.random_state, models.n_jobs)
         shift, scale = float(y.mean()), float(y.std()) or 1.0
         y = (y - shift) / scale

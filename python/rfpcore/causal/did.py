@@ -42,7 +42,7 @@ class DifferenceInDifferences(EffectEstimator):
     outcome, propensity, cluster_columns, clip
         As in `ClusterEffect`. The outcome model is fitted to controls: to their changes, or to each period.
     inference : str, default="jackknife"
-        As in `ClusterEffect`; without `unit` one of "jackknife", "stratified", "bootstrap".
+        As in `ClusterEffect`; without `unit` one of "jackknife", "cv3", "bootstrap".
     n_folds, n_draws, random_state, n_jobs
         As in `ClusterEffect`.
 

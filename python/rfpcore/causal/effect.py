@@ -32,7 +32,7 @@ __all__ = ["ClusterEffect"]
 
 Inference = Literal[
     "jackknife",
-    "stratified",
+    "cv3",
     "bootstrap",
     "cross-fit",
     "score-jackknife",
@@ -62,7 +62,8 @@ class ClusterEffect(EffectEstimator):
     outcome : regressor or classifier, optional
         Models the outcome within an arm; any of scikit-learn's, a classifier (for y of 0 and 1) with
         `predict_proba`. It is given `groups` if its `fit` takes them. None: an `RFPRegressor` with layers of
-        32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, on outcomes scaled to unit variance.
+        32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, on outcomes scaled to unit variance;
+        or linear regression, where every cluster has one row.
     propensity : classifier, optional
         Models the treatment of clusters. None: ridge logistic regression (C = 1) on the scaled covariates.
         Without cluster covariates all clusters have the share of treated ones.
@@ -74,10 +75,10 @@ class ClusterEffect(EffectEstimator):
     inference : str, default="jackknife"
         Where the standard error comes from:
 
-        - "jackknife": leave each cluster out and fit everything again; t with G - 1 degrees of freedom. All
-          fits of the default outcome model are one call of the kernel.
-        - "stratified": the same replicates, each arm a stratum, Welch-Satterthwaite degrees of freedom. Less
-          conservative.
+        - "jackknife": leave each cluster out and fit everything again, each arm a stratum; t with G - 2
+          degrees of freedom. All fits of the default outcome model are one call of the kernel.
+        - "cv3": the same replicates around the estimate, without strata; t with G - 1 degrees of freedom.
+          More conservative; safer where an arm has two or three clusters.
         - "bootstrap": draw clusters with replacement within each arm and fit everything again.
         - "cross-fit": nuisances from other folds of clusters, then the jackknife of the score.
         - "score-jackknife", "cr1", "wild", "webb": nuisances held fixed; jackknife, cluster-robust variance,
@@ -124,7 +125,7 @@ class ClusterEffect(EffectEstimator):
     >>> data = make_policy(n_clusters=30, selection=0.3, effect=1.0, random_state=0)
     >>> model = ClusterEffect(outcome=LinearRegression()).fit(data.X, data.y, data.treatment, data.groups)
     >>> print(f"{model.estimate_:.2f} ({model.std_error_:.2f})")
-    0.63 (0.33)
+    0.63 (0.32)
     """
 
     def __init__(

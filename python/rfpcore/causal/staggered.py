@@ -67,7 +67,7 @@ class StaggeredEffect(EffectEstimator):
         Controls: clusters that have not adopted by period t, or those that never do.
     base_period : {"varying", "universal"}, default="varying"
         Before adoption, compare each period with the one before it, or all with the last before g.
-    inference : {"jackknife", "stratified", "bootstrap"}, default="jackknife"
+    inference : {"jackknife", "cv3", "bootstrap"}, default="jackknife"
         Whole clusters are left out or drawn, and every model of every group and period is fitted again.
         Strata are adopters and never adopters.
     n_draws, random_state, n_jobs
@@ -236,7 +236,7 @@ class StaggeredEffect(EffectEstimator):
 
         Parameters
         ----------
-        inference : {"jackknife", "stratified", "bootstrap"}
+        inference : {"jackknife", "cv3", "bootstrap"}
 
         Returns
         -------
