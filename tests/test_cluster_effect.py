@@ -17,7 +17,7 @@ from rfpcore.causal._score_inference import draw_arms, make_folds
 
 G = 14
 OLS = LinearRegression()
-EXACT_LOGIT = LogisticRegression(tol=1e-10, max_iter=1000)
+EXACT_LOGIT = LogisticRegression(solver="newton-cholesky", tol=1e-12)
 NONE = np.empty((len(Y), 0))
 SCALED = (X - X.mean(axis=0)) / X.std(axis=0)
 ARM = D[::SIZE]
@@ -30,7 +30,7 @@ def fitted(data=(X, Y, D, GROUPS), by=None, sample_weight=None, **params):
 def propensity(count=None):
     """Of each row, from clusters that count so often."""
     clusters = np.repeat(np.arange(G), np.ones(G, int) if count is None else count)
-    model = LogisticRegression().fit(SCALED[::SIZE, 2:][clusters], ARM[clusters])
+    model = clone(EXACT_LOGIT).fit(SCALED[::SIZE, 2:][clusters], ARM[clusters])
     return model.predict_proba(SCALED[:, 2:])[:, 1].clip(0.1, 0.9)
 
 

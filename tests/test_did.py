@@ -26,7 +26,8 @@ def fitted(data=LONG, unit=UNIT, **params):
 
 def propensity(scaled, count=None):
     clusters = np.repeat(np.arange(G), np.ones(G, int) if count is None else count)
-    fit = LogisticRegression().fit(scaled[::SIZE, 2:][clusters], D[::SIZE][clusters])
+    logit = LogisticRegression(solver="newton-cholesky", tol=1e-12)
+    fit = logit.fit(scaled[::SIZE, 2:][clusters], D[::SIZE][clusters])
     return fit.predict_proba(scaled[:, 2:])[:, 1].clip(0.1, 0.9)
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
 from .._options import choice, integer, real
 from ..estimators import RFPRegressor, refit_clusters
 from ..estimators.refits import why_not_refit
+from ._linear_fits import is_least_squares, least_squares, ridge_logistic
 from ._sample import Sample
 from ._scores import Estimand, Score
 
@@ -67,11 +68,6 @@ def default_outcome(random_state: Any, n_jobs: int | None) -> RFPRegressor:
     )
 
 
-def default_propensity() -> LogisticRegression:
-    """Ridge logistic regression with the penalty |beta|^2 / 2 on scaled covariates."""
-    return LogisticRegression(C=1.0)
-
-
 def seeded(model: Any, seed: int) -> Any:
     """A copy whose open `random_state`s are set: fits that differ by the dice would widen the jackknife."""
     if model is None:
@@ -105,7 +101,7 @@ def fit_each(sample: Sample, models: Models, counts: NDArray[np.int64]) -> Itera
         part = counts[start : start + size]
         p = propensities(sample, models, part)[:, sample.codes]
         zeros = np.zeros(len(sample.y))
-        found = {arm: outcomes(sample, models, part, arm) for arm in models.arms}
+        found = outcomes(sample, models, part)
         for i in range(len(part)):
             m = [found[arm][0][found[arm][1][i]] if arm in found else zeros for arm in (0, 1)]
             yield Fitted(m[0], m[1], p[i])
@@ -126,41 +122,54 @@ def propensities(sample: Sample, models: Models, counts: NDArray[np.int64]) -> A
     if models.score == "regression":
         return np.full(counts.shape, 0.5)
     unique, inverse = np.unique(counts[:, present], axis=0, return_inverse=True)
-    found = np.stack([_propensity(sample, models, row, present) for row in unique])
+    found = _propensities(models, sample.arm[present], sample.Z[present], unique)
     result = np.full(counts.shape, 0.5)
     result[:, present] = np.clip(found, *models.clip)[inverse.ravel()]
     return result
 
 
-def _propensity(sample: Sample, models: Models, count: Array, present: NDArray[np.intp]) -> Array:
-    arm, Z = sample.arm[present], sample.Z[present]
-    drawn = np.repeat(np.arange(len(present)), count)
-    if len(np.unique(arm[drawn])) < 2:
+def _propensities(models: Models, arm: NDArray[np.int64], Z: Array, counts: NDArray[np.int64]) -> Array:
+    n_treated, n_clusters = counts @ arm, counts.sum(axis=1)
+    one_arm = np.flatnonzero((n_treated == 0) | (n_treated == n_clusters))
+    if len(one_arm):
         raise ValueError(
-            f"a propensity needs treated and control clusters, but a fit sees {arm[drawn].sum()} treated of "
-            f"{len(drawn)} clusters"
+            "a propensity needs treated and control clusters, but a fit sees "
+            f"{n_treated[one_arm[0]]} treated of {n_clusters[one_arm[0]]} clusters"
         )
     if Z.shape[1] == 0:
-        return np.full(len(present), arm[drawn].mean())
-    model = default_propensity() if models.propensity is None else clone(models.propensity)
-    model.fit(Z[drawn], arm[drawn])
-    probability: Array = model.predict_proba(Z)[:, list(model.classes_).index(1)]
+        return np.tile((n_treated / n_clusters)[:, None], len(arm))
+    if models.propensity is None:
+        return ridge_logistic(Z, arm, counts)
+    return np.stack([_propensity(models.propensity, arm, Z, row) for row in counts])
+
+
+def _propensity(model: Any, arm: NDArray[np.int64], Z: Array, count: NDArray[np.int64]) -> Array:
+    drawn = np.repeat(np.arange(len(arm)), count)
+    fitted = clone(model).fit(Z[drawn], arm[drawn])
+    probability: Array = fitted.predict_proba(Z)[:, list(fitted.classes_).index(1)]
     return probability
 
 
 def outcomes(
-    sample: Sample, models: Models, counts: NDArray[np.int64], arm: int
-) -> tuple[Array, NDArray[np.intp]]:
-    """Predictions (U, N) of the distinct models of one arm, and which of them each row of counts has (S,)."""
-    own = counts * (sample.arm == arm)
+    sample: Sample, models: Models, counts: NDArray[np.int64]
+) -> dict[int, tuple[Array, NDArray[np.intp]]]:
+    """Of each modelled arm, predictions (U, N) and which of them each row of counts has (S,).
+
+    The distinct models of both arms are one batch.
+    """
+    for arm in models.arms:
+        if not counts[:, sample.arm == arm].any(axis=1).all():
+            what = "treated" if arm else "control"
+            raise ValueError(
+                f"a fit of the outcome sees no {what} cluster; there are {(sample.arm == arm).sum()} in all"
+            )
+    if not models.arms:
+        return {}
+    own = np.concatenate([counts * (sample.arm == arm) for arm in models.arms])
     unique, inverse = np.unique(own, axis=0, return_inverse=True)
-    empty = ~unique.any(axis=1)
-    if empty.any():
-        what = "treated" if arm else "control"
-        raise ValueError(
-            f"a fit of the outcome sees no {what} cluster; there are {(sample.arm == arm).sum()} in all"
-        )
-    return _predictions(sample, models, unique), inverse.ravel()
+    predictions = _predictions(sample, models, unique)
+    each = inverse.reshape(len(models.arms), len(counts))
+    return {arm: (predictions, index) for arm, index in zip(models.arms, each, strict=True)}
 
 
 def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> Array:
@@ -180,8 +189,15 @@ def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> A
     with_weights = bool((sample.weight != 1).any())
     if with_weights and not has_fit_parameter(model, "sample_weight"):
         raise TypeError(f"sample_weight is given, but {type(model).__name__}.fit does not take it")
+    found, left = np.empty((len(counts), len(y))), np.ones(len(counts), bool)
+    if is_least_squares(model):
+        found, solved = least_squares(sample.X, y, sample.weight, sample.codes, counts)
+        left = ~solved
     jobs = Parallel(n_jobs=models.n_jobs)
-    return np.stack(jobs(delayed(_fit_one)(sample, model, y, row, with_weights) for row in counts))
+    rest = jobs(delayed(_fit_one)(sample, model, y, row, with_weights) for row in counts[left])
+    if rest:
+        found[left] = rest
+    return found
 
 
 def _batched(sample: Sample, model: RFPRegressor, y: Array, counts: NDArray[np.int64]) -> Array:

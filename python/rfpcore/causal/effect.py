@@ -13,7 +13,7 @@ from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
-from ._nuisance import Models, cross_fit, fit_each, models_of
+from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
     from_terms,
@@ -65,7 +65,8 @@ class ClusterEffect(EffectEstimator):
         32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, on outcomes scaled to unit variance;
         or linear regression, where every cluster has one row.
     propensity : classifier, optional
-        Models the treatment of clusters. None: ridge logistic regression (C = 1) on the scaled covariates.
+        Models the treatment of clusters. None: ridge logistic regression (scikit-learn's C = 1) on the scaled
+        covariates, solved to rounding error.
         Without cluster covariates all clusters have the share of treated ones.
     cluster_columns : list, optional
         Covariates of the propensity, by name or number; their means in the cluster count. None: those that
@@ -222,15 +223,23 @@ class ClusterEffect(EffectEstimator):
         require_overlap(sample)
         warn_of_design(sample, stacklevel)
         self._sample, self._used_models, self._masks = sample, models, masks
-        self._fitted = next(fit_each(sample, models, np.ones((1, sample.n_clusters), np.int64)))
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
-        self.propensity_ = cluster_means(self._fitted.p[:, None], sample.codes, sample.n_clusters)[:, 0]
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
         self._problem = Replicable(list(masks), self._estimates, sample.arm, sample.labels)
+        self._fitted: Fitted | None = None
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
+        p = self._full_fit().p
+        self.propensity_ = cluster_means(p[:, None], sample.codes, sample.n_clusters)[:, 0]
         return self
+
+    def _full_fit(self) -> Fitted:
+        """The nuisances from all clusters; a jackknife or bootstrap has fitted them with all others."""
+        if self._fitted is None:
+            ones = np.ones((1, self._sample.n_clusters), np.int64)
+            self._fitted = next(fit_each(self._sample, self._used_models, ones))
+        return self._fitted
 
     def infer(self, inference: Inference) -> list[Effect]:
         """The effects with another method's standard errors, for the data of the last fit.
@@ -254,11 +263,11 @@ class ClusterEffect(EffectEstimator):
             if len(self._masks) > 1:
                 raise ValueError("inference='randomization' gives no effects of subgroups; leave `by` out")
             (name,) = self._masks
-            return [randomization(name, sample, models, self._fitted, self.n_draws, seed)]
-        fitted = self._fitted
+            return [randomization(name, sample, models, self._full_fit(), self.n_draws, seed)]
         if inference == "cross-fit":
             fitted = cross_fit(sample, models, make_folds(sample, self.n_folds, seed))
         else:
+            fitted = self._full_fit()
             warn_if_too_short(sample, models, inference, stacklevel=3)
         effects = []
         for name, mask in self._masks.items():
@@ -271,6 +280,8 @@ class ClusterEffect(EffectEstimator):
         sample, models = self._sample, self._used_models
         found = np.empty((len(counts), len(self._masks)))
         for row, count, fitted in zip(found, counts, fit_each(sample, models, counts), strict=True):
+            if self._fitted is None and (count == 1).all():
+                self._fitted = fitted
             weight = sample.weight * count[sample.codes]
             row[:] = [value(terms_of(sample, models, fitted, weight * mask)) for mask in self._masks.values()]
         return found
