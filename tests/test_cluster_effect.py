@@ -276,3 +276,15 @@ def test_models_without_a_seed_get_one():
     one, two = (fitted(outcome=network, random_state=7).effect_.draws for _ in range(2))
     assert_array_equal(one, two)
     assert network.random_state is None
+
+
+def test_the_default_network_in_double_precision():
+    """The default trains in float32: rounding moves the effect and its error by far less than the error."""
+    default = ClusterEffect().fit(X, Y, D, GROUPS)
+    network = RFPRegressor(
+        hidden_layer_sizes=(32, 32), alpha=0.2, inner_lr=0.05, max_iter=150, dtype="float64"
+    )
+    exact = ClusterEffect(outcome=network).fit(X, (Y - Y.mean()) / Y.std(), D, GROUPS)
+    tolerance = 1e-3 * default.std_error_
+    assert_allclose(default.estimate_, exact.estimate_ * Y.std(), atol=tolerance)
+    assert_allclose(default.std_error_, exact.std_error_ * Y.std(), atol=tolerance)

@@ -63,6 +63,7 @@ def default_outcome(random_state: Any, n_jobs: int | None) -> RFPRegressor:
         inner_steps=1,
         inner_lr=0.05,
         max_iter=150,
+        dtype="float32",  # moves estimates by a millionth, in half the time
         random_state=random_state,
         n_jobs=n_jobs,
     )

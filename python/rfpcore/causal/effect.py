@@ -62,8 +62,8 @@ class ClusterEffect(EffectEstimator):
     outcome : regressor or classifier, optional
         Models the outcome within an arm; any of scikit-learn's, a classifier (for y of 0 and 1) with
         `predict_proba`. It is given `groups` if its `fit` takes them. None: an `RFPRegressor` with layers of
-        32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, on outcomes scaled to unit variance;
-        or linear regression, where every cluster has one row.
+        32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, in float32, on outcomes scaled to
+        unit variance; or linear regression, where every cluster has one row.
     propensity : classifier, optional
         Models the treatment of clusters. None: ridge logistic regression (scikit-learn's C = 1) on the scaled
         covariates, solved to rounding error.
