@@ -19,7 +19,7 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 
 
 class EventStudyDisplay:
-    """Effects by time since adoption, with pointwise intervals.
+    """Effects by time since adoption, with pointwise intervals and the uniform band.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ class EventStudyDisplay:
         Periods since adoption; below 0, before it.
     estimates, low, high : ndarrays (E,)
         NaN bounds where there is no standard error.
+    band : pair of ndarrays (E,), optional
+        Bounds that hold for all event times at once.
 
     Attributes
     ----------
@@ -34,8 +36,16 @@ class EventStudyDisplay:
         What was drawn on, after `plot`.
     """
 
-    def __init__(self, times: Array, estimates: Array, low: Array, high: Array) -> None:
+    def __init__(
+        self,
+        times: Array,
+        estimates: Array,
+        low: Array,
+        high: Array,
+        band: tuple[Array, Array] | None = None,
+    ) -> None:
         self.times, self.estimates, self.low, self.high = times, estimates, low, high
+        self.band = band
 
     @classmethod
     def from_estimator(cls, model: "StaggeredEffect", level: float = 0.95) -> "EventStudyDisplay":
@@ -45,7 +55,7 @@ class EventStudyDisplay:
         ----------
         model : StaggeredEffect
         level : float
-            Of the intervals.
+            Of the intervals and the band.
 
         Returns
         -------
@@ -55,10 +65,11 @@ class EventStudyDisplay:
         nothing = (np.nan, np.nan)
         bounds = [nothing if np.isnan(e.std_error) else e.confidence_interval(level) for e in effects]
         low, high = np.array(bounds).T
-        return cls(np.array(model.event_times()), np.array([e.estimate for e in effects]), low, high)
+        estimates, band = np.array([e.estimate for e in effects]), model.uniform_band(level)
+        return cls(np.array(model.event_times()), estimates, low, high, (band.low, band.high))
 
     def plot(self, ax: Any = None) -> "EventStudyDisplay":
-        """Draw points and intervals.
+        """Draw points with their intervals, and thin lines to the bounds of the band.
 
         Parameters
         ----------
@@ -76,6 +87,8 @@ class EventStudyDisplay:
             middle = self.estimates[chosen]
             bars = np.nan_to_num([middle - self.low[chosen], self.high[chosen] - middle])
             ax.errorbar(self.times[chosen], middle, bars, fmt="o", color=colour, capsize=3, label=label)
+            if self.band is not None:
+                ax.vlines(self.times[chosen], *(bound[chosen] for bound in self.band), color=colour, lw=0.8)
         ax.axhline(0, color="black", linewidth=0.8)
         ax.axvline(-0.5, color="black", linewidth=0.8, linestyle=":")
         ax.set(xlabel="periods since adoption", ylabel="effect")

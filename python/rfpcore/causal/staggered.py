@@ -1,7 +1,5 @@
 """Policies that clusters adopt at different times: group-time effects and their averages."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,13 +7,14 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._options import choice
+from ._bands import Band, uniform_band
 from ._estimator import EffectEstimator
+from ._group_time import make_averages, make_cells, of_kind, require_cohorts
 from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
-from ._panel import NEVER, Long, difference_sample, read_long, start_of_treatment, widen
-from ._parts import Part
+from ._panel import NEVER, read_long, start_of_treatment
 from ._scores import Score
-from .results import Effect, summary_table, to_frame
+from .results import Effect, open_fraction, summary_table, to_frame
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,29 +24,6 @@ __all__ = ["StaggeredEffect"]
 Comparison = Literal["not-yet", "never"]
 BasePeriod = Literal["varying", "universal"]
 Aggregation = Literal["simple", "dynamic", "group", "calendar", "cells"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The effect in period `time` on the clusters that adopt in period `cohort`, as indices of periods."""
-
-    cohort: int
-    time: int
-    part: Part
-
-    @property
-    def event(self) -> int:
-        """Periods since adoption; below 0 before it."""
-        return self.time - self.cohort
-
-
-@dataclass(frozen=True)
-class Average:
-    """A mean of cells, each weighing as much as its cohort has treated rows."""
-
-    kind: str
-    name: str
-    cells: NDArray[np.intp]
 
 
 class StaggeredEffect(EffectEstimator):
@@ -181,39 +157,20 @@ class StaggeredEffect(EffectEstimator):
         ):
             choice(value, name, allowed)
         start = start_of_treatment(data)
-        _require_cohorts(data, start)
-        self._cells = self._make_cells(data, start)
-        if not any(cell.event >= 0 for cell in self._cells):
-            raise ValueError(
-                "no cohort has a period before adoption and controls after it: nothing to compare"
-            )
-        self._averages = _averages(self._cells, data.periods)
+        require_cohorts(data, start)
+        models = models_of(self, "att")
+        self._cells = make_cells(data, start, models, self.comparison, self.base_period, self.cluster_columns)
+        self._averages = make_averages(self._cells, data.periods)
         names = [average.name for average in self._averages]
         strata = (start != NEVER).astype(np.int64)  # cohorts may have one cluster, which would never vary
         self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
         self.periods_, self.clusters_ = data.periods, data.labels
         self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
         self._all = self._infer(self.inference)
+        self._replicates, self._fitted_method = self._last, self.inference
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
         return self
-
-    def _make_cells(self, data: Long, start: NDArray[np.int64]) -> list[Cell]:
-        wide, models = widen(data), models_of(self, "att")
-        cells = []
-        for cohort in np.unique(start[(start > 0) & (start != NEVER)]):
-            for t in range(len(data.periods)):
-                base = cohort - 1
-                if t < cohort and self.base_period == "varying":
-                    base = t - 1
-                if t == base or base < 0:
-                    continue
-                control = start == NEVER if self.comparison == "never" else start > max(t, base)
-                arm = np.where(start == cohort, 1, np.where(control, 0, -1))
-                sample = difference_sample(data, wide, arm, t, int(base), self.cluster_columns)
-                if sample is not None:
-                    cells.append(Cell(int(cohort), t, Part(sample, models)))
-        return cells
 
     def _infer(self, inference: str) -> list[Effect]:
         return infer(self._problem, inference, self.n_draws, self.random_state)
@@ -229,6 +186,7 @@ class StaggeredEffect(EffectEstimator):
             total = weights[:, average.cells].sum(axis=1)
             moment = (weights[:, average.cells] * values[:, average.cells]).sum(axis=1)
             np.divide(moment, total, out=column, where=total > 0)
+        self._last = found[1:]  # all but the estimates from the data as they are
         return found
 
     def infer(self, inference: Method) -> list[Effect]:
@@ -244,7 +202,7 @@ class StaggeredEffect(EffectEstimator):
         """
         self._effect()
         found = self._infer(inference)
-        return _of_kind(self._averages, found, "simple") + _of_kind(self._averages, found, "dynamic")
+        return of_kind(self._averages, found, "simple") + of_kind(self._averages, found, "dynamic")
 
     def aggregate(self, by: Aggregation) -> list[Effect]:
         """Averages of the group-time effects.
@@ -260,7 +218,50 @@ class StaggeredEffect(EffectEstimator):
         effects : list of Effect
         """
         choice(by, "by", Aggregation)
-        return _of_kind(self._averages, self._all, by)
+        return of_kind(self._averages, self._all, by)
+
+    def uniform_band(self, level: float = 0.95) -> Band:
+        """A band that covers the effects of all event times at once with this probability.
+
+        Pointwise intervals of seven event times miss one of them in up to a third of all samples. The band
+        reaches as many standard errors as max |t| over the event times does with this probability: over the
+        bootstrap's samples, or with the jackknife, over draws from a multivariate t distribution with its
+        covariance (Callaway and Sant'Anna, 2021, section 4.1).
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+
+        Returns
+        -------
+        band : Band
+            Arrays `low` and `high` (E,) in the order of `event_times`, NaN where there is no standard error,
+            and the `critical_value`. By the method of `inference`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import StaggeredEffect
+        >>> cluster, year = np.repeat(np.arange(30), 6), np.tile(np.arange(2000, 2006), 30)
+        >>> treated = year >= np.array([2002, 2004, 9999])[cluster % 3]
+        >>> y = cluster + treated + 0.1 * np.random.default_rng(0).standard_normal(180)
+        >>> model = StaggeredEffect().fit(np.empty((180, 0)), y, treated, cluster, year)
+        >>> band = model.uniform_band()
+        >>> print(f"{model.effects_[1].critical_value():.1f} pointwise, {band.critical_value:.1f} uniformly")
+        2.0 pointwise, 2.8 uniformly
+        """
+        self._effect()
+        share = open_fraction(level)
+        chosen = [i for i, average in enumerate(self._averages) if average.kind == "dynamic"]
+        effects = [self._all[i] for i in chosen]
+        return uniform_band(
+            effects,
+            self._replicates[:, chosen],
+            self._problem.arm,
+            self._fitted_method,
+            share,
+            self.random_state,
+        )
 
     def event_times(self) -> list[int]:
         """Periods since adoption of the effects that `aggregate("dynamic")` gives."""
@@ -274,14 +275,19 @@ class StaggeredEffect(EffectEstimator):
         level : float in (0, 1)
             Of the interval in the columns ci_low and ci_high; pointwise.
         by : str, optional
-            As in `aggregate`. None: `effects_`.
+            As in `aggregate`. None: `effects_`. "dynamic" has the columns band_low and band_high besides, of
+            `uniform_band`.
 
         Returns
         -------
         frame : pandas.DataFrame
         """
         self._effect()
-        return to_frame(self.effects_ if by is None else self.aggregate(by), level)
+        frame = to_frame(self.effects_ if by is None else self.aggregate(by), level)
+        if by != "dynamic":
+            return frame
+        band = self.uniform_band(level)
+        return frame.assign(band_low=band.low, band_high=band.high)
 
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed; intervals are pointwise."""
@@ -296,37 +302,3 @@ class StaggeredEffect(EffectEstimator):
             ("Adopting clusters", adopters),
         ]
         return summary_table("Effects of a staggered policy", facts, self.effects_, level)
-
-
-def _require_cohorts(data: Long, start: NDArray[np.int64]) -> None:
-    if (start == NEVER).all():
-        raise ValueError(f"none of the {len(start)} clusters is ever treated")
-    always = np.flatnonzero(start == 0)
-    if len(always) and (start[start != NEVER] == 0).all():
-        raise ValueError(
-            f"every treated cluster is treated from the first period on, {data.periods[0]!s}: there is no "
-            "before"
-        )
-    if len(np.unique(start[start > 0])) < 2:
-        raise ValueError("all clusters adopt in the same period: there are no controls")
-
-
-def _averages(cells: Sequence[Cell], periods: Array) -> list[Average]:
-    cohort, time = np.array([(cell.cohort, cell.time) for cell in cells]).T
-    event = time - cohort
-    after = event >= 0
-    found = [Average("simple", "Average effect on the treated", np.flatnonzero(after))]
-    for e in np.unique(event):
-        found.append(Average("dynamic", f"event time {e}", np.flatnonzero(event == e)))
-    for g in np.unique(cohort[after]):
-        found.append(Average("group", f"adopted {periods[g]!s}", np.flatnonzero(after & (cohort == g))))
-    for t in np.unique(time[after]):
-        found.append(Average("calendar", f"period {periods[t]!s}", np.flatnonzero(after & (time == t))))
-    for i, cell in enumerate(cells):
-        name = f"adopted {periods[cell.cohort]!s}, period {periods[cell.time]!s}"
-        found.append(Average("cells", name, np.array([i])))
-    return found
-
-
-def _of_kind(averages: Sequence[Average], effects: Sequence[Effect], kind: str) -> list[Effect]:
-    return [effect for average, effect in zip(averages, effects, strict=True) if average.kind == kind]
