@@ -47,6 +47,12 @@ class Fit:
         best = self.patience.best_theta
         return self.training.trainer.theta if best is None else best
 
+    @property
+    def inner_lr(self) -> float | Array | None:
+        """The inner step that goes with the parameters: learned together, or reviewed for them."""
+        learned_earlier = self.training.learned is not None and self.patience.best_theta is not None
+        return self.patience.best_inner_lr if learned_earlier else self.training.inner_lr
+
 
 def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bool) -> Fit:
     """Train on these rows: `max_iter` outer steps or, `incremental`, one pass over the clusters.
@@ -55,6 +61,8 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
     """
     if incremental and estimator.early_stopping:
         raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
+    if incremental and isinstance(estimator.inner_lr, str) and estimator.inner_lr == "learned":
+        raise ValueError("partial_fit takes one pass at a time; inner_lr='learned' needs fit")
     net = estimator.net_ if goes_on else _network(estimator, rows)
     settings = check_settings(estimator, training_loss(estimator), net.n_parameters)
     random = check_random_state(estimator.random_state)
@@ -117,7 +125,7 @@ def store(estimator: "RFPBase[Any]", fit: Fit, goes_on: bool) -> None:
     training, patience = fit.training, fit.patience
     curve = np.asarray(training.loss_curve)
     estimator.net_, estimator.theta_ = training.net, fit.theta
-    estimator.inner_lr_ = training.inner_lr
+    estimator.inner_lr_ = fit.inner_lr
     estimator.loss_curve_ = np.concatenate([estimator.loss_curve_, curve]) if goes_on else curve
     estimator.n_iter_ = len(estimator.loss_curve_)
     for name in ("validation_scores_", "best_iteration_"):
@@ -149,4 +157,4 @@ def warn(fit: Fit, look_at_inner_step: bool, stacklevel: int) -> None:
             stacklevel=stacklevel + 1,
         )
     if look_at_inner_step:
-        check_fit(training.net, fit.theta, training.data, settings, training.inner_lr, stacklevel + 1)
+        check_fit(training.net, fit.theta, training.data, settings, fit.inner_lr, stacklevel + 1)

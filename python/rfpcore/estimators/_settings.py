@@ -40,6 +40,8 @@ class Settings:
     inner_steps: int
     inner_lr: float | Array | None
     """None: chosen from the curvature."""
+    learned_rate: float | None
+    """Not None: the step of each parameter is learned, at this rate."""
     inner_momentum: float
     adapt_layers: Layers
     order: Order
@@ -73,12 +75,14 @@ def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
     fraction(p.validation_fraction, "validation_fraction")
     if p.query_fraction is not None:
         fraction(p.query_fraction, "query_fraction")
-    auto = isinstance(p.inner_lr, str) and p.inner_lr == "auto"
+    auto = isinstance(p.inner_lr, str) and p.inner_lr in ("auto", "learned")
+    learned = auto and p.inner_lr == "learned"
     settings = Settings(
         loss=loss,
         alpha=check_alpha(p.alpha),
         inner_steps=integer(p.inner_steps, "inner_steps", 0, MAX_STEPS),
         inner_lr=None if auto else check_inner_lr(p.inner_lr, n_parameters),
+        learned_rate=positive(p.learning_rate_init, "learning_rate_init") if learned else None,
         inner_momentum=real(p.inner_momentum, "inner_momentum", "a number in [0, 1)"),
         adapt_layers=p.adapt_layers,
         order=p.order,

@@ -18,6 +18,7 @@ from ..functional import _raise_divergence
 from ..network import MLP
 from ..second_order import auto_inner_lr
 from ._inner_step import MANY, share_raised
+from ._learned_step import LearnedStep, step_gradient
 from ._settings import Settings
 from .callbacks import FitState
 
@@ -60,6 +61,7 @@ class Training:
         self.handle = data.handle(net, settings.loss, theta.dtype)
         self.chooses = settings.inner_lr is None and settings.adapts
         self.inner_lr = inner_lr if settings.inner_lr is None else settings.inner_lr
+        self.learned: LearnedStep | None = None
         self.own = data.support() if self.chooses else data
         self.loss_curve: list[float] = []
         batch = settings.batch_size
@@ -110,14 +112,26 @@ class Training:
         """Take steps; the seconds they took."""
         began = time.perf_counter()
         try:
-            self.loss_curve += self.trainer.advance(self.handle, n_steps).tolist()
+            if self.learned is None:
+                self.loss_curve += self.trainer.advance(self.handle, n_steps).tolist()
+            else:
+                self._advance_both(self.learned, n_steps)
         except _rfpcore.DivergenceError as error:
             theta, step = self.trainer.theta, self.inner_lr
             _raise_divergence(error, self.net, theta, self.data, self.settings.loss, step)
         return max(time.perf_counter() - began, 1e-6)
 
+    def _advance_both(self, learned: LearnedStep, n_steps: int) -> None:
+        """Steps of the parameters and of their inner steps, each from where both are."""
+        for _ in range(n_steps):
+            gradient = step_gradient(self.net, self.trainer.theta, self.data, self.settings, learned.inner_lr)
+            self.loss_curve += self.trainer.advance(self.handle, 1).tolist()
+            learned.update(gradient)
+            self.inner_lr = learned.inner_lr
+            self.trainer.set_inner(self.settings.inner(self.net.n_parameters, self.inner_lr))
+
     def review_inner_lr(self, theta: Array) -> None:
-        """With "auto", choose the inner step.
+        """With "auto", choose the inner step; with "learned", where it begins.
 
         At first it is half of what the clusters' curvature allows; later it shrinks only if it does harm. To
         follow the curvature all the time would be a race: with a fixed step the objective itself keeps the
@@ -125,10 +139,12 @@ class Training:
         it, the network grows ever steeper and the step shrinks to nothing.
         """
         loss, n_jobs = self.settings.loss, self.settings.n_jobs
-        if not self.chooses:
+        if not self.chooses or self.learned is not None:
             return
         if self.inner_lr is None:
             self.inner_lr = auto_inner_lr(self.net, theta, self.data, loss, n_jobs=n_jobs)
+            if self.settings.learned_rate is not None:
+                self.learned = LearnedStep(self.inner_lr, self.net.n_parameters, self.settings.learned_rate)
         elif share_raised(self.net, theta, self.own, self.settings, self.inner_lr) > MANY:
             try:
                 allowed = auto_inner_lr(self.net, theta, self.data, loss, n_jobs=n_jobs)
@@ -167,6 +183,7 @@ class Patience:
         self.converged = False
         self.best_score, self.best_iteration = -np.inf, 0
         self.best_theta: Array | None = None
+        self.best_inner_lr: float | Array | None = None
         self._bar, self._bar_iteration = -np.inf, 0
 
     @property
@@ -186,7 +203,7 @@ class Patience:
             self.scores.append(score)
             if score > self.best_score or self.best_theta is None:
                 self.best_score, self.best_iteration = score, iteration
-                self.best_theta = training.trainer.theta
+                self.best_theta, self.best_inner_lr = training.trainer.theta, training.inner_lr
         if score > self._bar + (self.settings.tol or 0.0):
             self._bar, self._bar_iteration = score, iteration
         self.converged = iteration - self._bar_iteration >= self.settings.n_iter_no_change

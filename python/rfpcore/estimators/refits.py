@@ -85,10 +85,9 @@ def why_not_refit(estimator: Any) -> str | None:
 
     if type(estimator) is not RFPRegressor:
         return f"it is a {type(estimator).__name__}, not an RFPRegressor"
-    seed = estimator.random_state
+    seed, chosen = estimator.random_state, isinstance(estimator.inner_lr, str)
     reasons = {
-        "inner_lr='auto' looks at each fit while it runs": isinstance(estimator.inner_lr, str)
-        and estimator.alpha < 1,
+        f"inner_lr={estimator.inner_lr!r} looks at each fit while it runs": chosen and estimator.alpha < 1,
         "query_fraction is set": estimator.query_fraction is not None,
         "callbacks are set": estimator.callbacks is not None,
         "tol is set without early_stopping": estimator.tol is not None and not estimator.early_stopping,
