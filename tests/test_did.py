@@ -91,6 +91,52 @@ def test_cross_sections_by_loops():
     assert_allclose(model.effect_.draws, without, rtol=1e-9)
 
 
+def efficient_by_hand(rows, out=None):
+    """Equation 3.4: models of both arms in both periods, at the treated of one period or of both."""
+    x, y, d, g, late = (np.asarray(a)[rows] for a in (LONG[0], LONG[1], np.tile(D, 2), *LONG[3:]))
+    keep, late, d = g != out, late == 2011, d == 1
+    scaled = (x - x.mean(0)) / x.std(0)
+    means = np.array([scaled[g == c].mean(0) for c in range(G)])[:, 2:]
+    arm, clusters = D[::SIZE], np.flatnonzero(np.arange(G) != out)
+    logit = LogisticRegression(solver="newton-cholesky", tol=1e-12).fit(means[clusters], arm[clusters])
+    p = logit.predict_proba(means)[g, 1].clip(0.1, 0.9)
+    m = {(a, t): linear(x, y, keep & (d == a) & (late == t)) for a in (0, 1) for t in (0, 1)}
+
+    def change(values, weight):
+        after, before = (np.average(values, weights=weight * keep * (late == t)) for t in (1, 0))
+        return after - before
+
+    residual = y - np.where(late, m[0, 1], m[0, 0])
+    first = change(residual, d * 1.0) - change(residual, ~d * p / (1 - p))
+    gaps = [m[1, t] - m[0, t] for t in (0, 1)]
+    everywhere = [gap[keep & d].mean() for gap in gaps]
+    own = [gap[keep & d & (late == t)].mean() for t, gap in enumerate(gaps)]
+    return first + (everywhere[1] - own[1]) - (everywhere[0] - own[0])
+
+
+def test_efficient_cross_sections_by_the_formula():
+    rows = np.random.default_rng(2).random(2 * N) < 0.8
+    model = fitted([a[rows] for a in LONG], unit=None, efficient=True)
+    assert_allclose(model.estimate_, efficient_by_hand(rows), rtol=1e-9)
+    assert_allclose(model.effect_.draws, [efficient_by_hand(rows, out) for out in range(G)], rtol=1e-8)
+    assert abs(model.estimate_ - fitted([a[rows] for a in LONG], unit=None).estimate_) > 1e-3
+
+
+def test_efficient_on_the_same_people_twice():
+    """The treated of one period are those of both, so nothing is added to the first estimand."""
+    network = RFPRegressor(hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0)
+    for outcome in (OLS, network):
+        plain, efficient = (fitted(unit=None, outcome=outcome, efficient=e) for e in (False, True))
+        assert_allclose(efficient.estimate_, plain.estimate_, rtol=1e-9)
+
+
+def test_where_it_is_not_efficient():
+    with pytest.raises(ValueError, match="efficient=True is for repeated cross-sections"):
+        fitted(efficient=True)
+    with pytest.raises(ValueError, match="doubly robust score, but score='ipw'"):
+        fitted(unit=None, efficient=True, score="ipw")
+
+
 def test_summary():
     text = fitted().summary()
     for word in ("2010 to 2011", "Units:", "Difference-in-differences"):

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from .._arrays import Array
 from .._options import choice
 from ._checks import require_overlap, warn_of_design
+from ._cross_sections import PooledPeriods
 from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
-from ._nuisance import models_of
+from ._nuisance import Models, models_of
 from ._panel import Long, Wide, build_sample, difference_sample, read_long, widen
 from ._parts import Part
 from ._sample import Sample
@@ -41,6 +42,10 @@ class DifferenceInDifferences(EffectEstimator):
         alone.
     outcome, propensity, cluster_columns, clip
         As in `ClusterEffect`. The outcome model is fitted to controls: to their changes, or to each period.
+    efficient : bool, default=False
+        Without `unit`, model the treated as well: locally efficient (Sant'Anna and Zhao, equation 3.4) if
+        both periods' rows come from one population of treatment and covariates, which the difference of
+        contrasts does not need.
     inference : str, default="jackknife"
         As in `ClusterEffect`; without `unit` one of "jackknife", "cv3", "bootstrap".
     n_folds, n_draws, random_state, n_jobs
@@ -60,7 +65,7 @@ class DifferenceInDifferences(EffectEstimator):
     References
     ----------
     Sant'Anna and Zhao (2020), "Doubly robust difference-in-differences estimators", Journal of Econometrics
-    219, section 2; for repeated cross-sections the estimand that models controls only.
+    219, section 2; for repeated cross-sections their tau_1, period by period, or with `efficient` tau_2.
 
     Examples
     --------
@@ -93,6 +98,7 @@ class DifferenceInDifferences(EffectEstimator):
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
+        efficient: bool = False,
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
@@ -104,6 +110,7 @@ class DifferenceInDifferences(EffectEstimator):
         self.propensity = propensity
         self.cluster_columns = cluster_columns
         self.clip = clip
+        self.efficient = efficient
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
@@ -171,7 +178,10 @@ class DifferenceInDifferences(EffectEstimator):
         _require_both(data, wide)
         sample = difference_sample(data, wide, arm, t=1, base=0, cluster_columns=self.cluster_columns)
         assert sample is not None, "both arms have clusters, and every unit both periods"
+        if self.efficient:
+            raise ValueError("efficient=True is for repeated cross-sections; leave `unit` out")
         params = self.get_params(deep=False)
+        del params["efficient"]
         inner = ClusterEffect(estimand="att", **params)
         models = models_of(self, "att")
         inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, stacklevel=4)
@@ -194,6 +204,7 @@ class DifferenceInDifferences(EffectEstimator):
             require_overlap(sample)
             self._parts.append(Part(sample, models))
         warn_of_design(self._parts[0].sample, stacklevel=3)
+        self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         self.n_rows_ = len(data.y)
         self._problem = Replicable([TITLE], self._difference, arm, data.labels)
         self.effects_ = self.infer(self.inference)
@@ -220,6 +231,8 @@ class DifferenceInDifferences(EffectEstimator):
         return infer(self._problem, inference, self.n_draws, self.random_state)
 
     def _difference(self, counts: NDArray[np.int64]) -> Array:
+        if self._pooled is not None:
+            return self._pooled.estimates(counts)[:, None]
         after, before = (part.estimates(counts) for part in self._parts)
         return np.asarray(after - before)[:, None]
 
@@ -283,3 +296,10 @@ def _require_both(data: Long, wide: Wide) -> None:
 
 def _cross_section(data: Long, rows: NDArray[np.intp], arm: NDArray[np.int64], columns: Any) -> Sample:
     return build_sample(data, rows, data.y[rows], data.weight[rows], data.codes[rows], arm, columns)
+
+
+def _pooled(data: Long, arm: NDArray[np.int64], models: Models, columns: Any) -> PooledPeriods:
+    if models.score != "aipw":
+        raise ValueError(f"efficient=True is a doubly robust score, but score={models.score!r}")
+    everything = np.arange(len(data.y))
+    return PooledPeriods(_cross_section(data, everything, arm, columns), data.period == 1, models)
