@@ -12,6 +12,7 @@ PRINTED = {
     "figure_neighbours": ("Own-cluster neighbours of controls", "independent"),
     "figure_two_clusters": ("ratio", "ordinary training", "MAML", "RFP"),
     "gain": ("cluster_scale", "selection", "n_clusters"),
+    "insurance": ("difference in means", "RFP classifier", "in the intensive session"),
     "castle": ("group-time, weighted by population", "no standard error"),
 }
 
@@ -21,7 +22,7 @@ PRINTED = {
     "ignore::rfpcore.exceptions.InnerStepWarning"
 )  # the scripts set their own filters
 def test_short_form(name, tmp_path, capsys):
-    if name == "castle":
+    if name in ("castle", "insurance"):
         pytest.importorskip("causaldata")
     plt.switch_backend("agg")
     picture = tmp_path / "picture.png"
