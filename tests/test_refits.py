@@ -128,8 +128,8 @@ from rfpcore.estimators import refit_clusters
 
 data = make_vee(random_state=0)
 model = RFPRegressor(inner_lr=0.02, max_iter=2_000_000, random_state=0)
-print("inside", flush=True)
 try:
+    print("inside", flush=True)
     refit_clusters(model, *data, counts=1 - np.eye(20))
 except KeyboardInterrupt:
     print("stopped", flush=True)
