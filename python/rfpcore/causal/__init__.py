@@ -4,12 +4,12 @@ from .diagnostics import effective_weights, in_hull, own_cluster_share, triad
 from .did import DifferenceInDifferences
 from .displays import (
     AdaptedCurvesDisplay,
-    EventStudyDisplay,
     NeighbourDisplay,
     TriadDisplay,
     WeightsDisplay,
 )
 from .effect import ClusterEffect
+from .event_study import EventStudyDisplay
 from .linear import linear_effect
 from .results import Effect
 from .staggered import StaggeredEffect
