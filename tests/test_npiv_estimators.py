@@ -120,7 +120,7 @@ def test_kernel_iv_against_its_formulas():
 
 def test_deep_features_gradients_are_differences():
     """The gradient through stage one, and by the envelope in the features, against central differences."""
-    from rfpcore.npiv.deep import _Ridge
+    from rfpcore.npiv._features import Ridge
 
     random = np.random.default_rng(0)
     of_z, of_x, other = (
@@ -131,12 +131,12 @@ def test_deep_features_gradients_are_differences():
     y = random.standard_normal((20, 1))
 
     def loss(of_z, of_x):
-        predicted = other @ _Ridge.of(of_z, of_x, 0.7).coefficients
-        two = _Ridge.of(predicted, y, 0.3)
+        predicted = other @ Ridge.of(of_z, of_x, 0.7).coefficients
+        two = Ridge.of(predicted, y, 0.3)
         return (two.residual**2).sum() + 0.3 * (two.coefficients**2).sum()
 
-    first = _Ridge.of(of_z, of_x, 0.7)
-    in_predicted = _Ridge.of(other @ first.coefficients, y, 0.3).in_features()
+    first = Ridge.of(of_z, of_x, 0.7)
+    in_predicted = Ridge.of(other @ first.coefficients, y, 0.3).in_features()
     found = first.in_targets(of_z, other.T @ in_predicted)
     direction = random.standard_normal(of_x.shape)
     step = 1e-5

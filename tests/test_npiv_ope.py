@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from rfpcore.npiv.ope import F2BMLDEvaluation, FittedQEvaluation, make_transitions
+from rfpcore.npiv._bilevel import Problem
+from rfpcore.npiv.ope import (
+    DeepFeatureEvaluation,
+    F2BMLDEvaluation,
+    FittedQEvaluation,
+    make_transitions,
+)
+from rfpcore.npiv.ope._deep import _Stages
 
 GAMMA = 0.9
 
@@ -47,8 +54,12 @@ def steps():
 
 @pytest.mark.parametrize(
     "model",
-    [F2BMLDEvaluation(gamma=GAMMA, random_state=0), FittedQEvaluation(gamma=GAMMA, random_state=0)],
-    ids=["f2bmld", "fitted q"],
+    [
+        F2BMLDEvaluation(gamma=GAMMA, random_state=0),
+        DeepFeatureEvaluation(gamma=GAMMA, max_iter=400, random_state=0),
+        FittedQEvaluation(gamma=GAMMA, random_state=0),
+    ],
+    ids=["f2bmld", "deep features", "fitted q"],
 )
 def test_known_process(model, steps):
     random = np.random.default_rng(1)
@@ -69,9 +80,70 @@ def test_terminated_steps_have_no_future():
     s = np.random.default_rng(0).uniform(-1, 1, (1000, 1))
     ended = np.arange(1000) % 2 == 0
     steps = make_transitions(s, np.zeros(1000, int), np.ones(1000), s[::-1], ended, n_actions=1)
-    for model in (F2BMLDEvaluation(gamma=0.9, random_state=0), FittedQEvaluation(gamma=0.9)):
+    for model in (
+        F2BMLDEvaluation(gamma=0.9, random_state=0),
+        DeepFeatureEvaluation(gamma=0.9, max_iter=50, random_state=0),
+        FittedQEvaluation(gamma=0.9),
+    ):
         value = model.fit(steps, lambda states: np.zeros(len(states), int)).value(s, policy_of_one)
         assert value == pytest.approx(1 / (1 - 0.45), abs=0.1)
+
+
+def test_intercept_solves_the_mean_equation(steps):
+    """Without it a short training is far off; with it r and Q(s, a) - γ Q(s', π(s')) agree in the mean."""
+    short = {"gamma": GAMMA, "max_iter": 50, "n_checkpoints": 5, "random_state": 0}
+    model = F2BMLDEvaluation(**short).fit(steps, policy)
+    after = model.q(steps.next_states, policy(steps.next_states))
+    missing = steps.rewards - (model.q(steps.states, steps.actions) - GAMMA * after)
+    # In single precision; without the intercept it is 0.3 and more.
+    assert abs(missing.mean()) < 1e-5
+    assert abs(model.set_params(intercept=False).fit(steps, policy).path_[:, -1]).max() == 0
+    after = model.q(steps.next_states, policy(steps.next_states))
+    assert abs(np.mean(steps.rewards - (model.q(steps.states, steps.actions) - GAMMA * after))) > 0.1
+
+
+def test_intercept_weighs_and_counts_terms():
+    """Two terms of 1 and -1/2 a row, weights 3 and 1: h + b gives (1/2) b more, and 6 is missing."""
+    x, coefficients = np.zeros((4, 1)), np.array([1.0, -0.5, 1.0, -0.5])
+    problem = Problem(x, np.zeros((2, 1)), np.array([8.0, 0.0]), np.array([3.0, 1.0]), coefficients, True)
+    assert problem.intercepts(np.zeros((1, 4))) == pytest.approx([12.0])
+    np.testing.assert_allclose(problem.targets(np.zeros((1, 4)), np.array([1])), [[0.0, 0.0]])
+
+
+def test_values_on_the_way(steps):
+    deep = DeepFeatureEvaluation(gamma=GAMMA, max_iter=10, n_checkpoints=5, random_state=0)
+    for model in (deep.fit(steps, policy), F2BMLDEvaluation(gamma=GAMMA, max_iter=50, n_checkpoints=5)):
+        path = model.fit(steps, policy).path_values(steps.states, policy)
+        assert path.shape == model.path_steps_.shape == (5,)
+    assert deep.path_values(steps.states, policy)[-1] == pytest.approx(deep.value(steps.states, policy))
+    np.testing.assert_array_equal(deep.path_steps_, [2, 4, 6, 8, 10])
+
+
+def test_gradient_through_stage_one(steps):
+    """What the network of Q is told to descend, against torch's differentiation of both ridge solutions."""
+    torch = pytest.importorskip("torch")
+    model = DeepFeatureEvaluation(gamma=GAMMA, hidden=(8, 5), hidden_instrument=(6, 7), penalty_1=1e-3)
+    problem, random = model._problem(steps, policy, GAMMA), np.random.RandomState(0)
+    stages, one, two = _Stages(model, problem, random), np.arange(300), np.arange(300, 700)
+    told = []
+    stages.net.descend = lambda x, upstream: told.append((x, upstream))
+    stages.round(one, two)
+    (x, upstream) = told[0]
+    features = torch.tensor(stages.net.features(x).astype(float), requires_grad=True)
+    of_z, of_z_two = (torch.tensor(stages._of_instruments(rows)) for rows in (one, two))
+    terms = (features.reshape(300, 2, -1) * torch.tensor(stages._signs[one])).sum(1)
+
+    def ridge(a, b, penalty):
+        return torch.linalg.solve(a.T @ a + penalty * torch.eye(a.shape[1], dtype=a.dtype), a.T @ b)
+
+    predicted = of_z_two @ ridge(of_z, terms, 1e-3 * 300)
+    coefficients = ridge(predicted, torch.tensor(stages._y[two]), 1e-5 * 400)
+    loss = ((torch.tensor(stages._y[two]) - predicted @ coefficients) ** 2).sum()
+    (loss + 1e-5 * 400 * (coefficients**2).sum()).backward()
+    expected = features.grad.numpy()
+    scale = np.abs(expected).max()
+    # Both in double precision, through two solutions whose condition number is about 1e5.
+    np.testing.assert_allclose(upstream / scale, expected / scale, atol=1e-9)
 
 
 def policy_of_one(states):
@@ -115,8 +187,20 @@ def test_options(steps):
         (F2BMLDEvaluation(gamma=1.0), r"gamma=1\.0; a number in \[0, 1\)"),
         (FittedQEvaluation(gamma=-0.1), r"gamma=-0\.1"),
         (FittedQEvaluation(ridge=0), "ridge=0.0; a positive number"),
-        (F2BMLDEvaluation(lambdas=(0,)), "all above 0"),
+        (F2BMLDEvaluation(lambdas=(0,)), "lambdas=0.0; a positive number"),
+        (F2BMLDEvaluation(lambdas=()), "lambdas is empty"),
         (F2BMLDEvaluation(n_particles=0), "n_particles=0 is too small"),
+        (DeepFeatureEvaluation(gamma=1), r"gamma=1\.0"),
+        (DeepFeatureEvaluation(step=-1e-3), r"step=-0\.001; a positive number"),
+        (DeepFeatureEvaluation(penalty_2=0), r"penalty_2=0\.0; a positive number"),
+        (DeepFeatureEvaluation(batch_size=1), "batch_size=1 is too small"),
+        (DeepFeatureEvaluation(inner_steps=0), "inner_steps=0 is too small"),
     ):
         with pytest.raises(ValueError, match=message):
             model.fit(steps, policy)
+
+
+def test_halves_need_rows():
+    few = make_transitions(**{name: array[:3] for name, array in GOOD.items()}, n_actions=2)
+    with pytest.raises(ValueError, match="3 steps are given; DeepFeatureEvaluation halves them"):
+        DeepFeatureEvaluation().fit(few, policy)

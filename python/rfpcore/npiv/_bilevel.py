@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -128,15 +129,40 @@ class Problem(NamedTuple):
     weights: Array | None = None
     coefficients: Array | None = None
     """(n * terms,), None: all 1"""
+    intercept: bool = False
+    """Whether h has a constant beside the network, found by `intercepts`"""
 
     def cast(self, dtype: Any) -> "Problem":
         """The same in another dtype."""
-        return Problem(*(None if part is None else np.ascontiguousarray(part, dtype) for part in self))  # type: ignore[arg-type]
+        arrays = (None if part is None else np.ascontiguousarray(part, dtype) for part in self[:-1])
+        return Problem(*arrays)._replace(intercept=self.intercept)  # type: ignore[arg-type]
 
-    def targets(self, h: Array) -> Array:
-        """What the first stage follows, (K, n), from h at every point, (K, n * terms)."""
+    def targets(self, h: Array, rows: NDArray[np.intp] | slice = slice(None)) -> Array:
+        """What the first stage follows, (K, n), from h at every point, (K, n * terms).
+
+        The intercept, where there is one, is that of some rows.
+        """
         values = h if self.coefficients is None else h * self.coefficients
-        return np.asarray(values.reshape(len(h), len(self.y), -1).sum(axis=2))
+        targets = np.asarray(values.reshape(len(h), len(self.y), -1).sum(axis=2))
+        if self.intercept:
+            targets = targets + np.outer(self.intercepts(h, rows), self._of_constant())
+        return targets
+
+    def intercepts(self, h: Array, rows: NDArray[np.intp] | slice = slice(None)) -> Array:
+        """The constants b, (K,), at which y and what the first stage follows from h + b agree in the mean.
+
+        The moment condition of the constant instrument, solved exactly. In the Bellman equation a constant
+        has the small coefficient 1 - γ, and gradient steps hardly find it.
+        """
+        missing = self.y - self._replace(intercept=False).targets(h)
+        weights = None if self.weights is None else self.weights[rows]
+        mean = partial(np.average, axis=-1, weights=weights)
+        return np.asarray(mean(missing[:, rows].astype(np.float64)) / mean(self._of_constant()[rows]))
+
+    def _of_constant(self) -> Array:
+        """What the first stage follows from h = 1, (n,)."""
+        terms = np.ones(len(self.x)) if self.coefficients is None else self.coefficients
+        return np.asarray(terms.reshape(len(self.y), -1).sum(axis=1, dtype=np.float64))
 
 
 class Start(NamedTuple):

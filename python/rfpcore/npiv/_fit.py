@@ -82,7 +82,7 @@ def _errors(
     for row, path in zip(errors, paths, strict=True):
         if len(path.records):
             h = structural.values(path.structural, problem.x, n_jobs=n_threads or None)
-            targets = problem.targets(h).astype(np.float64)
+            targets = problem.targets(h, held_out.fitted).astype(np.float64)
             row[: len(targets)] = held_out.errors(targets, problem.y.astype(np.float64))
     return errors
 

@@ -1,92 +1,20 @@
 """Deep feature instrumental variables: closed-form ridge stages on features that networks learn."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from .. import _rfpcore
 from .._arrays import Array
 from .._options import MAX_STEPS, integer, n_threads, real
-from ..network import MLP
 from ._base import BaseNPIV
 from ._data import Rows, Scales
+from ._features import FeatureNet, Ridge, positive
 
 __all__ = ["DeepFeatureIV"]
-
-
-class _Net:
-    """A network of features, with its Adam, and the gradient of any linear function of its outputs."""
-
-    def __init__(
-        self,
-        widths: tuple[int, ...],
-        step: float,
-        weight_decay: float,
-        random: np.random.RandomState,
-        threads: int,
-    ) -> None:
-        n_inputs, *hidden, n_features = widths
-        self.net = MLP(n_inputs, tuple(hidden), n_features, "relu")
-        self.theta = self.net.init(random, np.float32)
-        self._architecture, self._threads = self.net._architecture, threads
-        self._ordinary = _rfpcore.Inner(0, 1.0)
-        self._step, self._weight_decay = step, weight_decay
-        self._first, self._second = np.zeros((2, len(self.theta)), np.float32)
-        self._steps = 0
-
-    def features(self, x: Array) -> Array:
-        """A column of ones, then max(0, outputs), (n, features + 1); x is float32."""
-        self._outputs = _rfpcore.predict(self._architecture, self.theta, x, self._threads)
-        return np.hstack([np.ones((len(x), 1), np.float32), np.maximum(self._outputs, 0)])
-
-    def descend(self, x: Array, upstream: Array) -> None:
-        """One Adam step, given the loss's gradient in what `features` returned last for x."""
-        live = upstream[:, 1:] * (self._outputs > 0)
-        # The gradient of mean |f − t|² with t = f − (n/2) v is Σ v·∂f: any vector–Jacobian product.
-        targets = (self._outputs - np.float32(len(x) / 2) * live).astype(np.float32, copy=False)
-        data = _rfpcore.ClusterData(x, targets, np.array([0, len(x)]))
-        _, gradient = _rfpcore.value_and_grad(
-            self._architecture, self.theta, data, 1.0, self._ordinary, "squared", False, self._threads
-        )
-        gradient = gradient + self._weight_decay * self.theta
-        self._steps += 1
-        self._first += 0.1 * (gradient - self._first)
-        self._second += 0.001 * (gradient**2 - self._second)
-        first = self._first / (1 - 0.9**self._steps)
-        second = self._second / (1 - 0.999**self._steps)
-        self.theta = (self.theta - self._step * first / (np.sqrt(second) + 1e-8)).astype(np.float32)
-
-
-class _Ridge(NamedTuple):
-    """Ridge regression of targets on features, with what its gradient needs."""
-
-    coefficients: Array
-    """(features, targets)"""
-    factor: Any
-    residual: Array
-    """targets − fitted, (n, targets)"""
-
-    @classmethod
-    def of(cls, features: Array, targets: Array, penalty: float) -> "_Ridge":
-        """Min |targets − features·B|² + penalty·|B|²."""
-        gram = features.T @ features
-        gram[np.diag_indices_from(gram)] += penalty
-        factor = cho_factor(gram, overwrite_a=True, check_finite=False)
-        coefficients = cho_solve(factor, features.T @ targets, check_finite=False)
-        return cls(coefficients, factor, targets - features @ coefficients)
-
-    def in_features(self) -> Array:
-        """The loss's gradient in the features: by the envelope theorem, with the coefficients held fixed."""
-        return -2 * self.residual @ self.coefficients.T
-
-    def in_targets(self, features: Array, upstream: Array) -> Array:
-        """What a gradient in the coefficients (features, targets) is in the targets they were fitted to."""
-        return np.asarray(features @ cho_solve(self.factor, upstream, check_finite=False))
 
 
 class DeepFeatureIV(BaseNPIV):
@@ -203,16 +131,16 @@ class _Stages:
         self._one, self._two = halves
         n_covariates = self._one.n_covariates
         self._n_endogenous = self._one.inputs.shape[1] - n_covariates
-        step = _positive(model.step, "step")
+        step = positive(model.step, "step")
         self._penalties = [
-            _positive(getattr(model, f"penalty_{stage}"), f"penalty_{stage}") * half.n
+            positive(getattr(model, f"penalty_{stage}"), f"penalty_{stage}") * half.n
             for stage, half in zip((1, 2), halves, strict=True)
         ]
         threads = n_threads(model.n_jobs)
         decay = real(model.weight_decay_W, "weight_decay_W", "a number of at least 0")
 
-        def net(n_inputs: int, widths: Sequence[int], weight_decay: float = 0.0) -> _Net:
-            return _Net((n_inputs, *widths), step, weight_decay, random, threads)
+        def net(n_inputs: int, widths: Sequence[int], weight_decay: float = 0.0) -> FeatureNet:
+            return FeatureNet((n_inputs, *widths), step, weight_decay, random, threads)
 
         self._net_x = net(self._n_endogenous, model.hidden_X)
         self._net_z = net(self._one.instruments.shape[1], model.hidden_Z)
@@ -236,14 +164,14 @@ class _Stages:
         """All products of the features of X and of W."""
         return _products(self._net_x.features(self._endogenous(inputs)), self._of_covariates(inputs))
 
-    def _regress_features(self, of_x: Array) -> tuple[Array, _Ridge]:
+    def _regress_features(self, of_x: Array) -> tuple[Array, Ridge]:
         """Stage one: features of Z in the first half, and the regression of those of X on them."""
         of_z = self._net_z.features(self._one.instruments)
-        return of_z, _Ridge.of(of_z, of_x, self._penalties[0])
+        return of_z, Ridge.of(of_z, of_x, self._penalties[0])
 
-    def _regress_outcome(self, predicted: Array, of_w: Array) -> tuple[_Ridge, Array]:
+    def _regress_outcome(self, predicted: Array, of_w: Array) -> tuple[Ridge, Array]:
         """Stage two, and its gradient in the products, (n, features of X, features of W)."""
-        ridge = _Ridge.of(_products(predicted, of_w), self._two.y[:, None], self._penalties[1])
+        ridge = Ridge.of(_products(predicted, of_w), self._two.y[:, None], self._penalties[1])
         return ridge, ridge.in_features().reshape(self._two.n, predicted.shape[1], of_w.shape[1])
 
     def round(self) -> float:
@@ -264,7 +192,7 @@ class _Stages:
         self._net_x.descend(self._endogenous(self._one.inputs), first.in_targets(of_z, in_coefficients))
         return float((second.residual**2).mean())
 
-    def _step_of_covariates(self, net: _Net, predicted: Array) -> None:
+    def _step_of_covariates(self, net: FeatureNet, predicted: Array) -> None:
         of_w = self._of_covariates(self._two.inputs)
         _, upstream = self._regress_outcome(predicted, of_w)
         net.descend(self._covariates(self._two.inputs), (predicted[:, None, :] @ upstream)[:, 0])
@@ -279,10 +207,3 @@ class _Stages:
 
 def _products(one: Array, other: Array) -> Array:
     return (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)
-
-
-def _positive(value: Any, name: str) -> float:
-    number = real(value, name, "a positive number")
-    if number <= 0:
-        raise ValueError(f"{name}={number}; a positive number is needed")
-    return number

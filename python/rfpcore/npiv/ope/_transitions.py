@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array, as_floats, require_finite, require_length
-from .._options import integer
-from ._data import columns
+from ..._arrays import Array, as_floats, require_finite, require_length
+from ..._options import integer
+from .._data import columns
 
 Policy = Callable[[Array], Array]
 """From states (n, d) to actions (n,), integers from 0."""

@@ -1,0 +1,87 @@
+"""What evaluations share: features of states and actions, the Bellman equation, and values of policies."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ..._arrays import Array
+from ..._options import real
+from .._bilevel import Problem
+from .._data import columns
+from ._transitions import Policy, Transitions
+
+
+class Evaluation(BaseEstimator):
+    """An estimate of Q of a policy."""
+
+    gamma: float
+    _centre: Array
+    _scale: Array
+    _n_actions: int
+
+    def _learn_features(self, steps: Transitions) -> None:
+        self._centre, scale = steps.states.mean(axis=0), steps.states.std(axis=0)
+        self._scale = np.where(scale > 0, scale, 1.0)
+        self._n_actions = steps.n_actions
+
+    def _features(self, states: Array, actions: Any) -> Array:
+        """Standardised states beside the action, one column each, in -1 and 1."""
+        meant = np.asarray(actions)
+        signs = np.where(meant[:, None] == np.arange(self._n_actions), 1.0, -1.0)
+        if self._n_actions == 2:
+            signs = signs[:, 1:]
+        return np.hstack([(states - self._centre) / self._scale, signs])
+
+    def _discount(self) -> float:
+        gamma = real(self.gamma, "gamma", "a number in [0, 1)")
+        if not 0 <= gamma < 1:
+            raise ValueError(f"gamma={gamma}; a number in [0, 1) is needed")
+        return gamma
+
+    def q(self, states: Any, actions: Any) -> Array:
+        """Q of the policy at states (n, d) and actions (n,)."""
+        check_is_fitted(self)
+        return self._q(self._features(columns(states, "states"), actions))
+
+    def value(self, states: Any, policy: Policy) -> float:
+        """Mean of Q(s, policy(s)) over initial states (n, d): the policy's value."""
+        first = columns(states, "states")
+        return float(self.q(first, policy(first)).mean())
+
+    def _q(self, features: Array) -> Array:
+        raise NotImplementedError
+
+
+class TrainedEvaluation(Evaluation):
+    """An estimate that is trained step by step, from the Bellman equation as instrumental variables."""
+
+    path_: Array
+    path_steps_: NDArray[np.int64]
+    _unit: float
+
+    def path_values(self, states: Any, policy: Policy) -> Array:
+        """`value` at each checkpoint of training, (n_checkpoints,), from initial states (n, d)."""
+        check_is_fitted(self)
+        first = columns(states, "states")
+        features = self._features(first, policy(first))
+        return np.array([self._values(parameters, features).mean() for parameters in self.path_])
+
+    def _values(self, parameters: Array, features: Array) -> Array:
+        raise NotImplementedError
+
+    def _problem(self, steps: Transitions, policy: Policy, discount: float) -> Problem:
+        """Two terms a row: Q(s, a), and -γ Q(s', π(s')) where the episode went on.
+
+        Q is in units of the largest reward over 1 - γ.
+        """
+        self._learn_features(steps)
+        self._unit = max(float(np.abs(steps.rewards).max()), 1e-12) / (1 - discount)
+        now = self._features(steps.states, steps.actions)
+        then = self._features(steps.next_states, policy(steps.next_states))
+        x = np.stack([now, then], axis=1).reshape(-1, now.shape[1])
+        follows = np.where(steps.terminated, 0.0, -discount)
+        coefficients = np.column_stack([np.ones(len(now)), follows]).ravel()
+        return Problem(x, now, steps.rewards / self._unit, None, coefficients).cast(np.float32)

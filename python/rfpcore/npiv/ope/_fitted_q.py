@@ -1,0 +1,112 @@
+"""Fitted Q evaluation, the baseline."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.kernel_approximation import Nystroem
+from sklearn.utils import check_random_state
+
+from ..._arrays import Array
+from ..._options import MAX_STEPS, integer, real
+from .._features import positive
+from .._select import bandwidth
+from ._base import Evaluation
+from ._transitions import Policy, Transitions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class FittedQEvaluation(Evaluation):
+    """Fitted Q evaluation [1]_: Q(s, a) regressed on r + γ Q(s', π(s')), each time with the last Q.
+
+    The baseline: ridge regression on Nyström features of a Gaussian kernel with the median distance as
+    length.
+
+    Parameters
+    ----------
+    gamma : float in [0, 1), default=0.99
+        Discount.
+    n_components : int, default=300
+        Features.
+    ridge : float, default=1e-5
+        Penalty, times the number of steps.
+    max_iter : int, default=2000
+        Regressions at most.
+    tol : float, default=1e-6
+        Root mean square of the targets' change, relative to that of the targets, at which it ends.
+    random_state : int, RandomState or None, default=None
+
+    Attributes
+    ----------
+    n_iter_ : int
+        Regressions.
+
+    References
+    ----------
+    .. [1] Le, Voloshin and Yue (2019), "Batch policy learning under constraints", ICML, section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rfpcore.npiv.ope import FittedQEvaluation, make_transitions
+    >>> s = np.random.default_rng(0).uniform(-1, 1, (200, 1))
+    >>> steps = make_transitions(s, np.zeros(200, int), np.ones(200), s, np.zeros(200, bool), n_actions=1)
+    >>> def policy(states):
+    ...     return np.zeros(len(states), int)
+    >>> model = FittedQEvaluation(gamma=0.5, random_state=0).fit(steps, policy)
+    >>> bool(abs(model.value(s, policy) - 2) < 0.01)  # 1 + 1/2 + 1/4 + ...
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 0.99,
+        n_components: int = 300,
+        ridge: float = 1e-5,
+        max_iter: int = 2000,
+        tol: float = 1e-6,
+        random_state: Any = None,
+    ) -> None:
+        self.gamma = gamma
+        self.n_components = n_components
+        self.ridge = ridge
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+
+    n_iter_: int
+
+    def fit(self, transitions: Transitions, policy: Policy) -> "Self":
+        """Estimate Q of `policy` from steps that any policy took."""
+        discount = self._discount()
+        ridge, tol = positive(self.ridge, "ridge"), real(self.tol, "tol")
+        most = integer(self.max_iter, "max_iter", 1, MAX_STEPS)
+        self._learn_features(transitions)
+        now = self._features(transitions.states, transitions.actions)
+        components = min(integer(self.n_components, "n_components", 1, MAX_STEPS), len(now))
+        self._map = Nystroem(
+            gamma=bandwidth(now), n_components=components, random_state=check_random_state(self.random_state)
+        ).fit(now)
+        features, n = self._basis(now), len(now)
+        then = self._basis(self._features(transitions.next_states, policy(transitions.next_states)))
+        then *= np.where(transitions.terminated, 0.0, discount)[:, None]
+        factor = cho_factor(features.T @ features + ridge * n * np.eye(features.shape[1]))
+        # Targets are linear in the last coefficients, and so is what they are regressed to.
+        at_once = cho_solve(factor, features.T @ transitions.rewards)
+        carried, size_of = cho_solve(factor, features.T @ then), then.T @ then / n
+        self._coefficients, scale = at_once, np.sqrt(np.mean(transitions.rewards**2))
+        for self.n_iter_ in range(1, most + 1):
+            new = at_once + carried @ self._coefficients
+            change, self._coefficients = new - self._coefficients, new
+            if np.sqrt(change @ size_of @ change) <= tol * (scale + np.sqrt(new @ size_of @ new)):
+                break
+        return self
+
+    def _basis(self, features: Array) -> Array:
+        return np.hstack([np.ones((len(features), 1)), self._map.transform(features)])
+
+    def _q(self, features: Array) -> Array:
+        return np.asarray(self._basis(features) @ self._coefficients)
