@@ -6,8 +6,9 @@
 
 With some probability the environment plays any action; the action stored is the one that was meant. 2000
 episodes of a trained policy with ε = 0.1 are to tell the value of the same with ε = 0 and 0.1. Of their
-steps every k-th is kept, so that at most 20000 are left. Every fit is a line of JSON, written when it is
-done. The figure has the error of the value against the noise, and the value on the way through training.
+steps, 100000 to 270000, every k-th is kept, so that at most 20000 are left. Every fit is a line of JSON,
+written when it is done. The figure has the error of the value against the noise, and the value on the way
+through training.
 """
 
 import argparse
@@ -184,20 +185,20 @@ def trajectories(records: list[dict[str, Any]], method: str) -> tuple[np.ndarray
 
 
 def jitter(records: list[dict[str, Any]]) -> str:
-    """How much the value moves over the second half of training, and between seeds at its end."""
+    """How much the value moves over the second half of training, and between draws at its end."""
     lines = []
     for method in METHODS:
         _, paths = trajectories(records, method)
         if len(paths) > 1:
             late = paths[:, paths.shape[1] // 2 :]
             within, between = late.std(axis=1, ddof=1).mean(), paths[:, -1].std(ddof=1)
-            lines.append(f"{method}: {within:.2f} over the second half, {between:.2f} between seeds")
+            lines.append(f"{method}: {within:.2f} over the second half, {between:.2f} between draws")
     return f"Standard deviations of the value at noise {FIXED_NOISE:g}\n" + "\n".join(lines)
 
 
 def draw_errors(ax: Any, records: list[dict[str, Any]]) -> None:
     noises = sorted({r["noise"] for r in records})
-    for shift, method in zip(np.linspace(-0.012, 0.012, len(METHODS)), METHODS, strict=True):
+    for shift, method in zip(np.linspace(-0.015, 0.015, len(METHODS)), METHODS, strict=True):
         at = [noise for noise in noises if chosen(records, noise=noise, target=0.0, method=method)]
         found = [errors(records, noise=noise, target=0.0, method=method) for noise in at]
         spread = [e.std(ddof=1) if len(e) > 1 else 0.0 for e in found]
@@ -213,7 +214,8 @@ def draw_errors(ax: Any, records: list[dict[str, Any]]) -> None:
             label=method,
         )
     known = [2 * chosen(records, noise=noise)[0]["standard_error"] for noise in noises]
-    ax.fill_between(noises, np.negative(known), known, color="grey", alpha=0.25, linewidth=0)
+    label = "2 standard errors of the truth"
+    ax.fill_between(noises, np.negative(known), known, color="grey", alpha=0.25, linewidth=0, label=label)
     ax.axhline(0, color="grey", linewidth=0.8)
     ax.set(xlabel="noise: share of actions played at random", ylabel="estimated value − true value")
     ax.set_title("Error of the policy's value: mean ± sd over draws", loc="left", fontsize=11)
@@ -228,21 +230,22 @@ def draw_paths(ax: Any, records: list[dict[str, Any]]) -> None:
             share, colour = 100 * steps / steps[-1], COLOURS[method]
             low, middle, high = np.quantile(paths, (0.1, 0.5, 0.9), axis=0)
             ax.fill_between(share, low, high, color=colour, alpha=0.2, linewidth=0)
-            ax.plot(share, middle, color=colour, label=f"{method}: {steps[-1]} outer steps")
-    ax.set(xlabel="outer steps, % of all", ylabel="estimated value", xlim=(0, 100))
+            ax.plot(share, middle, color=colour)
+    ax.set(xlabel="outer steps, % of all", ylabel="estimated value (line: true value)", xlim=(0, 100))
     title = f"On the way, noise {FIXED_NOISE:g}: median and 80 % of draws"
     ax.set_title(title, loc="left", fontsize=11)
 
 
 def draw(records: list[dict[str, Any]], path: str) -> None:
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     draw_errors(axes[0], records)
     draw_paths(axes[1], records)
     for ax in axes:
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=130)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
