@@ -3,7 +3,7 @@
     python benches/npiv_coverage.py results.jsonl            200 draws; goes on where it was stopped
     python benches/npiv_coverage.py results.jsonl --short    two draws, few replicates
 
-A draw is a line of JSON with the estimate and the half widths of its bands over the grid.
+A draw is a line of JSON with the centre and the half widths of its bands over the grid.
 """
 
 import argparse
@@ -18,38 +18,40 @@ import numpy as np
 from rfpcore.datasets import make_iv_curve
 from rfpcore.npiv import F2BMLD
 
+NAMES = ("seed", "curve", "n", "solver", "method")
 
-def one(seed: int, curve: str, n: int, n_bootstraps: int, options: dict[str, Any]) -> dict[str, Any]:
+
+def one(
+    seed: int, curve: str, n: int, method: str, n_bootstraps: int, options: dict[str, Any]
+) -> dict[str, Any]:
     data = make_iv_curve(n, curve=curve, random_state=seed)
     model = F2BMLD(random_state=seed, **options).fit(data.X, data.y, data.Z)
-    found = model.bands(data.X_test, n_bootstraps=n_bootstraps, random_state=seed)
-    return {
-        "seed": seed,
-        "curve": curve,
-        "n": n,
-        "solver": model.solver,
-        "estimate": np.round(found.estimate, 4).tolist(),
-        "half_width": np.round(found.upper - found.estimate, 4).tolist(),
-        "uniform_half_width": np.round(found.uniform_upper - found.estimate, 4).tolist(),
+    found = model.bands(data.X_test, n_bootstraps=n_bootstraps, method=method, random_state=seed)
+    return dict(zip(NAMES, (seed, curve, n, model.solver, method), strict=True)) | {
+        "centre": np.round(found.centre, 4).tolist(),
+        "half_width": np.round(found.upper - found.centre, 4).tolist(),
+        "uniform_half_width": np.round(found.uniform_upper - found.centre, 4).tolist(),
     }
 
 
 def summary(records: list[dict[str, Any]]) -> str:
-    """Coverage of the function, and of the mean estimate: what the bands would cover without bias."""
+    """Coverage of the function, and of the mean centre: what the bands would cover without bias."""
     lines = []
-    for curve, n, solver in sorted({(r["curve"], r["n"], r["solver"]) for r in records}):
-        some = [r for r in records if (r["curve"], r["n"], r["solver"]) == (curve, n, solver)]
-        estimates, half, uniform = (
-            np.array([r[name] for r in some]) for name in ("estimate", "half_width", "uniform_half_width")
+    for case in sorted({tuple(r[name] for name in NAMES[1:]) for r in records}):
+        some = [r for r in records if tuple(r[name] for name in NAMES[1:]) == case]
+        curve, n, solver, method = case
+        centres, half, uniform = (
+            np.array([r[name] for r in some]) for name in ("centre", "half_width", "uniform_half_width")
         )
         truth = make_iv_curve(2, curve=curve, random_state=0).h_test
-        for name, target in (("h", truth), ("the mean estimate", estimates.mean(axis=0))):
-            off = np.abs(estimates - target)
-            pointwise, simultaneous = (off <= half).mean(), (off <= uniform).all(axis=1).mean()
+        for name, target in (("h", truth), ("the mean centre", centres.mean(axis=0))):
+            off = np.abs(centres - target)
+            inside, everywhere = (off <= half).mean(axis=1), (off <= uniform).all(axis=1).mean()
+            error = inside.std() / np.sqrt(len(some))
             lines.append(
-                f"{curve}, n = {n}, {solver}, {len(some)} draws: 95 % bands hold {name} at "
-                f"{100 * pointwise:.1f} % of points, everywhere in {100 * simultaneous:.1f} % of draws; "
-                f"half width {half.mean():.3f}"
+                f"{curve}, n = {n}, {solver}, {method}, {len(some)} draws: 95 % bands hold {name} at "
+                f"{100 * inside.mean():.1f} % of points (standard error {100 * error:.1f}), everywhere in "
+                f"{100 * everywhere:.1f} % of draws; half widths {half.mean():.3f} and {uniform.mean():.3f}"
             )
     return "\n".join(lines)
 
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--curve", choices=("sin", "log", "linear"), default="sin")
     parser.add_argument("--solver", choices=("adam", "langevin"), default="adam")
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--method", choices=("corrected", "spread"), default="corrected")
     parser.add_argument("--bootstraps", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start no draw after so long")
     parser.add_argument("--short", action="store_true")
@@ -69,16 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     draws, n_bootstraps = (2, 5) if options.short else (options.draws, options.bootstraps)
     lines = options.results.read_text().splitlines() if options.results.exists() else []
     records = [json.loads(line) for line in lines]
-    names = ("seed", "curve", "n", "solver")
-    done = {tuple(record[name] for name in names) for record in records}
+    done = {tuple(record[name] for name in NAMES) for record in records}
     began = time.perf_counter()
     with options.results.open("a") as file:
         for seed in range(draws):
             if time.perf_counter() - began > options.seconds:
                 break
-            if (seed, options.curve, options.rows, options.solver) not in done:
-                settings = short | {"solver": options.solver}
-                records.append(one(seed, options.curve, options.rows, n_bootstraps, settings))
+            if (seed, options.curve, options.rows, options.solver, options.method) not in done:
+                case = seed, options.curve, options.rows, options.method
+                records.append(one(*case, n_bootstraps, short | {"solver": options.solver}))
                 print(json.dumps(records[-1]), file=file, flush=True)
     print(summary(records))
 

@@ -4,11 +4,16 @@ import matplotlib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import Matern
+from sklearn.linear_model import Ridge
+from sklearn.metrics.pairwise import rbf_kernel
 
 from rfpcore.datasets import make_iv_curve
 from rfpcore.npiv import F2BMLD
 from rfpcore.npiv._bands import bands, bootstrap_rows
-from rfpcore.npiv._data import check_rows
+from rfpcore.npiv._correct import Correction, leave_one_out_ridge
+from rfpcore.npiv._data import Scales, check_rows
+from rfpcore.npiv._select import RIDGES, bandwidth
 
 matplotlib.use("agg")
 FAST = {"max_iter": 300, "n_checkpoints": 10, "random_state": 0}
@@ -24,11 +29,13 @@ def test_bands_of_normals_have_the_normal_quantiles():
     """Replicates N(1, 2²), independent over 5 points: 1.96, and the (0.95^(1/5) + 1) / 2 quantile."""
     replicates = 1 + 2 * np.random.default_rng(0).standard_normal((100_000, 5))
     found = bands(np.zeros(5), replicates, 0.95)
-    # Quantiles of 100,000 draws: standard errors of 0.005 and 0.007.
-    assert_allclose(found.upper, 2 * 1.960, atol=0.05)
+    assert_array_equal(found.estimate, 0)
+    # Quantiles of 100,000 draws: standard errors of 0.005 and 0.007; of their mean, 0.006.
+    assert_allclose(found.centre, 1, atol=0.04)
+    assert_allclose(found.upper - found.centre, 2 * 1.960, atol=0.05)
     assert_allclose(found.critical_value, 2.569, atol=0.03)
-    assert_allclose(found.uniform_upper, 2 * 2.569, atol=0.08)
-    assert_allclose(found.lower, -found.upper)
+    assert_allclose(found.uniform_upper - found.centre, 2 * 2.569, atol=0.08)
+    assert_allclose(found.centre - found.lower, found.upper - found.centre)
 
 
 def test_bootstrap_draws_whole_groups():
@@ -40,15 +47,16 @@ def test_bootstrap_draws_whole_groups():
         assert sum(counts[groups == group][0] for group in (1, 2, 3)) == 3
 
 
+@pytest.mark.parametrize("method", ["corrected", "spread"])
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_bands_of_a_fit(fitted, n_jobs):
+def test_bands_of_a_fit(fitted, n_jobs, method):
     model, data = fitted
     model.set_params(n_jobs=n_jobs)
-    found = model.bands(data.X_test, n_bootstraps=20, random_state=0)
+    found = model.bands(data.X_test, n_bootstraps=20, method=method, random_state=0)
     assert_array_equal(found.estimate, model.predict(data.X_test))
     assert (found.standard_error > 0).all()
     assert (found.uniform_upper >= found.upper - 1e-12).mean() > 0.9
-    again = model.bands(data.X_test, n_bootstraps=20, random_state=0)
+    again = model.set_params(n_jobs=1).bands(data.X_test, n_bootstraps=20, method=method, random_state=0)
     assert_array_equal(found.uniform_upper, again.uniform_upper)
 
 
@@ -58,6 +66,68 @@ def test_bands_misuse(fitted):
         model.bands(data.X_test, level=1)
     with pytest.raises(ValueError, match="n_bootstraps=1 is too small"):
         model.bands(data.X_test, n_bootstraps=1)
+    with pytest.raises(ValueError, match="method='naive' is unknown"):
+        model.bands(data.X_test, method="naive")
+    with pytest.raises(ValueError, match=r"penalty=0\.0; a positive number"):
+        model.bands(data.X_test, penalty=0)
+
+
+def standardised(seed, n=1000, curve="sin"):
+    data = make_iv_curve(n, curve=curve, random_state=seed)
+    rows = check_rows(data.X, data.y, data.Z, None, None, None)
+    scales = Scales.of(rows)
+    return data, scales, scales.apply(rows)
+
+
+def test_correction_is_kernel_ridge_regression_with_instruments():
+    """With every row a landmark and integer weights: the dual formulas on repeated rows."""
+    _, _, rows = standardised(0, n=60)
+    random = np.random.default_rng(0)
+    counts = random.integers(0, 3, 60).astype(float)
+    correct = Correction(rows.inputs, rows.instruments, np.ones(60), 0.1, np.random.RandomState(0))
+    points = np.linspace(-2, 2, 7)[:, None]
+    found = correct.values(rows.y, counts, correct.at(points))
+    again = np.repeat(np.arange(60), counts.astype(int))
+    x, z, y = rows.inputs[again], rows.instruments[again], rows.y[again]
+    kernel = Matern(1 / np.sqrt(2 * bandwidth(rows.inputs)), nu=2.5)
+    of_z = 1 + rbf_kernel(z, gamma=bandwidth(rows.instruments))
+    smooth = of_z @ np.linalg.inv(of_z + correct._ridge * np.eye(len(y)))
+    centre = np.eye(len(y)) - 1 / len(y)
+    root = centre @ smooth
+    dual = np.linalg.solve(root @ kernel(x) @ root.T + 0.1 * np.eye(len(y)), centre @ y)
+    average = (smooth @ kernel(x)).mean(axis=0)
+    expected = y.mean() + (kernel(points, x) - average) @ root.T @ dual
+    # Nyström's features drop directions of the kernels below 1e-12.
+    assert_allclose(found, expected, atol=1e-6)
+
+
+def test_leave_one_out_ridge_is_the_best_of_refits():
+    random = np.random.default_rng(0)
+    features, weights = random.standard_normal((30, 8)), random.uniform(0.5, 2, 30)
+    targets = features @ random.standard_normal((8, 2)) + 3 * random.standard_normal((30, 2))
+
+    def error(ridge):
+        total = 0.0
+        for row in range(30):
+            keep = np.arange(30) != row
+            model = Ridge(ridge, fit_intercept=False).fit(features[keep], targets[keep], weights[keep])
+            total += weights[row] * ((targets[row] - model.predict(features[[row]])) ** 2).sum()
+        return total
+
+    assert leave_one_out_ridge(features, targets, weights) == min(RIDGES * 30, key=error)
+
+
+def test_correction_takes_bias_off():
+    """A function that is wrong by what the instrument can see: 0.5 sin(2x) is found in its residuals."""
+    missed = []
+    for seed in range(5):
+        data, scales, rows = standardised(seed)
+        correct = Correction(rows.inputs, rows.instruments, np.ones(1000), 0.1, np.random.RandomState(0))
+        residuals = (data.y - 0.5 * np.sin(2 * data.X[:, 0])) / scales.y_scale
+        features = correct.at(scales.inputs.transform(data.X_test))
+        missed.append(scales.y_scale * correct.values(residuals, np.ones(1000), features) - 0.5 * data.h_test)
+    # The bias without it is 0.5 sin(2x), of root mean square 0.33; a draw's noise is about 0.2.
+    assert np.sqrt((np.mean(missed, axis=0) ** 2).mean()) < 0.15
 
 
 def test_diagnosis_names_what_the_theorems_exclude():

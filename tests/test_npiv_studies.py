@@ -78,14 +78,16 @@ def test_coverage_is_counted_right():
             "curve": "sin",
             "n": 10,
             "solver": "adam",
-            "estimate": (truth + sign * off).tolist(),
+            "method": "corrected",
+            "centre": (truth + sign * off).tolist(),
             "half_width": [0.5] * 100,
             "uniform_half_width": [width] * 100,
         }
         for seed, (sign, width) in enumerate([(1, 2.0), (-1, 0.5)])
     ]
     line = bench["summary"](records).splitlines()[0]
-    assert "at 50.0 % of points, everywhere in 50.0 % of draws; half width 0.500" in line
+    assert "at 50.0 % of points (standard error 0.0), everywhere in 50.0 % of draws" in line
+    assert line.endswith("half widths 0.500 and 1.250")
 
 
 def test_theory_in_short(tmp_path, capsys):

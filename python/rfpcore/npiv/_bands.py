@@ -1,21 +1,27 @@
 """Bands for a structural function, from bootstrap runs in one batch of the kernel."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from .._arrays import Array
-from ._bilevel import solve
+from ._bilevel import first_particles, solve
+from ._correct import Correction
 from ._data import Rows
 from ._fit import Fit
 
+BandMethod = Literal["corrected", "spread"]
+
 
 class Bands(NamedTuple):
-    """Bands around an estimate at some points, each array (m,) but `critical_value`."""
+    """Bands for a function at some points, each array (m,) but `critical_value`."""
 
     estimate: Array
-    """The structural function."""
+    """The structural function, as `predict` has it."""
+    centre: Array
+    """Mean over the bootstrap: the middle of both bands."""
     standard_error: Array
     """Standard deviation over the bootstrap."""
     lower: Array
@@ -38,38 +44,67 @@ def bootstrap_rows(rows: Rows, n_bootstraps: int, random: np.random.RandomState)
     return [np.concatenate([members[group] for group in draw]) for draw in draws]
 
 
-def bootstrap(fit: Fit, rows: Rows, n_bootstraps: int, random: np.random.RandomState, threads: int) -> Array:
-    """Structural particles (n_bootstraps, P), each from rows drawn anew, at the λ and steps that were chosen.
+def bootstrap(
+    fit: Fit, rows: Rows, n_bootstraps: int, random: np.random.RandomState, threads: int
+) -> tuple[Array, Array]:
+    """Structural particles (B, P), each from rows drawn anew, and how often each row was drawn (B, n).
 
-    All start where the fit did. Their noise and mini-batches are their own, so that bands cover those too.
+    λ and the number of steps are those that were chosen. First particles, noise and mini-batches are new in
+    each, so that bands cover those too. Runs whose numbers did not stay finite are left out.
     """
     resampled = bootstrap_rows(rows.take(fit.rows), n_bootstraps, random)
     draws = [fit.rows[draw] for draw in resampled]
+    starts = [first_particles(fit.problem, fit.config, random) for _ in draws]
     seeds = random.randint(0, 2**31 - 1, n_bootstraps).tolist()
-    n = n_bootstraps
-    paths = solve(fit.problem, fit.config, [fit.lam] * n, seeds, draws, [fit.start] * n, threads)
-    return np.array([path.structural[-1] for path in paths if len(path.records)])
+    paths = solve(fit.problem, fit.config, [fit.lam] * n_bootstraps, seeds, draws, starts, threads)
+    kept = [i for i, path in enumerate(paths) if len(path.records)]
+    thetas = np.array([paths[i].structural[-1] for i in kept])
+    return thetas, np.array([np.bincount(draws[i], minlength=rows.n) for i in kept], float)
+
+
+def corrections(
+    fit: Fit,
+    residuals: Array,
+    counts: Array,
+    points: Array,
+    penalty: float,
+    random: np.random.RandomState,
+) -> Array:
+    """What `Correction` adds to each of B functions at standardised points, (B, m).
+
+    Residuals y - h(X) are (B, n) and standardised, counts (B, n) say how often a row was drawn.
+    """
+    problem = fit.problem.cast(np.float64)
+    own = np.ones(len(problem.y)) if problem.weights is None else problem.weights
+    sample = own * np.bincount(fit.rows, minlength=len(own))
+    correct = Correction(problem.x, problem.z, sample, penalty, random)
+    features = correct.at(points)
+    runs = zip(residuals, own * counts, strict=True)
+    with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
+        return np.array([correct.values(of_run, weights, features) for of_run, weights in runs])
 
 
 def bands(estimate: Array, replicates: Array, level: float) -> Bands:
     """From an estimate (m,) and bootstrap replicates (B, m).
 
-    Both are symmetric around the estimate: quantiles of |replicate - their mean| over the standard error, for
-    each point, and of its largest value over the points.
+    Both are symmetric around the replicates' mean, which moves less from sample to sample than the estimate:
+    quantiles of |replicate - mean| over the standard error, for each point, and of its largest value over
+    the points.
     """
-    centred = replicates - replicates.mean(axis=0)
+    centre = replicates.mean(axis=0)
     standard_error = replicates.std(axis=0, ddof=1)
     safe = np.where(standard_error > 0, standard_error, 1.0)
-    scaled = np.abs(centred) / safe
+    scaled = np.abs(replicates - centre) / safe
     pointwise = np.quantile(scaled, level, axis=0) * standard_error
     critical_value = float(np.quantile(scaled.max(axis=1), level))
     uniform = critical_value * standard_error
     return Bands(
         estimate,
+        centre,
         standard_error,
-        estimate - pointwise,
-        estimate + pointwise,
-        estimate - uniform,
-        estimate + uniform,
+        centre - pointwise,
+        centre + pointwise,
+        centre - uniform,
+        centre + uniform,
         critical_value,
     )
