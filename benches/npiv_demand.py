@@ -54,6 +54,7 @@ METHODS: dict[str, Callable[[int, bool], Any]] = {
     ),
     "DFIV": lambda seed, short: DeepFeatureIV(random_state=seed, max_iter=2 if short else 100),
     "KIV": lambda seed, short: KernelIV(random_state=seed),
+    "KIV, published": lambda seed, short: KernelIV(tuning="published", random_state=seed),
     "sieve": lambda seed, short: SieveIV(random_state=seed),
     "2SLS": lambda seed, short: TwoStageLeastSquares(),
     "no instrument": lambda seed, short: Naive(),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,6 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if reason:
         for item in gpu:
             item.add_marker(pytest.mark.skip(reason=reason))
+    if find_spec("linearmodels") is None:
+        for item in items:
+            if item.name == "rfpcore.npiv.linear.TwoStageLeastSquares":
+                item.add_marker(pytest.mark.skip(reason="linearmodels is not installed"))
 
 
 def _no_gpu() -> str:

@@ -6,6 +6,7 @@ its members, whose tensors are numbered. Reading a file executes nothing, and a 
 together is refused.
 """
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,9 +19,10 @@ from ._options import check_inner_lr
 from .estimators._fit import Memory
 from .network import MLP
 
-__all__ = ["load", "save"]
+__all__ = ["load", "params_from_json", "params_to_json", "read", "save"]
 
 T = TypeVar("T")
+Restore = Callable[[type[T], dict[str, Array], dict[str, Any]], T]
 
 # Learnt attributes kept as JSON, where an estimator has them.
 _PLAIN = ("n_features_in_", "n_outputs_", "_y_ndim", "best_iteration_")
@@ -53,8 +55,8 @@ def _describe_ensemble(ensemble: Any, tensors: dict[str, Array]) -> dict[str, An
     prototype = params["estimator"]
     return {
         "class": type(ensemble).__name__,
-        "params": _params_to_json(own, tensors, ""),
-        "estimator": None if prototype is None else _params_to_json(prototype.get_params(), tensors, ""),
+        "params": params_to_json(own, tensors, ""),
+        "estimator": None if prototype is None else params_to_json(prototype.get_params(), tensors, ""),
         "members": [_describe(member, tensors, f"{i}.") for i, member in enumerate(ensemble.estimators_)],
     }
 
@@ -66,7 +68,7 @@ def _describe(estimator: Any, tensors: dict[str, Array], prefix: str) -> dict[st
         "class": type(estimator).__name__,
         "net": [net.n_inputs, list(net.hidden_layer_sizes), net.n_outputs, net.activation],
         "learnt": {name: getattr(estimator, name) for name in _PLAIN if hasattr(estimator, name)},
-        "params": _params_to_json(estimator.get_params(deep=False), tensors, prefix),
+        "params": params_to_json(estimator.get_params(deep=False), tensors, prefix),
     }
     tensors |= {f"{prefix}theta": estimator.theta_, f"{prefix}loss_curve": estimator.loss_curve_}
     if hasattr(estimator, "_memory"):
@@ -85,7 +87,7 @@ def _describe(estimator: Any, tensors: dict[str, Array], prefix: str) -> dict[st
     return document
 
 
-def _params_to_json(params: dict[str, Any], tensors: dict[str, Array], prefix: str) -> dict[str, Any]:
+def params_to_json(params: dict[str, Any], tensors: dict[str, Array], prefix: str) -> dict[str, Any]:
     """Parameters as JSON; arrays go to the tensors, code and generators' states are left out."""
     plain: dict[str, Any] = {}
     for name, value in params.items():
@@ -148,26 +150,44 @@ def load(cls: type[T], path: str | PathLike[str]) -> T:
     ValueError
         If the file is truncated, of another format version, of another class, or does not hold together.
     """
+    return read(cls, path, _restore_any)
+
+
+def read(cls: type[T], path: str | PathLike[str], restore: Restore[T]) -> T:
+    """What `restore` makes of a file's tensors and document, with errors that name the file.
+
+    Parameters
+    ----------
+    cls : type
+        The class that must have been saved.
+    path : str or path
+    restore : callable
+        Takes the class, tensors and document; what it lacks or finds wrong becomes a ValueError.
+    """
     path = Path(path)
     tensors, document = _files.read(path)
     if document.get("class") != cls.__name__:
         raise ValueError(f"{path} holds a {document.get('class')}; {cls.__name__}.load was called")
     try:
-        if "members" in document:
-            return _restore_ensemble(cls, tensors, document)
-        return _restore(cls, tensors, document)
+        return restore(cls, tensors, document)
     except KeyError as error:
         raise ValueError(f"{path} lacks {error}") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} does not hold together: {error}") from None
 
 
+def _restore_any(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
+    """One network's estimator, or an ensemble."""
+    restore = _restore_ensemble if "members" in document else _restore
+    return restore(cls, tensors, document)
+
+
 def _restore_ensemble(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
     """The ensemble, its members in their order."""
-    ensemble: Any = cls(**_params(document["params"]))
+    ensemble: Any = cls(**params_from_json(document["params"]))
     Member = ensemble._Member
     if document["estimator"] is not None:
-        ensemble.estimator = Member(**_params(document["estimator"]))
+        ensemble.estimator = Member(**params_from_json(document["estimator"]))
     members = []
     for i, own in enumerate(document["members"]):
         if own["class"] != Member.__name__:
@@ -181,14 +201,14 @@ def _restore_ensemble(cls: type[T], tensors: dict[str, Array], document: dict[st
     return ensemble  # type: ignore[no-any-return]
 
 
-def _params(document: dict[str, Any]) -> dict[str, Any]:
+def params_from_json(document: dict[str, Any]) -> dict[str, Any]:
     """Parameters from JSON, with tuples for lists."""
     return {name: _specs.decode(value) for name, value in document.items()}
 
 
 def _restore(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
     """The estimator, every part checked against the others."""
-    params = _params(document["params"])
+    params = params_from_json(document["params"])
     params |= {name.removeprefix("param."): a for name, a in tensors.items() if name.startswith("param.")}
     estimator: Any = cls(**params)
     vars(estimator).update(

@@ -1,7 +1,7 @@
 """Runs of F²BMLD in the kernel: settings, their numbers for each λ, and what comes back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -58,6 +58,14 @@ class Settings:
         beta, gamma = (self.alpha / (1 + lam), self.gamma / share) if langevin else (self.alpha, self.gamma)
         zeta2, sigma2 = share * self.zeta2, share * self.sigma2
         return [lam, self.alpha, beta, gamma, self.zeta1, zeta2, self.sigma1, sigma2]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As the constructor's arguments, from which `settings` makes the same again."""
+        options = asdict(self)
+        options["inner_warm_start"] = options.pop("warm_start")
+        options["shared_noise"] = options.pop("shared")
+        return options
 
     @property
     def record_every(self) -> int:

@@ -1,4 +1,4 @@
-"""Learnt features and ridge regressions on them: the parts of deep feature instrumental variables."""
+"""Networks of features with their Adam, ridge regressions on features, and the gradients between them."""
 
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ class FeatureNet:
         random: np.random.RandomState,
         threads: int,
     ) -> None:
+        self.widths = widths
         n_inputs, *hidden, n_features = widths
         self.net = MLP(n_inputs, tuple(hidden), n_features, "relu")
         self.theta = self.net.init(random, np.float32)
@@ -79,6 +80,33 @@ class Ridge(NamedTuple):
     def in_targets(self, features: Array, upstream: Array) -> Array:
         """What a gradient in the coefficients (features, targets) is in the targets they were fitted to."""
         return np.asarray(features @ cho_solve(self.factor, upstream, check_finite=False))
+
+
+class StructuralFeatures:
+    """The features that h is linear in: all products of those of X and of W."""
+
+    def __init__(self, of_x: FeatureNet, of_w: FeatureNet | None) -> None:
+        self.net_x, self.net_w = of_x, of_w
+
+    def endogenous(self, inputs: Array) -> Array:
+        return np.ascontiguousarray(inputs[:, : self.net_x.net.n_inputs])
+
+    def covariates(self, inputs: Array) -> Array:
+        return np.ascontiguousarray(inputs[:, self.net_x.net.n_inputs :])
+
+    def of_covariates(self, inputs: Array) -> Array:
+        """(n, features of W), a column of ones without covariates."""
+        if self.net_w is None:
+            return np.ones((len(inputs), 1), np.float32)
+        return self.net_w.features(self.covariates(inputs))
+
+    def features(self, inputs: Array) -> Array:
+        """(n, products)."""
+        return products(self.net_x.features(self.endogenous(inputs)), self.of_covariates(inputs))
+
+
+def products(one: Array, other: Array) -> Array:
+    return (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)
 
 
 def positive(value: Any, name: str) -> float:

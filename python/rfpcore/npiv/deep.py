@@ -9,15 +9,15 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from .._arrays import Array
-from .._options import MAX_STEPS, integer, n_threads, real
-from ._base import BaseNPIV
+from .._options import MAX_PARAMETERS, MAX_STEPS, integer, n_threads, positive, real
 from ._data import Rows, Scales
-from ._features import FeatureNet, Ridge, positive
+from ._features import FeatureNet, Ridge, StructuralFeatures, products
+from ._file import Document, FileNPIV, Tensors, tensor
 
 __all__ = ["DeepFeatureIV"]
 
 
-class DeepFeatureIV(BaseNPIV):
+class DeepFeatureIV(FileNPIV):
     """Deep feature instrumental variable regression [1]_.
 
     Stage one is a ridge regression of the features of X on those of (Z, W), stage two one of Y on what stage
@@ -26,8 +26,9 @@ class DeepFeatureIV(BaseNPIV):
     covariates, stage two regresses on all products of the features of X and of W, and those of W follow its
     error too.
 
-    The published networks and settings, but for batch normalisation, which is left out: inputs and outcome
-    are standardised instead. Sample weights are not supported.
+    The published settings, and their widths of the networks but for the last layer of that of X, which is one
+    linear feature there; all features are rectified here, and batch normalisation is left out: inputs and
+    outcome are standardised instead. Sample weights are not supported.
 
     Parameters
     ----------
@@ -113,15 +114,38 @@ class DeepFeatureIV(BaseNPIV):
             instruments=scaled.instruments.astype(np.float32),
         )
         parts = np.array_split(random.permutation(rows.n), 2)
-        self._stages = _Stages(self, [scaled.take(np.sort(part)) for part in parts], random)
+        stages = _Stages(self, [scaled.take(np.sort(part)) for part in parts], random)
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
-            self.loss_curve_ = np.array([self._stages.round() for _ in range(rounds)])
-            self._coefficients = self._stages.solve()
+            self.loss_curve_ = np.array([stages.round() for _ in range(rounds)])
+            self._coefficients = stages.solve()
+        self._structural = stages.structural
 
     def _predict(self, inputs: Array) -> Array:
         scaled = self._scales.inputs.transform(inputs).astype(np.float32)
-        features = self._stages.structural_features(scaled)
+        features = self._structural.features(scaled)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (features @ self._coefficients))
+
+    def _describe(self, tensors: Tensors) -> Document:
+        tensors |= {"coefficients": self._coefficients, "loss_curve": self.loss_curve_}
+        nets = {"net_x": self._structural.net_x, "net_w": self._structural.net_w}
+        used = {name: net for name, net in nets.items() if net is not None}
+        tensors |= {name: net.theta for name, net in used.items()}
+        return {name: list(net.widths) for name, net in used.items()}
+
+    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+        def net(name: str, n_inputs: int) -> FeatureNet:
+            widths = [integer(width, f"a width of {name}", 1, MAX_PARAMETERS) for width in learnt[name]]
+            if len(widths) < 2 or widths[0] != n_inputs:
+                raise ValueError(f"{name} has the widths {widths}; the data had {n_inputs} columns")
+            restored = FeatureNet(tuple(widths), 1.0, 0.0, np.random.RandomState(0), n_threads(self.n_jobs))
+            restored.theta = tensor(tensors, name, len(restored.theta)).astype(np.float32, copy=False)
+            return restored
+
+        net_w = net("net_w", self.n_covariates_) if self.n_covariates_ else None
+        self._structural = StructuralFeatures(net("net_x", self.n_features_in_), net_w)
+        width = self._structural.features(np.zeros((1, self.n_features_in_ + self.n_covariates_), np.float32))
+        self._coefficients = tensor(tensors, "coefficients", width.shape[1])
+        self.loss_curve_ = tensor(tensors, "loss_curve", None)
 
 
 class _Stages:
@@ -130,7 +154,6 @@ class _Stages:
     def __init__(self, model: DeepFeatureIV, halves: list[Rows], random: np.random.RandomState) -> None:
         self._one, self._two = halves
         n_covariates = self._one.n_covariates
-        self._n_endogenous = self._one.inputs.shape[1] - n_covariates
         step = positive(model.step, "step")
         self._penalties = [
             positive(getattr(model, f"penalty_{stage}"), f"penalty_{stage}") * half.n
@@ -142,27 +165,13 @@ class _Stages:
         def net(n_inputs: int, widths: Sequence[int], weight_decay: float = 0.0) -> FeatureNet:
             return FeatureNet((n_inputs, *widths), step, weight_decay, random, threads)
 
-        self._net_x = net(self._n_endogenous, model.hidden_X)
+        net_x = net(self._one.inputs.shape[1] - n_covariates, model.hidden_X)
         self._net_z = net(self._one.instruments.shape[1], model.hidden_Z)
-        self._net_w = net(n_covariates, model.hidden_W, decay) if n_covariates else None
+        self.structural = StructuralFeatures(
+            net_x, net(n_covariates, model.hidden_W, decay) if n_covariates else None
+        )
         self._steps_z = integer(model.steps_Z, "steps_Z", 1, MAX_STEPS)
         self._steps_w = integer(model.steps_W, "steps_W", 1, MAX_STEPS)
-
-    def _endogenous(self, inputs: Array) -> Array:
-        return np.ascontiguousarray(inputs[:, : self._n_endogenous])
-
-    def _covariates(self, inputs: Array) -> Array:
-        return np.ascontiguousarray(inputs[:, self._n_endogenous :])
-
-    def _of_covariates(self, inputs: Array) -> Array:
-        """(n, features of W), a column of ones without covariates."""
-        if self._net_w is None:
-            return np.ones((len(inputs), 1), np.float32)
-        return self._net_w.features(self._covariates(inputs))
-
-    def structural_features(self, inputs: Array) -> Array:
-        """All products of the features of X and of W."""
-        return _products(self._net_x.features(self._endogenous(inputs)), self._of_covariates(inputs))
 
     def _regress_features(self, of_x: Array) -> tuple[Array, Ridge]:
         """Stage one: features of Z in the first half, and the regression of those of X on them."""
@@ -171,39 +180,39 @@ class _Stages:
 
     def _regress_outcome(self, predicted: Array, of_w: Array) -> tuple[Ridge, Array]:
         """Stage two, and its gradient in the products, (n, features of X, features of W)."""
-        ridge = Ridge.of(_products(predicted, of_w), self._two.y[:, None], self._penalties[1])
+        ridge = Ridge.of(products(predicted, of_w), self._two.y[:, None], self._penalties[1])
         return ridge, ridge.in_features().reshape(self._two.n, predicted.shape[1], of_w.shape[1])
 
     def round(self) -> float:
         """Steps of all networks; stage two's error before the last of them."""
-        of_x = self._net_x.features(self._endogenous(self._one.inputs))
+        of_x = self.structural.net_x.features(self.structural.endogenous(self._one.inputs))
         for _ in range(self._steps_z):
             _, first = self._regress_features(of_x)
             self._net_z.descend(self._one.instruments, first.in_features())
         of_z, first = self._regress_features(of_x)
         of_z_two = self._net_z.features(self._two.instruments)
         predicted = of_z_two @ first.coefficients
-        if self._net_w is not None:
+        if self.structural.net_w is not None:
             for _ in range(self._steps_w):
-                self._step_of_covariates(self._net_w, predicted)
-        of_w = self._of_covariates(self._two.inputs)
+                self._step_of_covariates(self.structural.net_w, predicted)
+        of_w = self.structural.of_covariates(self._two.inputs)
         second, upstream = self._regress_outcome(predicted, of_w)
         in_coefficients = of_z_two.T @ (upstream @ of_w[:, :, None])[:, :, 0]
-        self._net_x.descend(self._endogenous(self._one.inputs), first.in_targets(of_z, in_coefficients))
+        self.structural.net_x.descend(
+            self.structural.endogenous(self._one.inputs), first.in_targets(of_z, in_coefficients)
+        )
         return float((second.residual**2).mean())
 
     def _step_of_covariates(self, net: FeatureNet, predicted: Array) -> None:
-        of_w = self._of_covariates(self._two.inputs)
+        of_w = self.structural.of_covariates(self._two.inputs)
         _, upstream = self._regress_outcome(predicted, of_w)
-        net.descend(self._covariates(self._two.inputs), (predicted[:, None, :] @ upstream)[:, 0])
+        net.descend(self.structural.covariates(self._two.inputs), (predicted[:, None, :] @ upstream)[:, 0])
 
     def solve(self) -> Array:
         """Stage two's coefficients (products,) at the networks as they are."""
-        _, first = self._regress_features(self._net_x.features(self._endogenous(self._one.inputs)))
+        _, first = self._regress_features(
+            self.structural.net_x.features(self.structural.endogenous(self._one.inputs))
+        )
         predicted = self._net_z.features(self._two.instruments) @ first.coefficients
-        of_w = self._of_covariates(self._two.inputs).astype(np.float64)
+        of_w = self.structural.of_covariates(self._two.inputs).astype(np.float64)
         return np.asarray(self._regress_outcome(predicted.astype(np.float64), of_w)[0].coefficients[:, 0])
-
-
-def _products(one: Array, other: Array) -> Array:
-    return (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)

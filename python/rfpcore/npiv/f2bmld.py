@@ -3,28 +3,26 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import Array, as_floats, require_finite
+from .._arrays import as_floats, require_finite
 from .._options import choice, integer, n_threads, positive, real
 from . import _fit
 from ._bands import BandMethod, Bands, bands, bootstrap, corrections
-from ._base import BaseNPIV
 from ._bilevel import BilevelSolver, Problem, Settings, networks, settings
 from ._data import Rows, Scales, split
-from ._diagnose import Diagnosis, conditions
+from ._fitted import FittedBilevel
 from ._select import HeldOut
-from ._strength import InstrumentStrength, instrument_strength
-from .particles import MeanField, ParticleActivation
+from ._strength import instrument_strength
+from .particles import ParticleActivation
 
 __all__ = ["F2BMLD"]
 
 FloatName = Literal["float32", "float64"]
 
 
-class F2BMLD(BaseNPIV):
+class F2BMLD(FittedBilevel):
     """Nonparametric instrumental variables by fully first-order bilevel mean-field Langevin dynamics [1]_.
 
     Estimates h in E[Y | Z] = E[h(X) | Z]. Three networks of one hidden layer are trained together: the
@@ -166,16 +164,6 @@ class F2BMLD(BaseNPIV):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    network_: MeanField
-    theta_: Array
-    lambda_: float
-    best_step_: int
-    errors_: Array
-    instrument_strength_: InstrumentStrength
-    _learnt: _fit.Fit
-    _scales: Scales
-    _rows: Rows
-
     def _checked(self) -> tuple[Settings, list[float]]:
         """The constructor's arguments, checked."""
         config = settings(self.get_params(deep=False))
@@ -203,25 +191,12 @@ class F2BMLD(BaseNPIV):
         problem = Problem(scaled.inputs, scaled.instruments, scaled.y, rows.weights).cast(self.dtype)
         fit = _fit.run(problem, config, lambdas, held_out, random, refit=self.refit, n_threads=threads)
         self._learnt, self._scales, self._rows = fit, scales, rows
+        self._config, self._records = fit.config, fit.path.records
         self.instrument_strength_ = strength
         self.network_, _ = networks(problem, config)
         self.theta_, self.lambda_, self.best_step_ = fit.theta, fit.lam, fit.step
         self.errors_ = fit.errors
         self.n_halvings_ = fit.path.halvings
-
-    @property
-    def history_(self) -> dict[str, Array]:
-        """Losses of the last fit at each checkpoint."""
-        names = ("step", "first_stage", "twin_first_stage", "second_stage", "twin_second_stage")
-        history = dict(zip(names, self._learnt.path.records.T, strict=True))
-        history["bilevel_gap"] = history["twin_first_stage"] - history["first_stage"]
-        return history
-
-    @property
-    def rates_(self) -> dict[str, float]:
-        """The slides' numbers for the chosen λ."""
-        names = ("lambda", "alpha", "beta", "gamma", "zeta1", "zeta2", "sigma1", "sigma2")
-        return dict(zip(names, self._learnt.config.rates(self.lambda_), strict=True))
 
     def bands(
         self,
@@ -269,6 +244,8 @@ class F2BMLD(BaseNPIV):
         inputs = self._inputs(X, covariates)
         random = check_random_state(random_state)
         fit, scales = self._learnt, self._scales
+        if fit is None:
+            raise ValueError("bands need the data of fit, which a file does not hold; fit again")
         thetas, counts = bootstrap(fit, self._rows, count, random, n_threads(self.n_jobs))
         replicates = self._values(thetas, inputs)
         if method == "corrected":
@@ -276,24 +253,3 @@ class F2BMLD(BaseNPIV):
             points = scales.inputs.transform(inputs)
             replicates += scales.y_scale * corrections(fit, residuals, counts, points, light, random)
         return bands(self._predict(inputs), replicates, share)
-
-    def diagnose(self) -> Diagnosis:
-        """Say where the fit stands against what the theorems ask for, and how strong the instruments are.
-
-        Returns
-        -------
-        Diagnosis
-            To be printed; its `plot` shows the held-out error of every λ and the bilevel gap.
-        """
-        check_is_fitted(self)
-        found = conditions(self._learnt.config, self.rates_, self.instrument_strength_, self.history_)
-        return Diagnosis(found, self.errors_, tuple(float(lam) for lam in self.lambdas), self.history_)
-
-    def _predict(self, inputs: Array) -> Array:
-        return self._values(self.theta_, inputs)
-
-    def _values(self, theta: Array, inputs: Array) -> Array:
-        """The structural function of one network (P,) or several (K, P), in the units of y."""
-        scaled = self._scales.inputs.transform(inputs)
-        h = self.network_.values(theta, scaled, n_jobs=self.n_jobs).astype(np.float64)
-        return np.asarray(self._scales.y_mean + self._scales.y_scale * h)

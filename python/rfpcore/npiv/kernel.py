@@ -1,6 +1,6 @@
 """Kernel instrumental variables."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
@@ -8,8 +8,9 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.utils import check_random_state
 
 from .._arrays import Array
-from ._base import BaseNPIV
+from .._options import choice, positive
 from ._data import Rows, Scales
+from ._file import Document, FileNPIV, Tensors, tensor
 from ._select import bandwidth
 
 __all__ = ["KernelIV"]
@@ -17,17 +18,28 @@ __all__ = ["KernelIV"]
 PENALTIES = 10.0 ** np.linspace(-10, -2, 50)
 """The grid of both penalties: that of the DFIV authors' KIV code."""
 
+WIDE = 10.0 ** np.linspace(-10, 0, 61)
+"""The grid of the second penalty for "one_se": it goes on above the end of the published one."""
 
-class KernelIV(BaseNPIV):
+Tuning = Literal["one_se", "published"]
+
+
+class KernelIV(FileNPIV):
     """Kernel instrumental variable regression [1]_: both stages kernel ridge regressions, in closed form.
 
     The rows are halved: one half learns E[features of X | Z], the other the structural function. Each penalty
-    is chosen by the error of its stage on the other half (their algorithm 2). Inputs and instruments are
-    standardised, kernels Gaussian with the median distance as length. Memory grows with the square of the
-    rows, time with their cube. Sample weights are not supported.
+    is chosen by the error of its stage on the other half (their algorithm 2). For the second that error is
+    flat where the penalty is small, and its smallest value a matter of chance, while h is not flat at all: by
+    default the largest penalty is taken whose error is within one standard error of the smallest, over both
+    halves, the one that it is fitted on with each row left out in its turn. Inputs and
+    instruments are standardised, kernels Gaussian with the median distance as length. Memory grows with the
+    square of the rows, time with their cube. Sample weights are not supported.
 
     Parameters
     ----------
+    tuning : {"one_se", "published"}, default="one_se"
+        Whether the second penalty is the largest within one standard error, or the one with the smallest
+        error in [1e-10, 1e-2], as published.
     random_state : int, RandomState or None, default=None
         Of the halving.
 
@@ -44,14 +56,15 @@ class KernelIV(BaseNPIV):
     --------
     >>> import numpy as np
     >>> from rfpcore.npiv import KernelIV
-    >>> z, u = np.random.default_rng(0).standard_normal((2, 300))
+    >>> z, u = np.random.default_rng(0).standard_normal((2, 1000))
     >>> x = z + u
     >>> model = KernelIV(random_state=0).fit(x, np.sin(x) + u, Z=z)
     >>> bool(abs(model.predict([[1.0]])[0] - np.sin(1.0)) < 0.3)
     True
     """
 
-    def __init__(self, *, random_state: Any = None) -> None:
+    def __init__(self, *, tuning: Tuning = "one_se", random_state: Any = None) -> None:
+        self.tuning = tuning
         self.random_state = random_state
 
     penalties_: tuple[float, float]
@@ -61,6 +74,8 @@ class KernelIV(BaseNPIV):
             raise ValueError("KernelIV takes no sample_weight")
         if rows.n < 4:
             raise ValueError(f"{rows.n} rows are given; KernelIV halves them and needs at least 4")
+        published = choice(self.tuning, "tuning", Tuning) == "published"
+        penalties = PENALTIES if published else WIDE
         order = check_random_state(self.random_state).permutation(rows.n)
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
@@ -77,15 +92,55 @@ class KernelIV(BaseNPIV):
         values, vectors = eigh(features @ features.T)
         right = vectors.T @ (features @ two.y)
         values = np.maximum(values, 0)
-        candidates = vectors @ (right[:, None] / (values[:, None] + two.n * PENALTIES))
-        errors = ((one.y[:, None] - features_one.T @ candidates) ** 2).mean(axis=0)
-        best = int(errors.argmin())
-        self.penalties_ = (lam, float(PENALTIES[best]))
+        inverses = 1 / (values[:, None] + two.n * penalties)
+        candidates = vectors @ (right[:, None] * inverses)
+        errors = (one.y[:, None] - features_one.T @ candidates) ** 2
+        if published:
+            best = int(errors.mean(axis=0).argmin())
+        else:
+            left_out = _leave_one_out(vectors.T @ features, right, inverses, two.y)
+            best = largest_as_good(np.vstack([errors, left_out]))
+        self.penalties_ = (lam, float(penalties[best]))
         self._weights = solve_triangular(root.T, candidates[:, best])
 
     def _predict(self, inputs: Array) -> Array:
         kernel = rbf_kernel(self._scales.inputs.transform(inputs), self._points, gamma=self._gamma)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (kernel @ self._weights))
+
+    def _describe(self, tensors: Tensors) -> Document:
+        # The function is a sum over the standardised inputs of one half of the rows: the file holds them.
+        tensors |= {"points": self._points, "weights": self._weights}
+        return {"gamma": self._gamma, "penalties": list(self.penalties_)}
+
+    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+        n_inputs = self.n_features_in_ + self.n_covariates_
+        self._points = tensor(tensors, "points", None, n_inputs)
+        self._weights = tensor(tensors, "weights", len(self._points))
+        self._gamma = positive(learnt["gamma"], "gamma")
+        first, second = (positive(penalty, "a penalty") for penalty in learnt["penalties"])
+        self.penalties_ = (first, second)
+
+
+def largest_as_good(errors: Array) -> int:
+    """The last candidate whose mean error is within one standard error of the smallest.
+
+    Errors are (n, candidates). The standard error is that of the difference to the best, row by row.
+    """
+    mean = errors.mean(axis=0)
+    excess = errors - errors[:, [mean.argmin()]]
+    tolerance = excess.std(axis=0) / np.sqrt(len(errors))
+    return int(np.flatnonzero(excess.mean(axis=0) <= tolerance)[-1])
+
+
+def _leave_one_out(features: Array, right: Array, inverses: Array, y: Array) -> Array:
+    """Squared errors (n, penalties) of ridge regression, each row left out in its turn.
+
+    Features (m, n) are in the eigenvectors of their Gram matrix, right is their product with y, and inverses
+    (m, penalties) are those of eigenvalue plus penalty.
+    """
+    residual = y[:, None] - features.T @ (right[:, None] * inverses)
+    leverage = (features**2).T @ inverses
+    return np.asarray((residual / (1 - leverage)) ** 2)
 
 
 class _FirstStage:

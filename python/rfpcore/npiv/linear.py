@@ -31,8 +31,9 @@ class TwoStageLeastSquares(BaseNPIV):
     >>> from rfpcore.npiv import TwoStageLeastSquares
     >>> z, u = np.random.default_rng(0).standard_normal((2, 1000))
     >>> x = z + u
-    >>> TwoStageLeastSquares().fit(x, 2 * x + u, Z=z).predict([[0.0], [1.0]]).round(1)  # doctest: +SKIP
-    array([0., 2.])
+    >>> model = TwoStageLeastSquares().fit(x, 2 * x + u, Z=z)
+    >>> bool(abs(model.predict([[1.0]])[0] - 2) < 0.2)  # a regression has 2.5
+    True
     """
 
     results_: Any

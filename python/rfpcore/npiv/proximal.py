@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import Array
+from .._options import integer
 from ._data import columns
+from ._file import Document, Tensors, tensor
 from .f2bmld import F2BMLD
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class ProximalF2BMLD(F2BMLD):
         self._n_treatments = treatments.shape[1]
         self._proxies = self._rows.inputs[:, : proxies.shape[1]]
         self._controls = self._rows.inputs[:, proxies.shape[1] + self._n_treatments :]
+        self._weights = self._rows.weights
         return self
 
     def effect(self, treatment: Any) -> Array:
@@ -103,8 +106,23 @@ class ProximalF2BMLD(F2BMLD):
         means = [
             np.average(
                 self._predict(np.hstack([self._proxies, np.tile(a, (n, 1)), self._controls])),
-                weights=self._rows.weights,
+                weights=self._weights,
             )
             for a in treatments
         ]
         return np.array(means)
+
+    def _describe(self, tensors: Tensors) -> Document:
+        # `effect` is a mean over these: the file holds them.
+        tensors |= {"proxies": self._proxies, "controls": self._controls}
+        if self._weights is not None:
+            tensors["weights"] = self._weights
+        return super()._describe(tensors) | {"n_treatments": self._n_treatments}
+
+    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+        super()._restore(tensors, learnt)
+        self._n_treatments = integer(learnt["n_treatments"], "n_treatments", 1, self.n_covariates_)
+        self._proxies = tensor(tensors, "proxies", None, self.n_features_in_)
+        n = len(self._proxies)
+        self._controls = tensor(tensors, "controls", n, self.n_covariates_ - self._n_treatments)
+        self._weights = tensor(tensors, "weights", n) if "weights" in tensors else None

@@ -11,23 +11,37 @@ from sklearn.utils import check_random_state
 
 from .._arrays import Array
 from .._options import integer, real
-from ._base import BaseNPIV
 from ._data import Rows, Scales, split
+from ._file import Document, FileNPIV, Tensors, tensor
 
 __all__ = ["SieveIV"]
+
+
+def _knots(n_knots: int, column: Array) -> Array | None:
+    """Quantiles of a column; None where it has hardly more values than knots."""
+    if len(np.unique(column)) <= n_knots:
+        return None
+    return np.unique(np.percentile(column, 100 * np.linspace(0, 1, n_knots)))
 
 
 class _Basis:
     """Cubic B-splines of every column, and the products of those of each pair of columns."""
 
-    def __init__(self, n_knots: int, points: Array) -> None:
-        splines = SplineTransformer(n_knots, degree=3, knots="quantile", extrapolation="linear")
+    def __init__(self, knots: Sequence[Array | None]) -> None:
+        self.knots = knots
         self._splines = [
-            SplineTransformer(**splines.get_params()).fit(points[:, [column]])
-            if len(np.unique(points[:, column])) > n_knots
-            else None
-            for column in range(points.shape[1])
+            None
+            if places is None
+            else SplineTransformer(len(places), degree=3, knots=places[:, None], extrapolation="linear").fit(
+                places[:, None]
+            )
+            for places in knots
         ]
+
+    @classmethod
+    def of(cls, n_knots: int, points: Array) -> "_Basis":
+        """Knots at the quantiles of points (n, d)."""
+        return cls([_knots(n_knots, column) for column in points.T])
 
     def __call__(self, points: Array) -> Array:
         """(n, number of functions); a column with fewer values than knots enters as it is and squared."""
@@ -44,7 +58,7 @@ class _Basis:
         return np.hstack([*columns, *products])
 
 
-class SieveIV(BaseNPIV):
+class SieveIV(FileNPIV):
     """Two-stage least squares on spline bases of inputs and instruments [1]_, with a small ridge.
 
     Cubic B-splines of every column with knots at quantiles, and the products of each pair of columns. The
@@ -112,16 +126,34 @@ class SieveIV(BaseNPIV):
             values = stage_two.predict(first(held.instruments))
             errors.append(np.average((held.y - values) ** 2, weights=held.weights))
         self.n_knots_ = candidates[int(np.argmin(errors))]
-        _, self._stage_two, self._basis = _two_stages(scaled, self.n_knots_, ridge)
+        _, stage_two, self._basis = _two_stages(scaled, self.n_knots_, ridge)
+        self._coefficients, self._intercept = stage_two.coef_, float(stage_two.intercept_)
 
     def _predict(self, inputs: Array) -> Array:
-        values = self._stage_two.predict(self._basis(self._scales.inputs.transform(inputs)))
+        basis = self._basis(self._scales.inputs.transform(inputs))
+        values = basis @ self._coefficients + self._intercept
         return np.asarray(self._scales.y_mean + self._scales.y_scale * values)
+
+    def _describe(self, tensors: Tensors) -> Document:
+        tensors["coefficients"] = self._coefficients
+        splines = {str(j): knots for j, knots in enumerate(self._basis.knots) if knots is not None}
+        tensors |= {f"knots.{j}": knots for j, knots in splines.items()}
+        return {"n_knots": self.n_knots_, "intercept": self._intercept, "splines": list(splines)}
+
+    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+        self.n_knots_ = integer(learnt["n_knots"], "n_knots_", 2, 1000)
+        self._intercept = real(learnt["intercept"], "the intercept")
+        n_inputs, splines = self.n_features_in_ + self.n_covariates_, learnt["splines"]
+        self._basis = _Basis(
+            [tensor(tensors, f"knots.{j}", None) if str(j) in splines else None for j in range(n_inputs)]
+        )
+        width = self._basis(np.zeros((1, n_inputs))).shape[1]
+        self._coefficients = tensor(tensors, "coefficients", width)
 
 
 def _two_stages(rows: Rows, n_knots: int, ridge: float) -> Any:
     """E[basis | instruments] as a function, the second stage, and the structural basis."""
-    basis, of_instruments = _Basis(n_knots, rows.inputs), _Basis(2 * n_knots, rows.instruments)
+    basis, of_instruments = _Basis.of(n_knots, rows.inputs), _Basis.of(2 * n_knots, rows.instruments)
     stage_one = Ridge(ridge * rows.n).fit(of_instruments(rows.instruments), basis(rows.inputs), rows.weights)
 
     def first(instruments: Array) -> Array:

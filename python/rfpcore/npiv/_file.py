@@ -1,0 +1,133 @@
+"""Estimators with instruments on disk: the parts that all share, in the form of `rfpcore.persistence`."""
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from .. import _files, persistence
+from .._arrays import Array, require_finite
+from .._options import MAX_PARAMETERS, integer, real
+from ._base import BaseNPIV
+from ._data import Scales
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Tensors = dict[str, Array]
+Document = dict[str, Any]
+
+
+class FileNPIV(BaseNPIV):
+    """An estimator with instruments that can be saved."""
+
+    _scales: Scales
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
+
+        Parameters
+        ----------
+        path : str or path
+            Replaced if it is there. A random_state that is no int is not kept.
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing to save yet.
+        ValueError
+            If a parameter is of a kind that JSON cannot hold.
+        """
+        check_is_fitted(self)
+        tensors = scales_to_tensors(self._scales)
+        document = {
+            "class": type(self).__name__,
+            "params": persistence.params_to_json(self.get_params(deep=False), tensors, ""),
+            "columns": [self.n_features_in_, self.n_covariates_],
+            "learnt": self._describe(tensors),
+        }
+        _files.write(Path(path), tensors, document)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Self":
+        """Read an estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Returns
+        -------
+        estimator
+            Fitted; it predicts as the one saved, to the bit.
+
+        Raises
+        ------
+        ValueError
+            If the file is truncated, of another format version, of another class or inconsistent.
+        """
+        return persistence.read(cls, path, _restore)
+
+    def _describe(self, tensors: Tensors) -> Document:
+        """What was learnt: arrays go to the tensors, the rest is returned in JSON's types."""
+        raise NotImplementedError
+
+    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+        """Take over what `_describe` has written, every part checked against the others."""
+        raise NotImplementedError
+
+
+def _restore(cls: Any, tensors: Tensors, document: Document) -> Any:
+    estimator = cls(**persistence.params_from_json(document["params"]))
+    n_features, n_covariates = document["columns"]
+    estimator.n_features_in_ = integer(n_features, "n_features_in_", 1, MAX_PARAMETERS)
+    estimator.n_covariates_ = integer(n_covariates, "n_covariates_", 0, MAX_PARAMETERS)
+    estimator._scales = scales_from_tensors(tensors, n_features + n_covariates)
+    estimator._restore(tensors, document["learnt"])
+    return estimator
+
+
+def tensor(tensors: Tensors, name: str, *shape: int | None, nan: bool = False) -> Array:
+    """An array of floats of a shape, None standing for any length; finite unless nan."""
+    array = tensors[name]
+    fits = array.ndim == len(shape) and all(
+        needed in (None, found) for needed, found in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype.kind != "f":
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}; floats, ({wanted}), are needed")
+    if not nan:
+        require_finite(array.ravel(), name, axis="index")
+    return array
+
+
+def scales_to_tensors(scales: Scales) -> Tensors:
+    """Means and scales of inputs, instruments and outcome."""
+    return {
+        "inputs_mean": scales.inputs.mean_,
+        "inputs_scale": scales.inputs.scale_,
+        "instruments_mean": scales.instruments.mean_,
+        "instruments_scale": scales.instruments.scale_,
+        "outcome": np.array([scales.y_mean, scales.y_scale]),
+    }
+
+
+def scales_from_tensors(tensors: Tensors, n_inputs: int) -> Scales:
+    """The same, back."""
+    y_mean, y_scale = tensor(tensors, "outcome", 2)
+    inputs = _scaler(tensors, "inputs", n_inputs)
+    instruments = _scaler(tensors, "instruments", len(tensors["instruments_mean"]))
+    return Scales(inputs, instruments, real(y_mean, "the mean of y"), real(y_scale, "the scale of y"))
+
+
+def _scaler(tensors: Tensors, name: str, length: int) -> StandardScaler:
+    scaler = StandardScaler()
+    scaler.mean_ = tensor(tensors, f"{name}_mean", length)
+    scaler.scale_ = tensor(tensors, f"{name}_scale", length)
+    if (scaler.scale_ <= 0).any():
+        raise ValueError(f"{name}_scale has {scaler.scale_.min()}; positive numbers are needed")
+    scaler.var_, scaler.n_features_in_ = scaler.scale_**2, length
+    return scaler

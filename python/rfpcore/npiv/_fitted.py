@@ -1,0 +1,98 @@
+"""What a fit of F²BMLD can tell without its data: values, history, diagnosis, and the file it goes to."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._arrays import Array
+from .._options import MAX_STEPS, integer, positive
+from ._bilevel import Settings, settings
+from ._data import Rows
+from ._diagnose import Diagnosis, conditions
+from ._file import Document, FileNPIV, Tensors, tensor
+from ._fit import Fit
+from ._strength import InstrumentStrength
+from .particles import MeanField
+
+_NUMBERS = ("lambda", "alpha", "beta", "gamma", "zeta1", "zeta2", "sigma1", "sigma2")
+_LOSSES = ("step", "first_stage", "twin_first_stage", "second_stage", "twin_second_stage")
+
+
+class FittedBilevel(FileNPIV):
+    """The part of `F2BMLD` that needs no data."""
+
+    network_: MeanField
+    theta_: Array
+    lambda_: float
+    best_step_: int
+    errors_: Array
+    n_halvings_: int
+    instrument_strength_: InstrumentStrength
+    lambdas: Sequence[float]
+    n_jobs: int | None
+    _config: Settings
+    _records: Array
+    _learnt: Fit | None  # None where it was read from a file
+    _rows: Rows
+
+    @property
+    def history_(self) -> dict[str, Array]:
+        """Losses of the last fit at each checkpoint."""
+        history = dict(zip(_LOSSES, self._records.T, strict=True))
+        history["bilevel_gap"] = history["twin_first_stage"] - history["first_stage"]
+        return history
+
+    @property
+    def rates_(self) -> dict[str, float]:
+        """The slides' numbers for the chosen λ."""
+        return dict(zip(_NUMBERS, self._config.rates(self.lambda_), strict=True))
+
+    def diagnose(self) -> Diagnosis:
+        """Say where the fit stands against what the theorems ask for, and how strong the instruments are.
+
+        Returns
+        -------
+        Diagnosis
+            To be printed; its `plot` shows the held-out error of every λ and the bilevel gap.
+        """
+        check_is_fitted(self)
+        found = conditions(self._config, self.rates_, self.instrument_strength_, self.history_)
+        return Diagnosis(found, self.errors_, tuple(float(lam) for lam in self.lambdas), self.history_)
+
+    def _predict(self, inputs: Array) -> Array:
+        return self._values(self.theta_, inputs)
+
+    def _values(self, theta: Array, inputs: Array) -> Array:
+        """The structural function of one network (P,) or several (K, P), in the units of y."""
+        scaled = self._scales.inputs.transform(inputs)
+        h = self.network_.values(theta, scaled, n_jobs=self.n_jobs).astype(np.float64)
+        return np.asarray(self._scales.y_mean + self._scales.y_scale * h)
+
+    def _describe(self, tensors: Tensors) -> Document:
+        strength = self.instrument_strength_
+        tensors |= {
+            "theta": self.theta_,
+            "errors": self.errors_,
+            "records": self._records,
+            "strength": np.stack([strength.r_squared, strength.f_held_out, strength.f]),
+        }
+        return {
+            "settings": self._config.options,
+            "lambda": self.lambda_,
+            "best_step": self.best_step_,
+            "n_halvings": self.n_halvings_,
+        }
+
+    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+        self._config = config = settings(learnt["settings"])
+        n_inputs = self.n_features_in_ + self.n_covariates_
+        self.network_ = MeanField(n_inputs, config.n_particles, config.activation, config.clip)
+        self.theta_ = tensor(tensors, "theta", self.network_.n_parameters)
+        self.errors_ = tensor(tensors, "errors", None, None, nan=True)  # NaN where a run has ended early
+        self._records = tensor(tensors, "records", None, len(_LOSSES))
+        self.instrument_strength_ = InstrumentStrength(*tensor(tensors, "strength", 3, self.n_features_in_))
+        self.lambda_ = positive(learnt["lambda"], "lambda")
+        self.best_step_ = integer(learnt["best_step"], "best_step_", 1, MAX_STEPS)
+        self.n_halvings_ = integer(learnt["n_halvings"], "n_halvings_", 0, MAX_STEPS)
+        self._learnt = None

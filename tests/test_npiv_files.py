@@ -1,0 +1,138 @@
+"""Estimators with instruments on disk: what comes back, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from numpy.testing import assert_array_equal
+from sklearn.exceptions import NotFittedError
+
+from rfpcore.datasets import make_demand
+from rfpcore.npiv import F2BMLD, DeepFeatureIV, KernelIV, ProximalF2BMLD, SieveIV
+
+DATA = make_demand(60, random_state=0)
+pytestmark = pytest.mark.filterwarnings("ignore::rfpcore.npiv.InstrumentWarning")  # so few rows
+FAST = {"max_iter": 20, "n_checkpoints": 5, "random_state": 0}
+MODELS = {
+    "adam": F2BMLD(**FAST),
+    "langevin": F2BMLD(**FAST, solver="langevin", dtype="float64", clip=5.0, lambdas=np.array([0.5, 2.0])),
+    "deep": DeepFeatureIV(max_iter=2, hidden_Z=(8, 4), hidden_W=(8, 3), random_state=0),
+    "kernel": KernelIV(random_state=0),
+    "sieve": SieveIV(random_state=0),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+def parts(path):
+    """Tensors and document of a file, to be spoiled."""
+    with safetensors.safe_open(path, "numpy") as file:
+        document = json.loads(file.metadata()["rfpcore"])
+    return safetensors.numpy.load_file(path), document
+
+
+def write(path, tensors, document):
+    safetensors.numpy.save_file(tensors, path, {"rfpcore": json.dumps(document)})
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("covariates", [True, False])
+def test_the_same_bits_come_back(path, name, covariates):
+    known, new = (DATA.covariates, DATA.covariates_test) if covariates else (None, None)
+    model = MODELS[name].fit(DATA.X, DATA.y, DATA.Z, known)
+    model.save(path)
+    again = type(model).load(path)
+    assert_array_equal(again.predict(DATA.X_test, new), model.predict(DATA.X_test, new))
+    assert repr(again.get_params()) == repr(type(model)(**again.get_params()).get_params())
+    assert again.n_features_in_ == 1
+    assert again.n_covariates_ == 2 * covariates
+    again.save(path)
+    assert_array_equal(type(model).load(path).predict(DATA.X_test, new), again.predict(DATA.X_test, new))
+
+
+def test_what_else_was_learnt_comes_back(path):
+    model = MODELS["langevin"].fit(DATA.X, DATA.y, DATA.Z)
+    model.save(path)
+    again = F2BMLD.load(path)
+    assert again.rates_ == model.rates_
+    assert str(again.diagnose()) == str(model.diagnose())
+    assert_array_equal(again.errors_, model.errors_)
+    assert (again.best_step_, again.lambda_, again.n_halvings_) == (model.best_step_, model.lambda_, 0)
+    with pytest.raises(ValueError, match="need the data of fit, which a file does not hold"):
+        again.bands(DATA.X_test)
+    for name, learnt in (("kernel", "penalties_"), ("sieve", "n_knots_")):
+        other = MODELS[name].fit(DATA.X, DATA.y, DATA.Z)
+        other.save(path)
+        assert getattr(type(other).load(path), learnt) == getattr(other, learnt)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_effects_of_a_proximal_model_come_back(path, weighted):
+    random = np.random.default_rng(0)
+    a, y, w, q, c = random.standard_normal((5, 60))
+    weights = random.uniform(1, 2, 60) if weighted else None
+    model = ProximalF2BMLD(**FAST).fit(a, y, w, q, c, sample_weight=weights)
+    model.save(path)
+    assert_array_equal(ProximalF2BMLD.load(path).effect([0.0, 1.0]), model.effect([0.0, 1.0]))
+
+
+def test_nothing_to_save_and_another_class(path):
+    with pytest.raises(NotFittedError):
+        KernelIV().save(path)
+    KernelIV(random_state=0).fit(DATA.X, DATA.y, DATA.Z).save(path)
+    with pytest.raises(ValueError, match=r"holds a KernelIV; SieveIV\.load was called"):
+        SieveIV.load(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
+        KernelIV.load(path)
+
+
+SPOILT = [
+    ("kernel", "weights", np.zeros(3), r"weights is float64 of shape \(3,\); floats, \(30\), are needed"),
+    ("kernel", "inputs_scale", np.array([-1.0]), "inputs_scale has -1.0; positive numbers"),
+    ("kernel", "points", np.full((30, 1), np.nan), "points must be finite"),
+    ("kernel", "outcome", np.array(["a"]).view("u1"), "outcome is uint8"),
+    ("adam", "theta", np.zeros(4, np.float32), r"theta is float32 of shape \(4,\); floats, \(150\)"),
+    ("adam", "records", np.zeros((2, 3)), r"records .*\(any, 5\)"),
+    ("sieve", "coefficients", np.zeros(2), "coefficients is float64"),
+    ("deep", "net_x", np.zeros(5, np.float32), "net_x is float32"),
+]
+
+
+@pytest.mark.parametrize(("name", "tensor", "value", "message"), SPOILT)
+def test_spoilt_tensors(path, name, tensor, value, message):
+    model = MODELS[name].fit(DATA.X, DATA.y, DATA.Z)
+    model.save(path)
+    tensors, document = parts(path)
+    write(path, tensors | {tensor: value}, document)
+    with pytest.raises(ValueError, match=message):
+        type(model).load(path)
+    del tensors[tensor]
+    write(path, tensors, document)
+    with pytest.raises(ValueError, match=f"lacks '{tensor}'"):
+        type(model).load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "value", "message"),
+    [
+        ("adam", "lambda", -1, "lambda=-1.0; a positive number"),
+        ("adam", "settings", {"solver": "magic"}, "solver='magic' is unknown"),
+        ("deep", "net_x", [2, 16], r"net_x has the widths \[2, 16\]; the data had 1 columns"),
+        ("kernel", "gamma", 0, "gamma=0.0; a positive number"),
+        ("sieve", "intercept", "a", "the intercept='a' is a str"),
+    ],
+)
+def test_spoilt_documents(path, name, entry, value, message):
+    model = MODELS[name].fit(DATA.X, DATA.y, DATA.Z)
+    model.save(path)
+    tensors, document = parts(path)
+    document["learnt"][entry] = value
+    write(path, tensors, document)
+    with pytest.raises(ValueError, match=message):
+        type(model).load(path)
