@@ -60,7 +60,7 @@ clean: ## remove what the commands above have made
 
 # The extras of pyproject.toml that a command needs. The demo needs neither torch nor JAX.
 $(VENV)/.demo:  EXTRAS := demo
-$(VENV)/.dev:   EXTRAS := torch,iv,effects,compare,progress,demo,test,lint
+$(VENV)/.dev:   EXTRAS := torch,iv,effects,compare,cartpole,progress,demo,test,lint
 $(VENV)/.bench: EXTRAS := bench,demo
 $(VENV)/.docs:  EXTRAS := docs,torch
 
