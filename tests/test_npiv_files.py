@@ -19,6 +19,9 @@ MODELS = {
     "adam": F2BMLD(**FAST),
     "langevin": F2BMLD(**FAST, solver="langevin", dtype="float64", clip=5.0, lambdas=np.array([0.5, 2.0])),
     "deep": DeepFeatureIV(max_iter=2, hidden_Z=(8, 4), hidden_W=(8, 3), random_state=0),
+    "deep, normed": DeepFeatureIV(
+        max_iter=2, hidden_Z=(8, 4), hidden_W=(8, 3), batch_norm=True, random_state=0
+    ),
     "kernel": KernelIV(random_state=0),
     "sieve": SieveIV(random_state=0),
 }

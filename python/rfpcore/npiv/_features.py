@@ -7,7 +7,6 @@ from scipy.linalg import cho_factor, cho_solve
 
 from .. import _rfpcore
 from .._arrays import Array
-from .._options import real
 from ..network import MLP
 
 
@@ -26,33 +25,64 @@ class FeatureNet:
         n_inputs, *hidden, n_features = widths
         self.net = MLP(n_inputs, tuple(hidden), n_features, "relu")
         self.theta = self.net.init(random, np.float32)
-        self._architecture, self._threads = self.net._architecture, threads
-        self._ordinary = _rfpcore.Inner(0, 1.0)
+        self._threads = threads
         self._step, self._weight_decay = step, weight_decay
-        self._first, self._second = np.zeros((2, len(self.theta)), np.float32)
+        self._first: Array = np.zeros(1, np.float32)  # moments, of every parameter after the first step
+        self._second: Array = np.zeros(1, np.float32)
         self._steps = 0
 
+    @classmethod
+    def fixed(cls, widths: tuple[int, ...], theta: Array, threads: int) -> "FeatureNet":
+        """One with these parameters, not to be trained."""
+        net = cls(widths, 0.0, 0.0, np.random.RandomState(0), threads)
+        net.theta = theta
+        return net
+
     def features(self, x: Array) -> Array:
-        """A column of ones, then max(0, outputs), (n, features + 1); x is float32."""
-        self._outputs = _rfpcore.predict(self._architecture, self.theta, x, self._threads)
-        return np.hstack([np.ones((len(x), 1), np.float32), np.maximum(self._outputs, 0)])
+        """A column of ones, then max(0, outputs), (n, features + 1); x and the parameters are float32."""
+        self._outputs = _rfpcore.predict(self.net._architecture, self.theta, x, self._threads)
+        return with_ones(np.maximum(self._outputs, 0))
+
+    def apply(self, x: Array) -> Array:
+        """The same, of rows that are not trained on."""
+        outputs = _rfpcore.predict(self.net._architecture, self.theta, x, self._threads)
+        return with_ones(np.maximum(outputs, 0))
+
+    def gradient(self, x: Array, upstream: Array) -> Array:
+        """The loss's gradient in theta, given that in what `features` returned last, for x."""
+        live = upstream[:, 1:] * (self._outputs > 0)
+        return pull_back(self.net, self.theta, x, self._outputs, live, self._threads)
 
     def descend(self, x: Array, upstream: Array) -> None:
         """One Adam step, given the loss's gradient in what `features` returned last for x."""
-        live = upstream[:, 1:] * (self._outputs > 0)
-        # The gradient of mean |f − t|² with t = f − (n/2) v is Σ v·∂f: any vector–Jacobian product.
-        targets = (self._outputs - np.float32(len(x) / 2) * live).astype(np.float32, copy=False)
-        data = _rfpcore.ClusterData(x, targets, np.array([0, len(x)]))
-        _, gradient = _rfpcore.value_and_grad(
-            self._architecture, self.theta, data, 1.0, self._ordinary, "squared", False, self._threads
-        )
-        gradient = gradient + self._weight_decay * self.theta
+        gradient = self.gradient(x, upstream) + self._weight_decay * self.theta
         self._steps += 1
-        self._first += 0.1 * (gradient - self._first)
-        self._second += 0.001 * (gradient**2 - self._second)
+        self._first = self._first + 0.1 * (gradient - self._first)
+        self._second = self._second + 0.001 * (gradient**2 - self._second)
         first = self._first / (1 - 0.9**self._steps)
         second = self._second / (1 - 0.999**self._steps)
         self.theta = (self.theta - self._step * first / (np.sqrt(second) + 1e-8)).astype(np.float32)
+
+    def folded(self) -> "FeatureNet":
+        """The network for prediction: itself."""
+        return self
+
+
+def with_ones(features: Array) -> Array:
+    """A column of ones before them."""
+    return np.hstack([np.ones((len(features), 1), features.dtype), features])
+
+
+def pull_back(net: MLP, theta: Array, x: Array, outputs: Array, upstream: Array, threads: int) -> Array:
+    """The gradient in theta of a loss whose gradient in the outputs at x is given, both (n, outputs)."""
+    # The gradient of mean |f − t|² with t = f − (n/2) v is Σ v·∂f: any vector–Jacobian product.
+    targets = (outputs - x.dtype.type(len(x) / 2) * upstream).astype(x.dtype, copy=False)
+    data = _rfpcore.ClusterData(x, targets, np.array([0, len(x)]))
+    ordinary = _rfpcore.Inner(0, 1.0)
+    _, gradient = _rfpcore.value_and_grad(
+        net._architecture, theta, data, 1.0, ordinary, "squared", False, threads
+    )
+    return np.asarray(gradient)
 
 
 class Ridge(NamedTuple):
@@ -104,13 +134,10 @@ class StructuralFeatures:
         """(n, products)."""
         return products(self.net_x.features(self.endogenous(inputs)), self.of_covariates(inputs))
 
+    def folded(self) -> "StructuralFeatures":
+        """Those for prediction, with what was normalised over rows fixed as it is."""
+        return StructuralFeatures(self.net_x.folded(), None if self.net_w is None else self.net_w.folded())
+
 
 def products(one: Array, other: Array) -> Array:
     return (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)
-
-
-def positive(value: Any, name: str) -> float:
-    number = real(value, name, "a positive number")
-    if number <= 0:
-        raise ValueError(f"{name}={number}; a positive number is needed")
-    return number

@@ -9,7 +9,9 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from .._arrays import Array
-from .._options import MAX_PARAMETERS, MAX_STEPS, integer, n_threads, positive, real
+from .._options import MAX_PARAMETERS, MAX_STEPS, boolean, integer, n_threads, positive, real
+from ..network import MLP
+from ._batch_norm import NormedNet
 from ._data import Rows, Scales
 from ._features import FeatureNet, Ridge, StructuralFeatures, products
 from ._file import Document, FileNPIV, Tensors, tensor
@@ -42,6 +44,9 @@ class DeepFeatureIV(FileNPIV):
         Adam's step.
     weight_decay_W : float, default=0.1
         Of the network of W, against sums of squares.
+    batch_norm : bool, default=False
+        Normalise the features of Z, which then are not rectified, and the last hidden layer (if there is one)
+        of the network of W, by mean and variance over the rows that train them.
     penalty_1, penalty_2 : float, default=0.1
         Ridges of the two stages, times the rows of their halves.
     random_state : int, RandomState or None, default=None
@@ -79,6 +84,7 @@ class DeepFeatureIV(FileNPIV):
         steps_W: int = 20,
         step: float = 1e-3,
         weight_decay_W: float = 0.1,
+        batch_norm: bool = False,
         penalty_1: float = 0.1,
         penalty_2: float = 0.1,
         random_state: Any = None,
@@ -92,6 +98,7 @@ class DeepFeatureIV(FileNPIV):
         self.steps_W = steps_W
         self.step = step
         self.weight_decay_W = weight_decay_W
+        self.batch_norm = batch_norm
         self.penalty_1 = penalty_1
         self.penalty_2 = penalty_2
         self.random_state = random_state
@@ -118,7 +125,7 @@ class DeepFeatureIV(FileNPIV):
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
             self.loss_curve_ = np.array([stages.round() for _ in range(rounds)])
             self._coefficients = stages.solve()
-        self._structural = stages.structural
+        self._structural = stages.structural.folded()
 
     def _predict(self, inputs: Array) -> Array:
         scaled = self._scales.inputs.transform(inputs).astype(np.float32)
@@ -137,9 +144,9 @@ class DeepFeatureIV(FileNPIV):
             widths = [integer(width, f"a width of {name}", 1, MAX_PARAMETERS) for width in learnt[name]]
             if len(widths) < 2 or widths[0] != n_inputs:
                 raise ValueError(f"{name} has the widths {widths}; the data had {n_inputs} columns")
-            restored = FeatureNet(tuple(widths), 1.0, 0.0, np.random.RandomState(0), n_threads(self.n_jobs))
-            restored.theta = tensor(tensors, name, len(restored.theta)).astype(np.float32, copy=False)
-            return restored
+            size = MLP(widths[0], widths[1:-1], widths[-1]).n_parameters
+            theta = tensor(tensors, name, size).astype(np.float32, copy=False)
+            return FeatureNet.fixed(tuple(widths), theta, n_threads(self.n_jobs))
 
         net_w = net("net_w", self.n_covariates_) if self.n_covariates_ else None
         self._structural = StructuralFeatures(net("net_x", self.n_features_in_), net_w)
@@ -161,15 +168,22 @@ class _Stages:
         ]
         threads = n_threads(model.n_jobs)
         decay = real(model.weight_decay_W, "weight_decay_W", "a number of at least 0")
+        normed = boolean(model.batch_norm, "batch_norm")
 
         def net(n_inputs: int, widths: Sequence[int], weight_decay: float = 0.0) -> FeatureNet:
             return FeatureNet((n_inputs, *widths), step, weight_decay, random, threads)
 
+        def normed_net(
+            n_inputs: int, widths: Sequence[int], last: bool, weight_decay: float = 0.0
+        ) -> FeatureNet:
+            if not normed or (len(widths) == 1 and not last):
+                return net(n_inputs, widths, weight_decay)
+            return NormedNet((n_inputs, *widths), step, weight_decay, random, threads, last)
+
         net_x = net(self._one.inputs.shape[1] - n_covariates, model.hidden_X)
-        self._net_z = net(self._one.instruments.shape[1], model.hidden_Z)
-        self.structural = StructuralFeatures(
-            net_x, net(n_covariates, model.hidden_W, decay) if n_covariates else None
-        )
+        self._net_z = normed_net(self._one.instruments.shape[1], model.hidden_Z, True)
+        net_w = normed_net(n_covariates, model.hidden_W, False, decay) if n_covariates else None
+        self.structural = StructuralFeatures(net_x, net_w)
         self._steps_z = integer(model.steps_Z, "steps_Z", 1, MAX_STEPS)
         self._steps_w = integer(model.steps_W, "steps_W", 1, MAX_STEPS)
 
@@ -190,7 +204,7 @@ class _Stages:
             _, first = self._regress_features(of_x)
             self._net_z.descend(self._one.instruments, first.in_features())
         of_z, first = self._regress_features(of_x)
-        of_z_two = self._net_z.features(self._two.instruments)
+        of_z_two = self._net_z.apply(self._two.instruments)
         predicted = of_z_two @ first.coefficients
         if self.structural.net_w is not None:
             for _ in range(self._steps_w):
@@ -213,6 +227,6 @@ class _Stages:
         _, first = self._regress_features(
             self.structural.net_x.features(self.structural.endogenous(self._one.inputs))
         )
-        predicted = self._net_z.features(self._two.instruments) @ first.coefficients
+        predicted = self._net_z.apply(self._two.instruments) @ first.coefficients
         of_w = self.structural.of_covariates(self._two.inputs).astype(np.float64)
         return np.asarray(self._regress_outcome(predicted.astype(np.float64), of_w)[0].coefficients[:, 0])

@@ -9,9 +9,9 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from ..._arrays import Array
-from ..._options import MAX_STEPS, integer, n_threads
+from ..._options import MAX_STEPS, integer, n_threads, positive
 from .._bilevel import Problem
-from .._features import FeatureNet, Ridge, positive
+from .._features import FeatureNet, Ridge
 from ._base import TrainedEvaluation
 from ._transitions import Policy, Transitions
 

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from ..._arrays import Array
-from ..._options import n_threads
+from ..._options import n_threads, positive
 from .. import _fit
 from .._bilevel import BilevelSolver, Problem, networks, settings
 from .._data import split_rows
-from .._features import positive
 from .._select import HeldOut
 from ..particles import MeanField
 from ._base import TrainedEvaluation

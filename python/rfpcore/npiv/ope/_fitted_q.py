@@ -8,8 +8,7 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.utils import check_random_state
 
 from ..._arrays import Array
-from ..._options import MAX_STEPS, integer, real
-from .._features import positive
+from ..._options import MAX_STEPS, integer, positive, real
 from .._select import bandwidth
 from ._base import Evaluation
 from ._transitions import Policy, Transitions
