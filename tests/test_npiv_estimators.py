@@ -15,6 +15,7 @@ from rfpcore.npiv import (
     ProximalF2BMLD,
     SieveIV,
 )
+from rfpcore.npiv._select import bandwidth
 from rfpcore.npiv.kernel import largest_as_good
 
 FAST = {"max_iter": 300, "n_checkpoints": 10, "random_state": 0}
@@ -98,7 +99,6 @@ def test_kernel_iv_against_its_formulas():
     from sklearn.metrics.pairwise import rbf_kernel
 
     from rfpcore.npiv._data import Scales, check_rows
-    from rfpcore.npiv._select import bandwidth
 
     data = make_iv_curve(200, random_state=0)
     model = KernelIV(random_state=0).fit(data.X, data.y, data.Z)
@@ -258,3 +258,10 @@ def test_instrument_strength():
     assert not curved.is_weak  # a linear first stage sees nothing here
     with pytest.warns(InstrumentWarning, match=r"weak.*column 0 of X"):
         F2BMLD(**FAST).fit(u, z, random.standard_normal(400))
+
+
+def test_median_distance():
+    """Corners of a square of side 1: four sides and two diagonals; γ is 1 / (2 · 1²)."""
+    corners = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    assert bandwidth(corners) == pytest.approx(0.5)
+    assert bandwidth(np.zeros((3, 2))) == 1.0

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel
 
 from .._arrays import Array
@@ -16,7 +17,7 @@ MOST_ROWS = 1500
 def bandwidth(points: Array) -> float:
     """Gamma = 1 / (2 s^2), with s the median distance between (at most 1000 of the) points."""
     some = points[:: max(1, len(points) // 1000)]
-    squares = ((some[:, None] - some[None]) ** 2).sum(axis=2)[np.triu_indices(len(some), 1)]
+    squares = pdist(some, "sqeuclidean")
     median = float(np.median(squares))
     return 1.0 / (2.0 * median) if median > 0 else 1.0
 
