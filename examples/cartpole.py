@@ -34,6 +34,7 @@ from rfpcore.npiv.ope import (
 
 BEHAVIOUR = 0.1
 FIXED_NOISE = 0.2  # of the right panel
+LARGEST = 1 / (1 - GAMMA)  # value of a policy that never falls
 
 
 class Size(NamedTuple):
@@ -159,22 +160,29 @@ def errors(records: list[dict[str, Any]], **which: Any) -> np.ndarray:
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Truth, and for each method the mean error and its standard deviation over seeds."""
+    """Truth, and for each method the median error and the distance of its quartiles over seeds."""
     lines = ["| target ε | noise | truth | " + " | ".join(METHODS) + " |", "| --- " * 7 + "|"]
     for epsilon, noise in sorted({(r["target"], r["noise"]) for r in records}):
         some = chosen(records, target=epsilon, noise=noise)
         cells = [f"{epsilon:g}", f"{noise:g}", f"{some[0]['truth']:.1f} ({some[0]['standard_error']:.1f})"]
         for method in METHODS:
             found = errors(some, method=method)
-            spread = f" ({found.std(ddof=1):.1f})" if len(found) > 1 else ""
-            cells.append(f"{found.mean():+.1f}{spread}" if len(found) else "")
+            low, middle, high = np.quantile(found, (0.25, 0.5, 0.75)) if len(found) else (np.nan,) * 3
+            spread = f" ({high - low:.1f})" if len(found) > 1 else ""
+            cells.append(f"{middle:+.1f}{spread}" if len(found) else "")
         lines.append("| " + " | ".join(cells) + " |")
     seconds = [
         f"{method} {np.median([r['seconds'] for r in some]):.1f}"
         for method in METHODS
         if (some := chosen(records, method=method))
     ]
-    return "\n".join([*lines, "", "Seconds a fit: " + ", ".join(seconds)])
+    impossible = [
+        f"{r['method']} {r['value']:.0f} (noise {r['noise']:g}, draw {r['seed']})"
+        for r in records
+        if not 0 <= r["value"] <= LARGEST
+    ]
+    diverged = f"Values below 0 or above {LARGEST:.0f}: " + (", ".join(impossible) or "none")
+    return "\n".join([*lines, "", "Seconds a fit: " + ", ".join(seconds), diverged])
 
 
 def trajectories(records: list[dict[str, Any]], method: str) -> tuple[np.ndarray, np.ndarray]:
@@ -201,11 +209,11 @@ def draw_errors(ax: Any, records: list[dict[str, Any]]) -> None:
     for shift, method in zip(np.linspace(-0.015, 0.015, len(METHODS)), METHODS, strict=True):
         at = [noise for noise in noises if chosen(records, noise=noise, target=0.0, method=method)]
         found = [errors(records, noise=noise, target=0.0, method=method) for noise in at]
-        spread = [e.std(ddof=1) if len(e) > 1 else 0.0 for e in found]
+        low, middle, high = np.array([np.quantile(e, (0.25, 0.5, 0.75)) for e in found]).T
         ax.errorbar(
             np.array(at) + shift,
-            [e.mean() for e in found],
-            spread,
+            middle,
+            [middle - low, high - middle],
             fmt=MARKERS[method] + "-",
             color=COLOURS[method],
             markersize=5,
@@ -218,7 +226,7 @@ def draw_errors(ax: Any, records: list[dict[str, Any]]) -> None:
     ax.fill_between(noises, np.negative(known), known, color="grey", alpha=0.25, linewidth=0, label=label)
     ax.axhline(0, color="grey", linewidth=0.8)
     ax.set(xlabel="noise: share of actions played at random", ylabel="estimated value − true value")
-    ax.set_title("Error of the policy's value: mean ± sd over draws", loc="left", fontsize=11)
+    ax.set_title("Error of the policy's value: median and quartiles of draws", loc="left", fontsize=11)
 
 
 def draw_paths(ax: Any, records: list[dict[str, Any]]) -> None:
