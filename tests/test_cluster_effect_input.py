@@ -157,3 +157,14 @@ def test_score_intervals_warn_with_a_network():
     for method in ("cr1", "wild", "webb", "score-jackknife"):
         with pytest.warns(DesignWarning, match=f"inference='{method}' holds the outcome model fixed"):
             model.infer(method)
+
+
+def test_clusters_of_one_row_have_a_linear_model():
+    """As with `LinearRegression`, and without the warning for networks (warnings are errors here)."""
+    first = np.arange(len(Y)) % SIZE == 0
+    data = X[first][:, :1], Y[first], D[first], GROUPS[first]
+    default, given = (
+        ClusterEffect(outcome=outcome, inference="cr1", cluster_columns=[0]).fit(*data)
+        for outcome in (None, LinearRegression())
+    )
+    assert (default.estimate_, default.std_error_) == (given.estimate_, given.std_error_)

@@ -47,6 +47,16 @@ def test_bootstrap_draws_whole_groups():
         assert sum(counts[groups == group][0] for group in (1, 2, 3)) == 3
 
 
+def test_bootstrap_of_a_part_of_the_groups():
+    """Groups that are held out are no groups of no rows."""
+    codes = np.repeat([0, 3, 5], 2)
+    rows = check_rows(np.arange(6.0), np.arange(6.0), np.arange(6.0) ** 2, None, codes, None)
+    part = rows.take(np.arange(2, 6))
+    draws = bootstrap_rows(part, 50, np.random.RandomState(0))
+    assert {len(draw) for draw in draws} == {4}
+    assert {tuple(np.unique(part.codes[draw])) for draw in draws} == {(1,), (1, 2), (2,)}
+
+
 @pytest.mark.parametrize("method", ["corrected", "spread"])
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_bands_of_a_fit(fitted, n_jobs, method):

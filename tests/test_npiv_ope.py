@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from rfpcore.npiv._bilevel import Problem
 from rfpcore.npiv.ope import (
@@ -204,3 +205,8 @@ def test_halves_need_rows():
     few = make_transitions(**{name: array[:3] for name, array in GOOD.items()}, n_actions=2)
     with pytest.raises(ValueError, match="3 steps are given; DeepFeatureEvaluation halves them"):
         DeepFeatureEvaluation().fit(few, policy)
+
+
+def test_fitted_q_says_that_it_has_not_converged(steps):
+    with pytest.warns(ConvergenceWarning, match="not converged after 3 regressions"):
+        FittedQEvaluation(gamma=0.9, max_iter=3).fit(steps, policy)

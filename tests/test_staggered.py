@@ -168,3 +168,18 @@ def test_errors(case):
     data, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         fitted(data)
+
+
+def test_clusters_treated_from_the_start_take_no_part():
+    """The same estimates and errors as without them."""
+    data = (
+        np.empty(((G + 1) * T, 0)),
+        np.concatenate([LONG[1], np.arange(T)]),
+        np.concatenate([TREATMENT, np.ones(T, int)]),
+        np.concatenate([CLUSTER, np.full(T, G)]),
+        np.concatenate([YEAR, YEARS]),
+    )
+    with_always, without = fitted(data), fitted()
+    assert_allclose(with_always.std_error_, without.std_error_, rtol=1e-12)
+    assert with_always.effect_.df == without.effect_.df
+    assert_allclose(with_always.uniform_band().high, without.uniform_band().high, rtol=1e-12)

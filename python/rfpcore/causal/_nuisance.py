@@ -179,8 +179,8 @@ def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> A
         weight = counts[:, sample.codes] * sample.weight
         return np.tile((weight @ y / weight.sum(axis=1))[:, None], len(y))
     model = models.outcome
-    if model is None and len(y) == len(np.unique(sample.codes)):
-        model = LinearRegression()  # clusters of one row: nothing to adapt to, and few rows for a network
+    if models.outcome is None and has_single_rows(sample):
+        model = LinearRegression()
     elif model is None:
         model = default_outcome(models.random_state, models.n_jobs)
         shift, scale = float(y.mean()), float(y.std()) or 1.0
@@ -234,10 +234,15 @@ def _fit_one(sample: Sample, model: Any, y: Array, count: NDArray[np.int64], wit
     return np.asarray(fitted.predict_proba(sample.X)[:, list(fitted.classes_).index(1)], np.float64)
 
 
-def is_flexible(model: Any) -> bool:
+def has_single_rows(sample: Sample) -> bool:
+    """Whether every cluster has one row: nothing to adapt to, and few rows for a network as the default."""
+    return len(sample.y) == len(np.unique(sample.codes))
+
+
+def is_flexible(model: Any, sample: Sample) -> bool:
     """Whether an outcome model is more than linear, so that intervals that hold it fixed are too short."""
     if model is None:
-        return True
+        return not has_single_rows(sample)
     last = model.steps[-1][1] if hasattr(model, "steps") else model
     module = type(last).__module__
     return not module.startswith(("sklearn.linear_model", "sklearn.dummy"))

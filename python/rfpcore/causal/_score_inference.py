@@ -23,7 +23,7 @@ FEW_CLUSTERS = 20
 def warn_if_too_short(sample: Sample, models: Models, method: str, stacklevel: int) -> None:
     """`DesignWarning` where simulations found intervals of the score to cover far too rarely."""
     n = int(np.sum(sample.arm >= 0))
-    if n <= FEW_CLUSTERS and models.arms and is_flexible(models.outcome):
+    if n <= FEW_CLUSTERS and models.arms and is_flexible(models.outcome, sample):
         warnings.warn(
             f"inference={method!r} holds the outcome model fixed. With {n} clusters and a flexible model "
             "such 95 % "

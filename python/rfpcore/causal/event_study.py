@@ -86,7 +86,7 @@ class EventStudyDisplay:
             ax.errorbar(self.times[chosen], middle, bars, fmt="o", color=colour, capsize=3, label=label)
             if self.band is not None:
                 bounds = (bound[chosen] for bound in self.band)
-                ax.vlines(self.times[chosen], *bounds, color=colour, lw=0.8, label="all at once")
+                ax.vlines(self.times[chosen], *bounds, color=colour, lw=0.8, label=f"{label}, all at once")
         ax.axhline(0, color="black", linewidth=0.8)
         ax.axvline(-0.5, color="black", linewidth=0.8, linestyle=":")
         ax.set(xlabel="periods since adoption", ylabel="effect")

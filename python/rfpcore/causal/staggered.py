@@ -45,7 +45,7 @@ class StaggeredEffect(EffectEstimator):
         Before adoption, compare each period with the one before it, or all with the last before g.
     inference : {"jackknife", "cv3", "bootstrap"}, default="jackknife"
         Whole clusters are left out or drawn, and every model of every group and period is fitted again.
-        Strata are adopters and never adopters.
+        Strata are adopters and never adopters; where one of them is a single cluster, "jackknife" is "cv3".
     n_draws, random_state, n_jobs
         As in `ClusterEffect`.
 
@@ -162,7 +162,8 @@ class StaggeredEffect(EffectEstimator):
         self._cells = make_cells(data, start, models, self.comparison, self.base_period, self.cluster_columns)
         self._averages = make_averages(self._cells, data.periods)
         names = [average.name for average in self._averages]
-        strata = (start != NEVER).astype(np.int64)  # cohorts may have one cluster, which would never vary
+        # Cohorts may have one cluster, which would never vary. Who was treated from the start is in no cell.
+        strata = np.where(start == 0, -1, start != NEVER).astype(np.int64)
         self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
         self.periods_, self.clusters_ = data.periods, data.labels
         self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
@@ -257,7 +258,7 @@ class StaggeredEffect(EffectEstimator):
         return uniform_band(
             effects,
             self._replicates[:, chosen],
-            self._problem.arm,
+            self._problem.arm[self._problem.arm >= 0],
             self._fitted_method,
             share,
             self.random_state,

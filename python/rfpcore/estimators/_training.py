@@ -150,7 +150,8 @@ class Training:
                 allowed = auto_inner_lr(self.net, theta, self.data, loss, n_jobs=n_jobs)
             except ValueError:  # no curvature to go by at this theta
                 return
-            self.inner_lr = np.minimum(self.inner_lr, allowed).item()
+            lower = np.minimum(self.inner_lr, allowed)  # steps learned before are an array
+            self.inner_lr = lower if lower.ndim else lower.item()
         self.trainer.set_inner(self.settings.inner(self.net.n_parameters, self.inner_lr))
 
     def _call_back(self, n_steps: int, patience: "Patience", view: View) -> bool:

@@ -38,8 +38,8 @@ def bootstrap_rows(rows: Rows, n_bootstraps: int, random: np.random.RandomState)
     """Rows drawn with replacement, whole groups where there are groups."""
     if rows.codes is None:
         return [random.randint(0, rows.n, rows.n) for _ in range(n_bootstraps)]
-    order = np.argsort(rows.codes, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(rows.codes))[:-1])
+    _, codes, sizes = np.unique(rows.codes, return_inverse=True, return_counts=True)
+    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(sizes)[:-1])
     draws = (random.randint(0, len(members), len(members)) for _ in range(n_bootstraps))
     return [np.concatenate([members[group] for group in draw]) for draw in draws]
 

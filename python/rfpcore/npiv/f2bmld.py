@@ -226,8 +226,8 @@ class F2BMLD(FittedBilevel):
             "spread" leaves the correction out: how far the estimate moves, narrower, but around an estimate
             whose bias the bands do not hold.
         penalty : float, default=0.1
-            Of the correction: it is a Gaussian process of 1 / penalty times the variance of y. The smaller,
-            the less bias and the wider the bands.
+            Of the correction: it is a Gaussian process of 1 / penalty times the variance of the residuals
+            y - h(X). The smaller, the less bias and the wider the bands.
         random_state : int, RandomState or None, default=None
 
         Returns

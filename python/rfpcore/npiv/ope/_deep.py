@@ -24,7 +24,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
 
     Q is linear in features φ that a network learns. Stage one is a ridge regression of φ(s, a) - γ φ(s',
     π(s')) on features of (s, a) that another network learns, stage two one of r on what stage one predicts,
-    on different rows and both in closed form. In each round both stages get a mini-batch of their own; the
+    both in closed form. In each round both stages get a mini-batch of their own, drawn from all rows; the
     instruments' network follows the gradient of stage one's error, that of Q the gradient of stage two's
     error *through* stage one. The coefficients at a checkpoint are fitted on all rows, one half a stage.
 
@@ -53,10 +53,10 @@ class DeepFeatureEvaluation(TrainedEvaluation):
 
     Attributes
     ----------
-    path_ : ndarray (n_checkpoints, P)
+    path_ : ndarray (about n_checkpoints, P)
         The parameters of the network of Q at each checkpoint, then the coefficients of its features.
         `path_values` has the value of the policy there.
-    path_steps_ : ndarray (n_checkpoints,)
+    path_steps_ : ndarray (about n_checkpoints,)
         Rounds at each checkpoint.
 
     References

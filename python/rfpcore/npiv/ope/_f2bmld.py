@@ -45,10 +45,10 @@ class F2BMLDEvaluation(TrainedEvaluation):
     ----------
     lambda_, best_step_ : float, int
         What was chosen.
-    path_ : ndarray (n_checkpoints, P + 1)
+    path_ : ndarray (about n_checkpoints, P + 1)
         Structural particles and the intercept at each checkpoint, on the rows not held out and at the λ that
         was chosen: to the end, also after `best_step_`. `path_values` has the value of the policy there.
-    path_steps_ : ndarray (n_checkpoints,)
+    path_steps_ : ndarray (about n_checkpoints,)
         Outer steps at each checkpoint.
 
     References

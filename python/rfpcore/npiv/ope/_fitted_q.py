@@ -1,9 +1,11 @@
 """Fitted Q evaluation, the baseline."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 from sklearn.utils import check_random_state
 
@@ -40,7 +42,8 @@ class FittedQEvaluation(Evaluation):
     Attributes
     ----------
     n_iter_ : int
-        Regressions.
+        Regressions. The iteration need not converge; if it has not after `max_iter`, or its numbers are no
+        longer finite, `fit` warns (`ConvergenceWarning`).
 
     References
     ----------
@@ -97,11 +100,19 @@ class FittedQEvaluation(Evaluation):
         at_once = cho_solve(factor, features.T @ transitions.rewards)
         carried, size_of = cho_solve(factor, features.T @ then), then.T @ then / n
         self._coefficients, scale = at_once, np.sqrt(np.mean(transitions.rewards**2))
-        for self.n_iter_ in range(1, most + 1):
-            new = at_once + carried @ self._coefficients
-            change, self._coefficients = new - self._coefficients, new
-            if np.sqrt(change @ size_of @ change) <= tol * (scale + np.sqrt(new @ size_of @ new)):
-                break
+        with np.errstate(over="ignore", invalid="ignore"):  # what diverges is said below
+            for self.n_iter_ in range(1, most + 1):
+                new = at_once + carried @ self._coefficients
+                change, self._coefficients = new - self._coefficients, new
+                if np.sqrt(change @ size_of @ change) <= tol * (scale + np.sqrt(new @ size_of @ new)):
+                    return self
+                if not np.isfinite(new).all():
+                    break
+        warnings.warn(
+            f"fitted Q evaluation has not converged after {self.n_iter_} regressions",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
         return self
 
     def _basis(self, features: Array) -> Array:
