@@ -154,6 +154,7 @@ BAD = {
     "three periods": (changed(0, 2009, 4), UNIT, "time has 3 periods.* StaggeredEffect"),
     "varies in a period": (changed(N + 30, 1 - D[30]), UNIT, "varies inside cluster 3 in period 2011"),
     "treated before": (changed(slice(0, SIZE), 1), UNIT, "cluster 0 is treated in period 2010|cluster ."),
+    "one arm": (changed(slice(None), 0), UNIT, "none of the [0-9]+ clusters is a treated cluster"),
     "twice": (LONG, np.where(np.arange(2 * N) == 5, 4, UNIT), "unit 4 has 2 rows in period 2010"),
     "moved": (changed(0, 7, 3), UNIT, "unit 0 is in the clusters 7 and 0"),
     "unbalanced": (

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _rfpcore
+from . import _options, _rfpcore
 from ._arrays import Array, vector
-from ._options import Loss, integer, n_threads, real
+from ._options import Loss, integer, n_threads
 from .clusters import Clusters, kernel_inputs
 from .network import MLP
 
@@ -107,9 +107,7 @@ def auto_inner_lr(
     >>> round(rfpcore.auto_inner_lr(rfpcore.MLP(1, ()), np.zeros(2), data), 6)
     0.05
     """
-    share = real(fraction, "fraction", "a number in (0, 1)")
-    if not 0 < share < 1:
-        raise ValueError(f"fraction={share}; a number in (0, 1) is needed")
+    share = _options.fraction(fraction, "fraction")
     largest = float(curvature(net, theta, data, loss, n_jobs=n_jobs).max())
     if not largest > 0 or not np.isfinite(largest):
         raise ValueError(

@@ -37,7 +37,8 @@ class Replicable:
     needs_all_arms : bool
         Whether there is no estimate at all once an arm is empty.
     kept : dict
-        The jackknife's estimates, for the next method that needs them.
+        Estimates from the data as they are, then the replicates, of "jackknife" and "bootstrap": both
+        jackknives need the same ones, and bands need all effects' together.
     """
 
     names: list[str]
@@ -114,7 +115,7 @@ def _bootstrap(
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
     random = np.random.default_rng(seed)
     counts = np.vstack([ones, _intervals.bootstrap_counts(problem.arm, n_draws, random)])
-    found = problem.estimates(counts)
+    found = problem.kept["bootstrap"] = problem.estimates(counts)
     effects = []
     for name, full, draws in zip(problem.names, found[0], found[1:].T, strict=True):
         kept = draws[~np.isnan(draws)]

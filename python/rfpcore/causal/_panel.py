@@ -102,10 +102,10 @@ def _require_one_cluster(
         )
 
 
-def start_of_treatment(data: Long) -> NDArray[np.int64]:
-    """(G,) the first period in which each cluster is treated, `NEVER` where none is.
+def treated_cells(data: Long) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """(G, T) whether each cluster is treated in each period, and how many rows it has there.
 
-    ValueError where treatment varies inside a cluster and period, or ends again.
+    ValueError where treatment varies inside a cluster and period.
     """
     n_clusters, n_periods = len(data.labels), len(data.periods)
     cell = data.codes * n_periods + data.period
@@ -118,7 +118,16 @@ def start_of_treatment(data: Long) -> NDArray[np.int64]:
             f"treatment varies inside cluster {data.labels[c]!s} in period {data.periods[t]!s}: "
             f"{treated[c, t]:.0f} of {size[c, t]} rows are treated"
         )
-    on = treated > 0
+    return treated > 0, size
+
+
+def start_of_treatment(data: Long) -> NDArray[np.int64]:
+    """(G,) the first period in which each cluster is treated, `NEVER` where none is.
+
+    ValueError where treatment varies inside a cluster and period, or ends again.
+    """
+    n_periods = len(data.periods)
+    on, size = treated_cells(data)
     first = np.where(on.any(axis=1), on.argmax(axis=1), NEVER)
     ended = np.argwhere((size > 0) & ~on & (np.arange(n_periods) > first[:, None]))
     if len(ended):

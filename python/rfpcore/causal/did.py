@@ -12,7 +12,7 @@ from ._cross_sections import PooledPeriods
 from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
 from ._nuisance import Models, models_of
-from ._panel import Long, Wide, build_sample, difference_sample, read_long, widen
+from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
 from ._parts import Part
 from ._sample import Sample
 from ._scores import Score
@@ -252,20 +252,7 @@ class DifferenceInDifferences(EffectEstimator):
 
 def arm_of(data: Long) -> NDArray[np.int64]:
     """(G,) 1 for clusters that adopt between the two periods, whichever way the treatment says so."""
-    n_clusters = len(data.labels)
-    totals, sizes = np.zeros((2, n_clusters)), np.zeros((2, n_clusters))
-    for period in (0, 1):
-        rows = data.period == period
-        totals[period] = np.bincount(data.codes[rows], data.treatment[rows], n_clusters)
-        sizes[period] = np.bincount(data.codes[rows], minlength=n_clusters)
-    mixed = np.argwhere((totals > 0) & (totals < sizes))
-    if len(mixed):
-        period, c = mixed[0]
-        raise ValueError(
-            f"treatment varies inside cluster {data.labels[c]!s} in period {data.periods[period]!s}: "
-            f"{totals[period, c]:.0f} of {sizes[period, c]:.0f} rows are treated"
-        )
-    before, after = totals > 0
+    before, after = treated_cells(data)[0].T
     odd = np.flatnonzero(before & ~after) if not before.any() else np.flatnonzero(before != after)
     if len(odd):
         c = odd[0]
@@ -277,7 +264,7 @@ def arm_of(data: Long) -> NDArray[np.int64]:
         )
     for value, what in ((True, "treated"), (False, "control")):
         if not (after == value).any():
-            raise ValueError(f"none of the {n_clusters} clusters is a {what} cluster; both arms are needed")
+            raise ValueError(f"none of the {len(after)} clusters is a {what} cluster; both arms are needed")
     return np.asarray(after, np.int64)
 
 

@@ -6,13 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes, matrix
-from ..plotting._axes import axes
+from ..plotting._axes import BLUE, GREY, ORANGE, axes
 from ._columns import number_vector
 from .diagnostics import effective_weights, own_cluster_share
 
 __all__ = ["AdaptedCurvesDisplay", "NeighbourDisplay", "TriadDisplay", "WeightsDisplay"]
-
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 
 
 class NeighbourDisplay:

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import Array
-from ..plotting._axes import axes
+from ..plotting._axes import BLUE, GREY, axes
 
 if TYPE_CHECKING:
     from .staggered import StaggeredEffect
 
 __all__ = ["EventStudyDisplay"]
-
-BLUE, GREY = "#0072b2", "#777777"
 
 
 class EventStudyDisplay:

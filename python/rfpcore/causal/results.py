@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._options import real
+from .._options import fraction
 
 __all__ = ["Effect", "summary_table", "to_frame"]
 
@@ -77,7 +77,7 @@ class Effect:
         ValueError
             If the level is outside (0, 1), or the method gives a p-value only.
         """
-        share = open_fraction(level)
+        share = fraction(level, "level")
         if math.isnan(self.std_error):
             raise ValueError(f"there is no standard error for {self.name!r} ({self.method}), so no interval")
         half = self.critical_value(share) * self.std_error
@@ -89,14 +89,6 @@ class Effect:
             return float(_t(self.df).ppf((1 + level) / 2))
         finite = np.abs(self.statistics[~np.isnan(self.statistics)])
         return float(np.quantile(finite, level, method="higher"))
-
-
-def open_fraction(level: Any) -> float:
-    """The level of an interval; ValueError outside (0, 1)."""
-    share = real(level, "level", "a number in (0, 1)")
-    if not 0 < share < 1:
-        raise ValueError(f"level={share}; a number in (0, 1) is needed")
-    return share
 
 
 def _t(df: float) -> Any:

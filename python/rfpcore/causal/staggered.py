@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._options import choice
+from .._options import choice, fraction
 from ._bands import Band, uniform_band
 from ._estimator import EffectEstimator
 from ._group_time import make_averages, make_cells, of_kind, require_cohorts
@@ -14,7 +14,7 @@ from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
 from ._panel import NEVER, read_long, start_of_treatment
 from ._scores import Score
-from .results import Effect, open_fraction, summary_table, to_frame
+from .results import Effect, summary_table, to_frame
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -168,7 +168,8 @@ class StaggeredEffect(EffectEstimator):
         self.periods_, self.clusters_ = data.periods, data.labels
         self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
         self._all = self._infer(self.inference)
-        self._replicates, self._fitted_method = self._last, self.inference
+        resampled = "bootstrap" if self.inference == "bootstrap" else "jackknife"
+        self._replicates, self._fitted_method = self._problem.kept[resampled][1:], self.inference
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
         return self
@@ -187,7 +188,6 @@ class StaggeredEffect(EffectEstimator):
             total = weights[:, average.cells].sum(axis=1)
             moment = (weights[:, average.cells] * values[:, average.cells]).sum(axis=1)
             np.divide(moment, total, out=column, where=total > 0)
-        self._last = found[1:]  # all but the estimates from the data as they are
         return found
 
     def infer(self, inference: Method) -> list[Effect]:
@@ -252,7 +252,7 @@ class StaggeredEffect(EffectEstimator):
         2.0 pointwise, 2.8 uniformly
         """
         self._effect()
-        share = open_fraction(level)
+        share = fraction(level, "level")
         chosen = [i for i, average in enumerate(self._averages) if average.kind == "dynamic"]
         effects = [self._all[i] for i in chosen]
         return uniform_band(

@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_floats, require_finite
-from .._options import choice, integer, n_threads, positive, real
+from .._options import choice, fraction, integer, n_threads, positive
 from . import _fit
 from ._bands import BandMethod, Bands, bands, bootstrap, corrections
 from ._bilevel import BilevelSolver, Problem, Settings, networks, settings
@@ -171,9 +171,7 @@ class F2BMLD(FittedBilevel):
         require_finite(lambdas, "lambdas", axis="index")
         if lambdas.size == 0 or lambdas.min() <= 0:
             raise ValueError(f"lambdas={self.lambdas!r}; at least one number, all above 0, is needed")
-        fraction = real(self.validation_fraction, "validation_fraction", "a number in (0, 1)")
-        if not 0 < fraction < 1:
-            raise ValueError(f"validation_fraction={fraction}; a number in (0, 1) is needed")
+        fraction(self.validation_fraction, "validation_fraction")
         choice(self.dtype, "dtype", FloatName)
         return config, [float(lam) for lam in lambdas]
 
@@ -235,9 +233,7 @@ class F2BMLD(FittedBilevel):
         Bands
         """
         check_is_fitted(self)
-        share = real(level, "level", "a number in (0, 1)")
-        if not 0 < share < 1:
-            raise ValueError(f"level={share}; a number in (0, 1) is needed")
+        share = fraction(level, "level")
         count = integer(n_bootstraps, "n_bootstraps", 2, 10**6)
         choice(method, "method", BandMethod)
         light = positive(penalty, "penalty")

@@ -1,6 +1,8 @@
-"""Where to draw."""
+"""Where to draw, and in which colours."""
 
 from typing import Any
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 
 
 def axes(display: Any, ax: Any) -> Any:

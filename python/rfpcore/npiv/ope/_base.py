@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import Array
-from ..._options import real
+from ..._options import below_one
 from .._bilevel import Problem
 from .._data import columns
 from ._transitions import Policy, Transitions
@@ -36,10 +36,7 @@ class Evaluation(BaseEstimator):
         return np.hstack([(states - self._centre) / self._scale, signs])
 
     def _discount(self) -> float:
-        gamma = real(self.gamma, "gamma", "a number in [0, 1)")
-        if not 0 <= gamma < 1:
-            raise ValueError(f"gamma={gamma}; a number in [0, 1) is needed")
-        return gamma
+        return below_one(self.gamma, "gamma")
 
     def q(self, states: Any, actions: Any) -> Array:
         """Q of the policy at states (n, d) and actions (n,)."""
