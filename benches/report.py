@@ -68,8 +68,8 @@ def _quick(results: Results) -> list[str]:
 
 
 def _machine(results: Results) -> str:
-    """That of the last section measured, and what differs in others."""
-    machines = {name: section["machine"] for name, section in results.items()}
+    """That of the last section measured, and what differs in others; a GPU's stands beside its figures."""
+    machines = {name: section["machine"] for name, section in results.items() if name != "gpu"}
     if not machines:
         return ""
     last = max(machines.values(), key=lambda one: one["day"])

@@ -83,7 +83,12 @@ def gpu(results: Results) -> str:
         for one in section["found"]
     ]
     head = ["", "", "largest difference, relative", "kernel, CPU, ms", "torch, GPU, ms", "GPU peak, MB"]
-    text = f"The kernel beside `rfpcore.torch_reference` on {section['device']}; the CPU is that machine's."
+    machine = section["machine"]
+    text = (
+        f"The kernel beside `rfpcore.torch_reference` (torch {machine['torch']}) on {section['device']}; "
+        f"the CPU is that machine's, {machine['CPU']}. Differences are of an entry of the gradient, "
+        "relative to the largest entry; medians of 30 calls, outputs on the device."
+    )
     return f"{title}\n\n{text}\n\n" + table(head, rows)
 
 
