@@ -110,5 +110,5 @@ impl Optimizer {
 }
 
 fn unknown(what: &'static str, got: &str, known: &'static str) -> PyErr {
-    to_python(KernelError::Name { what, got: got.to_owned(), known })
+    to_python(KernelError::Name { what, got: got.to_owned(), known: known.to_owned() })
 }

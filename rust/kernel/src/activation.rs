@@ -1,10 +1,101 @@
-//! The activations, by registers: value and derivatives.
+//! The activations: their names, and by registers their values and derivatives.
 //!
-//! For tanh, relu and the identity both derivatives follow from the value; softplus, silu and gelu keep φ′ and φ″ beside
-//! it ([`Activation::keeps_derivatives`](crate::Activation)). What is done with them is in `epilogues.rs`.
+//! For tanh, relu, elu and the identity both derivatives follow from the value; softplus, silu and gelu keep φ′ and φ″ beside
+//! it ([`Activation::keeps_derivatives`]). What is done with them is in `epilogues.rs`.
 
+use std::str::FromStr;
+
+use crate::error::{KernelError, named};
 use crate::simd::Isa;
-use crate::simd::math::{Elementary, normal, softplus_and_sigmoid, tanh};
+use crate::simd::math::{Elementary, exp_minus_one, normal, softplus_and_sigmoid, tanh};
+
+/// The function between the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// z
+    Identity,
+    /// tanh z
+    Tanh,
+    /// max(z, 0), with slope 0 at 0
+    Relu,
+    /// log(1 + eᶻ)
+    Softplus,
+    /// z·σ(z)
+    Silu,
+    /// z·Φ(z), exact (not the tanh approximation)
+    Gelu,
+    /// z for z ≥ 0, eᶻ − 1 below (Clevert, Unterthiner and Hochreiter, 2016, with their α = 1)
+    Elu,
+}
+
+/// The activations by name.
+pub const ACTIVATIONS: [(&str, Activation); 7] = [
+    ("identity", Activation::Identity),
+    ("tanh", Activation::Tanh),
+    ("relu", Activation::Relu),
+    ("softplus", Activation::Softplus),
+    ("silu", Activation::Silu),
+    ("gelu", Activation::Gelu),
+    ("elu", Activation::Elu),
+];
+
+/// Calls `$body` with `$f` bound to the function of an activation.
+macro_rules! with_function {
+    ($activation:expr, $f:ident => $body:expr) => {
+        match $activation {
+            $crate::activation::Activation::Identity => {
+                type $f = $crate::activation::Identity;
+                $body
+            }
+            $crate::activation::Activation::Tanh => {
+                type $f = $crate::activation::Tanh;
+                $body
+            }
+            $crate::activation::Activation::Relu => {
+                type $f = $crate::activation::Relu;
+                $body
+            }
+            $crate::activation::Activation::Softplus => {
+                type $f = $crate::activation::Softplus;
+                $body
+            }
+            $crate::activation::Activation::Silu => {
+                type $f = $crate::activation::Silu;
+                $body
+            }
+            $crate::activation::Activation::Gelu => {
+                type $f = $crate::activation::Gelu;
+                $body
+            }
+            $crate::activation::Activation::Elu => {
+                type $f = $crate::activation::Elu;
+                $body
+            }
+        }
+    };
+}
+
+pub(crate) use with_function;
+
+impl FromStr for Activation {
+    type Err = KernelError;
+
+    fn from_str(name: &str) -> Result<Self, KernelError> {
+        named("activation", name, &ACTIVATIONS)
+    }
+}
+
+impl Activation {
+    /// Whether slope and curvature must be kept beside the value; for the others they follow from the value.
+    pub fn keeps_derivatives(self) -> bool {
+        with_function!(self, F => F::KEEPS)
+    }
+
+    /// A pre-activation at which the function vanishes: what padded lanes are biased to.
+    pub fn pad_bias(self) -> f64 {
+        if self == Self::Softplus { -1e4 } else { 0.0 }
+    }
+}
 
 /// One activation, by registers.
 pub trait Function: Copy {
@@ -14,7 +105,7 @@ pub trait Function: Copy {
     fn slope<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S>;
     /// φ″/φ′ from the value a: times the delta, what the R-operator adds for the curvature.
     fn bend<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S>;
-    /// As [`Activation::keeps_derivatives`].
+    /// Whether φ′ and φ″ have to be kept: they do not follow from φ alone.
     const KEEPS: bool = false;
 }
 
@@ -31,6 +122,8 @@ pub struct Softplus;
 pub struct Silu;
 #[derive(Clone, Copy)]
 pub struct Gelu;
+#[derive(Clone, Copy)]
+pub struct Elu;
 
 impl Function for Identity {
     #[inline(always)]
@@ -77,6 +170,25 @@ impl Function for Relu {
     #[inline(always)]
     fn bend<S: Isa, T: Elementary>(s: S, _: T::Lanes<S>) -> T::Lanes<S> {
         T::constant(s, 0.0)
+    }
+}
+
+impl Function for Elu {
+    #[inline(always)]
+    fn evaluate<S: Isa, T: Elementary>(s: S, z: T::Lanes<S>) -> [T::Lanes<S>; 3] {
+        let negative = T::less(s, z, T::constant(s, 0.0));
+        [T::select(s, negative, exp_minus_one::<S, T>(s, z), z); 3]
+    }
+    #[inline(always)]
+    fn slope<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S> {
+        let one = T::constant(s, 1.0);
+        T::select(s, T::less(s, a, T::constant(s, 0.0)), T::add(s, a, one), one)
+    }
+    #[inline(always)]
+    fn bend<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S> {
+        // Below 0 both derivatives are eᶻ.
+        let zero = T::constant(s, 0.0);
+        T::select(s, T::less(s, a, zero), T::constant(s, 1.0), zero)
     }
 }
 
@@ -129,37 +241,3 @@ impl Function for Gelu {
     }
     kept!();
 }
-
-/// Calls `$body` with `$f` bound to the function of an activation.
-macro_rules! with_function {
-    ($activation:expr, $f:ident => $body:expr) => {
-        match $activation {
-            Activation::Identity => {
-                type $f = Identity;
-                $body
-            }
-            Activation::Tanh => {
-                type $f = Tanh;
-                $body
-            }
-            Activation::Relu => {
-                type $f = Relu;
-                $body
-            }
-            Activation::Softplus => {
-                type $f = Softplus;
-                $body
-            }
-            Activation::Silu => {
-                type $f = Silu;
-                $body
-            }
-            Activation::Gelu => {
-                type $f = Gelu;
-                $body
-            }
-        }
-    };
-}
-
-pub(crate) use with_function;

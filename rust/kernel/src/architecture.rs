@@ -1,61 +1,9 @@
 //! Widths, activations and the two parameter layouts: the user's flat one and the kernel's padded one.
 
-use std::str::FromStr;
-
+use crate::activation::Activation;
 use crate::error::KernelError;
 use crate::optimizer::{Kind, Span, Units};
 use crate::simd::Real;
-
-/// The function between the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// z
-    Identity,
-    /// tanh z
-    Tanh,
-    /// max(z, 0), with slope 0 at 0
-    Relu,
-    /// log(1 + eᶻ)
-    Softplus,
-    /// z·σ(z)
-    Silu,
-    /// z·Φ(z), exact (not the tanh approximation)
-    Gelu,
-}
-
-impl FromStr for Activation {
-    type Err = KernelError;
-
-    fn from_str(name: &str) -> Result<Self, KernelError> {
-        Ok(match name {
-            "identity" => Self::Identity,
-            "tanh" => Self::Tanh,
-            "relu" => Self::Relu,
-            "softplus" => Self::Softplus,
-            "silu" => Self::Silu,
-            "gelu" => Self::Gelu,
-            _ => {
-                return Err(KernelError::Name {
-                    what: "activation",
-                    got: name.to_owned(),
-                    known: "identity, tanh, relu, softplus, silu, gelu",
-                });
-            }
-        })
-    }
-}
-
-impl Activation {
-    /// Whether slope and curvature must be kept beside the value; for the others they follow from the value.
-    pub fn keeps_derivatives(self) -> bool {
-        matches!(self, Self::Softplus | Self::Silu | Self::Gelu)
-    }
-
-    /// A pre-activation at which the function and its derivatives vanish: what padded lanes are biased to.
-    pub fn pad_bias(self) -> f64 {
-        if self == Self::Softplus { -1e4 } else { 0.0 }
-    }
-}
 
 /// A multilayer perceptron: inputs, hidden widths, linear outputs.
 ///

@@ -7,8 +7,7 @@
 
 use std::marker::PhantomData;
 
-use crate::activation::{Function, Gelu, Identity, Relu, Silu, Softplus, Tanh, with_function};
-use crate::architecture::Activation;
+use crate::activation::{Activation, Function, with_function};
 use crate::dense::{Block, Epilogue, Matrix};
 use crate::simd::math::Elementary;
 use crate::simd::{Isa, Pass, run};

@@ -59,7 +59,7 @@ pub enum KernelError {
         /// The name given.
         got: String,
         /// The names that exist.
-        known: &'static str,
+        known: String,
     },
     /// A size whose product overflows the address space.
     #[error("{what} is too large for this machine")]
@@ -121,4 +121,17 @@ pub struct ClusterStatus {
     pub loss_before: f64,
     /// Loss after adaptation; where the cluster diverged, the loss at that step.
     pub loss_after: f64,
+}
+
+/// What a name stands for in a table of names.
+///
+/// # Errors
+/// [`KernelError::Name`], with all names.
+pub fn named<V: Copy>(what: &'static str, name: &str, table: &[(&str, V)]) -> Result<V, KernelError> {
+    let found = table.iter().find(|(known, _)| *known == name);
+    found.map(|(_, value)| *value).ok_or_else(|| KernelError::Name {
+        what,
+        got: name.to_owned(),
+        known: table.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", "),
+    })
 }

@@ -44,12 +44,13 @@ mod train;
 mod vectors;
 mod workspace;
 
+pub use activation::{ACTIVATIONS, Activation};
 pub use adapt::adapt;
-pub use architecture::{Activation, Architecture};
+pub use architecture::Architecture;
 pub use clusters::Clusters;
 pub use error::{ClusterStatus, KernelError};
 pub use hessian::{curvature, hessian_vector};
-pub use loss::Loss;
+pub use loss::{LOSSES, Loss};
 pub use optimizer::{Decay, L1, L1Method, Moments, Optimizer, Penalties, Rule, Schedule};
 pub use outer::{Evaluation, Objective, SERIAL_WORK, Wanted, evaluate, work};
 pub use predict::{predict, predict_each};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
-    Activation, Architecture, Clusters, Decay, Evaluation, Inner, KernelError, L1, L1Method, Loss, Moments, Objective,
-    Optimizer, Penalties, Question, Rule, Schedule, State, StepSize, Threads, Trainer, Wanted, adapt, curvature,
-    evaluate, hessian_vector, pool, predict, predict_each,
+    ACTIVATIONS, Activation, Architecture, Clusters, Decay, Evaluation, Inner, KernelError, L1, L1Method, LOSSES, Loss,
+    Moments, Objective, Optimizer, Penalties, Question, Rule, Schedule, State, StepSize, Threads, Trainer, Wanted,
+    adapt, curvature, evaluate, hessian_vector, pool, predict, predict_each,
 };
 
 use crate::common::problems::plain;
@@ -54,18 +54,35 @@ fn widths() {
 fn names() {
     refused(
         "sine".parse::<Activation>(),
-        "unknown activation \"sine\"; known are identity, tanh, relu, softplus, silu, gelu",
+        "unknown activation \"sine\"; known are identity, tanh, relu, softplus, silu, gelu, elu",
     );
     refused(
         "Squared".parse::<Loss>(),
-        "unknown loss \"Squared\"; known are squared, logistic, softmax, cross_entropy, poisson",
+        "unknown loss \"Squared\"; known are squared, logistic, softmax, cross_entropy, poisson, huber, quantile",
     );
-    for name in ["identity", "tanh", "relu", "softplus", "silu", "gelu"] {
-        assert!(name.parse::<Activation>().is_ok());
+    assert!(ACTIVATIONS.iter().all(|(name, activation)| name.parse() == Ok(*activation)));
+    assert!(LOSSES.iter().all(|(name, loss)| name.parse() == Ok(*loss)));
+}
+
+#[test]
+fn parameters_of_losses() {
+    assert_eq!("huber(2)".parse(), Ok(Loss::Huber { delta: 2.0 }));
+    assert_eq!("quantile( 0.9 )".parse(), Ok(Loss::Quantile { level: 0.9, width: 0.1 }));
+    assert_eq!("quantile(0.9,5e-2)".parse(), Ok(Loss::Quantile { level: 0.9, width: 0.05 }));
+    for (text, message) in [
+        ("huber(0)", "delta must be finite and above 0, got 0"),
+        ("huber(inf)", "delta must be finite and above 0, got inf"),
+        ("quantile(1)", "level must be in (0, 1), got 1"),
+        ("quantile(nan)", "level must be in (0, 1), got NaN"),
+        ("quantile(0.5, -1)", "width must be finite and above 0, got -1"),
+    ] {
+        refused(text.parse::<Loss>(), message);
     }
-    for name in ["squared", "logistic", "softmax", "cross_entropy", "poisson"] {
-        assert!(name.parse::<Loss>().is_ok());
+    for text in ["huber()", "huber(1, 2)", "squared(1)", "quantile(0.1, 0.1, 0.1)"] {
+        let known = "huber(delta), quantile(level), quantile(level, width)";
+        refused(text.parse::<Loss>(), &format!("unknown parameters of a loss in \"{text}\"; known are {known}"));
     }
+    assert!("huber(1".parse::<Loss>().is_err());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The dual form against the path with weights of its own, which steps of their own for each parameter always take.
 
-use crate::architecture::{Activation, Architecture};
+use crate::activation::{ACTIVATIONS, Activation};
+use crate::architecture::Architecture;
 use crate::clusters::Clusters;
-use crate::loss::Loss;
+use crate::loss::{LOSSES, Loss};
 use crate::outer::{Objective, Wanted, evaluate};
 use crate::random::Random;
 use crate::setting::{Inner, StepSize};
@@ -18,7 +19,7 @@ fn both_forms(net: &Architecture, loss: Loss, alpha: f64, steps: usize, first_or
     let x = draw(rows * net.n_inputs(), 1.0);
     let weights: Vec<f64> = draw(rows, 1.0).iter().map(|w| 0.5 + w.abs()).collect();
     let y: Vec<f64> = match loss {
-        Loss::Squared => draw(rows * net.n_outputs(), 1.0),
+        Loss::Squared | Loss::Huber { .. } | Loss::Quantile { .. } => draw(rows * net.n_outputs(), 1.0),
         Loss::CrossEntropy => vec![1.0 / net.n_outputs() as f64; rows * net.n_outputs()],
         Loss::Softmax => (0..rows).map(|i| (i % net.n_outputs()) as f64).collect(),
         Loss::Logistic | Loss::Poisson => (0..rows * net.n_outputs()).map(|i| (i % 2) as f64).collect(),
@@ -48,18 +49,8 @@ fn is_chosen_for_few_rows_of_wide_networks() {
 
 #[test]
 fn agrees_with_weights_of_its_own() {
-    let activations = [
-        Activation::Identity,
-        Activation::Tanh,
-        Activation::Relu,
-        Activation::Softplus,
-        Activation::Silu,
-        Activation::Gelu,
-    ];
-    for activation in activations {
-        for (loss, n_outputs) in
-            [(Loss::Squared, 1), (Loss::Logistic, 2), (Loss::Softmax, 5), (Loss::CrossEntropy, 3), (Loss::Poisson, 1)]
-        {
+    for (_, activation) in ACTIVATIONS {
+        for ((_, loss), n_outputs) in LOSSES.into_iter().zip([1, 2, 5, 3].into_iter().cycle()) {
             for hidden in [&[90][..], &[64, 48], &[100, 70, 33]] {
                 let net = Architecture::new(3, hidden, n_outputs, activation).unwrap();
                 for (steps, alpha, first_order) in [(1, 0.3, false), (2, 0.0, false), (4, 0.6, false), (3, 0.3, true)] {

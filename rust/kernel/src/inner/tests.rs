@@ -1,7 +1,8 @@
 //! All ways of keeping a path give the same derivative.
 
 use super::*;
-use crate::architecture::{Activation, Architecture, Layout};
+use crate::activation::Activation;
+use crate::architecture::{Architecture, Layout};
 use crate::clusters::Clusters;
 use crate::loss::Loss;
 use crate::passes::Network;

@@ -2,7 +2,8 @@
 //! PyTorch's from Python.
 
 use super::*;
-use crate::architecture::{Activation, Architecture};
+use crate::activation::Activation;
+use crate::architecture::Architecture;
 use crate::loss::Loss;
 use crate::optimizer::{Optimizer, Penalties, Rule, Schedule};
 use crate::random::Random;

@@ -1,7 +1,7 @@
 //! One network on a block of rows: its outputs, and the sums that its gradients are made of.
 
+use crate::activation::Activation;
 use crate::activation::{Function, Relu, Tanh};
-use crate::architecture::Activation;
 use crate::dense::{Factors, Matrix, Order, Target, product, update};
 use crate::epilogues::{Forward, LayerTrace};
 use crate::simd::math::{Elementary, tanh};

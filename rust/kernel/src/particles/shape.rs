@@ -1,6 +1,6 @@
 //! The shape of a particle network and the two layouts of its parameters.
 
-use crate::architecture::Activation;
+use crate::activation::Activation;
 use crate::error::KernelError;
 use crate::simd::Real;
 
@@ -37,7 +37,7 @@ impl Particles {
         }
         if !matches!(self.activation, Activation::Tanh | Activation::Relu) {
             let got = format!("{:?}", self.activation).to_lowercase();
-            return Err(KernelError::Name { what: "activation of particles", got, known: "tanh, relu" });
+            return Err(KernelError::Name { what: "activation of particles", got, known: "tanh, relu".to_owned() });
         }
         match self.clip {
             Some(got) if !(got > 0.0 && got.is_finite()) => {

@@ -1,7 +1,7 @@
 //! Networks against finite differences, normals against their moments, runs against closed forms.
 
 use super::{Options, Particles, Problem, Rates, Run, Solver, gradient, normals, solve, values};
-use crate::architecture::Activation;
+use crate::activation::Activation;
 use crate::random::Random;
 use crate::threads::Threads;
 

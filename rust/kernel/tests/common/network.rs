@@ -22,6 +22,8 @@ fn activate<N: Number>(activation: Activation, z: N) -> N {
         Activation::Softplus => softplus(z),
         Activation::Silu => z / (N::constant(1.0) + (-z).exp()),
         Activation::Gelu => z * z.normal_cdf(),
+        Activation::Elu if z.value() >= 0.0 => z,
+        Activation::Elu => z.exp() - N::constant(1.0),
     }
 }
 
@@ -53,6 +55,15 @@ fn row_loss<N: Number>(loss: Loss, outputs: &[N], y: &[f64]) -> N {
         Loss::Squared => each(&|f, y| (y - f) * (y - f)),
         Loss::Logistic => each(&|f, y| softplus(f) - y * f),
         Loss::Poisson => each(&|f, y| f.exp() - y * f),
+        Loss::Huber { delta } => each(&|f, y| {
+            let r = if (y - f).value() < 0.0 { f - y } else { y - f };
+            let d = N::constant(delta);
+            if r.value() <= delta { r * r } else { d * (r + r - d) }
+        }),
+        Loss::Quantile { level, width } => each(&|f, y| {
+            let (r, width) = (y - f, N::constant(width));
+            N::constant(level) * r + width * softplus(-(r / width))
+        }),
         Loss::Softmax | Loss::CrossEntropy => {
             let top = outputs.iter().map(|f| f.value()).fold(f64::NEG_INFINITY, f64::max);
             let total = sum(outputs.iter().map(|&f| (f - N::constant(top)).exp()).collect());

@@ -5,16 +5,6 @@ use rfp_kernel::{Activation, Architecture, Clusters, Inner, Loss, Random, StepSi
 
 use super::objective::Problem;
 
-pub const ACTIVATIONS: [Activation; 6] = [
-    Activation::Identity,
-    Activation::Tanh,
-    Activation::Relu,
-    Activation::Softplus,
-    Activation::Silu,
-    Activation::Gelu,
-];
-pub const LOSSES: [Loss; 4] = [Loss::Squared, Loss::Logistic, Loss::Softmax, Loss::Poisson];
-
 /// What a problem looks like; the numbers in it are drawn by the seed.
 #[derive(Clone, Debug)]
 pub struct Shape {
@@ -78,22 +68,31 @@ impl Shape {
             from = to;
         }
         let x = (0..rows * self.inputs).map(|_| in_f32(random.normal())).collect();
-        let y = (0..rows * self.loss.target_width(self.outputs)).map(|_| self.target(&mut random)).map(in_f32);
-        let y = y.collect();
+        let width = self.loss.target_width(self.outputs);
+        let y = (0..rows).flat_map(|_| self.target(width, &mut random)).map(in_f32).collect();
         let weights = self.weighted.then(|| (0..rows).map(|_| in_f32(0.1 + 3.0 * random.uniform())).collect());
         let n_support = self.split.then(|| sizes.iter().map(|&n| 1 + random.below(n - 1)).collect());
         let cluster_weights = self.cluster_weighted.then(|| sizes.iter().map(|_| 0.2 + random.uniform()).collect());
         Problem { net, loss: self.loss, theta, x, y, offsets, weights, n_support, cluster_weights }
     }
 
-    fn target(&self, random: &mut Random) -> f64 {
-        match self.loss {
-            Loss::Squared => random.normal(),
+    fn target(&self, width: usize, random: &mut Random) -> Vec<f64> {
+        if self.loss == Loss::CrossEntropy {
+            // Shares that add up to 1 exactly in either type.
+            let mut shares = vec![0.0; width];
+            let own = random.below(width);
+            shares[own] += 0.75;
+            shares[(own + 1) % width] += 0.25;
+            return shares;
+        }
+        let one = |random: &mut Random| match self.loss {
+            Loss::Squared | Loss::Huber { .. } | Loss::Quantile { .. } => random.normal(),
             Loss::Logistic => random.uniform(),
             Loss::Softmax => random.below(self.outputs) as f64,
-            Loss::CrossEntropy => 1.0 / self.outputs as f64,
+            Loss::CrossEntropy => unreachable!("drawn above"),
             Loss::Poisson => random.below(5) as f64,
-        }
+        };
+        (0..width).map(|_| one(random)).collect()
     }
 
     /// A step of its own for each parameter, from half to one and a half times `rate`.

@@ -13,6 +13,7 @@ use oracle::{Scaled, Twofold};
 #[derive(Clone, Copy, Debug)]
 enum Function {
     Exp,
+    ExpMinusOne,
     Tanh,
     Sigmoid,
     Softplus,
@@ -37,6 +38,7 @@ impl<T: Elementary> Pass for Map<'_, T> {
                 let x = T::load(s, from.as_ptr().add(at));
                 let y = match function {
                     Function::Exp => exp::<S, T>(s, x),
+                    Function::ExpMinusOne => exp_minus_one::<S, T>(s, x),
                     Function::Tanh => tanh::<S, T>(s, x),
                     Function::Sigmoid => sigmoid::<S, T>(s, x),
                     Function::Softplus => softplus_and_sigmoid::<S, T>(s, x).0,
@@ -171,6 +173,26 @@ fn errors_in_double_precision() {
         (Function::Sigmoid, oracle::sigmoid, 4.0),
         (Function::Softplus, oracle::softplus, 4.0),
     ]);
+}
+
+/// eˣ − 1 below 0, against `libm`, which errs by less than an ulp of double precision.
+fn check_exp_minus_one<S: Isa, T: Elementary>(isa: S) {
+    let from: Vec<T> = arguments::<T>().into_iter().filter(|x| x.to_f64() <= 0.0).collect();
+    for (x, found) in from.iter().zip(map(isa, Function::ExpMinusOne, &from)) {
+        let truth = libm::expm1(x.to_f64());
+        let error = (found.to_f64() - truth).abs() / epsilon::<T>();
+        assert!(error <= 2.0 * truth.abs(), "{error} at {:e} on {} in {} bytes", x.to_f64(), S::NAME, T::SIZE);
+    }
+}
+
+#[test]
+fn exp_minus_one_of_negative_numbers() {
+    for backend in crate::simd::Backend::available() {
+        crate::with_isa!(backend, isa => {
+            check_exp_minus_one::<_, f32>(isa);
+            check_exp_minus_one::<_, f64>(isa);
+        });
+    }
 }
 
 /// Absolute errors of the normal distribution and density, in units of the last place of 1. `libm::erfc` errs by less
