@@ -1,6 +1,7 @@
 """The kernel against torch.func in float64, over random problems."""
 
 from dataclasses import dataclass, fields
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import rfpcore
+from rfpcore import losses
+from rfpcore._options import Activation
 
 torch = pytest.importorskip("torch", reason="the oracle needs torch: pip install rfpcore[torch]")
 from rfpcore import torch_reference  # noqa: E402
@@ -76,7 +79,8 @@ class Case:
         if self.loss == "cross_entropy":
             return random.dirichlet(np.ones(self.n_outputs), n)
         normal = random.standard_normal((n, self.n_outputs))
-        return {"squared": normal, "logistic": normal > 0, "poisson": np.floor(np.abs(2 * normal))}[self.loss]
+        kinds = {"logistic": normal > 0, "poisson": np.floor(np.abs(2 * normal))}
+        return kinds.get(self.loss, normal)
 
     @property
     def options(self):
@@ -95,8 +99,8 @@ CASES = st.builds(
     hidden=st.lists(WIDTHS, max_size=3).map(tuple),
     n_inputs=st.sampled_from([1, 2, 3, 5, 17]),
     n_outputs=st.integers(1, 5),
-    activation=st.sampled_from(["identity", "tanh", "relu", "softplus", "silu", "gelu"]),
-    loss=st.sampled_from(["squared", "logistic", "softmax", "poisson", "cross_entropy"]),
+    activation=st.sampled_from(get_args(Activation)),
+    loss=st.sampled_from([*losses.TABLE, losses.huber(0.5), losses.quantile(0.9, 0.3)]),
     sizes=st.lists(SIZES, min_size=1, max_size=5).map(tuple),
     steps=st.integers(0, 8),
     alpha=st.sampled_from([0.0, 0.3, 1.0]),
@@ -117,8 +121,8 @@ PINNED = [
     Case(hidden=()),
     Case(hidden=(), n_outputs=5, loss="softmax", head_only=True),
     Case(hidden=(1, 33, 17), activation="silu", n_outputs=3),
-    *(Case(activation=a, steps=2) for a in ("identity", "relu", "softplus", "silu", "gelu")),
-    *(Case(loss=loss, n_outputs=3) for loss in ("logistic", "softmax", "poisson", "cross_entropy")),
+    *(Case(activation=a, steps=2) for a in get_args(Activation)),
+    *(Case(loss=loss, n_outputs=3) for loss in losses.TABLE),
     Case(loss="softmax", n_outputs=1),
     Case(steps=0),
     Case(steps=8, sizes=(200, 1, 3)),
@@ -226,8 +230,8 @@ def test_random_cases_in_float64(case):
 @given(CASES)
 @example(Case(hidden=(17,), activation="softplus", loss="softmax", n_outputs=4, steps=8, sizes=(150, 2)))
 def test_random_cases_in_float32(case):
-    # A relu whose argument is within rounding of zero has another slope in another precision: nobody's error.
-    assume(case.activation != "relu")
+    # Within rounding of a kink derivatives differ between precisions: nobody's error.
+    assume(case.activation not in ("relu", "elu") and not case.loss.startswith("huber"))
     assume(case.loss != "cross_entropy" or case.n_outputs > 1)
     found = errors(case, np.float32)
     assume(found is not None)

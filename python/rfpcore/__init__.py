@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from . import losses
 from .clusters import Clusters
 from .exceptions import DivergenceError, DivergenceWarning, InnerStepWarning, InterruptedWarning
 from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
@@ -47,6 +48,7 @@ __all__ = [
     "auto_inner_lr",
     "curvature",
     "hvp",
+    "losses",
     "objective",
     "sweep",
     "value_and_grad",

@@ -11,8 +11,7 @@ import numpy as np
 from . import _rfpcore
 from ._arrays import F64, Array, as_floats, require_finite, vector
 
-Activation = Literal["identity", "tanh", "relu", "softplus", "silu", "gelu"]
-Loss = Literal["squared", "logistic", "softmax", "poisson", "cross_entropy"]
+Activation = Literal["identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"]
 Order = Literal["exact", "first"]
 Layers = Literal["all", "last"]
 OnDivergence = Literal["raise", "skip"]
@@ -180,32 +179,3 @@ def _build_inner(
     head_only = choice(adapt_layers, "adapt_layers", Layers) == "last"
     first_order = choice(order, "order", Order) == "first"
     return _rfpcore.Inner(steps, lr, momentum, head_only, first_order)
-
-
-def check_targets(y: Array, loss: str, n_outputs: int, order: Array) -> None:
-    """Whether outcomes (N, m) suit loss and network; `order` gives each row's place in the user's data."""
-    choice(loss, "loss", Loss)
-    needed = 1 if loss == "softmax" else n_outputs
-    if y.shape[1] != needed:
-        what = "one column of class codes" if loss == "softmax" else f"{needed} (the network's n_outputs)"
-        raise ValueError(f"y has {y.shape[1]} columns; loss={loss!r} needs {what}")
-    if loss == "squared":
-        return
-    if loss == "logistic":
-        bad, rule = (y < 0) | (y > 1), "values in [0, 1]"
-    elif loss == "poisson":
-        bad, rule = y < 0, "values of at least 0"
-    elif loss == "cross_entropy":
-        odd = np.abs(y.sum(axis=1, dtype=np.float64) - 1) > 1e-5  # float32 shares of many classes
-        bad, rule = (y < 0) | odd[:, None], "shares of the classes that add up to 1"
-    else:
-        bad = (y < 0) | (y >= n_outputs) | (y != np.floor(y))
-        rule = f"class codes, the integers 0 to {n_outputs - 1} (the network has {n_outputs} outputs)"
-    if bad.any():
-        rows = order[bad.any(axis=1)]
-        row = int(rows.min())
-        value = y[order == row][bad[order == row]][0]
-        raise ValueError(
-            f"loss={loss!r} needs {rule} in y, but {len(rows)} of {len(y)} rows have others; "
-            f"the first is {value} in row {row}"
-        )

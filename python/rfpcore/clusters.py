@@ -20,7 +20,7 @@ from ._arrays import (
     targets,
     vector,
 )
-from ._options import check_targets
+from .losses import check_targets
 from .network import MLP
 
 __all__ = ["Clusters"]

@@ -6,9 +6,10 @@ import numpy as np
 
 from . import _rfpcore
 from ._arrays import Array
-from ._options import Layers, Loss, OnDivergence, Order, check_alpha, choice, inner_loop, n_threads
+from ._options import Layers, OnDivergence, Order, check_alpha, choice, inner_loop, n_threads
 from .clusters import Clusters, kernel_inputs
 from .exceptions import DivergenceError
+from .losses import Loss
 from .network import MLP
 from .second_order import auto_inner_lr, curvature, hvp, resolve_auto
 from .status import ClusterStatus, Objective, warn_of_skipped
@@ -51,9 +52,10 @@ def value_and_grad(
     inner_lr : float, array (P,) or "auto"
         Step of the inner descent, positive, common or one for each parameter. "auto" is `auto_inner_lr`
         at theta, taken as a constant; as it costs 20 Hessian-vector products, call it once before a loop.
-    loss : {"squared", "logistic", "softmax", "poisson", "cross_entropy"}
-        Row loss, summed over outputs: (y - f)^2; log(1 + e^f) - y f; log sum e^f - f_y; e^f - y f; and with
-        shares y (N, n_outputs) of the classes instead of codes, log sum e^f - y f.
+    loss : {"squared", "logistic", "softmax", "poisson", "cross_entropy", "huber", "quantile"}
+        Row loss, summed over outputs: (y - f)^2; log(1 + e^f) - y f; log sum e^f - f_y; e^f - y f; with
+        shares y (N, n_outputs) of the classes instead of codes, log sum e^f - y f; and `losses.huber`,
+        `losses.quantile`, which also say their parameters.
     order : {"exact", "first"}
         "first" treats theta_c^k as theta plus a constant (first-order MAML): a cheaper, biased gradient.
     n_jobs : int, optional

@@ -29,7 +29,7 @@ class MLP:
         Widths of the hidden layers; empty for a linear model.
     n_outputs : int
         Number of outputs; with the softmax loss, of classes.
-    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu"}
+    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}
         Applied after every layer but the last. "gelu" is the exact one, by the error function.
 
     Examples

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from . import _options, _rfpcore
 from ._arrays import Array, vector
-from ._options import Loss, integer, n_threads
+from ._options import integer, n_threads
 from .clusters import Clusters, kernel_inputs
+from .losses import Loss
 from .network import MLP
 
 __all__ = ["auto_inner_lr", "curvature", "hvp"]

@@ -18,6 +18,7 @@ from torch.func import grad, grad_and_value, vmap
 from torch.nn import functional as F
 
 from .clusters import Clusters
+from .losses import read
 from .network import MLP
 
 __all__ = ["Reference", "forward", "risk", "value_and_grad"]
@@ -29,14 +30,19 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": lambda z: F.softplus(z, threshold=40.0),  # torch's default, 20, is off by 2e-9
     "silu": F.silu,
     "gelu": F.gelu,
+    "elu": F.elu,
 }
-# Equation 2 and its likes, outputs f and outcomes y (n, m) to losses (n,).
-ROW_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+# Equation 2 and its likes, outputs f and outcomes y (n, m), and parameters, to losses (n,).
+ROW_LOSSES: dict[str, Callable[..., Tensor]] = {
     "squared": lambda f, y: ((y - f) ** 2).sum(-1),
     "logistic": lambda f, y: (F.softplus(f, threshold=40.0) - y * f).sum(-1),
     "softmax": lambda f, y: f.logsumexp(-1) - f.gather(-1, y.long()).squeeze(-1),
     "cross_entropy": lambda f, y: f.logsumexp(-1) - (y * f).sum(-1),
     "poisson": lambda f, y: (f.exp() - y * f).sum(-1),
+    "huber": lambda f, y, d=1.345: 2 * F.huber_loss(f, y, reduction="none", delta=d).sum(-1),
+    "quantile": lambda f, y, t=0.5, s=0.1: (t * (y - f) + s * F.softplus((f - y) / s, threshold=40.0)).sum(
+        -1
+    ),
 }
 
 
@@ -78,8 +84,11 @@ def risk(
         n_in, n_out = net.layer_shapes[-1]
         steps[: -(n_in + 1) * n_out] = 0
 
+    known = read(loss)
+    row_loss = ROW_LOSSES[known.name]
+
     def cluster_loss(theta: Tensor, x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        return (w * ROW_LOSSES[loss](forward(net, theta, x), y)).sum() / w.sum()
+        return (w * row_loss(forward(net, theta, x), y, *known.parameters)).sum() / w.sum()
 
     def adapted(theta: Tensor, inner_lr: Tensor, x: Tensor, y: Tensor, w: Tensor) -> Tensor:  # equation 3
         momentum = torch.zeros_like(theta)

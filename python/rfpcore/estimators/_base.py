@@ -100,12 +100,6 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         self.warm_start = warm_start
         self.callbacks = callbacks
 
-    # What a subclass adds.
-
-    def _first_bias(self, y: Array, sample_weight: Array | None) -> Array:
-        """Where the output bias starts, for these outcomes (N, m)."""
-        return np.zeros(self._n_network_outputs)
-
     # Fitting.
 
     def _fit(

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from .. import _rfpcore
 from .._arrays import Array
-from .._options import Loss
 from ..clusters import Clusters
 from ..exceptions import InnerStepWarning
+from ..losses import Loss
 from ..network import MLP
 from ..second_order import auto_inner_lr
 from ._settings import Settings

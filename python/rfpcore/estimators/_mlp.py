@@ -71,10 +71,6 @@ class MLPBase(NetworkEstimator):
         self.n_jobs = n_jobs
         self.warm_start = warm_start
 
-    def _first_bias(self, y: Array, weights: Array | None) -> Any:
-        """Where the output bias starts."""
-        return 0.0
-
     @property
     def coefs_(self) -> list[Array]:
         """Weights of each layer (inputs, outputs), views of `theta_`."""

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import persistence
 from .._arrays import Array
-from .._options import Loss
+from ..losses import Loss
 from ..network import MLP
 
 if TYPE_CHECKING:

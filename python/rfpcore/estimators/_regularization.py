@@ -6,7 +6,8 @@ import numpy as np
 
 from .._arrays import Array
 from .._kernel_options import penalties
-from .._options import Loss, at_least, positive
+from .._options import at_least, positive
+from ..losses import Loss, read
 from ..regularize import L1, L2, ClipNorm, LabelSmoothing, MaxNorm, Regularization
 
 TAKEN = (L1, L2, ClipNorm, MaxNorm, LabelSmoothing)
@@ -21,7 +22,7 @@ def outer_terms(p: Any) -> Regularization:
             raise ValueError(
                 f"regularization holds {term!r}, which has no meaning in the outer loop; of {kinds} each has"
             )
-    if terms.get(LabelSmoothing) is not None and p._loss not in ("logistic", "softmax"):
+    if terms.get(LabelSmoothing) is not None and not read(p._loss).kind.has_labels:
         raise ValueError(f"{terms.get(LabelSmoothing)!r} with loss={p._loss!r}; it needs class labels")
     return terms
 

@@ -9,7 +9,6 @@ from .._kernel_options import schedule_options
 from .._options import (
     MAX_STEPS,
     Layers,
-    Loss,
     OnDivergence,
     Order,
     at_least,
@@ -23,6 +22,7 @@ from .._options import (
     positive,
     real,
 )
+from ..losses import Loss
 from ..optimizers import Schedule
 from ._regularization import outer_options
 

@@ -1,26 +1,41 @@
 """What y is: class labels or numbers, as the network's targets and back from its outputs."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from .._arrays import Array, as_floats, require_finite
-from .._options import Loss, choice
-
-RegressionLoss = Literal["squared", "poisson"]
+from ..losses import Known, Loss, RegressionLoss, read
 
 
-class ClassTargets:
+class Targets:
+    """What both kinds share: where an output bias starts."""
+
+    @property
+    def _known(self) -> Known:
+        raise NotImplementedError
+
+    @property
+    def _loss(self) -> Loss:
+        """The loss, as the kernel takes it."""
+        return self._known.text
+
+    def _first_bias(self, y: Array, sample_weight: Array | None) -> Array:
+        """The output bias that suits outcomes (N, columns) best while nothing else is known."""
+        known = self._known
+        return known.kind.first_bias(y, sample_weight, known.parameters)
+
+
+class ClassTargets(Targets):
     """Class labels: one logit for two classes, a softmax over more."""
 
     classes_: Array
 
     @property
-    def _loss(self) -> Loss:
-        return "logistic" if len(self.classes_) == 2 else "softmax"
+    def _known(self) -> Known:
+        return read("logistic" if len(self.classes_) == 2 else "softmax")
 
     @property
     def _n_network_outputs(self) -> int:
@@ -55,11 +70,9 @@ class ClassTargets:
         return outputs[:, 0] if self._loss == "logistic" else outputs
 
     def _probabilities(self, outputs: Array) -> Array:
-        if self._loss == "softmax":
-            probabilities: Array = softmax(outputs)
-        else:  # 1 / (1 + e^-f) without overflow on either side
-            probabilities = np.exp(-np.logaddexp(0, np.hstack([outputs, -outputs])))
-        return probabilities
+        if len(self.classes_) == 2:
+            outputs = np.hstack([-outputs, outputs])
+        return self._known.kind.mean(outputs)
 
     def _predictions(self, outputs: Array) -> Array:
         best = outputs.argmax(axis=1) if self._loss == "softmax" else (outputs[:, 0] > 0).astype(np.intp)
@@ -67,7 +80,7 @@ class ClassTargets:
         return labels
 
 
-class NumberTargets:
+class NumberTargets(Targets):
     """Numbers or counts, one or several a row."""
 
     loss: RegressionLoss
@@ -75,9 +88,8 @@ class NumberTargets:
     _y_ndim: int
 
     @property
-    def _loss(self) -> Loss:
-        choice(self.loss, "loss", RegressionLoss)
-        return self.loss
+    def _known(self) -> Known:
+        return read(self.loss, regression=True)
 
     @property
     def _n_network_outputs(self) -> int:
@@ -91,18 +103,9 @@ class NumberTargets:
     def _encode_targets(self, y: Any) -> Array:
         return as_floats(y, "y")
 
-    def _mean_bias(self, y: Array, weights: Array | None) -> Array:
-        """The output bias that gives every row the mean of y (N, outputs)."""
-        mean: Array = np.average(y, axis=0, weights=weights)
-        if self._loss == "squared":
-            return mean
-        # Without a single event the logarithm has no value; half an event in all the data stands for none.
-        total = len(y) if weights is None else weights.sum()
-        return np.log(np.maximum(mean, 0.5 / total))
-
     def _predictions(self, outputs: Array) -> Array:
         """What `predict` returns, from the network's linear outputs."""
-        means: Array = np.exp(outputs) if self._loss == "poisson" else outputs
+        means = self._known.kind.mean(outputs)
         return means[:, 0] if self._y_ndim == 1 else means
 
 

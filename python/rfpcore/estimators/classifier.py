@@ -31,7 +31,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
     ----------
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers; () for a linear model.
-    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu"}, default="tanh"
+    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}, default="tanh"
         Applied after every hidden layer.
     alpha : float in [0, 1], default=0.5
         Weight of the loss before adaptation: 1 is ordinary training, 0 is MAML.

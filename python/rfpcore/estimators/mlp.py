@@ -6,9 +6,10 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
 from .._options import Activation
+from ..losses import RegressionLoss
 from ._mlp import MLPBase
 from ._settings import DType
-from ._targets import ClassTargets, NumberTargets, RegressionLoss
+from ._targets import ClassTargets, NumberTargets
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -25,7 +26,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, MLPBase):
     ----------
     hidden_layer_sizes : sequence of int, default=(100,)
         Widths of the hidden layers; () for a linear model.
-    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu"}, default="relu"
+    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}, default="relu"
         Applied after every hidden layer.
     solver : {"adam", "sgd"}, default="adam"
         With `L2(..., decoupled=True)` "adam" is AdamW.
@@ -139,7 +140,7 @@ class MLPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, MLPBase):
 
     Parameters
     ----------
-    loss : {"squared", "poisson"}, default="squared"
+    loss : {"squared", "poisson", "huber", "quantile"}, default="squared"
         (y − f)², twice scikit-learn's; or e^f − y f for counts, with e^f the rate that `predict` returns.
         Summed over outputs.
     hidden_layer_sizes, activation, solver, regularization, batch_size, learning_rate, learning_rate_init, \
@@ -215,9 +216,6 @@ n_features_in_, feature_names_in_
             warm_start=warm_start,
         )
         self.loss = loss
-
-    def _first_bias(self, y: Array, weights: Array | None) -> Any:
-        return self._mean_bias(y, weights)
 
     def predict(self, X: Any) -> Array:
         """Predict outcomes.

@@ -6,10 +6,11 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
 from .._options import Activation, Layers, OnDivergence, Order
+from ..losses import RegressionLoss
 from ..optimizers import Schedule
 from ._base import RFPBase
 from ._settings import DType, ScheduleName, Solver
-from ._targets import NumberTargets, RegressionLoss
+from ._targets import NumberTargets
 from .adapted import AdaptedRegressor
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[Adap
 
     Parameters
     ----------
-    loss : {"squared", "poisson"}, default="squared"
+    loss : {"squared", "poisson", "huber", "quantile"}, default="squared"
         (y - f)^2; or e^f - y f for counts, with e^f the rate that `predict` returns. Summed over outputs.
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers; () for a linear model.
-    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu"}, default="tanh"
+    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}, default="tanh"
         Applied after every hidden layer.
     alpha : float in [0, 1], default=0.5
         Weight of the loss before adaptation: 1 is ordinary training, 0 is MAML.
@@ -212,9 +213,6 @@ class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[Adap
             callbacks=callbacks,
         )
         self.loss = loss
-
-    def _first_bias(self, y: Array, sample_weight: Array | None) -> Array:
-        return self._mean_bias(y, sample_weight)
 
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import F32, F64, Array, as_floats, cast, matrix, require_finite, targets, vector
-from .._options import MAX_PARAMETERS, check_targets, integer
+from .._options import MAX_PARAMETERS, integer
+from ..losses import check_targets
 from ..network import MLP
 from ._model import Model
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import _rfpcore
 from .._kernel_options import kernel_optimizer, spec_options
-from .._options import MAX_PARAMETERS, MAX_STEPS, Activation, Loss, boolean, choice, integer
+from .._options import MAX_PARAMETERS, MAX_STEPS, Activation, boolean, choice, integer
+from ..losses import Loss, read
 from ..network import MLP
 from ..optimizers import Adam, Optimizer
 from ..regularize import LabelSmoothing, Regularization, Shifts, Term
@@ -25,8 +26,8 @@ class Model:
     ----------
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers; empty for a linear model.
-    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu"}
-    loss : {"squared", "logistic", "softmax", "poisson", "cross_entropy"}
+    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}
+    loss : {"squared", "logistic", "softmax", "poisson", "cross_entropy", "huber", "quantile"}
         As in `value_and_grad`; "cross_entropy" is softmax with shares of the classes for labels.
     optimizer : SGD, Adam or AdamW of `rfpcore.optimizers`, default=Adam()
     regularization : Regularization, term, sequence of terms or None
@@ -75,7 +76,7 @@ class Model:
             )
         widths = (integer(w, f"hidden_layer_sizes[{i}]", 1, MAX_PARAMETERS) for i, w in enumerate(hidden))
         choice(self.activation, "activation", Activation)
-        choice(self.loss, "loss", Loss)
+        loss = read(self.loss)
         if self.n_steps is not None and self.n_epochs is not None:
             raise ValueError(
                 f"n_steps={self.n_steps} and n_epochs={self.n_epochs} say twice how long to train; "
@@ -83,6 +84,7 @@ class Model:
             )
         values = {
             "hidden_layer_sizes": tuple(widths),
+            "loss": loss.text,
             "regularization": Regularization.of(self.regularization),
             "replacement": boolean(self.replacement, "replacement"),
             "seed": integer(self.seed, "seed", 0, 2**64 - 1),
@@ -96,7 +98,7 @@ class Model:
             raise ValueError(
                 "replacement=True with batch_size=None; a batch_size is needed to draw that many rows"
             )
-        if self.terms.get(LabelSmoothing) is not None and self.loss not in ("softmax", "logistic"):
+        if self.terms.get(LabelSmoothing) is not None and not loss.kind.has_labels:
             raise ValueError(f"LabelSmoothing with loss={self.loss!r}; 'softmax' or 'logistic' is needed")
         kernel_optimizer(self.optimizer, self.terms)  # checks the optimizer, and what goes together with it
         spec_options(self.terms, len(self.hidden_layer_sizes))

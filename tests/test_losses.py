@@ -1,0 +1,119 @@
+"""Losses by name: how they are written, what else is understood, and what the estimators make of them."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize
+from sklearn.linear_model import QuantileRegressor
+
+import rfpcore
+from rfpcore import MLPRegressor, RFPRegressor, losses
+from rfpcore.many import Model, fit_many
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.standard_normal((400, 2))
+Y = 3 + X @ [1.0, -0.5] + RANDOM.standard_t(2, 400)
+GROUPS = np.arange(400) % 8
+LINEAR = {"hidden_layer_sizes": (), "alpha": 1.0, "inner_lr": 0.01, "max_iter": 1000, "random_state": 0}
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("squared_error", "squared"),
+        ("log_loss", "softmax"),
+        ("poisson", "poisson"),
+        ("huber", "huber"),
+        ("huber(2)", "huber(2.0)"),
+        (losses.huber(), "huber(1.345)"),
+        ("quantile( .9 )", "quantile(0.9, 0.1)"),
+        (losses.quantile(0.25, 1e-3), "quantile(0.25, 0.001)"),
+    ],
+)
+def test_how_a_loss_is_written(written, text):
+    assert losses.read(written).text == text
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["mse", "Squared", "huber(", "huber()", "huber(1, 2)", "squared(1)", "huber(x)", 3, None, ["squared"]],
+)
+def test_what_is_no_loss(loss):
+    with pytest.raises(ValueError, match=r"loss=.* is unknown; one of 'squared', 'logistic'"):
+        losses.read(loss)
+    with pytest.raises(ValueError, match=r"loss=.* is unknown; one of 'squared', 'poisson', 'huber'"):
+        RFPRegressor(loss=loss).fit(X, Y, GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ("huber(0)", "delta=0.0; a positive number"),
+        ("quantile(1)", r"level=1.0; a number in \(0, 1\)"),
+        ("quantile(0.5, -1)", "width=-1.0; a positive number"),
+    ],
+)
+def test_parameters_out_of_range(loss, message):
+    with pytest.raises(ValueError, match=message):
+        losses.read(loss)
+
+
+def test_log_loss_needs_an_output_a_class():
+    data = rfpcore.Clusters(X, Y > 3)
+    with pytest.raises(ValueError, match="with one output 'logistic' is that loss"):
+        rfpcore.value_and_grad(rfpcore.MLP(2, ()), np.zeros(3), data, loss="log_loss")
+    models = [Model((4,), loss=loss, n_epochs=3) for loss in ("log_loss", "softmax")]
+    one, two = (fit_many(X, (Y > 3) * 1.0, model) for model in models)
+    assert models[0] == models[1]
+    assert_array_equal(one[0].theta, two[0].theta)
+
+
+def test_huber_is_squared_for_small_residuals():
+    net = rfpcore.MLP(2, (5,))
+    at = (net, net.init(0), rfpcore.Clusters(X, Y, GROUPS), 0.3, 3, 0.01)
+    found = rfpcore.value_and_grad(*at, loss=losses.huber(1e3))
+    expected = rfpcore.value_and_grad(*at)
+    assert_allclose(found[0], expected[0], rtol=1e-14)
+    assert_allclose(found[1], expected[1], rtol=1e-12)
+
+
+def test_huber_fit_against_a_minimizer():
+    def mean_loss(beta):
+        r = np.abs(Y - beta[0] - X @ beta[1:])
+        return np.mean(np.where(r <= 0.8, r**2, 0.8 * (2 * r - 0.8)))
+
+    best = minimize(mean_loss, np.zeros(3), method="BFGS", options={"gtol": 1e-10}).x
+    model = RFPRegressor(loss=losses.huber(0.8), **LINEAR).fit(X, Y, GROUPS)
+    # Adam's last steps are of the order of 1e-5 of its learning rate.
+    assert_allclose(model.theta_, [*best[1:], best[0]], atol=1e-4)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_quantile_fit_against_linear_programming(level):
+    exact = QuantileRegressor(quantile=level, alpha=0).fit(X, Y)
+    model = RFPRegressor(loss=losses.quantile(level, 0.02), **LINEAR).fit(X, Y, GROUPS)
+    # Smoothing over a fiftieth of a standard deviation moves quantiles of 400 rows by about that.
+    assert_allclose(model.theta_, [*exact.coef_, exact.intercept_], atol=0.06)
+    below = np.mean(model.predict(X) >= Y)
+    assert abs(below - level) < 0.02
+
+
+@pytest.mark.parametrize("weights", [None, np.arange(400) % 3 + 1.0])
+def test_first_biases(weights):
+    """With no step at all, a network predicts what suits the loss best: mean, median or quantile."""
+    repeated = Y if weights is None else np.repeat(Y, weights.astype(int))
+    for loss, expected in [
+        ("squared", repeated.mean()),
+        ("huber", np.quantile(repeated, 0.5, method="inverted_cdf")),
+        (losses.quantile(0.9), np.quantile(repeated, 0.9, method="inverted_cdf")),
+    ]:
+        known = losses.read(loss)
+        found = known.kind.first_bias(Y[:, None], weights, known.parameters)
+        assert_allclose(found, [expected], rtol=1e-12)
+
+
+def test_every_regressor_takes_them():
+    for loss in ("huber", losses.quantile(0.75)):
+        rfp = RFPRegressor(loss=loss, max_iter=5, inner_lr=0.01).fit(X, Y, GROUPS)
+        for model in (rfp, MLPRegressor(loss, max_iter=5).fit(X, Y)):
+            assert np.isfinite(model.predict(X)).all()
