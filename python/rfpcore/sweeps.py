@@ -2,7 +2,6 @@
 
 import itertools
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from os import PathLike
@@ -14,6 +13,7 @@ import numpy as np
 from . import _sweep_file
 from ._arrays import Array
 from ._progress import NoProgress, make_progress
+from ._warn import warn
 from .exceptions import InterruptedWarning
 from .many import ManyResult, Model, ModelResult, Record, fit_many
 
@@ -115,11 +115,10 @@ def sweep(
             if file is not None and done:
                 file.write(done)
     if len(done) < len(models):
-        warnings.warn(
+        warn(
             f"interrupted: {len(done)} of {len(models)} models are finished"
             + ("" if path is None else f" and in {path}; the same call goes on from there"),
             InterruptedWarning,
-            stacklevel=2,
         )
     return SweepResult(listed, done)
 

@@ -120,12 +120,12 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     ) -> "Self":
         """`fit`, or with `incremental` one pass over the data."""
         goes_on = incremental and hasattr(self, "theta_")
-        work = self._copy(keep_learnt=goes_on or self.warm_start)
-        rows = work._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
-        fit = _fit.run(work, rows, incremental=incremental, goes_on=goes_on)
-        _fit.store(work, fit, goes_on)
-        self.__dict__ = work.__dict__
-        _fit.warn(fit, look_at_inner_step=not incremental, stacklevel=3)
+        if not (goes_on or self.warm_start):
+            self._forget()
+        rows = self._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
+        fit = _fit.run(self, rows, incremental=incremental, goes_on=goes_on)
+        _fit.store(self, fit, goes_on)
+        _fit.say(fit, look_at_inner_step=not incremental)
         return self
 
     def _rows(
@@ -195,5 +195,5 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             on_divergence=self.on_divergence,
         )
         before, after = status.loss_before, status.loss_after
-        warn_if_harmful(self.net_, self.theta_, data, loss, inner_lr, before, after, stacklevel=2)
+        warn_if_harmful(self.net_, self.theta_, data, loss, inner_lr, before, after)
         return self._Adapted(self._view(self.net_, self.theta_, self.inner_lr_), thetas, status)

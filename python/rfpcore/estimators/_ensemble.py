@@ -1,7 +1,6 @@
 """What the ensembles share: parameters, fit, members."""
 
 import copy
-import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -10,8 +9,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from .._options import MAX_STEPS, boolean, integer
 from .._progress import make_progress
+from .._warn import warn
 from ..exceptions import InterruptedWarning
 from ..many import ModelResult
 from . import _plain_fit
@@ -53,6 +54,7 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Self":
         """Train the networks, as many at a time as there are threads.
 
@@ -94,12 +96,11 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         results = self._train(member, data, plan, seeds, rows)
         self._take(member, results, plan.epoch)
         if len(results) < count:
-            warnings.warn(
+            warn(
                 f"interrupted: {len(results)} of {count} networks are done, and make up the ensemble",
                 InterruptedWarning,
-                stacklevel=2,
             )
-        _plain_fit.warn_unless_converged(member, results, stacklevel=2)
+        _plain_fit.warn_unless_converged(member, results)
         return self
 
     def _train(

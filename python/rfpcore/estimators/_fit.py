@@ -1,6 +1,5 @@
 """One fit, from arrays to what it has learnt."""
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from .._arrays import Array, cast
 from .._progress import make_progress
+from .._warn import warn
 from ..clusters import Clusters
 from ..exceptions import DivergenceWarning
 from ..network import MLP
@@ -137,24 +137,22 @@ def store(estimator: "RFPBase[Any]", fit: Fit, goes_on: bool) -> None:
     estimator._memory = Memory(steps, first, second, fit.batch_seed)
 
 
-def warn(fit: Fit, look_at_inner_step: bool, stacklevel: int) -> None:
+def say(fit: Fit, look_at_inner_step: bool) -> None:
     """Say what is to be known about the fit, if anything; the look at the inner step costs an outer step."""
     training, patience = fit.training, fit.patience
     settings, n_steps = training.settings, len(training.loss_curve)
     if training.trainer.n_skipped:
-        warnings.warn(
+        warn(
             f"diverging clusters were left out {training.trainer.n_skipped} times in {n_steps} outer steps; "
             "a smaller inner_lr helps",
             DivergenceWarning,
-            stacklevel=stacklevel + 1,
         )
     if patience.active and not patience.converged and n_steps >= settings.max_iter:
-        warnings.warn(
+        warn(
             f"the fit has not converged: max_iter={settings.max_iter} outer steps came before "
             f"n_iter_no_change={settings.n_iter_no_change} of them without a gain of more than "
             f"tol={settings.tol or 0.0:g}",
             ConvergenceWarning,
-            stacklevel=stacklevel + 1,
         )
     if look_at_inner_step:
-        check_fit(training.net, fit.theta, training.data, settings, fit.inner_lr, stacklevel + 1)
+        check_fit(training.net, fit.theta, training.data, settings, fit.inner_lr)

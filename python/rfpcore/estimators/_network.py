@@ -1,6 +1,5 @@
 """What every estimator of this package is: a network, its parameters, and what was learnt of the features."""
 
-import copy
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +22,16 @@ __all__ = ["FileEstimator", "NetworkEstimator"]
 class FileEstimator(BaseEstimator):
     """What has features and can be saved: an estimator of one network or of several.
 
-    Fitting works on a copy, whose attributes are taken over at the very end, so that whatever interrupts it
-    leaves the estimator as it was.
+    Fitting works on a copy (`all_or_nothing`), so that whatever interrupts it leaves the estimator as it was.
     """
 
     n_jobs: int | None
     n_features_in_: int
     feature_names_in_: Array
 
-    def _copy(self, keep_learnt: bool) -> "Self":
-        """A copy to fit, with or without what was learnt before."""
-        work = copy.copy(self)
-        if not keep_learnt:
-            work.__dict__ = {name: value for name, value in vars(self).items() if not _is_learnt(name)}
-        return work
+    def _forget(self) -> None:
+        """Drop what was learnt before."""
+        self.__dict__ = {name: value for name, value in vars(self).items() if not _is_learnt(name)}
 
     def _require_y(self, y: Any) -> None:
         if y is None:

@@ -1,6 +1,5 @@
 """Ordinary training of one network or of several on the same rows, through the trainer of many models."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from .._arrays import Array, cast, row_weights, targets
 from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, positive
+from .._warn import warn
 from ..exceptions import DivergenceError
 from ..many import Model, ModelResult, fit_many
 from ..network import MLP
@@ -220,15 +220,14 @@ def store(estimator: "MLPBase", result: ModelResult, epoch: int) -> None:
         estimator.best_iteration_ = result.best_step // epoch
 
 
-def warn_unless_converged(estimator: "MLPBase", results: Sequence[ModelResult], stacklevel: int) -> None:
+def warn_unless_converged(estimator: "MLPBase", results: Sequence[ModelResult]) -> None:
     """Where early stopping was asked for, and the epochs ended first."""
     late = sum(result.status != "stopped" for result in results)
     if estimator.early_stopping and late:
         which = "the fit has" if len(results) == 1 else f"{late} of {len(results)} networks have"
-        warnings.warn(
+        warn(
             f"{which} not converged: max_iter={estimator.max_iter} epochs came before "
             f"n_iter_no_change={estimator.n_iter_no_change} of them without a gain of more than "
             f"tol={estimator.tol:g}",
             ConvergenceWarning,
-            stacklevel=stacklevel + 1,
         )

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from ._base import RFPBase
 from ._targets import ClassTargets
 from .adapted import AdaptedClassifier
@@ -140,6 +141,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
 
     _Adapted = AdaptedClassifier
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.
 
@@ -174,6 +176,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
         """
         return self._fit(X, y, groups, sample_weight)
 
+    @all_or_nothing
     def partial_fit(
         self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, classes: Any = None
     ) -> "Self":

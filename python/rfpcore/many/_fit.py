@@ -1,11 +1,11 @@
 """Train many models in one call."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _rfpcore
 from .._options import n_threads
+from .._warn import warn
 from ..exceptions import DivergenceWarning
 from ..regularize import EarlyStopping
 from ._data import Table, initial_parameters, row_lists, table, weight_lines
@@ -151,9 +151,8 @@ def _warn_of_divergence(found: Sequence[ModelResult]) -> None:
     diverged = [index for index, result in enumerate(found) if result.status == "diverged"]
     if diverged:
         first = found[diverged[0]]
-        warnings.warn(
+        warn(
             f"{len(diverged)} of {len(found)} models diverged; the first is model {diverged[0]}, at step "
             f"{first.n_steps}, with loss {first.diverged_loss}. A smaller lr or ClipNorm helps",
             DivergenceWarning,
-            stacklevel=3,
         )

@@ -185,7 +185,7 @@ class F2BMLD(FittedBilevel):
             scaled.instruments, rows.weights, split(rows, self.validation_fraction, random), random
         )
         strength = instrument_strength(scaled, held_out, random)
-        strength.warn(stacklevel=4)
+        strength.warn()
         problem = Problem(scaled.inputs, scaled.instruments, scaled.y, rows.weights).cast(self.dtype)
         fit = _fit.run(problem, config, lambdas, held_out, random, refit=self.refit, n_threads=threads)
         self._learnt, self._scales, self._rows = fit, scales, rows

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from ..._arrays import Array
+from ..._atomic import all_or_nothing
 from ..._options import MAX_STEPS, integer, n_threads, positive
 from .._bilevel import Problem
 from .._features import FeatureNet, Ridge
@@ -111,6 +112,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
     path_: Array
     path_steps_: NDArray[np.int64]
 
+    @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
         problem = self._problem(transitions, policy, self._discount())

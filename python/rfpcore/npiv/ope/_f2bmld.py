@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from ..._arrays import Array
+from ..._atomic import all_or_nothing
 from ..._options import n_threads, positive
 from .. import _fit
 from .._bilevel import BilevelSolver, Problem, networks, settings
@@ -109,6 +110,7 @@ class F2BMLDEvaluation(TrainedEvaluation):
     _network: MeanField
     _parameters: Array
 
+    @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
         problem = self._scaled(transitions, policy)

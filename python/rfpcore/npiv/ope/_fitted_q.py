@@ -1,6 +1,5 @@
 """Fitted Q evaluation, the baseline."""
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,9 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.utils import check_random_state
 
 from ..._arrays import Array
+from ..._atomic import all_or_nothing
 from ..._options import MAX_STEPS, integer, positive, real
+from ..._warn import warn
 from .._select import bandwidth
 from ._base import Evaluation
 from ._transitions import Policy, Transitions
@@ -81,6 +82,7 @@ class FittedQEvaluation(Evaluation):
 
     n_iter_: int
 
+    @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
         discount = self._discount()
@@ -108,10 +110,9 @@ class FittedQEvaluation(Evaluation):
                     return self
                 if not np.isfinite(new).all():
                     break
-        warnings.warn(
+        warn(
             f"fitted Q evaluation has not converged after {self.n_iter_} regressions",
             ConvergenceWarning,
-            stacklevel=2,
         )
         return self
 
