@@ -51,6 +51,8 @@ def real(value: Any, name: str, needed: str = "a finite number") -> float:
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {needed} is needed")
     try:
         number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is an integer beyond 1.8e308; {needed} is needed") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is a {type(value).__name__}; {needed} is needed") from None
     if not math.isfinite(number):
@@ -105,6 +107,18 @@ def check_alpha(value: Any) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"alpha={number}; a number in [0, 1] is needed")
     return number
+
+
+def random_source(value: Any) -> np.random.RandomState:
+    """`random_state` as scikit-learn means it."""
+    from sklearn.utils import check_random_state  # the functions on arrays do without scikit-learn
+
+    if isinstance(value, np.random.Generator):
+        raise TypeError("random_state is a Generator; an integer, a RandomState or None is needed")
+    legacy = value is None or value is np.random or isinstance(value, np.random.RandomState)
+    source = value if legacy else integer(value, "random_state", 0, 2**32 - 1)
+    random: np.random.RandomState = check_random_state(source)
+    return random
 
 
 def n_threads(n_jobs: Any) -> int:

@@ -9,14 +9,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import functional
 from .._arrays import Array
-from .._options import Activation, Layers, OnDivergence, Order
+from .._options import Activation, Layers, OnDivergence, Order, random_source
 from ..network import MLP
 from ..optimizers import Schedule
 from . import _fit
 from ._inner_step import warn_if_harmful
 from ._network import NetworkEstimator
 from ._regularization import soften, training_loss
-from ._settings import DType, ScheduleName, Solver
+from ._settings import DType, ScheduleName, Solver, check_settings
 from ._splits import Rows
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
@@ -99,6 +99,12 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         self.verbose = verbose
         self.warm_start = warm_start
         self.callbacks = callbacks
+
+    def _check_params(self) -> None:
+        net = self.net_
+        MLP(net.n_inputs, self.hidden_layer_sizes, net.n_outputs, self.activation)
+        check_settings(self, training_loss(self), net.n_parameters)
+        random_source(self.random_state)
 
     # What a subclass adds.
 

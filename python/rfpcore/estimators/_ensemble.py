@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import MAX_STEPS, boolean, integer
+from .._options import MAX_STEPS, boolean, integer, n_threads, random_source
 from .._progress import make_progress
 from .._warn import warn
 from ..exceptions import InterruptedWarning
@@ -54,6 +53,17 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    def _check_params(self) -> None:
+        integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
+        boolean(self.bootstrap, "bootstrap")
+        random_source(self.random_state)
+        n_threads(self.n_jobs)
+
+    def _require_usable(self) -> None:
+        self._check_params()
+        for member in self.estimators_:
+            member._require_usable()
+
     @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Self":
         """Train the networks, as many at a time as there are threads.
@@ -86,7 +96,7 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         """
         member = self._new_member()
         count = integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         data = _plain_fit.prepare(member, X, y, sample_weight, random)
         plan = _plain_fit.plan(member, len(data.X))
         seeds = random.randint(2**31 - 1, size=count).tolist()

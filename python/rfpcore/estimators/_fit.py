@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from .._arrays import Array, cast
+from .._options import random_source
 from .._progress import make_progress
 from .._warn import warn
 from ..clusters import Clusters
@@ -65,7 +65,7 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
         raise ValueError("partial_fit takes one pass at a time; inner_lr='learned' needs fit")
     net = estimator.net_ if goes_on else _network(estimator, rows)
     settings = check_settings(estimator, training_loss(estimator), net.n_parameters)
-    random = check_random_state(estimator.random_state)
+    random = random_source(estimator.random_state)
     init_seed, batch_seed = (int(seed) for seed in random.randint(2**31 - 1, size=2))
     share = estimator.validation_fraction if estimator.early_stopping else None
     data, held_out = split(rows, share, estimator.query_fraction, random)

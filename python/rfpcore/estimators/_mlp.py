@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import Activation
+from .._options import Activation, random_source
 from . import _plain_fit
 from ._network import NetworkEstimator
 from ._settings import DType
@@ -72,6 +71,10 @@ class MLPBase(NetworkEstimator):
         self.n_jobs = n_jobs
         self.warm_start = warm_start
 
+    def _check_params(self) -> None:
+        _plain_fit.plan(self, 1)
+        random_source(self.random_state)
+
     def _first_bias(self, y: Array, weights: Array | None) -> Any:
         """Where the output bias starts."""
         return 0.0
@@ -119,7 +122,7 @@ class MLPBase(NetworkEstimator):
         """
         if not self.warm_start:
             self._forget()
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         data = _plain_fit.prepare(self, X, y, sample_weight, random)
         plan = _plain_fit.plan(self, len(data.X))
         given, drawn = self.random_state, int(random.randint(2**31 - 1))

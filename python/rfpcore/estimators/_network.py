@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import persistence
-from .._arrays import Array
+from .._arrays import Array, require_finite
 from .._options import Loss
 from ..network import MLP
 
@@ -43,6 +43,10 @@ class FileEstimator(BaseEstimator):
             self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
         return array
+
+    def _require_usable(self) -> None:
+        """Refuse a fitted estimator whose parameters are wrong or whose network overflows."""
+        raise NotImplementedError
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
@@ -101,6 +105,17 @@ class NetworkEstimator(FileEstimator):
     def _n_network_outputs(self) -> int:
         """Outputs of the network."""
         raise NotImplementedError
+
+    def _check_params(self) -> None:
+        """Refuse parameters that `fit` would refuse."""
+        raise NotImplementedError
+
+    def _require_usable(self) -> None:
+        self._check_params()
+        rows = np.array([[0.0], [1.0], [-1.0]]).repeat(self.net_.n_inputs, axis=1)
+        with np.errstate(all="ignore"):
+            outputs = self.net_.predict(self.theta_, rows, n_jobs=1)
+        require_finite(outputs.ravel(), "the network's output at features of 0, 1 and -1", axis="index")
 
     def _learn_targets(self, y: Any) -> None:
         """Set the attributes that describe y."""

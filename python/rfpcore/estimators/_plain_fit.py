@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from .._arrays import Array, cast, row_weights, targets
-from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, positive
+from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, n_threads, positive
 from .._warn import warn
 from ..exceptions import DivergenceError
 from ..many import Model, ModelResult, fit_many
@@ -94,9 +94,13 @@ def plan(estimator: "MLPBase", n_rows: int) -> Plan:
             f"regularization holds {terms.get(EarlyStopping)!r}; the estimator holds rows out itself, with "
             "early_stopping=True and n_iter_no_change"
         )
+    choice(p.dtype, "dtype", DType)
+    fraction(p.validation_fraction, "validation_fraction")
+    boolean(p.warm_start, "warm_start")
+    n_threads(p.n_jobs)
     patience = integer(p.n_iter_no_change, "n_iter_no_change", 1, MAX_STEPS)
     tolerance = at_least(p.tol, "tol", 0.0)
-    if p.early_stopping:
+    if boolean(p.early_stopping, "early_stopping"):
         terms += EarlyStopping(patience, every=epoch, min_delta=tolerance)
     model = Model(
         hidden_layer_sizes=p.hidden_layer_sizes,

@@ -175,6 +175,10 @@ class F2BMLD(FittedBilevel):
         choice(self.dtype, "dtype", FloatName)
         return config, [float(lam) for lam in lambdas]
 
+    def _require_params(self) -> None:
+        super()._require_params()
+        self._checked()
+
     def _fit(self, rows: Rows) -> None:
         config, lambdas = self._checked()
         threads = n_threads(self.n_jobs)
