@@ -20,7 +20,7 @@ import safetensors.numpy
 
 from ._arrays import F32, F64, Array
 
-__all__ = ["FORMAT_VERSION", "digest", "holding_together", "read", "write"]
+__all__ = ["FORMAT_VERSION", "digest", "holding_together", "read", "target_mode", "write"]
 
 FORMAT_VERSION = 2
 _READABLE = (1, FORMAT_VERSION)
@@ -75,7 +75,7 @@ def write(
     FileNotFoundError
         If there is no such folder.
     """
-    mode = _mode_of_target(path)
+    mode = target_mode(path)
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     known = digests or {}
     own = {name: known.get(name) or digest(array) for name, array in contiguous.items()}
@@ -100,7 +100,7 @@ def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _mode_of_target(path: Path) -> int | None:
+def target_mode(path: Path) -> int | None:
     """Permissions of the file that is to be replaced; None if there is none."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")

@@ -58,6 +58,7 @@ class SweepFile:
         self, path: Path, models: Sequence[Model], X: Any, y: Any, options: Mapping[str, Any]
     ) -> None:
         self.path, self.models = path, models
+        _files.target_mode(path)  # before any work, as there may be hours of it
         self.document: dict[str, Any] = {
             "class": "sweep",
             "data": _describe_data(X, y, options),
@@ -67,7 +68,7 @@ class SweepFile:
         self.digests: dict[str, str] = {}
         self.numbers: dict[str, Any] = {}
         self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
-        if path.exists() or path.is_symlink():
+        if path.exists():
             self.tensors, found = _files.read(path)
             self._require_same(found)
             self.numbers, self.digests = found["finished"], found.get("digests", {})
