@@ -9,8 +9,9 @@ from sklearn.base import is_classifier
 from . import _specs
 from ._arrays import F64, Array
 from ._file_parts import Document, Tensors, class_labels, listed, object_of, only, require_used, tensor, text
-from ._options import MAX_PARAMETERS, MAX_STEPS, check_inner_lr, integer
+from ._options import MAX_PARAMETERS, MAX_STEPS, check_inner_lr, choice, integer
 from .estimators._fit import Memory
+from .estimators._targets import RegressionLoss
 from .network import MLP
 
 __all__ = ["params_from_json", "restore"]
@@ -20,7 +21,7 @@ T = TypeVar("T")
 _FORMAT = {"class", "params", "format_version", "digests"}
 _ENTRIES = _FORMAT | {"net", "learnt", "memory", "feature_names", "classes"}
 _ENSEMBLE_ENTRIES = _FORMAT | {"estimator", "members"}
-_COMMON = ("n_features_in_", "classes_", "feature_names_in_", "n_outputs_", "_y_ndim")
+_COMMON = ("n_features_in_", "classes_", "feature_names_in_", "n_outputs_", "_y_ndim", "_fit_loss")
 
 
 def restore(cls: type[T], tensors: Tensors, document: Document) -> T:
@@ -105,7 +106,7 @@ def _net(document: Document) -> MLP:
 def _learn_targets(estimator: Any, document: Document) -> None:
     """What was learnt of features and outcomes."""
     learnt = object_of(document, "learnt")
-    of_numbers = set() if is_classifier(estimator) else {"n_outputs_", "_y_ndim"}
+    of_numbers = set() if is_classifier(estimator) else {"n_outputs_", "_y_ndim", "_fit_loss"}
     only(learnt, "learnt", {"n_features_in_", "best_iteration_"} | of_numbers)
     estimator.n_features_in_ = integer(learnt["n_features_in_"], "n_features_in_", 1, MAX_PARAMETERS)
     if is_classifier(estimator):
@@ -116,6 +117,8 @@ def _learn_targets(estimator: Any, document: Document) -> None:
         estimator._y_ndim = integer(learnt["_y_ndim"], "_y_ndim", 1, 2)
         most = MAX_PARAMETERS if estimator._y_ndim == 2 else 1
         estimator.n_outputs_ = integer(learnt["n_outputs_"], "n_outputs_", 1, most)
+        loss = learnt.get("_fit_loss", estimator.loss)  # in format 1 the parameter's
+        estimator._fit_loss = choice(loss, "_fit_loss", RegressionLoss)
     if "feature_names" in document:
         names = [text(name, "a feature name") for name in listed(document, "feature_names")]
         if len(set(names)) < len(names):

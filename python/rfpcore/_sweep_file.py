@@ -13,6 +13,7 @@ from ._arrays import F64, Array, as_floats
 from ._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
 from ._options import MAX_STEPS, choice, integer
 from .many import Model, ModelResult, Record
+from .many._data import require_pair, row_lists
 from .many._result import SCORES
 from .network import MLP
 from .regularize import BatchNorm
@@ -61,7 +62,7 @@ class SweepFile:
         _files.target_mode(path)  # before any work, as there may be hours of it
         self.document: dict[str, Any] = {
             "class": "sweep",
-            "data": _describe_data(X, y, options),
+            "data": _describe_data(X, y, options, len(models)),
             "models": [_specs.encode(model) for model in models],
         }
         self.tensors: dict[str, Array] = {}
@@ -180,16 +181,18 @@ def _arrays(
     return found
 
 
-def _describe_data(X: Any, y: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_data(X: Any, y: Any, options: Mapping[str, Any], n_models: int) -> dict[str, Any]:
     """Shapes and digests of all arrays, and the options that are no arrays."""
-    held_out = options["held_out"]
+    held_out, rows = options["held_out"], options["rows"]
+    if held_out is not None:
+        require_pair(held_out)
+    row_lists(rows, n_models, len(as_floats(X, "X")))  # whose errors name what is wrong
     arrays = {"X": X, "y": y, "row_weights": options["row_weights"]}
     if held_out is not None:
         arrays |= {"held-out X": held_out[0], "held-out y": held_out[1]}
     described = {
         name: None if values is None else _digest(as_floats(values, name)) for name, values in arrays.items()
     }
-    rows = options["rows"]
     lists = rows if isinstance(rows, list | tuple) and np.ndim(rows[0]) == 1 else [rows]
     described["rows"] = None if rows is None else "; ".join(_digest(np.asarray(own)) for own in lists)
     record: Record | None = options["record"]

@@ -23,7 +23,7 @@ T = TypeVar("T")
 Restore = Callable[[type[T], dict[str, Array], dict[str, Any]], T]
 
 # Learnt attributes kept as JSON, where an estimator has them.
-_PLAIN = ("n_features_in_", "n_outputs_", "_y_ndim", "best_iteration_")
+_PLAIN = ("n_features_in_", "n_outputs_", "_y_ndim", "_fit_loss", "best_iteration_")
 
 
 def save(estimator: Any, path: str | PathLike[str]) -> None:

@@ -98,6 +98,8 @@ def sweep(
     >>> result.result.predict(X).shape
     (6, 250, 2)
     """
+    if base is not None and not isinstance(base, Model):
+        raise TypeError(f"base is a {type(base).__name__}; an rfpcore.many.Model is needed")
     listed = _points(points)
     models = [_model(Model() if base is None else base, index, point) for index, point in enumerate(listed)]
     options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}

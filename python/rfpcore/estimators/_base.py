@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import functional
 from .._arrays import Array
-from .._options import Activation, Layers, OnDivergence, Order, random_source
+from .._options import Activation, Layers, OnDivergence, Order, check_alpha, random_source
 from ..network import MLP
 from ..optimizers import Schedule
 from . import _fit
@@ -18,6 +18,7 @@ from ._network import NetworkEstimator
 from ._regularization import soften, training_loss
 from ._settings import DType, ScheduleName, Solver, check_settings
 from ._splits import Rows
+from ._warnings import warn_of_scales, warn_without_groups
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
 if TYPE_CHECKING:
@@ -129,6 +130,10 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         if not (goes_on or self.warm_start):
             self._forget()
         rows = self._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
+        warn_without_groups(groups, len(rows.X), check_alpha(self.alpha))
+        if not incremental:  # a batch has no scale to go by
+            outcome = rows.y if self._loss == "squared" else None
+            warn_of_scales(rows.X, outcome, getattr(self, "feature_names_in_", None))
         fit = _fit.run(self, rows, incremental=incremental, goes_on=goes_on)
         _fit.store(self, fit, goes_on)
         _fit.say(fit, look_at_inner_step=not incremental)

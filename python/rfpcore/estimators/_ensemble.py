@@ -26,7 +26,7 @@ __all__ = ["EnsembleBase"]
 MemberT = TypeVar("MemberT", MLPClassifier, MLPRegressor)
 
 # What all members have learnt alike, and the ensemble with them.
-_COMMON = ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_", "_y_ndim")
+_COMMON = ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_", "_y_ndim", "_fit_loss")
 
 
 class EnsembleBase(FileEstimator, Generic[MemberT]):

@@ -133,4 +133,4 @@ class NetworkEstimator(FileEstimator):
 
 def _is_learnt(name: str) -> bool:
     """Whether an attribute was set by a fit."""
-    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim")
+    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim", "_fit_loss")

@@ -18,7 +18,9 @@ from ..many import Model, ModelResult, fit_many
 from ..network import MLP
 from ..optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
 from ..regularize import BatchNorm, EarlyStopping, Regularization
+from ._going_on import require_same
 from ._settings import DType
+from ._warnings import warn_of_scales
 
 if TYPE_CHECKING:
     from ._mlp import MLPBase
@@ -44,12 +46,17 @@ def prepare(estimator: "MLPBase", X: Any, y: Any, sample_weight: Any, random: np
     outcomes = targets(estimator._encode_targets(y), len(features))
     if choice(estimator.dtype, "dtype", DType) != "auto":
         features = cast(features, np.dtype(estimator.dtype), "X")
+    outcome = outcomes if estimator._loss == "squared" else None
+    warn_of_scales(features, outcome, getattr(estimator, "feature_names_in_", None))
     weights = None
     if sample_weight is not None:
         weights = row_weights(sample_weight, len(features))
         used = weights > 0  # a row of weight 0 is to be as if it were not there
         if not used.any():
             raise ValueError(f"sample_weight is zero in all {len(used)} rows; at least one must be positive")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(weights.sum()):
+                raise ValueError(f"sample_weight sums to inf over {len(used)} rows; a finite sum is needed")
         features, outcomes, weights = features[used], outcomes[used], weights[used]
     if not boolean(estimator.early_stopping, "early_stopping"):
         return Data(features, outcomes, weights, None)
@@ -156,10 +163,7 @@ def _schedule(given: Any, n_steps: int) -> Schedule:
 def start(estimator: "MLPBase", net: MLP, data: Data, seed: int) -> Array:
     """Parameters to start from: those learnt so far (warm start), or the seed's."""
     if hasattr(estimator, "theta_"):
-        if estimator.net_ != net:
-            raise ValueError(
-                f"warm_start goes on from {estimator.net_}, but data and parameters now make it {net}"
-            )
+        require_same(estimator, net, "warm_start")
         if Regularization.of(estimator.regularization).get(BatchNorm) is not None:
             raise ValueError(
                 "warm_start with BatchNorm is not possible: a fitted network has its normalization folded in"

@@ -8,7 +8,7 @@ from .._options import n_threads
 from .._warn import warn
 from ..exceptions import DivergenceWarning
 from ..regularize import EarlyStopping
-from ._data import Table, initial_parameters, row_lists, table, weight_lines
+from ._data import Table, initial_parameters, require_pair, row_lists, table, weight_lines
 from ._model import Model
 from ._record import Record
 from ._result import ManyResult, ModelResult
@@ -133,8 +133,7 @@ def fit_many(
 
 
 def _held_out(held_out: Any, models: Sequence[Model], data: Table) -> tuple[Any, Any]:
-    if not isinstance(held_out, tuple | list) or len(held_out) != 2:
-        raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
+    require_pair(held_out)
     aside = table(held_out[0], held_out[1], models, None, None, like=data)
     return aside.X, aside.y
 
