@@ -6,11 +6,10 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
-from sklearn.utils import check_random_state
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
-from ..._options import MAX_STEPS, integer, positive, real
+from ..._options import MAX_STEPS, integer, positive, random_source, real
 from ..._warn import warn
 from .._select import bandwidth
 from ._base import Evaluation
@@ -92,7 +91,7 @@ class FittedQEvaluation(Evaluation):
         now = self._features(transitions.states, transitions.actions)
         components = min(integer(self.n_components, "n_components", 1, MAX_STEPS), len(now))
         self._map = Nystroem(
-            gamma=bandwidth(now), n_components=components, random_state=check_random_state(self.random_state)
+            gamma=bandwidth(now), n_components=components, random_state=random_source(self.random_state)
         ).fit(now)
         features, n = self._basis(now), len(now)
         then = self._basis(self._features(transitions.next_states, policy(transitions.next_states)))
