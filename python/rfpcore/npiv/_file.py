@@ -95,9 +95,10 @@ def _restore(cls: Any, tensors: Tensors, document: Document) -> Any:
     estimator._require_params()
     estimator._restore(left, object_of(document, "learnt"))
     require_used(left)
+    inputs = estimator._scales.inputs
     with np.errstate(all="ignore"):
-        means = estimator._predict(estimator._scales.inputs.mean_[None])
-    require_finite(means, "the prediction at the means of the inputs", axis="index")
+        found = estimator._predict(inputs.mean_ + np.array([[0.0], [1.0], [-1.0]]) * inputs.scale_)
+    require_finite(found, "the prediction at the inputs' means, and one scale beside them", axis="index")
     return estimator
 
 
