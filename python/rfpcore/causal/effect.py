@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, group_codes
+from .._atomic import all_or_nothing
 from .._options import choice
 from ..estimators import RFPRegressor
 from ._checks import outside_support, require_overlap, warn_of_design
@@ -156,6 +157,7 @@ class ClusterEffect(EffectEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -214,14 +216,12 @@ class ClusterEffect(EffectEstimator):
             also_named=by,
         )
         masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
-        return self._estimate(sample, models, masks, stacklevel=3)
+        return self._estimate(sample, models, masks)
 
-    def _estimate(
-        self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]], stacklevel: int
-    ) -> "Self":
+    def _estimate(self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]]) -> "Self":
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
-        warn_of_design(sample, stacklevel)
+        warn_of_design(sample)
         self._sample, self._used_models, self._masks = sample, models, masks
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
@@ -268,7 +268,7 @@ class ClusterEffect(EffectEstimator):
             fitted = cross_fit(sample, models, make_folds(sample, self.n_folds, seed))
         else:
             fitted = self._full_fit()
-            warn_if_too_short(sample, models, inference, stacklevel=3)
+            warn_if_too_short(sample, models, inference)
         effects = []
         for name, mask in self._masks.items():
             parts = terms_of(sample, models, fitted, sample.weight * mask)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from .._options import choice, fraction
 from ._bands import Band, uniform_band
 from ._estimator import EffectEstimator
@@ -108,6 +109,7 @@ class StaggeredEffect(EffectEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,

@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from ._base import RFPBase
-from ._targets import ClassTargets
+from ._targets import ClassTargets, _labels
 from .adapted import AdaptedClassifier
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
 
     _Adapted = AdaptedClassifier
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.
 
@@ -174,6 +176,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
         """
         return self._fit(X, y, groups, sample_weight)
 
+    @all_or_nothing
     def partial_fit(
         self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, classes: Any = None
     ) -> "Self":
@@ -186,7 +189,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
         if not hasattr(self, "theta_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
-        elif classes is not None and np.unique(classes).tolist() != self.classes_.tolist():
+        elif classes is not None and np.unique(_labels(classes)).tolist() != self.classes_.tolist():
             raise ValueError(f"classes={classes!r} are not those of the first call, {self.classes_}")
         return self._fit(X, y, groups, sample_weight, incremental=True, classes=classes)
 
