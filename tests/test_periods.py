@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from rfpcore import Clusters
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, EventStudyDisplay, StaggeredEffect
 from rfpcore.causal._periods import read_periods
+from rfpcore.exceptions import DesignWarning
 
 random = np.random.default_rng(0)
 N_CLUSTERS = 30
@@ -193,6 +194,26 @@ def test_event_time_of_uneven_periods_by_hand():
     }
     assert_allclose([found[name] for name in expected], list(expected.values()), rtol=1e-9)
     assert model.to_frame(by="dynamic").index.tolist() == list(expected)
+
+
+CODED = {
+    "month": ([201911, 201912, 202001, 202002], "year and month"),
+    "day": ([20191130, 20191231, 20200131, 20200229], "year, month and day"),
+    "quarter": ([20193, 20194, 20201, 20202], "year and quarter"),
+}
+
+
+@pytest.mark.parametrize("case", CODED)
+def test_dates_written_as_numbers(case):
+    """A month and another are 89 apart there."""
+    labels, what = CODED[case]
+    with pytest.warns(DesignWarning, match=f"{what} in one number, {labels[0]} to {labels[-1]}"):
+        staggered(np.array(labels)[np.searchsorted(YEARS, WHEN)])
+
+
+@pytest.mark.parametrize("labels", [[201901, 201902, 201903, 201904], [1, 2, 3, 4], [1998, 1999, 2000, 2001]])
+def test_numbers_that_are_none(labels):
+    assert staggered(np.array(labels)[np.searchsorted(YEARS, WHEN)]).event_times()[0] == -1
 
 
 def test_the_figure_counts_alike():

@@ -270,7 +270,9 @@ def _missing_label(row: int, count: int, name: str) -> ValueError:
 
 
 def cluster_weights(values: Any, labels: Array) -> NDArray[np.float64]:
-    """How much each cluster counts, (C,), from an array in the order of `labels` or a dict by label."""
+    """How much each cluster counts, (C,): an array in the order of `labels`, or a dict or Series by label."""
+    if hasattr(values, "iloc") and hasattr(values, "to_dict"):
+        values = values.to_dict()
     if isinstance(values, dict):
         values = _by_label(values, labels.tolist())
     array = as_floats(values, "cluster_weight").astype(np.float64, copy=False)

@@ -24,8 +24,8 @@ def require_aligned(**arguments: Any) -> None:
             continue
         same = sorted(map(str, index)) == sorted(map(str, reference))
         raise ValueError(
-            f"{name} and {first} have different indexes: row {row} is {index[row]!r} in {name} and "
-            f"{reference[row]!r} in {first}"
+            f"{name} and {first} have different indexes: row {row} is {_shown(index[row])} in {name} and "
+            f"{_shown(reference[row])} in {first}"
             + (", though both have the same labels in some order" if same else "")
             + ". Rows are paired by position, so align them first, as in "
             f"{name}.loc[{first}.index], or give {name}.to_numpy() where the order is right as it is"
@@ -44,6 +44,10 @@ def _first_difference(index: Any, reference: Any) -> int | None:
     return next((row for row, (a, b) in pairs if not _alike(a, b)), None)
 
 
+def _shown(label: Any) -> str:
+    return repr(label.item() if hasattr(label, "item") else label)
+
+
 def _alike(a: Any, b: Any) -> bool:
     """Equal, or both missing; tuples (of a MultiIndex) entry by entry."""
     if isinstance(a, tuple) and isinstance(b, tuple):
@@ -54,3 +58,22 @@ def _alike(a: Any, b: Any) -> bool:
         return bool(a == b)
     except (TypeError, ValueError):  # not comparable
         return False
+
+
+class AlignedScore:
+    """scikit-learn's `score`, of arguments that belong together; goes before its mixins."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of a regressor's predictions, accuracy of a classifier's.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        score : float
+        """
+        require_aligned(X=X, y=y, sample_weight=sample_weight)
+        return float(super().score(X, y, sample_weight=sample_weight))  # type: ignore[misc]

@@ -134,3 +134,21 @@ def _parts_of_years(found: list[re.Match[str] | None]) -> Places | None:
         return None
     places = [size * int(year) + int(number) - 1 for year, _, number in parts]
     return Places(places, places, {4: "quarter", 12: "month"}[size])
+
+
+def coded_date(places: Sequence[Any]) -> str | None:
+    """What numbers seem to be that are dates written as one (201912): their gaps over years mean nothing."""
+    if not all(isinstance(place, int) for place in places):
+        return None
+    days, months = [p % 100 for p in places], [p // 100 for p in places]
+    if _are_coded(months, 100, 12) and all(1 <= day <= 31 for day in days) and len(set(months)) > 1:
+        return "year, month and day"
+    for what, base, last in (("year and month", 100, 12), ("year and quarter", 10, 4)):
+        if _are_coded(places, base, last) and len({p // base for p in places}) > 1:
+            return what
+    return None
+
+
+def _are_coded(places: Sequence[int], base: int, last: int) -> bool:
+    """Whether each is a year of these centuries, then a number from 1 to `last`."""
+    return all(1900 <= p // base <= 2100 and 1 <= p % base <= last for p in places)

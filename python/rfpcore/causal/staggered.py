@@ -14,6 +14,7 @@ from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
 from ._panel import NEVER, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
+from ._periods import warn_of_codes
 from ._scores import Score
 from .results import Effect, summary_table, to_frame
 
@@ -169,6 +170,7 @@ class StaggeredEffect(EffectEstimator):
             choice(value, name, allowed)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
+        warn_of_codes(data.periods, stacklevel=2)
         models, wide = models_of(self, "att"), widen(data)
         made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
         self._cells, self._periods = made.cells, data.periods

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _rfpcore
+from .._frames import require_aligned
 from .._options import n_threads
 from ..exceptions import DivergenceWarning
 from ..regularize import EarlyStopping
@@ -104,6 +105,8 @@ def fit_many(
             raise TypeError(f"models[{index}] is a {type(model).__name__}; a Model is needed")
     if not several:
         raise ValueError("models is empty; at least one Model is needed")
+    line = row_weights if getattr(row_weights, "ndim", 0) == 1 else None  # two dimensions: models by rows
+    require_aligned(X=X, y=y, row_weights=line)
     data = table(X, y, several, dtype, n_outputs)
     aside = None if held_out is None else _held_out(held_out, several, data)
     if aside is None:
@@ -135,6 +138,7 @@ def fit_many(
 def _held_out(held_out: Any, models: Sequence[Model], data: Table) -> tuple[Any, Any]:
     if not isinstance(held_out, tuple | list) or len(held_out) != 2:
         raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
+    require_aligned(**{"held_out[0]": held_out[0], "held_out[1]": held_out[1]})
     aside = table(held_out[0], held_out[1], models, None, None, like=data)
     return aside.X, aside.y
 
