@@ -239,6 +239,23 @@ def test_a_staggered_policy_in_months_by_name():
     assert "Jan to Oct" in model.summary()
 
 
+def test_text_of_numbers_by_column_name():
+    """7 to 11: in the alphabet 10 and 11 come first, and the policy would end before it begins."""
+    time = np.array(["7", "9", "10", "11"])[np.searchsorted(YEARS, WHEN)]
+    columns = {"y": TABLE.ravel(), "law": (START[WHO] <= WHEN) * 1, "who": WHO, "week": time}
+    plain = staggered(time.astype(int))
+    for frame in (pd.DataFrame(columns), pl.DataFrame(columns)):
+        model = StaggeredEffect().fit(frame, "y", "law", "who", "week", covariates=[])
+        assert_allclose([e.estimate for e in model.effects_], [e.estimate for e in plain.effects_])
+        assert model.event_times() == plain.event_times()
+        assert model.periods_.tolist() == ["7", "9", "10", "11"]
+
+
+def test_long_distances_are_written_out():
+    seconds, _ = read_periods([0, 1_234_567], 2)
+    assert seconds.event(seconds.since(1, 0)) == "event time 1234567"
+
+
 def test_dates_in_names_have_no_hour():
     time = pd.to_datetime(pd.Series(WHEN).astype(str) + "-01-01")
     names = [e.name for e in staggered(time).aggregate("group")]

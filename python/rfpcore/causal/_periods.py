@@ -73,7 +73,8 @@ class Periods:
     def event(self, since: float) -> str:
         """The name of an event time, with its unit where there is one."""
         unit = f" {self.unit}" if self.unit else ""
-        return f"event time {since:g}{unit}{'s' if unit and abs(since) != 1 else ''}"
+        count = str(since) if isinstance(since, int) else f"{since:.10g}"
+        return f"event time {count}{unit}{'s' if unit and abs(since) != 1 else ''}"
 
     @property
     def axis(self) -> str:

@@ -1,16 +1,14 @@
 """The effect of a policy that is on or off for whole clusters."""
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import Array, group_codes
+from .._arrays import Array
 from .._options import choice
 from ..estimators import RFPRegressor
-from ..exceptions import DesignWarning
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._estimator import EffectEstimator
@@ -25,6 +23,7 @@ from ._score_inference import (
     warn_if_too_short,
 )
 from ._scores import Estimand, Score, value
+from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
 from .results import Effect, summary_table
 
 if TYPE_CHECKING:
@@ -231,7 +230,7 @@ class ClusterEffect(EffectEstimator):
         self._sample, self._used_models, self._names = sample, models, list(masks)
         lacking = {name: empty_arms(sample, models, mask) for name, mask in masks.items()}
         self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
-        _warn_of_empty({name: arms for name, arms in lacking.items() if arms}, stacklevel)
+        warn_of_empty({name: arms for name, arms in lacking.items() if arms}, stacklevel)
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
@@ -315,33 +314,3 @@ class ClusterEffect(EffectEstimator):
             ("Treated outside range", int(self.outside_.sum())),
         ]
         return summary_table("Effect of a cluster-level treatment", facts, self.effects_, level)
-
-
-def subgroup_masks(title: str, by: Any, n_rows: int) -> dict[str, NDArray[np.bool_]]:
-    """All rows, then the rows of each subgroup, by name."""
-    masks = {title: np.ones(n_rows, bool)}
-    if by is not None:
-        labels, codes = group_codes(by, n_rows, "by")
-        names = [str(label) for label in labels]
-        if len({*names, title}) <= len(names):  # 1 and "1", or a label that is the title
-            names = [f"by={label!r}" for label in labels.tolist()]
-        masks |= {name: codes == i for i, name in enumerate(names)}
-    return masks
-
-
-def empty_arms(sample: Sample, models: Models, mask: NDArray[np.bool_]) -> list[str]:
-    """Kinds of rows that the effect on some rows needs, and that these have none of."""
-    own = mask & (sample.weight > 0)
-    needed = {"treated": own & sample.treated, "control": own & ~sample.treated}
-    if models.score == "regression":  # an outcome model stands in for the controls, or for both arms
-        needed = {"treated": needed["treated"]} if models.estimand == "att" else {"weighted": own}
-    return [what for what, rows in needed.items() if not rows.any()]
-
-
-def _warn_of_empty(lacking: dict[str, list[str]], stacklevel: int) -> None:
-    for name, arms in lacking.items():
-        warnings.warn(
-            f"there are no {' and no '.join(arms)} rows in {name!r}, so its effect is NaN",
-            DesignWarning,
-            stacklevel=stacklevel + 1,
-        )
