@@ -58,6 +58,12 @@ def test_a_frame_beside_arrays():
         ClusterEffect(outcome=OLS).fit(FRAME[["age", "rent"]], Y, D, GROUPS)
 
 
+@pytest.mark.parametrize("design", DESIGNS)
+def test_no_rows(design):
+    with pytest.raises(ValueError, match="X has 0 rows"):
+        DESIGNS[design](TWICE[:0], covariates=[])
+
+
 def test_a_column_there_twice():
     with pytest.raises(ValueError, match="covariates names the column 'age', which X has 2 times"):
         DESIGNS["ClusterEffect"](pd.concat([FRAME, FRAME["age"]], axis=1), covariates=["age"])

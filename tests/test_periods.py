@@ -258,8 +258,9 @@ def test_long_distances_are_written_out():
 
 def test_dates_in_names_have_no_hour():
     time = pd.to_datetime(pd.Series(WHEN).astype(str) + "-01-01")
-    names = [e.name for e in staggered(time).aggregate("group")]
-    assert names == ["adopted 2001-01-01", "adopted 2003-01-01"]
+    for given in (time, time.dt.tz_localize("UTC"), time.astype(pd.CategoricalDtype(ordered=True))):
+        names = [e.name for e in staggered(given).aggregate("group")]
+        assert names == ["adopted 2001-01-01", "adopted 2003-01-01"]
 
 
 def test_subgroups_and_clusters_keep_the_order_of_categories():

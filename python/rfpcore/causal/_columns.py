@@ -36,6 +36,8 @@ def read_columns(
     columns = {name: column(X, values, name) for name, values in given.items()}
     require_aligned(X=X, **columns)
     rows, names = covariate_matrix(X, covariates, given)
+    if len(rows) == 0:
+        raise ValueError("X has 0 rows; at least one is needed")
     return columns, rows, names
 
 

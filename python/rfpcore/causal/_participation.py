@@ -30,7 +30,7 @@ def left_out(
 
 def _reason(own: int, seen: NDArray[np.bool_], start: NDArray[np.int64], comparison: str) -> str:
     if own == NEVER:
-        return "never treated, and with no row beside those of adopters"
+        return "never treated, without rows in periods that are compared"
     if own == 0:
         return ALWAYS
     if not seen[:own].any():

@@ -7,7 +7,7 @@ import numbers
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -228,4 +228,6 @@ def _names(labels: Array) -> list[str]:
         return [str(name) for name in np.datetime_as_string(labels, unit="auto")]
     if labels.dtype.kind == "m":
         return [str(label.astype("m8[us]").item()) for label in labels]
+    if all(isinstance(label, datetime) and label.time() == time.min for label in labels):
+        return [label.date().isoformat() for label in labels]
     return [str(label) for label in labels]

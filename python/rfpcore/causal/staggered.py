@@ -229,7 +229,7 @@ class StaggeredEffect(EffectEstimator):
         Parameters
         ----------
         by : {"simple", "dynamic", "group", "calendar", "cells"}
-            Over all cells since adoption; by periods since adoption (those before it are placebos); by
+            Over all cells since adoption; by time since adoption (those before it are placebos); by
             cohort; by period; or the cells themselves.
 
         Returns
