@@ -9,7 +9,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from .clusters import Clusters
-from .exceptions import DivergenceError, DivergenceWarning, InnerStepWarning, InterruptedWarning
+from .exceptions import (
+    DivergenceError,
+    DivergenceWarning,
+    GroupsWarning,
+    InnerStepWarning,
+    InterruptedWarning,
+    ScaleWarning,
+)
 from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
 from .network import MLP
 from .status import ClusterStatus, Objective
@@ -35,6 +42,7 @@ __all__ = [
     "DivergenceWarning",
     "EnsembleClassifier",
     "EnsembleRegressor",
+    "GroupsWarning",
     "InnerStepWarning",
     "InterruptedWarning",
     "MLPClassifier",
@@ -42,6 +50,7 @@ __all__ = [
     "Objective",
     "RFPClassifier",
     "RFPRegressor",
+    "ScaleWarning",
     "SweepResult",
     "adapt",
     "auto_inner_lr",

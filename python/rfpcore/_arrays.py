@@ -53,10 +53,18 @@ def _objects_to_floats(array: Array, name: str) -> Array:
             floats[index] = np.nan if is_missing(value) else float(value)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(
-                f"{name} has dtype object; {place(index)} holds {value!r}, a {type(value).__name__}; "
+                f"{name} has dtype object; {place(index)} holds {shown(value)}, a {type(value).__name__}; "
                 "real numbers are needed"
             ) from None
     return floats
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: its repr, but of a huge integer only its size."""
+    if isinstance(value, int) and abs(value) >= 10**50:
+        sign = "-" if value < 0 else ""
+        return f"an integer beyond {sign}1e{int(value.bit_length() * 0.30102)}"
+    return repr(value)
 
 
 def is_missing(value: Any) -> bool:
@@ -193,7 +201,7 @@ def group_codes(values: Any, n_rows: int, name: str = "groups") -> tuple[Array, 
     ordered = own_order(values)
     if ordered is not None:
         return _category_codes(*ordered, n_rows, name)
-    labels = _label_array(values)
+    labels = label_array(values)
     if labels.ndim != 1:
         raise ValueError(f"{name} has shape {labels.shape}; ({n_rows},), one label a row, is needed")
     require_length(labels, name, n_rows)
@@ -217,7 +225,7 @@ def _category_codes(
     return _narrow([categories[code] for code in present]), inverse
 
 
-def _label_array(values: Any) -> Array:
+def label_array(values: Any) -> Array:
     """Labels as an array; a list becomes objects, lest NumPy turn [1, "a"] or [None, "a"] into strings."""
     if not isinstance(values, list | tuple):
         return np.asarray(values)

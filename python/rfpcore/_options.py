@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from . import _rfpcore
-from ._arrays import F64, Array, as_floats, require_finite, vector
+from ._arrays import F64, Array, as_floats, require_finite, shown, vector
 
 Activation = Literal["identity", "tanh", "relu", "softplus", "silu", "gelu"]
 Loss = Literal["squared", "logistic", "softmax", "poisson", "cross_entropy"]
@@ -39,9 +39,9 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     except TypeError:
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}; an integer is needed") from None
     if number < low:
-        raise ValueError(f"{name}={number} is too small; at least {low} is needed")
+        raise ValueError(f"{name}={shown(number)} is too small; at least {low} is needed")
     if number > high:
-        raise ValueError(f"{name}={number} is too large; at most {high} is possible")
+        raise ValueError(f"{name}={shown(number)} is too large; at most {high} is possible")
     return number
 
 
@@ -51,6 +51,8 @@ def real(value: Any, name: str, needed: str = "a finite number") -> float:
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {needed} is needed")
     try:
         number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is {shown(value)}; {needed} is needed") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is a {type(value).__name__}; {needed} is needed") from None
     if not math.isfinite(number):
@@ -107,6 +109,18 @@ def check_alpha(value: Any) -> float:
     return number
 
 
+def random_source(value: Any) -> np.random.RandomState:
+    """`random_state` as scikit-learn means it."""
+    from sklearn.utils import check_random_state  # the functions on arrays do without scikit-learn
+
+    if isinstance(value, np.random.Generator):
+        raise TypeError("random_state is a Generator; an integer, a RandomState or None is needed")
+    legacy = value is None or value is np.random or isinstance(value, np.random.RandomState)
+    source = value if legacy else integer(value, "random_state", 0, 2**32 - 1)
+    random: np.random.RandomState = check_random_state(source)
+    return random
+
+
 def n_threads(n_jobs: Any) -> int:
     """`n_jobs` as joblib means it, to a number of threads; 0 stands for the default pool."""
     if n_jobs is None:
@@ -131,12 +145,13 @@ def inner_loop(
 ) -> _rfpcore.Inner:
     """The kernel's `Inner` for these options; a scalar step's is built once and kept."""
     # bool is no int here and an array no float, so whatever passes is hashable and of the right kind.
-    if type(inner_steps) is int and type(inner_lr) is float and type(inner_momentum) is float:
+    plain = type(inner_steps) is int and type(inner_lr) is float and type(inner_momentum) is float
+    if plain and type(adapt_layers) is str and type(order) is str:
         return _scalar_inner(inner_steps, inner_lr, inner_momentum, adapt_layers, order)
     steps = integer(inner_steps, "inner_steps", 0, MAX_STEPS)
     momentum = real(inner_momentum, "inner_momentum", "a number in [0, 1)")
     lr = check_inner_lr(inner_lr, n_parameters)
-    if isinstance(lr, float):
+    if isinstance(lr, float) and type(adapt_layers) is str and type(order) is str:
         return _scalar_inner(steps, lr, momentum, adapt_layers, order)
     return _build_inner(steps, lr, momentum, adapt_layers, order)
 

@@ -181,7 +181,8 @@ class Clusters:
                 empty = np.flatnonzero(counts == 0)
                 raise ValueError(
                     f"query leaves cluster {self.labels[empty[0]]!s} ({self.sizes[empty[0]]} rows) without "
-                    f"{kind} rows, one of {len(empty)} such clusters; each needs at least one of both kinds"
+                    f"{kind} rows; {_share(len(empty), self.n_clusters)} none, and each needs at least one "
+                    "of both kinds"
                 )
         return n_support
 
@@ -199,8 +200,9 @@ class Clusters:
         if len(bad):
             cluster, part = divmod(int(bad[0]), len(kinds))
             raise ValueError(
-                f"sample_weight sums to {totals[bad[0]]} in cluster {self.labels[cluster]!s}{kinds[part]}, "
-                f"one of {len(bad)}; a finite sum above zero is needed in each"
+                f"sample_weight sums to {totals[bad[0]]} in cluster {self.labels[cluster]!s}{kinds[part]}; "
+                f"{_share(len(set(bad // len(kinds))), self.n_clusters)} no finite sum above zero, which "
+                "each needs. Leave clusters without weight out"
             )
 
     def _weigh(self, cluster_weight: Any) -> NDArray[np.float64] | None:
@@ -215,6 +217,11 @@ class Clusters:
             weights = as_floats(self.sample_weight, "sample_weight").astype(np.float64)
             return np.add.reduceat(weights, self.offsets[:-1])
         return cluster_weights(cluster_weight, self.labels)
+
+
+def _share(count: int, total: int) -> str:
+    """Subject and verb of a sentence about some of the clusters."""
+    return f"{count} of {total} clusters {'has' if count == 1 else 'have'}"
 
 
 def kernel_inputs(net: MLP, theta: Any, data: Clusters, loss: str) -> tuple[Array, _rfpcore.ClusterData]:

@@ -6,9 +6,11 @@ __all__ = [
     "DesignWarning",
     "DivergenceError",
     "DivergenceWarning",
+    "GroupsWarning",
     "InnerStepWarning",
     "InstrumentWarning",
     "InterruptedWarning",
+    "ScaleWarning",
 ]
 
 
@@ -64,6 +66,14 @@ class InnerStepWarning(RuntimeWarning):
 
 class InterruptedWarning(RuntimeWarning):
     """Ctrl-C ended something of which a part was done, and that part is returned."""
+
+
+class GroupsWarning(UserWarning):
+    """All rows were taken for one cluster, because no groups were given."""
+
+
+class ScaleWarning(UserWarning):
+    """A feature or the outcome is orders of magnitude away from what a network learns from."""
 
 
 class DesignWarning(UserWarning):

@@ -106,7 +106,7 @@ def value_and_grad(
         found = _rfpcore.objective(net._architecture, theta, handle, alpha, inner, loss, True, False, threads)
     except _rfpcore.DivergenceError as error:
         _raise_divergence(error, net, theta, data, loss, inner_lr)
-    warn_of_skipped(_status(data, found), stacklevel=2)
+    warn_of_skipped(_status(data, found))
     return found.value, found.gradient
 
 
@@ -155,7 +155,7 @@ def objective(
     except _rfpcore.DivergenceError as error:
         _raise_divergence(error, net, theta, data, loss, inner_lr)
     status = _status(data, found)
-    warn_of_skipped(status, stacklevel=2)
+    warn_of_skipped(status)
     by_parameter = found.inner_lr_gradient
     assert by_parameter is not None  # asked for above
     lr_gradient = by_parameter if np.ndim(inner_lr) else float(by_parameter.sum(dtype=np.float64))
@@ -214,7 +214,7 @@ def adapt(
         first = int(np.argmax(steps >= 0))
         error = ("", first, int(steps[first]), float(after[first]), status.n_diverged)
         _raise_divergence(_rfpcore.DivergenceError(*error), net, theta, data, loss, inner_lr)
-    warn_of_skipped(status, stacklevel=2)
+    warn_of_skipped(status)
     thetas[~status.ok] = theta
     return thetas, status
 

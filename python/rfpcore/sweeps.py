@@ -2,7 +2,6 @@
 
 import itertools
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from os import PathLike
@@ -14,6 +13,7 @@ import numpy as np
 from . import _sweep_file
 from ._arrays import Array
 from ._progress import NoProgress, make_progress
+from ._warn import warn
 from .exceptions import InterruptedWarning
 from .many import ManyResult, Model, ModelResult, Record, fit_many
 
@@ -98,6 +98,8 @@ def sweep(
     >>> result.result.predict(X).shape
     (6, 250, 2)
     """
+    if base is not None and not isinstance(base, Model):
+        raise TypeError(f"base is a {type(base).__name__}; an rfpcore.many.Model is needed")
     listed = _points(points)
     models = [_model(Model() if base is None else base, index, point) for index, point in enumerate(listed)]
     options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}
@@ -115,11 +117,10 @@ def sweep(
             if file is not None and done:
                 file.write(done)
     if len(done) < len(models):
-        warnings.warn(
+        warn(
             f"interrupted: {len(done)} of {len(models)} models are finished"
             + ("" if path is None else f" and in {path}; the same call goes on from there"),
             InterruptedWarning,
-            stacklevel=2,
         )
     return SweepResult(listed, done)
 

@@ -1,10 +1,9 @@
 """What can be wrong with a design, said before anybody reads the estimate."""
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
+from .._warn import warn
 from ..exceptions import DesignWarning
 from ._sample import Sample
 
@@ -35,41 +34,38 @@ def require_overlap(sample: Sample) -> None:
             )
 
 
-def warn_of_design(sample: Sample, stacklevel: int) -> None:
+def warn_of_design(sample: Sample) -> None:
     """`DesignWarning` for arms of few clusters, little overlap, and a cluster that dominates its arm."""
     for value, what in ((1, "treated"), (0, "control")):
         count = int(np.sum(sample.arm == value))
         if count < FEW:
-            warnings.warn(
+            warn(
                 f"there are only {count} {what} clusters: with fewer than {FEW} in an arm no standard error "
                 "can be trusted",
                 DesignWarning,
-                stacklevel=stacklevel + 1,
             )
     outside = outside_support(sample)
     n_treated = int(np.sum(sample.arm == 1))
     if outside.sum() > MUCH_OUTSIDE * n_treated:
         shown = ", ".join(str(label) for label in sample.labels[outside][:5])
-        warnings.warn(
+        warn(
             f"{outside.sum()} of {n_treated} treated clusters lie outside the range of the controls' cluster "
             f"covariates ({', '.join(sample.cluster_names)}): {shown}{', ...' if outside.sum() > 5 else ''}. "
             "For them the outcome model extrapolates",
             DesignWarning,
-            stacklevel=stacklevel + 1,
         )
-    _warn_of_dominance(sample, stacklevel + 1)
+    _warn_of_dominance(sample)
 
 
-def _warn_of_dominance(sample: Sample, stacklevel: int) -> None:
+def _warn_of_dominance(sample: Sample) -> None:
     total = np.bincount(sample.codes, sample.weight, sample.n_clusters)
     for value, what in ((1, "treated"), (0, "control")):
         own = np.flatnonzero(sample.arm == value)
         largest = own[np.argmax(total[own])]
         share = total[largest] / total[own].sum()
         if len(own) >= FEW and share > DOMINANT:
-            warnings.warn(
+            warn(
                 f"cluster {sample.labels[largest]!s} has {share:.0%} of the weight of the {len(own)} {what} "
                 "clusters: the estimate is mostly about it, and standard errors rest on the others",
                 DesignWarning,
-                stacklevel=stacklevel + 1,
             )

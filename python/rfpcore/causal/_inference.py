@@ -1,7 +1,6 @@
 """From an estimator that can be computed on any counts of the clusters to effects with standard errors."""
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._options import choice, integer
+from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals
 from .results import Effect
@@ -101,11 +101,10 @@ def _warn_of_single_clusters(effects: list[Effect]) -> None:
     alone = [effect.name for effect in effects if math.isnan(effect.std_error)]
     if alone:
         shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
-        warnings.warn(
+        warn(
             f"{len(alone)} of {len(effects)} effects cannot be estimated at all without one of the clusters, "
             f"so there are no standard errors for them: {shown}",
             DesignWarning,
-            stacklevel=5,
         )
 
 
@@ -135,10 +134,9 @@ def _warn_of_influence(problem: Replicable, effect: Effect, present: NDArray[np.
     share = moved.max() / moved.sum()
     if share > 0.6:
         first = int(moved.argmax())
-        warnings.warn(
+        warn(
             f"one cluster dominates: leaving out {problem.labels[present[first]]!s} moves the estimate from "
             f"{effect.estimate:.4g} to {draws[first]:.4g}, which is {share:.0%} of the jackknife variance of "
             f"{len(present)} clusters",
             DesignWarning,
-            stacklevel=5,
         )

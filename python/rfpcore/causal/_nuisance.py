@@ -17,7 +17,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
-from .._options import choice, integer, real
+from .._options import choice, integer, n_threads, real
 from ..estimators import RFPRegressor, refit_clusters
 from ..estimators.refits import why_not_refit
 from ._linear_fits import is_least_squares, least_squares, ridge_logistic
@@ -84,6 +84,11 @@ def models_of(estimator: Any, estimand: str) -> Models:
     if not 0 < low <= high < 1:
         raise ValueError(f"clip={estimator.clip}; 0 < low <= high < 1 is needed")
     seed = integer(estimator.random_state, "random_state", 0, 2**31 - 1)
+    n_threads(estimator.n_jobs)
+    for name in ("outcome", "propensity"):
+        model = getattr(estimator, name)
+        if model is not None and not hasattr(model, "fit"):
+            raise TypeError(f"{name}={model!r} is a {type(model).__name__}; an estimator or None is needed")
     return Models(
         choice(estimand, "estimand", Estimand),
         choice(estimator.score, "score", Score),

@@ -1,11 +1,10 @@
 """Which clusters take part in the comparisons of a staggered policy, and why others do not."""
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from .._warn import warn
 from ..exceptions import DesignWarning
 from ._group_time import Comparisons
 from ._panel import NEVER, Long, Wide
@@ -42,16 +41,15 @@ def _reason(own: int, seen: NDArray[np.bool_], start: NDArray[np.int64], compari
     return "no row in the period before their adoption and a later one with controls, of the same unit"
 
 
-def warn_of_missing_rows(out: dict[str, Array], n_clusters: int, stacklevel: int) -> None:
+def warn_of_missing_rows(out: dict[str, Array], n_clusters: int) -> None:
     """`DesignWarning` for clusters that would count, had they all their rows."""
     for reason, labels in out.items():
         if reason not in BY_DESIGN:
             many = len(labels) != 1
-            warnings.warn(
+            warn(
                 f"{len(labels)} of {n_clusters} clusters drop{'' if many else 's'} out of the effects since "
                 f"adoption ({reason}): {shown(labels)}",
                 DesignWarning,
-                stacklevel=stacklevel + 1,
             )
 
 

@@ -4,7 +4,6 @@ The order is that of numbers, dates, or an ordered Categorical; never the alphab
 """
 
 import numbers
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes
 from .._order import is_unordered_categorical, own_order
+from .._warn import warn
 from ..exceptions import DesignWarning
 from ._calendar import (
     EPS,
@@ -112,15 +112,14 @@ def _periods(labels: Array, found: Places) -> Periods:
     return Periods(labels, _names(labels), found.places, found.unit if found.places else "", found.digits)
 
 
-def warn_of_codes(periods: Periods, stacklevel: int) -> None:
+def warn_of_codes(periods: Periods) -> None:
     """`DesignWarning` where numbers seem to be dates, whose distances are none of time."""
     what = None if periods.unit or periods.places is None else coded_date(periods.places)
     if what is not None:
-        warnings.warn(
+        warn(
             f"time looks like {what} in one number, {periods.names[0]} to {periods.names[-1]}: event times "
             "are differences of these numbers. Give dates, as 2019-12 or 2019-12-31, or periods of pandas",
             DesignWarning,
-            stacklevel=stacklevel + 1,
         )
 
 

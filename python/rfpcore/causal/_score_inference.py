@@ -1,6 +1,5 @@
 """Standard errors with the nuisances held fixed: too short where a flexible model fits few clusters."""
 
-import warnings
 from dataclasses import replace
 from typing import Literal
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._options import integer
+from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals, _scores
 from ._inference import MANY_DRAWS
@@ -20,16 +20,15 @@ ScoreMethod = Literal["cross-fit", "score-jackknife", "cr1", "wild", "webb"]
 FEW_CLUSTERS = 20
 
 
-def warn_if_too_short(sample: Sample, models: Models, method: str, stacklevel: int) -> None:
+def warn_if_too_short(sample: Sample, models: Models, method: str) -> None:
     """`DesignWarning` where simulations found intervals of the score to cover far too rarely."""
     n = int(np.sum(sample.arm >= 0))
     if n <= FEW_CLUSTERS and models.arms and is_flexible(models.outcome, sample):
-        warnings.warn(
+        warn(
             f"inference={method!r} holds the outcome model fixed. With {n} clusters and a flexible model "
             "such 95 % "
             "intervals covered 71 to 83 % in simulations; inference='jackknife' fits everything again",
             DesignWarning,
-            stacklevel=stacklevel + 1,
         )
 
 

@@ -1,12 +1,12 @@
 """Subgroups that have an effect of their own, and those that have no rows for one."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import group_codes
+from .._warn import warn
 from ..exceptions import DesignWarning
 from ._nuisance import Models
 from ._sample import Sample
@@ -33,11 +33,10 @@ def empty_arms(sample: Sample, models: Models, mask: NDArray[np.bool_]) -> list[
     return [what for what, rows in needed.items() if not rows.any()]
 
 
-def warn_of_empty(lacking: dict[str, list[str]], stacklevel: int) -> None:
+def warn_of_empty(lacking: dict[str, list[str]]) -> None:
     """`DesignWarning` for each of them."""
     for name, arms in lacking.items():
-        warnings.warn(
+        warn(
             f"there are no {' and no '.join(arms)} rows in {name!r}, so its effect is NaN",
             DesignWarning,
-            stacklevel=stacklevel + 1,
         )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from .._options import choice
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods
@@ -117,6 +118,7 @@ class DifferenceInDifferences(EffectEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -195,7 +197,7 @@ class DifferenceInDifferences(EffectEstimator):
         del params["efficient"]
         inner = ClusterEffect(estimand="att", **params)
         models = models_of(self, "att")
-        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, stacklevel=4)
+        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)})
         self._inner: ClusterEffect | None = inner
         self.effects_, self.n_rows_ = inner.effects_, inner.n_rows_
 
@@ -207,7 +209,7 @@ class DifferenceInDifferences(EffectEstimator):
             sample = _cross_section(data, rows, arm, self.cluster_columns)
             require_overlap(sample)
             self._parts.append(Part(sample, models))
-        warn_of_design(self._parts[0].sample, stacklevel=3)
+        warn_of_design(self._parts[0].sample)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         self.n_rows_ = len(data.y)
         self._problem = Replicable([TITLE], self._difference, arm, data.labels)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from .._options import choice
 from ..estimators import RFPRegressor
 from ._checks import outside_support, require_overlap, warn_of_design
@@ -157,6 +158,7 @@ class ClusterEffect(EffectEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -219,18 +221,16 @@ class ClusterEffect(EffectEstimator):
             by=by,
         )
         masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
-        return self._estimate(sample, models, masks, stacklevel=3)
+        return self._estimate(sample, models, masks)
 
-    def _estimate(
-        self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]], stacklevel: int
-    ) -> "Self":
+    def _estimate(self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]]) -> "Self":
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
-        warn_of_design(sample, stacklevel)
+        warn_of_design(sample)
         self._sample, self._used_models, self._names = sample, models, list(masks)
         lacking = {name: empty_arms(sample, models, mask) for name, mask in masks.items()}
         self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
-        warn_of_empty({name: arms for name, arms in lacking.items() if arms}, stacklevel)
+        warn_of_empty({name: arms for name, arms in lacking.items() if arms})
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
@@ -282,7 +282,7 @@ class ClusterEffect(EffectEstimator):
             fitted = cross_fit(sample, models, make_folds(sample, self.n_folds, seed))
         else:
             fitted = self._full_fit()
-            warn_if_too_short(sample, models, inference, stacklevel=3)
+            warn_if_too_short(sample, models, inference)
         effects = []
         for name, mask in self._masks.items():
             parts = terms_of(sample, models, fitted, sample.weight * mask)

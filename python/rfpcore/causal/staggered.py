@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from .._options import choice, fraction
 from ._bands import Band, uniform_band
 from ._estimator import EffectEstimator
@@ -117,6 +118,7 @@ class StaggeredEffect(EffectEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -170,7 +172,7 @@ class StaggeredEffect(EffectEstimator):
             choice(value, name, allowed)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
-        warn_of_codes(data.periods, stacklevel=2)
+        warn_of_codes(data.periods)
         models, wide = models_of(self, "att"), widen(data)
         made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
         self._cells, self._periods = made.cells, data.periods
@@ -184,7 +186,7 @@ class StaggeredEffect(EffectEstimator):
         self.n_rows_, self.n_clusters_ = int(made.rows.sum()), int(made.present.sum())
         self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
         self.left_out_ = left_out(data, wide, start, made, self.comparison)
-        warn_of_missing_rows(self.left_out_, len(start), stacklevel=2)
+        warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
         resampled = "bootstrap" if self.inference == "bootstrap" else "jackknife"
         self._replicates, self._fitted_method = self._problem.kept[resampled][1:], self.inference

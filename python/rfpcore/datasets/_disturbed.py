@@ -5,10 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import make_moons
-from sklearn.utils import check_random_state
 
 from .._arrays import matrix
-from .._options import MAX_STEPS, at_least, integer, real
+from .._options import MAX_STEPS, at_least, integer, random_source, real
 
 __all__ = ["NoisyMoons", "flip_labels", "jitter_images", "make_noisy_moons"]
 
@@ -62,7 +61,7 @@ def make_noisy_moons(
     >>> X.shape, int((y != y_clean).sum())
     ((250, 2), 26)
     """
-    rng = check_random_state(random_state)
+    rng = random_source(random_state)
     X, y = make_moons(
         integer(n_samples, "n_samples", 2, MAX_STEPS), noise=at_least(noise, "noise", 0.0), random_state=rng
     )
@@ -98,7 +97,7 @@ def flip_labels(
     if not 0 <= probability <= 1:
         raise ValueError(f"share={probability}; a number in [0, 1] is needed")
     classes = integer(n_classes, "n_classes", 2, MAX_STEPS)
-    rng = check_random_state(random_state)
+    rng = random_source(random_state)
     others = (y + rng.randint(1, classes, len(y))) % classes
     return np.where(rng.uniform(size=len(y)) < probability, others, y).astype(np.int64)
 
@@ -144,7 +143,7 @@ def jitter_images(
             f"an image of {height} × {width} in the middle of a canvas of {tall} × {wide} can move by "
             f"{min(top, left)}, not by max_shift={shift}"
         )
-    rng = check_random_state(random_state)
+    rng = random_source(random_state)
     canvas = np.zeros((len(rows), tall, wide), rows.dtype)
     offsets = np.array([top, left]) + rng.randint(-shift, shift + 1, (len(rows), 2))
     for image, (y, x), place in zip(rows.reshape(-1, height, width), offsets, canvas, strict=True):

@@ -5,7 +5,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
-from sklearn.utils import check_random_state
+
+from .._options import random_source
 
 __all__ = ["InstrumentData", "make_demand", "make_iv_curve", "make_sprites"]
 
@@ -100,7 +101,7 @@ def make_demand(
     ((1000, 1), (1000, 2), (2800,))
     """
     _check(n_samples, confounding, noise)
-    random = check_random_state(random_state)
+    random = random_source(random_state)
     s, t = random.randint(1, 8, n_samples).astype(float), random.uniform(0, 10, n_samples)
     c, v, own = random.standard_normal((3, n_samples))
     e = confounding * v + np.sqrt(1 - confounding**2) * own
@@ -162,7 +163,7 @@ def make_iv_curve(
     _check(n_samples, confounding, noise)
     if curve not in ("sin", "log", "linear"):
         raise ValueError(f"curve={curve!r} is unknown; one of 'sin', 'log', 'linear' is needed")
-    random = check_random_state(random_state)
+    random = random_source(random_state)
     w, v, own = random.standard_normal((3, n_samples))
     e = confounding * v + np.sqrt(1 - confounding**2) * own
     if curve == "log":
@@ -231,7 +232,7 @@ def make_sprites(
     """
     if n_samples < 1 or size < 8:
         raise ValueError(f"n_samples={n_samples} and size={size}; at least 1 and 8 are needed")
-    random = check_random_state(random_state)
+    random = random_source(random_state)
 
     def draw(px: Floats, py: Floats, scale: Floats, turn: Floats) -> Floats:
         x, y = (0.25 + 0.5 * p / 31 for p in (px, py))
@@ -243,7 +244,7 @@ def make_sprites(
     five, scales, turns = np.arange(0, 31, 5.0), np.array([0.0, 3, 5]), np.array([0.0, 10, 20, 30])
     grid = [part.ravel() for part in np.meshgrid(five, five, scales, turns, indexing="ij")]
     X_test = draw(*grid)
-    A = check_random_state(0).uniform(size=(size * size, 10)) * (64 / size) ** 2
+    A = random_source(0).uniform(size=(size * size, 10)) * (64 / size) ** 2
     squares, squares_test = (((images @ A) ** 2).mean(axis=1) for images in (X, X_test))
     centre = squares_test.mean()
     y = (squares - centre) / 1000 + (py - 16) + 0.5 * random.standard_normal(n_samples)

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
+
+from .._options import random_source
 
 __all__ = ["PolicyData", "make_policy"]
 
@@ -93,7 +94,7 @@ def make_policy(
             f"{n_clusters} "
             f"and {n_per_cluster}"
         )
-    rng = check_random_state(random_state)
+    rng = random_source(random_state)
     z = rng.standard_normal(n_clusters)
     while True:
         policy = (rng.uniform(size=n_clusters) < 1 / (1 + np.exp(-selection * z))).astype(np.int64)

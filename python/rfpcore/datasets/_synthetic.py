@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
+
+from .._options import random_source
 
 __all__ = ["VeeData", "make_vee"]
 
@@ -88,7 +89,7 @@ def make_vee(
             "spread, cluster_scale and noise are standard deviations, 0 or more; "
             f"got {spread}, {cluster_scale} and {noise}"
         )
-    rng = check_random_state(random_state)
+    rng = random_source(random_state)
     n_tails = n_clusters // 2
     middle = rng.uniform(-1.0, 1.0, n_clusters - n_tails)
     tails = rng.uniform(1.5, 4.0, n_tails) * (-1.0) ** np.arange(n_tails)  # as many on either side

@@ -65,9 +65,10 @@ class _Adapted:
         found: NDArray[np.intp] = place[codes]
         if unknown == "raise" and (place == len(index)).any():
             row = int(np.argmax(found == len(index)))
+            label, n_unknown = labels.tolist()[codes[row]], int((place == len(index)).sum())
             raise ValueError(
-                f"groups holds {labels[codes[row]].item()!r} in row {row}, one of "
-                f"{(place == len(index)).sum()} labels that are not among the {len(index)} adapted clusters; "
+                f"groups holds {label!r} in row {row}; {n_unknown} of its {len(place)} labels are not among "
+                f"the {len(index)} adapted clusters: "
                 "adapt to them, or predict with unknown='population'"
             )
         return found

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import _rfpcore
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from .._frames import AlignedScore
 from .._options import check_alpha, integer
 from ..clusters import Clusters
@@ -97,6 +98,7 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         self.n_folds = n_folds
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> "Self":
         """Choose and fit.
 

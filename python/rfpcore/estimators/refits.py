@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
 from .. import _rfpcore
 from .._arrays import Array, as_floats, require_finite
-from .._options import fraction
+from .._options import fraction, random_source
 from ..clusters import Clusters
 from ..exceptions import DivergenceError
 from ..network import MLP
@@ -147,14 +146,14 @@ def refit_clusters(
         raise ValueError(f"these fits cannot be batched: {reason}")
     template = clone(estimator)
     if template.random_state is None:
-        template.random_state = int(check_random_state(None).randint(2**31 - 1))
+        template.random_state = int(random_source(None).randint(2**31 - 1))
     rows = template._rows(X, y, groups, sample_weight, learn=True)
     data = rows.clusters()
     _require_labels(counts, data.labels)
     checked = _counts(counts, data.n_clusters)
     net = MLP(data.X.shape[1], template.hidden_layer_sizes, template._n_network_outputs, template.activation)
     settings = check_settings(template, template._loss, net.n_parameters)
-    random = check_random_state(template.random_state)
+    random = random_source(template.random_state)
     batch_seed = int(random.randint(2**31 - 1, size=2)[1])
     held_out = _held_out(template, checked, random.get_state())
     checked[held_out] = 0.0

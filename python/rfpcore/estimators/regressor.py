@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from .._frames import AlignedScore
 from .._options import Activation, Layers, OnDivergence, Order
 from ..optimizers import Schedule
@@ -217,6 +218,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     def _first_bias(self, y: Array, sample_weight: Array | None) -> Array:
         return self._mean_bias(y, sample_weight)
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.
 
@@ -251,6 +253,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         """
         return self._fit(X, y, groups, sample_weight)
 
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Take one pass over these clusters, going on where the last call or fit ended.
 

@@ -12,7 +12,7 @@ from .._options import MAX_PARAMETERS, check_targets, integer
 from ..network import MLP
 from ._model import Model
 
-__all__ = ["Table", "initial_parameters", "row_lists", "table", "weight_lines"]
+__all__ = ["Table", "initial_parameters", "require_pair", "row_lists", "table", "weight_lines"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ def _count_outputs(y: Array, losses: dict[Any, None]) -> int:
         )
     largest = float(y.max())
     return int(min(max(largest, 1.0), 2.0**31)) + 1
+
+
+def require_pair(held_out: Any) -> None:
+    """Rows held out are a pair (X, y)."""
+    if not isinstance(held_out, tuple | list) or len(held_out) != 2:
+        raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
 
 
 def row_lists(rows: Any, n_models: int, n_rows: int) -> list[NDArray[np.int64] | None]:

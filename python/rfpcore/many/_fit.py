@@ -1,15 +1,15 @@
 """Train many models in one call."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _rfpcore
 from .._frames import require_aligned
 from .._options import n_threads
+from .._warn import warn
 from ..exceptions import DivergenceWarning
 from ..regularize import EarlyStopping
-from ._data import Table, initial_parameters, row_lists, table, weight_lines
+from ._data import Table, initial_parameters, require_pair, row_lists, table, weight_lines
 from ._model import Model
 from ._record import Record
 from ._result import ManyResult, ModelResult
@@ -136,8 +136,7 @@ def fit_many(
 
 
 def _held_out(held_out: Any, models: Sequence[Model], data: Table) -> tuple[Any, Any]:
-    if not isinstance(held_out, tuple | list) or len(held_out) != 2:
-        raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
+    require_pair(held_out)
     require_aligned(**{"held_out[0]": held_out[0], "held_out[1]": held_out[1]})
     aside = table(held_out[0], held_out[1], models, None, None, like=data)
     return aside.X, aside.y
@@ -155,9 +154,8 @@ def _warn_of_divergence(found: Sequence[ModelResult]) -> None:
     diverged = [index for index, result in enumerate(found) if result.status == "diverged"]
     if diverged:
         first = found[diverged[0]]
-        warnings.warn(
+        warn(
             f"{len(diverged)} of {len(found)} models diverged; the first is model {diverged[0]}, at step "
             f"{first.n_steps}, with loss {first.diverged_loss}. A smaller lr or ClipNorm helps",
             DivergenceWarning,
-            stacklevel=3,
         )

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, require_length
+from .._atomic import all_or_nothing
 from .._frames import AlignedScore, require_aligned
 from ._data import Rows, check_rows, columns
 
@@ -20,6 +21,7 @@ class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
     n_features_in_: int
     n_covariates_: int
 
+    @all_or_nothing
     def fit(
         self, X: Any, y: Any, Z: Any, covariates: Any = None, groups: Any = None, sample_weight: Any = None
     ) -> "Self":

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from .._arrays import Array, as_floats, group_codes, matrix, require_finite, require_length, row_weights
 from .._frames import require_aligned
+from .._warn import warn
 from ..exceptions import InstrumentWarning
 
 
@@ -83,7 +83,7 @@ def _check_variation(inputs: Array, instruments: Array, n: int) -> None:
         values = ", ".join(f"{value:g}" for value in instruments[0])
         raise ValueError(f"Z is constant ({values} in every row); an instrument that varies is needed")
     if inputs.shape == instruments.shape and (inputs == instruments).all():
-        warn("Z equals X: this is ordinary regression, without instruments", InstrumentWarning, stacklevel=5)
+        warn("Z equals X: this is ordinary regression, without instruments", InstrumentWarning)
 
 
 def _mean_one(weights: Array) -> Array:

@@ -1,11 +1,11 @@
 """How much the instruments say about the endogenous variables, beyond the covariates."""
 
 from dataclasses import dataclass
-from warnings import warn
 
 import numpy as np
 
 from .._arrays import Array
+from .._warn import warn
 from ..exceptions import InstrumentWarning
 from ._data import Rows
 from ._select import HeldOut
@@ -48,7 +48,7 @@ class InstrumentStrength:
         """Whether an F is below 10, or on the rows held out below 4."""
         return bool(((self.f < WEAK) | (self.f_held_out < BY_CHANCE)).any())
 
-    def warn(self, stacklevel: int = 2) -> None:
+    def warn(self) -> None:
         """InstrumentWarning, where weak."""
         if self.is_weak:
             worst = int(self.f.argmin())
@@ -58,7 +58,6 @@ class InstrumentStrength:
                 f"of X beyond the covariates, F = {held:.3g}, or {full:.3g} for all rows; at least "
                 f"{BY_CHANCE:g} and {WEAK:g} are needed",
                 InstrumentWarning,
-                stacklevel=stacklevel + 1,
             )
 
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from .._arrays import Array
-from .._options import MAX_PARAMETERS, MAX_STEPS, boolean, integer, n_threads, positive, real
+from .._options import MAX_PARAMETERS, MAX_STEPS, boolean, integer, n_threads, positive, random_source, real
 from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import Rows, Scales
@@ -113,7 +112,7 @@ class DeepFeatureIV(FileNPIV):
         if rows.n < 4:
             raise ValueError(f"{rows.n} rows are given; DeepFeatureIV halves them and needs at least 4")
         rounds = integer(self.max_iter, "max_iter", 1, MAX_STEPS)
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         scaled = scaled._replace(

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_floats, require_finite
-from .._options import choice, fraction, integer, n_threads, positive
+from .._options import choice, fraction, integer, n_threads, positive, random_source
 from . import _fit
 from ._bands import BandMethod, Bands, bands, bootstrap, corrections
 from ._bilevel import BilevelSolver, Problem, Settings, networks, settings
@@ -175,17 +174,21 @@ class F2BMLD(FittedBilevel):
         choice(self.dtype, "dtype", FloatName)
         return config, [float(lam) for lam in lambdas]
 
+    def _require_params(self) -> None:
+        super()._require_params()
+        self._checked()
+
     def _fit(self, rows: Rows) -> None:
         config, lambdas = self._checked()
         threads = n_threads(self.n_jobs)
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         scales = Scales.of(rows)
         scaled = scales.apply(rows)
         held_out = HeldOut(
             scaled.instruments, rows.weights, split(rows, self.validation_fraction, random), random
         )
         strength = instrument_strength(scaled, held_out, random)
-        strength.warn(stacklevel=4)
+        strength.warn()
         problem = Problem(scaled.inputs, scaled.instruments, scaled.y, rows.weights).cast(self.dtype)
         fit = _fit.run(problem, config, lambdas, held_out, random, refit=self.refit, n_threads=threads)
         self._learnt, self._scales, self._rows = fit, scales, rows
@@ -238,7 +241,7 @@ class F2BMLD(FittedBilevel):
         choice(method, "method", BandMethod)
         light = positive(penalty, "penalty")
         inputs = self._inputs(X, covariates)
-        random = check_random_state(random_state)
+        random = random_source(random_state)
         fit, scales = self._learnt, self._scales
         if fit is None:
             raise ValueError("bands need the data of fit, which a file does not hold; fit again")

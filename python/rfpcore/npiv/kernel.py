@@ -5,10 +5,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.utils import check_random_state
 
 from .._arrays import Array
-from .._options import choice, positive
+from .._options import choice, positive, random_source
 from ._data import Rows, Scales
 from ._file import Document, FileNPIV, Tensors, tensor
 from ._select import bandwidth
@@ -76,7 +75,7 @@ class KernelIV(FileNPIV):
             raise ValueError(f"{rows.n} rows are given; KernelIV halves them and needs at least 4")
         published = choice(self.tuning, "tuning", Tuning) == "published"
         penalties = PENALTIES if published else WIDE
-        order = check_random_state(self.random_state).permutation(rows.n)
+        order = random_source(self.random_state).permutation(rows.n)
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         one, two = (scaled.take(part) for part in np.array_split(order, 2))

@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from .. import _rfpcore
 from .._arrays import F32, F64, Array, as_floats, cast, matrix, require_finite, require_length, vector
 from .._frames import require_aligned
-from .._options import MAX_PARAMETERS, choice, integer, n_threads, real
+from .._options import MAX_PARAMETERS, choice, integer, n_threads, random_source, real
 
 __all__ = ["MeanField"]
 
@@ -86,7 +85,7 @@ class MeanField:
         kind = np.dtype(dtype)
         if kind not in (F32, F64):
             raise TypeError(f"dtype={kind}; float32 or float64 is needed")
-        theta = check_random_state(random_state).standard_normal((self.n_inputs + 2, self.n_particles))
+        theta = random_source(random_state).standard_normal((self.n_inputs + 2, self.n_particles))
         theta[: self.n_inputs] /= np.sqrt(self.n_inputs)
         return np.asarray(theta.ravel(), dtype=kind)
 

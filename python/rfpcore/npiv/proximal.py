@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
 from .._frames import require_aligned
 from .._options import integer
 from ._data import columns
@@ -47,6 +48,7 @@ class ProximalF2BMLD(F2BMLD):
 
     _proxies: Array
 
+    @all_or_nothing
     def fit(  # type: ignore[override]
         self,
         treatment: Any,

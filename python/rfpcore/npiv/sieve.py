@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import SplineTransformer
-from sklearn.utils import check_random_state
 
 from .._arrays import Array
-from .._options import integer, real
+from .._options import integer, random_source, real
 from ._data import Rows, Scales, split
 from ._file import Document, FileNPIV, Tensors, tensor
 
@@ -118,7 +117,7 @@ class SieveIV(FileNPIV):
             raise ValueError(f"ridge={ridge}; a positive number is needed")
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
-        parts = split(rows, self.validation_fraction, check_random_state(self.random_state))
+        parts = split(rows, self.validation_fraction, random_source(self.random_state))
         fitted, held = (scaled.take(part) for part in parts)
         errors = []
         for n_knots in candidates:

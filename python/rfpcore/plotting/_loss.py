@@ -58,6 +58,10 @@ class LossCurveDisplay:
     @classmethod
     def from_estimator(cls, estimator: Any) -> "LossCurveDisplay":
         """Take the curve that a fitted estimator kept in `loss_curve_`."""
+        if not hasattr(estimator, "loss_curve_"):
+            raise TypeError(
+                f"estimator is a {type(estimator).__name__} without loss_curve_; a fitted one is needed"
+            )
         losses = estimator.loss_curve_
         return cls(np.arange(1, len(losses) + 1), {type(estimator).__name__: losses})
 

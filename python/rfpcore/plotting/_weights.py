@@ -48,6 +48,10 @@ class WeightMatrixDisplay:
             With `net_` and `theta_`.
         layer : int, default=1
         """
+        if not hasattr(estimator, "net_"):
+            raise TypeError(
+                f"estimator is a {type(estimator).__name__} without net_; a fitted network is needed"
+            )
         layers = estimator.net_.unflatten(estimator.theta_)
         return cls(layers[integer(layer, "layer", 0, len(layers) - 1)][0])
 

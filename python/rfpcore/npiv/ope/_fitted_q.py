@@ -1,16 +1,16 @@
 """Fitted Q evaluation, the baseline."""
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
-from sklearn.utils import check_random_state
 
 from ..._arrays import Array
-from ..._options import MAX_STEPS, integer, positive, real
+from ..._atomic import all_or_nothing
+from ..._options import MAX_STEPS, integer, positive, random_source, real
+from ..._warn import warn
 from .._select import bandwidth
 from ._base import Evaluation
 from ._transitions import Policy, Transitions
@@ -81,6 +81,7 @@ class FittedQEvaluation(Evaluation):
 
     n_iter_: int
 
+    @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
         discount = self._discount()
@@ -90,7 +91,7 @@ class FittedQEvaluation(Evaluation):
         now = self._features(transitions.states, transitions.actions)
         components = min(integer(self.n_components, "n_components", 1, MAX_STEPS), len(now))
         self._map = Nystroem(
-            gamma=bandwidth(now), n_components=components, random_state=check_random_state(self.random_state)
+            gamma=bandwidth(now), n_components=components, random_state=random_source(self.random_state)
         ).fit(now)
         features, n = self._basis(now), len(now)
         then = self._basis(self._features(transitions.next_states, policy(transitions.next_states)))
@@ -108,10 +109,9 @@ class FittedQEvaluation(Evaluation):
                     return self
                 if not np.isfinite(new).all():
                     break
-        warnings.warn(
+        warn(
             f"fitted Q evaluation has not converged after {self.n_iter_} regressions",
             ConvergenceWarning,
-            stacklevel=2,
         )
         return self
 
