@@ -251,6 +251,16 @@ def test_text_of_numbers_by_column_name():
         assert model.periods_.tolist() == ["7", "9", "10", "11"]
 
 
+def test_tuples_stay_labels_of_adoption():
+    """Also where every cluster adopts, so that an array of them would be a table."""
+    pairs = [(2000, 4), (2001, 1), (2001, 2), (2001, 3)]
+    start = np.array([2001, 2003])[np.arange(24) % 2]
+    time = [pairs[i] for i in np.searchsorted(YEARS, WHEN)]
+    model = StaggeredEffect().fit(np.empty((96, 0)), TABLE.ravel(), start[WHO] <= WHEN, WHO, time)
+    assert model.adoption_.tolist()[:2] == [(2001, 1), (2001, 2)]
+    assert model.aggregate("group")[0].name == "adopted (2001, 1)"
+
+
 def test_long_distances_are_written_out():
     seconds, _ = read_periods([0, 1_234_567], 2)
     assert seconds.event(seconds.since(1, 0)) == "event time 1234567"

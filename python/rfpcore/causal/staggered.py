@@ -182,7 +182,8 @@ class StaggeredEffect(EffectEstimator):
         strata = np.where(made.present, start != NEVER, -1).astype(np.int64)
         self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
         self.periods_, self.clusters_ = data.periods.labels, data.labels
-        self.adoption_ = np.array([None if s == NEVER else self.periods_[s] for s in start], object)
+        self.adoption_ = np.empty(len(start), object)  # filled one by one: periods may be tuples
+        self.adoption_[:] = [None if s == NEVER else self.periods_[s] for s in start]
         self.n_rows_, self.n_clusters_ = int(made.rows.sum()), int(made.present.sum())
         self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
         self.left_out_ = left_out(data, wide, start, made, self.comparison)
