@@ -187,7 +187,9 @@ def test_names_and_warnings():
     frame = pd.DataFrame(LONG[0], columns=list("abc")).assign(
         y=LONG[1], d=LONG[2], g=LONG[3], t=LONG[4], id=UNIT
     )
-    model = DifferenceInDifferences(outcome=OLS).fit(frame, "y", "d", "g", "t", unit="id")
+    model = DifferenceInDifferences(outcome=OLS).fit(
+        frame, "y", "d", "g", "t", unit="id", covariates=list("abc")
+    )
     assert model.estimate_ == fitted().estimate_
     with pytest.raises(ValueError, match="time names the column 'year'"):
         DifferenceInDifferences().fit(frame, "y", "d", "g", "year", unit="id")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._order import own_order
+
 Array = NDArray[Any]
 
 F32 = np.dtype(np.float32)
@@ -188,23 +190,39 @@ def cast(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     return result
 
 
-def group_codes(values: Any, n_rows: int) -> tuple[Array, NDArray[np.intp]]:
+def group_codes(values: Any, n_rows: int, name: str = "groups") -> tuple[Array, NDArray[np.intp]]:
     """Unique labels (C,), and the index of each row's label (N,).
 
-    Labels of any hashable type; sorted where they can be compared, else in order of first appearance.
+    Labels of any hashable type. Those of an ordered Categorical keep its order; others are sorted where they
+    can be compared, else in order of first appearance.
     """
     if values is None:
         return np.zeros(1, np.int64), np.zeros(n_rows, np.intp)
+    ordered = own_order(values)
+    if ordered is not None:
+        return _category_codes(*ordered, n_rows, name)
     labels = label_array(values)
     if labels.ndim != 1:
-        raise ValueError(f"groups has shape {labels.shape}; ({n_rows},), one label a row, is needed")
-    require_length(labels, "groups", n_rows)
+        raise ValueError(f"{name} has shape {labels.shape}; ({n_rows},), one label a row, is needed")
+    require_length(labels, name, n_rows)
     if labels.dtype.kind in "OTV":
-        return _object_codes(labels)
+        return _object_codes(labels, name)
     if labels.dtype.kind in "fcmM" and (missing := np.flatnonzero(labels != labels)).size:
-        raise _missing_label(int(missing[0]), len(missing))
+        raise _missing_label(int(missing[0]), len(missing), name)
     unique, codes = np.unique(labels, return_inverse=True)
     return unique, codes
+
+
+def _category_codes(
+    categories: list[Any], codes: NDArray[np.intp], n_rows: int, name: str
+) -> tuple[Array, NDArray[np.intp]]:
+    """`group_codes` of categories: those that rows have, in the order of all."""
+    require_length(codes, name, n_rows)
+    missing = np.flatnonzero(codes < 0)
+    if len(missing):
+        raise _missing_label(int(missing[0]), len(missing), name)
+    present, inverse = np.unique(codes, return_inverse=True)
+    return _narrow([categories[code] for code in present]), inverse
 
 
 def label_array(values: Any) -> Array:
@@ -216,7 +234,7 @@ def label_array(values: Any) -> Array:
     return array
 
 
-def _object_codes(labels: Array) -> tuple[Array, NDArray[np.intp]]:
+def _object_codes(labels: Array, name: str) -> tuple[Array, NDArray[np.intp]]:
     """`group_codes` of Python objects, by hashing."""
     index: dict[Any, int] = {}
     codes = np.empty(len(labels), np.intp)
@@ -225,12 +243,12 @@ def _object_codes(labels: Array) -> tuple[Array, NDArray[np.intp]]:
             codes[row] = index.setdefault(label, len(index))
         except TypeError:
             raise TypeError(
-                f"groups holds {label!r} of type {type(label).__name__} in row {row}; labels must be hashable"
+                f"{name} holds {label!r} of type {type(label).__name__} in row {row}; labels must be hashable"
             ) from None
     missing = [code for label, code in index.items() if is_missing(label)]
     if missing:
         rows = np.flatnonzero(np.isin(codes, missing))
-        raise _missing_label(int(rows[0]), len(rows))
+        raise _missing_label(int(rows[0]), len(rows), name)
     unique = list(index)
     try:
         unique.sort()
@@ -253,13 +271,16 @@ def _narrow(labels: list[Any]) -> Array:
     return array
 
 
-def _missing_label(row: int, count: int) -> ValueError:
+def _missing_label(row: int, count: int, name: str) -> ValueError:
     more = f" ({count} rows lack one)" if count > 1 else ""
-    return ValueError(f"groups has no label in row {row}{more}; every row must belong to a cluster")
+    need = "must belong to a cluster" if name == "groups" else "needs one"
+    return ValueError(f"{name} has no label in row {row}{more}; every row {need}")
 
 
 def cluster_weights(values: Any, labels: Array) -> NDArray[np.float64]:
-    """How much each cluster counts, (C,), from an array in the order of `labels` or a dict by label."""
+    """How much each cluster counts, (C,): an array in the order of `labels`, or a dict or Series by label."""
+    if hasattr(values, "iloc") and hasattr(values, "to_dict"):
+        values = values.to_dict()
     if isinstance(values, dict):
         values = _by_label(values, labels.tolist())
     array = as_floats(values, "cluster_weight").astype(np.float64, copy=False)

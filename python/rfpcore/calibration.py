@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._arrays import Array, as_floats, require_finite
+from ._frames import require_aligned
 from ._options import MAX_STEPS, choice, integer
 
 __all__ = ["Reliability", "confidences", "expected_calibration_error", "reliability_curve"]
@@ -81,6 +82,7 @@ def confidences(y_true: Any, probabilities: Any, classes: Any = None) -> tuple[A
     >>> confidence.tolist(), right.tolist()
     ([0.9, 0.7], [False, True])
     """
+    require_aligned(y_true=y_true, probabilities=probabilities)
     p = _probabilities(probabilities)
     labels = np.arange(p.shape[1]) if classes is None else np.asarray(classes)
     if labels.shape != (p.shape[1],):

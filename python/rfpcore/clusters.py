@@ -20,6 +20,7 @@ from ._arrays import (
     targets,
     vector,
 )
+from ._frames import require_aligned
 from ._options import check_targets
 from .network import MLP
 
@@ -47,12 +48,13 @@ class Clusters:
         Every cluster needs rows of both kinds. None: all rows do both, as in the paper.
     cluster_weight : {"size", "weight"}, array (C,) or dict, default "size"
         How much each cluster counts: its number of rows, the sum of its sample_weight, or any weights in the
-        order of `labels`, or by label.
+        order of `labels`, or by label: of a dict, or of a pandas Series by its index.
 
     Attributes
     ----------
     labels : ndarray (C,)
-        The clusters' labels, sorted; in order of first appearance if they cannot be compared.
+        The clusters' labels, sorted; an ordered Categorical's in its own order; in order of first appearance
+        if they cannot be compared.
     order : ndarray (N,) of int
         Row i here is row `order[i]` of the data given.
     offsets : ndarray (C + 1,) of int64
@@ -86,6 +88,7 @@ class Clusters:
         query: Any = None,
         cluster_weight: Any = "size",
     ) -> None:
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight, query=query)
         rows = matrix(X)
         n = len(rows)
         outcomes = targets(y, n)

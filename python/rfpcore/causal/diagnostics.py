@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array, group_codes, matrix
+from .._frames import require_aligned
 from .._options import integer
 from ._columns import number_vector
 from ._nuisance import seeded
@@ -47,6 +48,7 @@ def own_cluster_share(X: Any, groups: Any, n_neighbors: int = 5) -> NDArray[np.f
     >>> print(f"{rows.mean():.2f} without the cluster's feature, {both.mean():.2f} with it")
     0.09 without the cluster's feature, 0.37 with it
     """
+    require_aligned(X=X, groups=groups)
     rows = matrix(X)
     count = integer(n_neighbors, "n_neighbors", 1, len(rows) - 1)
     _, codes = group_codes(groups, len(rows))
@@ -134,6 +136,7 @@ def effective_weights(
     array([[ 1.1,  0.5],
            [-0.1,  0.5]])
     """
+    require_aligned(X=X, y=y, groups=groups)
     rows = matrix(X)
     outcome = number_vector(y, "y", len(rows))
     labels, codes = group_codes(groups, len(rows))
@@ -181,6 +184,7 @@ def triad(X: Any, y: Any, groups: Any, n_neighbors: int = 5) -> dict[str, float]
     >>> {name: round(share, 2) for name, share in triad(*make_vee(random_state=0)).items()}
     {'own_neighbours': 0.33, 'covariates_between': 0.98, 'outcomes_between': 0.81}
     """
+    require_aligned(X=X, y=y, groups=groups)
     rows = matrix(X).astype(np.float64)
     outcome = number_vector(y, "y", len(rows))
     labels, codes = group_codes(groups, len(rows))

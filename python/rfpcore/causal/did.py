@@ -13,7 +13,7 @@ from ._cross_sections import PooledPeriods
 from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
 from ._nuisance import Models, models_of
-from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
+from ._panel import Long, Wide, build_sample, difference_sample, followed, read_long, treated_cells, widen
 from ._parts import Part
 from ._sample import Sample
 from ._scores import Score
@@ -141,7 +141,8 @@ class DifferenceInDifferences(EffectEstimator):
         treatment : array (N,) of 0 and 1, or str
             Whether the cluster adopts the policy, in both periods alike; or whether it has it, 0 before.
         time : array (N,) or str
-            The period of each row; there have to be two.
+            The period of each row; there have to be two. Numbers, dates or an ordered Categorical, as in
+            `StaggeredEffect.fit`: text such as "pre" and "post" has no order of its own, and is an error.
         unit : array (N,) or str, optional
             Who is followed; each unit needs one row in either period. None: repeated cross-sections.
 
@@ -165,21 +166,31 @@ class DifferenceInDifferences(EffectEstimator):
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
             )
+        wide = None if unit is None else widen(data)
+        if wide is not None:
+            _require_both(data, wide)
         arm = arm_of(data)
-        self.periods_, self.clusters_ = data.periods, data.labels
+        self.periods_, self.clusters_ = data.periods.labels, data.labels
+        self._period_names = data.periods.names
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
-        if unit is None:
+        if wide is None:
             self._fit_cross_sections(data, arm)
         else:
-            self._fit_panel(data, arm)
+            self._fit_panel(data, wide, arm)
         self.effect_ = self.effects_[0]
         return self
 
-    def _fit_panel(self, data: Long, arm: NDArray[np.int64]) -> None:
-        wide = widen(data)
-        _require_both(data, wide)
-        sample = difference_sample(data, wide, arm, t=1, base=0, cluster_columns=self.cluster_columns)
-        assert sample is not None, "both arms have clusters, and every unit both periods"
+    def _fit_panel(self, data: Long, wide: Wide, arm: NDArray[np.int64]) -> None:
+        units = followed(data, wide, arm, t=1, base=0)
+        without = np.setdiff1d(np.arange(len(arm)), wide.codes[units])
+        if len(without):
+            raise ValueError(
+                f"sample_weight is 0 in every row of cluster {data.labels[without[0]]!s} in period "
+                f"{data.periods.names[0]}, whose weights count, one of {len(without)} such clusters; leave "
+                "their rows out"
+            )
+        sample = difference_sample(data, wide, arm, 1, 0, units, self.cluster_columns)
+        assert sample is not None, "both arms have clusters, and each a unit with weight"
         if self.efficient:
             raise ValueError("efficient=True is for repeated cross-sections; leave `unit` out")
         params = self.get_params(deep=False)
@@ -195,13 +206,6 @@ class DifferenceInDifferences(EffectEstimator):
         self._inner, self._parts = None, []
         for period in (1, 0):
             rows = np.flatnonzero(data.period == period)
-            missing = np.setdiff1d(np.arange(len(arm)), data.codes[rows])
-            if len(missing):
-                raise ValueError(
-                    f"cluster {data.labels[missing[0]]!s} has no row in period {data.periods[period]!s}, "
-                    "one of "
-                    f"{len(missing)} such clusters; each is needed in both periods"
-                )
             sample = _cross_section(data, rows, arm, self.cluster_columns)
             require_overlap(sample)
             self._parts.append(Part(sample, models))
@@ -243,7 +247,7 @@ class DifferenceInDifferences(EffectEstimator):
         effect = self._effect()
         facts = [
             ("Score", self.score),
-            ("Periods", " to ".join(map(str, self.periods_))),
+            ("Periods", " to ".join(self._period_names)),
             ("Standard errors", effect.method),
             ("Units" if self._inner is not None else "Rows", self.n_rows_),
             ("Clusters", self.n_clusters_),
@@ -254,15 +258,24 @@ class DifferenceInDifferences(EffectEstimator):
 
 def arm_of(data: Long) -> NDArray[np.int64]:
     """(G,) 1 for clusters that adopt between the two periods, whichever way the treatment says so."""
-    before, after = treated_cells(data)[0].T
+    treated, size = treated_cells(data)
+    for t in (0, 1):
+        missing = np.flatnonzero(size[:, t] == 0)
+        if len(missing):
+            raise ValueError(
+                f"cluster {data.labels[missing[0]]!s} has no row in period {data.periods.names[t]}, one of "
+                f"{len(missing)} such clusters; each is needed in both periods"
+            )
+    before, after = treated.T
     odd = np.flatnonzero(before & ~after) if not before.any() else np.flatnonzero(before != after)
     if len(odd):
-        c = odd[0]
+        c, words = odd[0], ("not treated", "treated")
         raise ValueError(
-            f"cluster {data.labels[c]!s} is {'treated' if before[c] else 'not treated'} in period "
-            f"{data.periods[0]!s} and {'treated' if after[c] else 'not treated'} in {data.periods[1]!s}, "
-            "while others "
-            "are treated before. Give 0 in the first period for all, or the same number in both"
+            f"cluster {data.labels[c]!s} is {words[int(before[c])]} in period {data.periods.names[0]} and "
+            f"{words[int(after[c])]} in {data.periods.names[1]}, one of {len(odd)} that change, while "
+            f"{before.sum()} of {len(before)} clusters are treated in {data.periods.names[0]}. Give 0 in the "
+            "first period for all, or the same number in both; clusters treated in both have no before: "
+            "leave them out"
         )
     for value, what in ((True, "treated"), (False, "control")):
         if not (after == value).any():
@@ -277,8 +290,8 @@ def _require_both(data: Long, wide: Wide) -> None:
         label = (data.unit_labels if data.unit_labels is not None else data.labels)[u]
         raise ValueError(
             f"unit {label!s} of cluster {data.labels[wide.codes[u]]!s} has no row in period "
-            f"{data.periods[t]!s}, one "
-            f"of {len(missing)} of {len(wide.codes)} units. Leave them out, or leave `unit` out for repeated "
+            f"{data.periods.names[t]}, one of "
+            f"{len(missing)} of {len(wide.codes)} units. Leave them out, or leave `unit` out for repeated "
             "cross-sections"
         )
 

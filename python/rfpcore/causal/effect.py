@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import Array, group_codes
+from .._arrays import Array
 from .._atomic import all_or_nothing
 from .._options import choice
 from ..estimators import RFPRegressor
@@ -24,6 +24,7 @@ from ._score_inference import (
     warn_if_too_short,
 )
 from ._scores import Estimand, Score, value
+from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
 from .results import Effect, summary_table
 
 if TYPE_CHECKING:
@@ -181,10 +182,13 @@ class ClusterEffect(EffectEstimator):
             The same for all rows of a cluster.
         groups : array (N,) or str
             The cluster of each row.
-        covariates : list, optional
-            Columns of X to use. None: all but those named in the other arguments.
+        covariates : list or "all"
+            Columns of X to use: names of a frame's, which have to be given, for a column that the treatment
+            moved is no covariate; or numbers of an array's, whose default is all. "all" takes those not named
+            in the other arguments, [] none.
         by : array (N,) or str, optional
-            Subgroups, each of which gets an effect of its own. Models are fitted on all rows.
+            Subgroups, each of which gets an effect of its own, in the order of the labels; an ordered
+            Categorical's own. Models are fitted on all rows.
         sample_weight : array (N,) or str, optional
             Weights of the rows.
 
@@ -200,8 +204,9 @@ class ClusterEffect(EffectEstimator):
         Warns
         -----
         DesignWarning
-            If an arm has fewer than 5 clusters, if more than 30 % of the treated clusters lie outside the
-            controls' range, if one cluster dominates, or if the method's intervals are known to be too short.
+            If a subgroup has no treated or no control rows, if an arm has fewer than 5 clusters, if more than
+            30 % of the treated clusters lie outside the controls' range, if one cluster dominates, or if the
+            method's intervals are known to be too short.
         """
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
@@ -213,7 +218,7 @@ class ClusterEffect(EffectEstimator):
             covariates=covariates,
             cluster_columns=self.cluster_columns,
             sample_weight=sample_weight,
-            also_named=by,
+            by=by,
         )
         masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
         return self._estimate(sample, models, masks)
@@ -222,11 +227,14 @@ class ClusterEffect(EffectEstimator):
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
         warn_of_design(sample)
-        self._sample, self._used_models, self._masks = sample, models, masks
+        self._sample, self._used_models, self._names = sample, models, list(masks)
+        lacking = {name: empty_arms(sample, models, mask) for name, mask in masks.items()}
+        self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
+        warn_of_empty({name: arms for name, arms in lacking.items() if arms})
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
-        self._problem = Replicable(list(masks), self._estimates, sample.arm, sample.labels)
+        self._problem = Replicable(list(self._masks), self._estimates, sample.arm, sample.labels)
         self._fitted: Fitted | None = None
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
@@ -252,17 +260,23 @@ class ClusterEffect(EffectEstimator):
         Returns
         -------
         effects : list of Effect
-            Of all rows, then of each subgroup.
+            Of all rows, then of each subgroup; NaN for one without rows that its effect needs.
         """
         check_is_fitted(self, "clusters_")
         choice(inference, "inference", Inference)
+        found = {effect.name: effect for effect in self._infer(inference)}
+        nan = float("nan")
+        return [found.get(name, Effect(name, nan, nan, nan, "no rows")) for name in self._names]
+
+    def _infer(self, inference: Inference) -> list[Effect]:
+        """The effects that there are rows for."""
         sample, models, seed = self._sample, self._used_models, self._used_models.random_state
         if inference in get_args(Method):
             return infer(self._problem, inference, self.n_draws, seed)
         if inference == "randomization":
-            if len(self._masks) > 1:
+            if len(self._names) > 1:
                 raise ValueError("inference='randomization' gives no effects of subgroups; leave `by` out")
-            (name,) = self._masks
+            (name,) = self._names
             return [randomization(name, sample, models, self._full_fit(), self.n_draws, seed)]
         if inference == "cross-fit":
             fitted = cross_fit(sample, models, make_folds(sample, self.n_folds, seed))
@@ -300,12 +314,3 @@ class ClusterEffect(EffectEstimator):
             ("Treated outside range", int(self.outside_.sum())),
         ]
         return summary_table("Effect of a cluster-level treatment", facts, self.effects_, level)
-
-
-def subgroup_masks(title: str, by: Any, n_rows: int) -> dict[str, NDArray[np.bool_]]:
-    """All rows, then the rows of each subgroup, by name."""
-    masks = {title: np.ones(n_rows, bool)}
-    if by is not None:
-        labels, codes = group_codes(by, n_rows)
-        masks |= {str(label): codes == i for i, label in enumerate(labels)}
-    return masks

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .._arrays import Array, group_codes
 from .._options import choice, integer
 from . import _intervals
-from ._columns import column, covariate_matrix, number_vector
+from ._columns import number_vector, read_columns
 from ._inference import MANY_DRAWS
 from .results import Effect
 
@@ -95,14 +95,14 @@ def linear_effect(
     0.77 (0.46)
     """
     choice(inference, "inference", LinearInference)
-    rows, _ = covariate_matrix(X, covariates, [y, treatment, groups])
+    columns, rows, _ = read_columns(X, {"y": y, "treatment": treatment, "groups": groups}, covariates)
     n = len(rows)
-    labels, codes = group_codes(column(X, groups, "groups"), n)
+    labels, codes = group_codes(columns["groups"], n)
     if len(labels) < 2:
         raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
     design = np.column_stack([np.ones(n), rows])
-    d = number_vector(column(X, treatment, "treatment"), "treatment", n)
-    outcome = number_vector(column(X, y, "y"), "y", n)
+    d = number_vector(columns["treatment"], "treatment", n)
+    outcome = number_vector(columns["y"], "y", n)
     model = _Regression(design, d, outcome, codes, len(labels))
     d_rest, y_rest = (v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (d, outcome))
     strength = float(d_rest @ d_rest)

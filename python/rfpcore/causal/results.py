@@ -1,6 +1,7 @@
 """An estimated effect with what is known of its uncertainty."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,9 +129,13 @@ def to_frame(effects: Sequence[Effect], level: float = 0.95) -> Any:
 
 
 def summary_table(
-    title: str, facts: Sequence[tuple[str, Any]], effects: Sequence[Effect], level: float
+    title: str,
+    facts: Sequence[tuple[str, Any]],
+    effects: Sequence[Effect],
+    level: float,
+    notes: Sequence[str] = (),
 ) -> str:
-    """A table in the style of statsmodels."""
+    """A table in the style of statsmodels, with notes below it."""
     width = max(20, *(len(effect.name) + 2 for effect in effects))
     percent = f"{100 * level:g}%"
     head = (
@@ -144,7 +149,8 @@ def summary_table(
         widths, digits = (10, 10, 9, 9, 11, 12), (4, 4, 3, 3, 4, 4)
         cells = [f"{x:>{w}.{d}f}" for x, w, d in zip(numbers, widths, digits, strict=True)]
         lines.append(f"{row['effect']:{width}}" + "".join(cells))
-    return "\n".join([*lines, "=" * len(head)])
+    wrapped = [line for note in notes for line in textwrap.wrap(note, len(head), subsequent_indent="  ")]
+    return "\n".join([*lines, "=" * len(head), *wrapped])
 
 
 def cluster_shares(weight: Array, codes: NDArray[np.intp], n_clusters: int) -> Array:

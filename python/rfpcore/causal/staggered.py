@@ -10,10 +10,12 @@ from .._atomic import all_or_nothing
 from .._options import choice, fraction
 from ._bands import Band, uniform_band
 from ._estimator import EffectEstimator
-from ._group_time import make_averages, make_cells, of_kind, require_cohorts
+from ._group_time import event_times, make_averages, make_cells, of_kind, require_cohorts
 from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
-from ._panel import NEVER, read_long, start_of_treatment
+from ._panel import NEVER, read_long, start_of_treatment, widen
+from ._participation import left_out, notes, warn_of_missing_rows
+from ._periods import warn_of_codes
 from ._scores import Score
 from .results import Effect, summary_table, to_frame
 
@@ -57,9 +59,16 @@ class StaggeredEffect(EffectEstimator):
     effects_ : list of Effect
         `effect_`, then the averages by time since adoption.
     periods_, clusters_ : ndarrays (T,), (G,)
-        Labels, sorted.
+        Labels, in their order.
     adoption_ : ndarray (G,)
-        The period in which each cluster adopts, None where it never does.
+        The first period in which each cluster is seen treated, None where it never is.
+    n_rows_, n_clusters_ : int
+        Rows and clusters in some comparison, also before adoption or as controls.
+    n_adopting_ : int
+        Clusters that the effects since adoption are of.
+    left_out_ : dict of ndarrays
+        Labels of the clusters that adopt without being among those, or are in no comparison, by reason:
+        treated from the first period on, no controls from their adoption on, no row in the period before it.
 
     References
     ----------
@@ -132,7 +141,9 @@ class StaggeredEffect(EffectEstimator):
         treatment : array (N,) of 0 and 1, or str
             Whether the cluster has the policy in the period of the row. It begins once and stays.
         time : array (N,) or str
-            The period of each row, of any kind that sorts.
+            The period of each row: numbers, dates, or an ordered Categorical (pandas) or Enum (polars), whose
+            own order counts. Text has to be numbers, ISO dates (2020-01, 2020-01-31), quarters (2020Q1) or
+            months (2020M1). The alphabet is no order: other text is an error.
         unit : array (N,) or str, optional
             Who is followed; None: each cluster has one row a period and is its own unit. A unit that is not
             seen in a period takes no part in comparisons with that period.
@@ -149,7 +160,8 @@ class StaggeredEffect(EffectEstimator):
         Warns
         -----
         DesignWarning
-            If an effect rests on one cluster: it has no standard error.
+            If an effect rests on one cluster: it has no standard error. If a cluster drops out for want of
+            rows.
         """
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         for value, name, allowed in (
@@ -159,16 +171,23 @@ class StaggeredEffect(EffectEstimator):
         ):
             choice(value, name, allowed)
         start = start_of_treatment(data)
-        require_cohorts(data, start)
-        models = models_of(self, "att")
-        self._cells = make_cells(data, start, models, self.comparison, self.base_period, self.cluster_columns)
-        self._averages = make_averages(self._cells, data.periods)
+        require_cohorts(data, start, self.comparison)
+        warn_of_codes(data.periods)
+        models, wide = models_of(self, "att"), widen(data)
+        made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
+        self._cells, self._periods = made.cells, data.periods
+        self._averages = make_averages(made.cells, data.periods)
         names = [average.name for average in self._averages]
-        # Cohorts may have one cluster, which would never vary. Who was treated from the start is in no cell.
-        strata = np.where(start == 0, -1, start != NEVER).astype(np.int64)
+        # Cohorts may have one cluster, which would never vary. Who is in no cell takes no part.
+        strata = np.where(made.present, start != NEVER, -1).astype(np.int64)
         self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
-        self.periods_, self.clusters_ = data.periods, data.labels
-        self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
+        self.periods_, self.clusters_ = data.periods.labels, data.labels
+        self.adoption_ = np.empty(len(start), object)  # filled one by one: periods may be tuples
+        self.adoption_[:] = [None if s == NEVER else self.periods_[s] for s in start]
+        self.n_rows_, self.n_clusters_ = int(made.rows.sum()), int(made.present.sum())
+        self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
+        self.left_out_ = left_out(data, wide, start, made, self.comparison)
+        warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
         resampled = "bootstrap" if self.inference == "bootstrap" else "jackknife"
         self._replicates, self._fitted_method = self._problem.kept[resampled][1:], self.inference
@@ -213,7 +232,7 @@ class StaggeredEffect(EffectEstimator):
         Parameters
         ----------
         by : {"simple", "dynamic", "group", "calendar", "cells"}
-            Over all cells since adoption; by periods since adoption (those before it are placebos); by
+            Over all cells since adoption; by time since adoption (those before it are placebos); by
             cohort; by period; or the cells themselves.
 
         Returns
@@ -266,9 +285,14 @@ class StaggeredEffect(EffectEstimator):
             self.random_state,
         )
 
-    def event_times(self) -> list[int]:
-        """Periods since adoption of the effects that `aggregate("dynamic")` gives."""
-        return sorted({cell.event for cell in self._cells})
+    def event_times(self) -> list[float]:
+        """Time since adoption of the effects that `aggregate("dynamic")` gives.
+
+        In units of `time` where periods are numbers, in years, quarters, months, weeks, days or less where
+        they are dates (the names of the effects say which), else in periods.
+        """
+        self._effect()
+        return event_times(self._cells)
 
     def to_frame(self, level: float = 0.95, by: Aggregation | None = None) -> Any:
         """The effects as a pandas DataFrame, one a row.
@@ -295,13 +319,14 @@ class StaggeredEffect(EffectEstimator):
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed; intervals are pointwise."""
         effect = self._effect()
-        adopters = int(np.sum([adopted is not None for adopted in self.adoption_]))
         facts = [
             ("Score", self.score),
             ("Controls", self.comparison),
             ("Standard errors", effect.method),
-            ("Periods", len(self.periods_)),
-            ("Clusters", len(self.clusters_)),
-            ("Adopting clusters", adopters),
+            ("Periods", f"{len(self.periods_)}, {self._periods.names[0]} to {self._periods.names[-1]}"),
+            ("Rows compared", f"{self.n_rows_} of {self._n_rows}"),
+            ("Clusters compared", f"{self.n_clusters_} of {len(self.clusters_)}"),
+            ("Adopting clusters", self.n_adopting_),
         ]
-        return summary_table("Effects of a staggered policy", facts, self.effects_, level)
+        title = "Effects of a staggered policy"
+        return summary_table(title, facts, self.effects_, level, notes(self.left_out_))

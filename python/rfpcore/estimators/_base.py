@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import functional
 from .._arrays import Array
+from .._frames import require_aligned
 from .._options import Activation, Layers, OnDivergence, Order, check_alpha, random_source
 from ..network import MLP
 from ..optimizers import Schedule
@@ -144,6 +145,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     ) -> Rows:
         """The data as arrays; with `learn`, what there is to know of features and outcomes is kept."""
         self._require_y(y)
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         features = self._features(X, learn)
         if learn:
             self._learn_targets(y if classes is None else classes)

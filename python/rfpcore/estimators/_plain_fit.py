@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from .._arrays import Array, cast, row_weights, targets
+from .._frames import require_aligned
 from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, n_threads, positive
 from .._warn import warn
 from ..exceptions import DivergenceError
@@ -42,6 +43,7 @@ class Data:
 def prepare(estimator: "MLPBase", X: Any, y: Any, sample_weight: Any, random: np.random.RandomState) -> Data:
     """Learn features and outcomes, and hold rows out where `early_stopping` asks for it."""
     estimator._require_y(y)
+    require_aligned(X=X, y=y, sample_weight=sample_weight)
     features = estimator._features(X, learn=True)
     estimator._learn_targets(y)
     outcomes = targets(estimator._encode_targets(y), len(features))

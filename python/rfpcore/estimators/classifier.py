@@ -7,6 +7,7 @@ from sklearn.base import ClassifierMixin
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
+from .._frames import AlignedScore
 from ._base import RFPBase
 from ._targets import ClassTargets, _labels
 from .adapted import AdaptedClassifier
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RFPClassifier"]
 
 
-class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
+class RFPClassifier(AlignedScore, ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
     """Neural-network classification on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where

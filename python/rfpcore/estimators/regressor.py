@@ -6,6 +6,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
+from .._frames import AlignedScore
 from .._options import Activation, Layers, OnDivergence, Order
 from ..optimizers import Schedule
 from ._base import RFPBase
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RFPRegressor"]
 
 
-class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
+class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
     """Neural-network regression on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where

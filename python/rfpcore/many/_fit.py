@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _rfpcore
+from .._frames import require_aligned
 from .._options import n_threads
 from .._warn import warn
 from ..exceptions import DivergenceWarning
@@ -104,6 +105,8 @@ def fit_many(
             raise TypeError(f"models[{index}] is a {type(model).__name__}; a Model is needed")
     if not several:
         raise ValueError("models is empty; at least one Model is needed")
+    line = row_weights if getattr(row_weights, "ndim", 0) == 1 else None  # two dimensions: models by rows
+    require_aligned(X=X, y=y, row_weights=line)
     data = table(X, y, several, dtype, n_outputs)
     aside = None if held_out is None else _held_out(held_out, several, data)
     if aside is None:
@@ -134,6 +137,7 @@ def fit_many(
 
 def _held_out(held_out: Any, models: Sequence[Model], data: Table) -> tuple[Any, Any]:
     require_pair(held_out)
+    require_aligned(**{"held_out[0]": held_out[0], "held_out[1]": held_out[1]})
     aside = table(held_out[0], held_out[1], models, None, None, like=data)
     return aside.X, aside.y
 

@@ -8,13 +8,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, require_length
 from .._atomic import all_or_nothing
+from .._frames import AlignedScore, require_aligned
 from ._data import Rows, check_rows, columns
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class BaseNPIV(RegressorMixin, BaseEstimator):
+class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
     """An estimator of h in E[Y - h(X, W) | Z, W] = 0: endogenous X, instruments Z, covariates W."""
 
     n_features_in_: int
@@ -79,6 +80,7 @@ class BaseNPIV(RegressorMixin, BaseEstimator):
 
     def _inputs(self, X: Any, covariates: Any) -> Array:
         """Endogenous variables and covariates side by side, (n, d + c)."""
+        require_aligned(X=X, covariates=covariates)
         inputs = columns(X, "X")
         _require_columns(inputs, "X", self.n_features_in_)
         if covariates is None:

@@ -9,6 +9,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
 from .._arrays import Array, as_floats, group_codes, matrix, require_finite, require_length, row_weights
+from .._frames import require_aligned
 from .._warn import warn
 from ..exceptions import InstrumentWarning
 
@@ -54,6 +55,7 @@ def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weig
         raise ValueError("an instrumental-variables estimator requires y, but the target y is None")
     if Z is None:
         raise ValueError("Z is None; instruments are needed (Z=X is allowed, and gives ordinary regression)")
+    require_aligned(X=X, y=y, Z=Z, covariates=covariates, groups=groups, sample_weight=sample_weight)
     inputs, instruments = columns(X, "X"), columns(Z, "Z")
     n = len(inputs)
     require_length(instruments, "Z", n)

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import _rfpcore
 from .._arrays import F32, F64, Array, as_floats, cast, matrix, require_finite, require_length, vector
+from .._frames import require_aligned
 from .._options import MAX_PARAMETERS, choice, integer, n_threads, random_source, real
 
 __all__ = ["MeanField"]
@@ -126,6 +127,7 @@ class MeanField:
         gradient : ndarray (n_parameters,)
             N times the Euclidean gradient of sum_b r_b h(x_b), r held fixed.
         """
+        require_aligned(X=X, residual=residual)
         theta = vector(theta, "theta", self.n_parameters)
         rows = cast(matrix(X, "X", self.n_inputs), theta.dtype, "X")
         factors = as_floats(residual, "residual").ravel()

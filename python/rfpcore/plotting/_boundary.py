@@ -6,6 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from .._arrays import Array, as_floats, matrix
+from .._frames import require_aligned
 from .._options import at_least, integer
 from ._axes import axes
 
@@ -153,6 +154,7 @@ class DecisionBoundaryDisplay:
         -------
         self
         """
+        require_aligned(X=X, y=y)
         ax = axes(self, ax)
         levels = np.linspace(0, 1, 11) if levels is None else levels
         grid = (self.xx0, self.xx1, self.response)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .._frames import require_aligned
 from ..calibration import Reliability, Strategy, reliability_curve
 from ._axes import axes
 
@@ -66,6 +67,7 @@ class ReliabilityDisplay:
         name : str, optional
             None takes the name of the estimator's class.
         """
+        require_aligned(X=X, y=y)
         return cls.from_predictions(
             y,
             estimator.predict_proba(X),

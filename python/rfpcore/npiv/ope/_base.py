@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import Array
+from ..._frames import require_aligned
 from ..._options import below_one
 from .._bilevel import Problem
 from .._data import columns
@@ -41,6 +42,7 @@ class Evaluation(BaseEstimator):
     def q(self, states: Any, actions: Any) -> Array:
         """Q of the policy at states (n, d) and actions (n,)."""
         check_is_fitted(self)
+        require_aligned(states=states, actions=actions)
         return self._q(self._features(columns(states, "states"), actions))
 
     def value(self, states: Any, policy: Policy) -> float:

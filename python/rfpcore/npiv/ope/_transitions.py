@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array, as_floats, require_finite, require_length
+from ..._frames import require_aligned
 from ..._options import integer
 from .._data import columns
 
@@ -73,6 +74,8 @@ def make_transitions(
     >>> steps.terminated
     array([False,  True])
     """
+    # Next states are often the same frame a row on: their index is rightly another.
+    require_aligned(states=states, actions=actions, rewards=rewards, terminated=terminated, episodes=episodes)
     before, after = columns(states, "states"), columns(next_states, "next_states")
     n = len(before)
     if after.shape != before.shape:
