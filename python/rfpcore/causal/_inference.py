@@ -13,12 +13,15 @@ from .._arrays import Array
 from .._options import choice, integer
 from ..exceptions import DesignWarning
 from . import _intervals
+from ._behind import Behind, with_errors_only
+from ._checks import dominant, warn_of_concentration
 from .results import Effect
 
 Method = Literal["jackknife", "cv3", "bootstrap"]
 """Methods that fit everything again."""
 
 MANY_DRAWS = 10_000_000
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Replicable:
     labels : ndarray (G,)
     needs_all_arms : bool
         Whether there is no estimate at all once an arm is empty.
+    behind : Behind or None
+        Which clusters each effect hangs on.
+    size : float
+        Of the outcomes: errors that are rounding of such numbers are none.
     kept : dict
         Estimates from the data as they are, then the replicates, of "jackknife" and "bootstrap": both
         jackknives need the same ones, and bands need all effects' together.
@@ -46,6 +53,8 @@ class Replicable:
     arm: NDArray[np.int64]
     labels: Array
     needs_all_arms: bool = True
+    behind: Behind | None = None
+    size: float = 0.0
     kept: dict[str, Array] = field(default_factory=dict)
 
 
@@ -62,10 +71,12 @@ def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Eff
         counts = np.vstack([ones, ones - np.eye(len(ones), dtype=np.int64)[present]])
         problem.kept["jackknife"] = problem.estimates(counts)
     found = problem.kept["jackknife"]
+    if math.isnan(found[0, 0]):
+        raise ValueError(f"the effect {problem.names[0]!r} has no rows to be estimated from")
     effects = []
     for name, full, without in zip(problem.names, found[0], found[1:].T, strict=True):
         effects.append(_from_jackknife(name, float(full), without, problem.arm[present], method))
-    _warn_of_single_clusters(effects)
+    effects = with_errors_only(effects, problem.behind, problem.labels, problem.size, stacklevel=4)
     if not np.isnan(effects[0].std_error):
         _warn_of_influence(problem, effects[0], present)
     return effects
@@ -83,8 +94,6 @@ def _require_two(problem: Replicable) -> None:
 
 
 def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int64], method: str) -> Effect:
-    if math.isnan(full):
-        raise ValueError(f"the effect {name!r} has no rows to be estimated from")
     sizes = np.unique(arm, return_counts=True)[1]
     if method == "cv3" or sizes.min() < 2:  # an arm of one cluster has no variance of its own
         error, df = _intervals.jackknife_error(full, without), len(without) - 1.0
@@ -97,18 +106,6 @@ def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int6
     return Effect(name, full, error, df, title, draws=without)
 
 
-def _warn_of_single_clusters(effects: list[Effect]) -> None:
-    alone = [effect.name for effect in effects if math.isnan(effect.std_error)]
-    if alone:
-        shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
-        warnings.warn(
-            f"{len(alone)} of {len(effects)} effects cannot be estimated at all without one of the clusters, "
-            f"so there are no standard errors for them: {shown}",
-            DesignWarning,
-            stacklevel=5,
-        )
-
-
 def _bootstrap(
     problem: Replicable, present: NDArray[np.intp], ones: NDArray[np.int64], n_draws: int, seed: int
 ) -> list[Effect]:
@@ -119,22 +116,37 @@ def _bootstrap(
     effects = []
     for name, full, draws in zip(problem.names, found[0], found[1:].T, strict=True):
         kept = draws[~np.isnan(draws)]
-        error = float(kept.std(ddof=1))
+        error = (
+            _intervals.length(kept - kept.mean()) / math.sqrt(len(kept) - 1) if len(kept) > 1 else math.nan
+        )
         title = f"cluster bootstrap with refits, {n_draws} draws"
         effects.append(Effect(name, float(full), error, len(present) - 1.0, title, draws=kept))
+    effects = with_errors_only(effects, problem.behind, problem.labels, problem.size, stacklevel=5)
+    if not np.isnan(effects[0].std_error):
+        moved = _pull(counts[1:, present], found[1:, 0])
+        warn_of_concentration(moved**2, problem.labels[present], stacklevel=5)
     return effects
 
 
+def _pull(counts: NDArray[np.int64], draws: Array) -> Array:
+    """(G,) how much drawing a cluster once more moves the estimate, over the samples that have one.
+
+    The infinitesimal jackknife of Efron (2014), "Estimation and accuracy after model selection", JASA 109.
+    """
+    some = ~np.isnan(draws)
+    off = draws[some] - draws[some].mean()
+    return np.asarray((counts[some] - counts[some].mean(axis=0)).T @ (off / max(np.abs(off).max(), TINY)))
+
+
 def _warn_of_influence(problem: Replicable, effect: Effect, present: NDArray[np.intp]) -> None:
-    """`DesignWarning` if one cluster makes up most of the jackknife's variance."""
+    """`DesignWarning` if one or two clusters make up most of the jackknife's variance."""
     draws = effect.draws
     assert draws is not None
-    moved = (draws - effect.estimate) ** 2
-    if len(present) < 10 or moved.sum() == 0:
-        return
-    share = moved.max() / moved.sum()
-    if share > 0.6:
-        first = int(moved.argmax())
+    moved = draws - effect.estimate
+    moved = (moved / max(np.abs(moved).max(), TINY)) ** 2
+    few = dominant(moved)
+    if len(few) == 1:
+        first, share = int(few[0]), moved.max() / moved.sum()
         warnings.warn(
             f"one cluster dominates: leaving out {problem.labels[present[first]]!s} moves the estimate from "
             f"{effect.estimate:.4g} to {draws[first]:.4g}, which is {share:.0%} of the jackknife variance of "
@@ -142,3 +154,5 @@ def _warn_of_influence(problem: Replicable, effect: Effect, present: NDArray[np.
             DesignWarning,
             stacklevel=5,
         )
+    elif len(few):
+        warn_of_concentration(moved, problem.labels[present], stacklevel=4)

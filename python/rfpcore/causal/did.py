@@ -6,15 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._options import choice
+from .._options import choice, integer
+from ._behind import behind
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods
 from ._estimator import EffectEstimator
-from ._inference import Method, Replicable, infer
+from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import Models, models_of
 from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
 from ._parts import Part
 from ._sample import Sample
+from ._score_inference import clusters_behind
 from ._scores import Score
 from .effect import ClusterEffect, Inference
 from .results import Effect, summary_table
@@ -159,6 +161,7 @@ class DifferenceInDifferences(EffectEstimator):
         """
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         choice(self.inference, "inference", Inference)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -206,7 +209,11 @@ class DifferenceInDifferences(EffectEstimator):
         warn_of_design(self._parts[0].sample, stacklevel=3)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         self.n_rows_ = len(data.y)
-        self._problem = Replicable([TITLE], self._difference, arm, data.labels)
+        needs = np.concatenate([clusters_behind(p.sample, models, p.sample.weight) for p in self._parts])
+        size = float(np.abs(data.y).max())
+        self._problem = Replicable(
+            [TITLE], self._difference, arm, data.labels, behind=behind([needs]), size=size
+        )
         self.effects_ = self.infer(self.inference)
 
     def infer(self, inference: Inference) -> list[Effect]:

@@ -7,20 +7,23 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, group_codes
-from .._options import choice
+from .._options import choice, integer
 from ..estimators import RFPRegressor
+from ._behind import behind, with_errors_only
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._estimator import EffectEstimator
-from ._inference import Method, Replicable, infer
+from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
+    clusters_behind,
     from_terms,
     make_folds,
     randomization,
     terms_of,
     warn_if_too_short,
+    warn_of_scores,
 )
 from ._scores import Estimand, Score, value
 from .results import Effect, summary_table
@@ -203,6 +206,7 @@ class ClusterEffect(EffectEstimator):
         """
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         sample = read_sample(
             X,
             y,
@@ -226,7 +230,11 @@ class ClusterEffect(EffectEstimator):
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
-        self._problem = Replicable(list(masks), self._estimates, sample.arm, sample.labels)
+        hangs_on = behind([clusters_behind(sample, models, sample.weight * mask) for mask in masks.values()])
+        size = float(np.abs(sample.y).max())
+        self._problem = Replicable(
+            list(masks), self._estimates, sample.arm, sample.labels, behind=hangs_on, size=size
+        )
         self._fitted: Fitted | None = None
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
@@ -273,7 +281,10 @@ class ClusterEffect(EffectEstimator):
         for name, mask in self._masks.items():
             parts = terms_of(sample, models, fitted, sample.weight * mask)
             effects.append(from_terms(name, parts, sample, inference, self.n_draws, seed))
-        return effects
+            if len(effects) == 1:
+                warn_of_scores(parts, sample, stacklevel=3)
+        problem = self._problem
+        return with_errors_only(effects, problem.behind, sample.labels, problem.size, stacklevel=3)
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         """(S, E) every effect under each row of counts."""
