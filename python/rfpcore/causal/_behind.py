@@ -63,8 +63,7 @@ def with_errors_only(
         found.append(replace(effect, std_error=math.nan, statistics=None, p=None))
     if empty:
         warnings.warn(
-            f"{len(empty)} of {len(effects)} effects have no treated or no control rows, and no value: "
-            f"{named(empty)}",
+            f"no treated or no control rows, so no value, for {named(empty)}",
             DesignWarning,
             stacklevel=stacklevel + 1,
         )
@@ -79,8 +78,8 @@ def with_errors_only(
         warnings.warn(thin.lstrip(". "), DesignWarning, stacklevel=stacklevel + 1)
     if zero:
         warnings.warn(
-            f"{len(zero)} of {len(effects)} effects have standard errors that are zero but for rounding, so "
-            f"there are none for them: {named(zero)}",
+            "a standard error that is zero but for rounding is none: clusters do not differ in "
+            f"{named(zero)}",
             DesignWarning,
             stacklevel=stacklevel + 1,
         )

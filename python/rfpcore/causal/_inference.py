@@ -110,9 +110,14 @@ def _bootstrap(
     problem: Replicable, present: NDArray[np.intp], ones: NDArray[np.int64], n_draws: int, seed: int
 ) -> list[Effect]:
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
-    random = np.random.default_rng(seed)
-    counts = np.vstack([ones, _intervals.bootstrap_counts(problem.arm, n_draws, random)])
-    found = problem.kept["bootstrap"] = problem.estimates(counts)
+    blocks = _intervals.count_blocks(problem.arm, n_draws, np.random.default_rng(seed))
+    rows: list[Array] = []
+    pull = _Pull(len(ones))
+    for counts in blocks:
+        given = counts if rows else np.vstack([ones, counts])
+        rows.append(problem.estimates(given))
+        pull.add(given, rows[-1][:, 0] - rows[0][0, 0])
+    found = problem.kept["bootstrap"] = np.concatenate(rows)
     effects = []
     for name, full, draws in zip(problem.names, found[0], found[1:].T, strict=True):
         kept = draws[~np.isnan(draws)]
@@ -123,19 +128,33 @@ def _bootstrap(
         effects.append(Effect(name, float(full), error, len(present) - 1.0, title, draws=kept))
     effects = with_errors_only(effects, problem.behind, problem.labels, problem.size, stacklevel=5)
     if not np.isnan(effects[0].std_error):
-        moved = _pull(counts[1:, present], found[1:, 0])
-        warn_of_concentration(moved**2, problem.labels[present], stacklevel=5)
+        warn_of_concentration(pull.squares()[present], problem.labels[present], stacklevel=5)
     return effects
 
 
-def _pull(counts: NDArray[np.int64], draws: Array) -> Array:
-    """(G,) how much drawing a cluster once more moves the estimate, over the samples that have one.
+class _Pull:
+    """How much drawing a cluster once more moves the estimate, from samples as they come.
 
-    The infinitesimal jackknife of Efron (2014), "Estimation and accuracy after model selection", JASA 109.
+    The infinitesimal jackknife of Efron (2014), "Estimation and accuracy after model selection", JASA 109:
+    the covariance of a cluster's counts with the estimates.
     """
-    some = ~np.isnan(draws)
-    off = draws[some] - draws[some].mean()
-    return np.asarray((counts[some] - counts[some].mean(axis=0)).T @ (off / max(np.abs(off).max(), TINY)))
+
+    def __init__(self, n_clusters: int) -> None:
+        self._n, self._moved = 0, 0.0
+        self._counts, self._products = np.zeros((2, n_clusters))
+
+    def add(self, counts: NDArray[np.int64], moved: Array) -> None:
+        """Samples (B, G) and how far their estimates are from that of the data (B,)."""
+        some = ~np.isnan(moved)
+        self._n += int(some.sum())
+        self._moved += float(moved[some].sum())
+        self._counts = self._counts + counts[some].sum(axis=0)
+        self._products = self._products + moved[some] @ counts[some]
+
+    def squares(self) -> Array:
+        """(G,) parts of the variance, up to a factor."""
+        covariance = self._products - self._counts * (self._moved / self._n)
+        return np.asarray((covariance / max(np.abs(covariance).max(), TINY)) ** 2)
 
 
 def _warn_of_influence(problem: Replicable, effect: Effect, present: NDArray[np.intp]) -> None:

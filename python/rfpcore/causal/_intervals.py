@@ -28,16 +28,16 @@ def length(values: Array) -> float:
     return largest * float(np.sqrt(np.sum((values / largest) ** 2)))
 
 
-def monte_carlo_p(observed: float, draws: Array) -> float:
+def monte_carlo_p(observed: float, draws: Array, noise: float = 0.0) -> float:
     """(1 + how many draws are as large) / (1 + draws): the observed value is one of them (never 0).
 
-    Draws without a value are no draws. Davison and Hinkley (1997), "Bootstrap methods and their application",
-    equation 4.11.
+    Draws without a value are no draws, and those smaller by `noise` are as large. Davison and Hinkley (1997),
+    "Bootstrap methods and their application", equation 4.11.
     """
     if np.isnan(observed):
         return np.nan
     sizes = np.abs(draws[~np.isnan(draws)])
-    return float((1 + np.sum(sizes >= abs(observed) * (1 - TIE))) / (1 + len(sizes)))
+    return float((1 + np.sum(sizes >= abs(observed) * (1 - TIE) - noise)) / (1 + len(sizes)))
 
 
 def jackknife_error(estimate: float, without: Array) -> float:
@@ -117,8 +117,18 @@ def bootstrap_counts(arm: NDArray[np.int64], n_draws: int, random: np.random.Gen
 
     Clusters whose arm is negative are never drawn.
     """
-    counts = np.zeros((n_draws, len(arm)), np.int64)
-    for value in np.unique(arm[arm >= 0]):
-        own = np.flatnonzero(arm == value)
-        counts[:, own] = random.multinomial(len(own), np.full(len(own), 1 / len(own)), n_draws)
-    return counts
+    return np.concatenate(list(count_blocks(arm, n_draws, random)))
+
+
+def count_blocks(
+    arm: NDArray[np.int64], n_draws: int, random: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """The rows of `bootstrap_counts`, some at a time; they do not depend on how many at a time."""
+    arms = [np.flatnonzero(arm == value) for value in np.unique(arm[arm >= 0])]
+    each = random.spawn(len(arms))
+    size = max(1, BLOCK // len(arm))
+    for start in range(0, n_draws, size):
+        counts = np.zeros((min(size, n_draws - start), len(arm)), np.int64)
+        for own, stream in zip(arms, each, strict=True):
+            counts[:, own] = stream.multinomial(len(own), np.full(len(own), 1 / len(own)), len(counts))
+        yield counts

@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 
 from .._arrays import Array
 from .._options import integer
+from .._scaling import EPS
 from ..exceptions import DesignWarning
 from . import _intervals, _scores
 from ._checks import warn_of_concentration
@@ -112,7 +113,7 @@ def randomization(
     integer(n_draws, "n_draws", 1, MANY_DRAWS)
     estimate = _scores.value(terms_of(sample, models, fitted))
     draws = _drawn_estimates(sample, models, n_draws, np.random.default_rng(seed))
-    p = _intervals.monte_carlo_p(estimate, draws)
+    p = _intervals.monte_carlo_p(estimate, draws, 32 * EPS * float(np.abs(sample.y).max()))
     title = f"randomization inference, {n_draws} assignments"
     return Effect(name, estimate, np.nan, np.nan, title, draws=draws, p=p)
 
