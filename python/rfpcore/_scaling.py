@@ -60,7 +60,8 @@ class Basis(NamedTuple):
     kept : list of int
         The columns (from 0) that add something.
     length : float
-        How long the part of the last column is that the others do not explain, in units of 2**exponent.
+        How long the part of the last column is that the others do not explain, in units of 2**exponent;
+        without a meaning unless the last column is kept.
     exponent : int
     """
 
