@@ -33,6 +33,7 @@ def centred(columns: Array) -> tuple[Array, NDArray[np.intc], Array]:
     exponent = np.frexp(largest)[1] + 1
     small = np.ldexp(columns, -exponent)
     mean = small.mean(axis=0)
+    mean = mean + (small - mean).mean(axis=0)  # what rounding left of a high level
     constant = np.ptp(small, axis=0) <= 4 * EPS * np.abs(small).max(axis=0)
     return np.where(constant, 0.0, small - mean), exponent, mean
 

@@ -6,7 +6,7 @@ controls as it is.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -233,6 +233,17 @@ def _fit_one(sample: Sample, model: Any, y: Array, count: NDArray[np.int64], wit
         return np.full(len(y), y[rows][0])
     fitted.fit(sample.X[rows], y[rows], **extra)
     return np.asarray(fitted.predict_proba(sample.X)[:, list(fitted.classes_).index(1)], np.float64)
+
+
+def without_level(sample: Sample, models: Models) -> Sample:
+    """The sample with outcomes around 0, where models and score follow a level: it would cost digits.
+
+    Effects are contrasts, so that a constant in all outcomes is none of them.
+    """
+    model = models.outcome
+    if models.arms and sample.X.shape[1] and not (model is None or is_least_squares(model)):
+        return sample
+    return replace(sample, y=sample.y - level_and_spread(sample.y)[0])
 
 
 def has_single_rows(sample: Sample) -> bool:

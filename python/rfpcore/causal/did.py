@@ -12,7 +12,7 @@ from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods
 from ._estimator import EffectEstimator
 from ._inference import MANY_DRAWS, Method, Replicable, infer
-from ._nuisance import Models, models_of
+from ._nuisance import Models, models_of, without_level
 from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
 from ._parts import Part
 from ._sample import Sample
@@ -205,7 +205,7 @@ class DifferenceInDifferences(EffectEstimator):
                 )
             sample = _cross_section(data, rows, arm, self.cluster_columns)
             require_overlap(sample)
-            self._parts.append(Part(sample, models))
+            self._parts.append(Part(without_level(sample, models), models))
         warn_of_design(self._parts[0].sample, stacklevel=3)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         self.n_rows_ = len(data.y)
@@ -296,4 +296,5 @@ def _pooled(data: Long, arm: NDArray[np.int64], models: Models, columns: Any) ->
     if models.score != "aipw":
         raise ValueError(f"efficient=True is a doubly robust score, but score={models.score!r}")
     everything = np.arange(len(data.y))
-    return PooledPeriods(_cross_section(data, everything, arm, columns), data.period == 1, models)
+    sample = without_level(_cross_section(data, everything, arm, columns), models)
+    return PooledPeriods(sample, data.period == 1, models)

@@ -14,7 +14,7 @@ from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._estimator import EffectEstimator
 from ._inference import MANY_DRAWS, Method, Replicable, infer
-from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of
+from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, without_level
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
     clusters_behind,
@@ -226,12 +226,13 @@ class ClusterEffect(EffectEstimator):
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
         warn_of_design(sample, stacklevel)
+        size = float(np.abs(sample.y).max())
+        sample = without_level(sample, models)
         self._sample, self._used_models, self._masks = sample, models, masks
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
         hangs_on = behind([clusters_behind(sample, models, sample.weight * mask) for mask in masks.values()])
-        size = float(np.abs(sample.y).max())
         self._problem = Replicable(
             list(masks), self._estimates, sample.arm, sample.labels, behind=hangs_on, size=size
         )
