@@ -253,6 +253,8 @@ def has_single_rows(sample: Sample) -> bool:
 
 def is_flexible(model: Any, sample: Sample) -> bool:
     """Whether an outcome model is more than linear, so that intervals that hold it fixed are too short."""
+    if sample.X.shape[1] == 0:  # means
+        return False
     if model is None:
         return not has_single_rows(sample)
     last = model.steps[-1][1] if hasattr(model, "steps") else model
