@@ -21,6 +21,7 @@ G, T = 20, 4
 CLUSTER, TIME = np.repeat(np.arange(G), T), np.tile(np.arange(T), G)
 NOISE = np.random.default_rng(0).standard_normal(G * T) + np.random.default_rng(1).standard_normal(G)[CLUSTER]
 NONE = np.empty((G * T, 0))
+FLAT = [np.zeros(len(Y)), np.full(len(Y), 0.1), X @ [1, 2, 3]]
 
 
 def said(act):
@@ -130,9 +131,8 @@ def test_linear_effect_of_one_cluster(method):
     dummies = (GROUPS[:, None] == np.arange(1, 14)).astype(float)
     inside = (np.arange(len(Y)) % 3 == 0) * (GROUPS == 5)
     for columns, d, who in ((X, GROUPS == 2, 2), (dummies, inside, 5)):
-        effect, texts = said(
-            lambda c=columns, d=d: linear_effect(c, Y, d, GROUPS, inference=method, n_draws=99)
-        )
+        data = columns, Y, d, GROUPS
+        effect, texts = said(lambda data=data: linear_effect(*data, inference=method, n_draws=99))
         assert np.isfinite(effect.estimate)
         assert np.isnan(effect.std_error)
         assert np.isnan(effect.p_value)
@@ -153,9 +153,7 @@ def test_linear_effect_of_two_clusters(method):
     assert "there are only 3 treated clusters" in text
 
 
-@pytest.mark.parametrize(
-    "y", [np.zeros(len(Y)), np.full(len(Y), 0.1), X @ [1, 2, 3] + D], ids=["0", ".1", "Xb"]
-)
+@pytest.mark.parametrize("y", FLAT, ids=["0", ".1", "Xb"])
 @pytest.mark.parametrize("method", ["cr1", "cr3", "wild", "webb"])
 def test_linear_effect_without_residuals(method, y):
     effect, texts = said(lambda: linear_effect(X, y, D, GROUPS, inference=method, n_draws=99))
@@ -166,7 +164,7 @@ def test_linear_effect_without_residuals(method, y):
         effect.confidence_interval()
 
 
-@pytest.mark.parametrize("y", [np.zeros(len(Y)), np.full(len(Y), 0.1), X @ [1, 2, 3]], ids=["0", ".1", "Xb"])
+@pytest.mark.parametrize("y", FLAT, ids=["0", ".1", "Xb"])
 @pytest.mark.parametrize("method", [*SCORES, *REFITS, "cross-fit"])
 def test_effects_that_do_not_differ_between_clusters(method, y):
     """Errors of 1e-17 and p-values of 1e-15 are none."""
