@@ -18,7 +18,9 @@ random = np.random.default_rng(0)
 N_CLUSTERS = 30
 CLUSTER, AFTER = np.repeat(np.arange(N_CLUSTERS), 2), np.tile([0, 1], N_CLUSTERS)
 EVER = CLUSTER % 2
-Y = random.standard_normal(N_CLUSTERS)[CLUSTER] + 0.5 * AFTER + EVER * AFTER  # the effect is 1
+CHANGE = random.standard_normal(N_CLUSTERS)
+CHANGE[1::2] += 1 - CHANGE[1::2].mean() + CHANGE[::2].mean()  # on average by 1 more where treated: the effect
+Y = random.standard_normal(N_CLUSTERS)[CLUSTER] + CHANGE[CLUSTER] * AFTER
 NONE = np.empty((2 * N_CLUSTERS, 0))
 
 

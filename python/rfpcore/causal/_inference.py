@@ -13,12 +13,15 @@ from .._options import choice, integer
 from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals
+from ._behind import Behind, with_errors_only
+from ._checks import dominant, warn_of_concentration
 from .results import Effect
 
 Method = Literal["jackknife", "cv3", "bootstrap"]
 """Methods that fit everything again."""
 
 MANY_DRAWS = 10_000_000
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Replicable:
     labels : ndarray (G,)
     needs_all_arms : bool
         Whether there is no estimate at all once an arm is empty.
+    behind : Behind or None
+        Which clusters each effect hangs on.
+    size : float
+        Of the outcomes: errors that are rounding of such numbers are none.
     kept : dict
         Estimates from the data as they are, then the replicates, of "jackknife" and "bootstrap": both
         jackknives need the same ones, and bands need all effects' together.
@@ -46,6 +53,8 @@ class Replicable:
     arm: NDArray[np.int64]
     labels: Array
     needs_all_arms: bool = True
+    behind: Behind | None = None
+    size: float = 0.0
     kept: dict[str, Array] = field(default_factory=dict)
 
 
@@ -62,10 +71,12 @@ def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Eff
         counts = np.vstack([ones, ones - np.eye(len(ones), dtype=np.int64)[present]])
         problem.kept["jackknife"] = problem.estimates(counts)
     found = problem.kept["jackknife"]
+    if math.isnan(found[0, 0]):
+        raise ValueError(f"the effect {problem.names[0]!r} has no rows to be estimated from")
     effects = []
     for name, full, without in zip(problem.names, found[0], found[1:].T, strict=True):
         effects.append(_from_jackknife(name, float(full), without, problem.arm[present], method))
-    _warn_of_single_clusters(effects)
+    effects = with_errors_only(effects, problem.behind, problem.labels, problem.size)
     if not np.isnan(effects[0].std_error):
         _warn_of_influence(problem, effects[0], present)
     return effects
@@ -83,8 +94,6 @@ def _require_two(problem: Replicable) -> None:
 
 
 def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int64], method: str) -> Effect:
-    if math.isnan(full):
-        raise ValueError(f"the effect {name!r} has no rows to be estimated from")
     sizes = np.unique(arm, return_counts=True)[1]
     if method == "cv3" or sizes.min() < 2:  # an arm of one cluster has no variance of its own
         error, df = _intervals.jackknife_error(full, without), len(without) - 1.0
@@ -97,46 +106,71 @@ def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int6
     return Effect(name, full, error, df, title, draws=without)
 
 
-def _warn_of_single_clusters(effects: list[Effect]) -> None:
-    alone = [effect.name for effect in effects if math.isnan(effect.std_error)]
-    if alone:
-        shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
-        warn(
-            f"{len(alone)} of {len(effects)} effects cannot be estimated at all without one of the clusters, "
-            f"so there are no standard errors for them: {shown}",
-            DesignWarning,
-        )
-
-
 def _bootstrap(
     problem: Replicable, present: NDArray[np.intp], ones: NDArray[np.int64], n_draws: int, seed: int
 ) -> list[Effect]:
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
-    random = np.random.default_rng(seed)
-    counts = np.vstack([ones, _intervals.bootstrap_counts(problem.arm, n_draws, random)])
-    found = problem.kept["bootstrap"] = problem.estimates(counts)
+    blocks = _intervals.count_blocks(problem.arm, n_draws, np.random.default_rng(seed))
+    rows: list[Array] = []
+    pull = _Pull(len(ones))
+    for counts in blocks:
+        given = counts if rows else np.vstack([ones, counts])
+        rows.append(problem.estimates(given))
+        pull.add(given, rows[-1][:, 0] - rows[0][0, 0])
+    found = problem.kept["bootstrap"] = np.concatenate(rows)
     effects = []
     for name, full, draws in zip(problem.names, found[0], found[1:].T, strict=True):
         kept = draws[~np.isnan(draws)]
-        error = float(kept.std(ddof=1))
+        error = (
+            _intervals.length(kept - kept.mean()) / math.sqrt(len(kept) - 1) if len(kept) > 1 else math.nan
+        )
         title = f"cluster bootstrap with refits, {n_draws} draws"
         effects.append(Effect(name, float(full), error, len(present) - 1.0, title, draws=kept))
+    effects = with_errors_only(effects, problem.behind, problem.labels, problem.size)
+    if not np.isnan(effects[0].std_error):
+        warn_of_concentration(pull.squares()[present], problem.labels[present])
     return effects
 
 
+class _Pull:
+    """How much drawing a cluster once more moves the estimate, from samples as they come.
+
+    The infinitesimal jackknife of Efron (2014), "Estimation and accuracy after model selection", JASA 109:
+    the covariance of a cluster's counts with the estimates.
+    """
+
+    def __init__(self, n_clusters: int) -> None:
+        self._n, self._moved = 0, 0.0
+        self._counts, self._products = np.zeros((2, n_clusters))
+
+    def add(self, counts: NDArray[np.int64], moved: Array) -> None:
+        """Samples (B, G) and how far their estimates are from that of the data (B,)."""
+        some = ~np.isnan(moved)
+        self._n += int(some.sum())
+        self._moved += float(moved[some].sum())
+        self._counts = self._counts + counts[some].sum(axis=0)
+        self._products = self._products + moved[some] @ counts[some]
+
+    def squares(self) -> Array:
+        """(G,) parts of the variance, up to a factor."""
+        covariance = self._products - self._counts * (self._moved / self._n)
+        return np.asarray((covariance / max(np.abs(covariance).max(), TINY)) ** 2)
+
+
 def _warn_of_influence(problem: Replicable, effect: Effect, present: NDArray[np.intp]) -> None:
-    """`DesignWarning` if one cluster makes up most of the jackknife's variance."""
+    """`DesignWarning` if one or two clusters make up most of the jackknife's variance."""
     draws = effect.draws
     assert draws is not None
-    moved = (draws - effect.estimate) ** 2
-    if len(present) < 10 or moved.sum() == 0:
-        return
-    share = moved.max() / moved.sum()
-    if share > 0.6:
-        first = int(moved.argmax())
+    moved = draws - effect.estimate
+    moved = (moved / max(np.abs(moved).max(), TINY)) ** 2
+    few = dominant(moved)
+    if len(few) == 1:
+        first, share = int(few[0]), moved.max() / moved.sum()
         warn(
             f"one cluster dominates: leaving out {problem.labels[present[first]]!s} moves the estimate from "
             f"{effect.estimate:.4g} to {draws[first]:.4g}, which is {share:.0%} of the jackknife variance of "
             f"{len(present)} clusters",
             DesignWarning,
         )
+    elif len(few):
+        warn_of_concentration(moved, problem.labels[present])

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes
+from .._scaling import standardized
 from ._columns import number_vector, read_columns
 from ._periods import Periods, read_periods
-from ._sample import Sample, cluster_columns_of, cluster_means, standardized, weights_in_clusters
+from ._sample import Sample, cluster_columns_of, cluster_means, weights_in_clusters
 
 NEVER = np.iinfo(np.int64).max
 

@@ -7,15 +7,17 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import choice
+from .._options import choice, integer
+from ._behind import behind
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods
 from ._estimator import EffectEstimator
-from ._inference import Method, Replicable, infer
-from ._nuisance import Models, models_of
+from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._nuisance import Models, models_of, without_level
 from ._panel import Long, Wide, build_sample, difference_sample, followed, read_long, treated_cells, widen
 from ._parts import Part
 from ._sample import Sample
+from ._score_inference import clusters_behind
 from ._scores import Score
 from .effect import ClusterEffect, Inference
 from .results import Effect, summary_table
@@ -162,6 +164,7 @@ class DifferenceInDifferences(EffectEstimator):
         """
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         choice(self.inference, "inference", Inference)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -208,11 +211,15 @@ class DifferenceInDifferences(EffectEstimator):
             rows = np.flatnonzero(data.period == period)
             sample = _cross_section(data, rows, arm, self.cluster_columns)
             require_overlap(sample)
-            self._parts.append(Part(sample, models))
+            self._parts.append(Part(without_level(sample, models), models))
         warn_of_design(self._parts[0].sample)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         self.n_rows_ = len(data.y)
-        self._problem = Replicable([TITLE], self._difference, arm, data.labels)
+        needs = np.concatenate([clusters_behind(p.sample, models, p.sample.weight) for p in self._parts])
+        size = float(np.abs(data.y).max())
+        self._problem = Replicable(
+            [TITLE], self._difference, arm, data.labels, behind=behind([needs]), size=size
+        )
         self.effects_ = self.infer(self.inference)
 
     def infer(self, inference: Inference) -> list[Effect]:
@@ -304,4 +311,5 @@ def _pooled(data: Long, arm: NDArray[np.int64], models: Models, columns: Any) ->
     if models.score != "aipw":
         raise ValueError(f"efficient=True is a doubly robust score, but score={models.score!r}")
     everything = np.arange(len(data.y))
-    return PooledPeriods(_cross_section(data, everything, arm, columns), data.period == 1, models)
+    sample = without_level(_cross_section(data, everything, arm, columns), models)
+    return PooledPeriods(sample, data.period == 1, models)

@@ -8,20 +8,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import choice
+from .._options import choice, integer
 from ..estimators import RFPRegressor
+from ._behind import behind, with_errors_only
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._estimator import EffectEstimator
-from ._inference import Method, Replicable, infer
-from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of
+from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, without_level
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
+    clusters_behind,
     from_terms,
     make_folds,
     randomization,
     terms_of,
     warn_if_too_short,
+    warn_of_scores,
 )
 from ._scores import Estimand, Score, value
 from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
@@ -210,6 +213,7 @@ class ClusterEffect(EffectEstimator):
         """
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         sample = read_sample(
             X,
             y,
@@ -227,6 +231,8 @@ class ClusterEffect(EffectEstimator):
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
         warn_of_design(sample)
+        size = float(np.abs(sample.y).max())
+        sample = without_level(sample, models)
         self._sample, self._used_models, self._names = sample, models, list(masks)
         lacking = {name: empty_arms(sample, models, mask) for name, mask in masks.items()}
         self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
@@ -234,7 +240,12 @@ class ClusterEffect(EffectEstimator):
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
-        self._problem = Replicable(list(self._masks), self._estimates, sample.arm, sample.labels)
+        hangs_on = behind(
+            [clusters_behind(sample, models, sample.weight * mask) for mask in self._masks.values()]
+        )
+        self._problem = Replicable(
+            list(self._masks), self._estimates, sample.arm, sample.labels, behind=hangs_on, size=size
+        )
         self._fitted: Fitted | None = None
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
@@ -287,7 +298,10 @@ class ClusterEffect(EffectEstimator):
         for name, mask in self._masks.items():
             parts = terms_of(sample, models, fitted, sample.weight * mask)
             effects.append(from_terms(name, parts, sample, inference, self.n_draws, seed))
-        return effects
+            if len(effects) == 1:
+                warn_of_scores(parts, sample)
+        problem = self._problem
+        return with_errors_only(effects, problem.behind, sample.labels, problem.size)
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         """(S, E) every effect under each row of counts."""

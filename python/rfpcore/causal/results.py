@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._options import fraction
+from ._intervals import monte_carlo_p
 
 __all__ = ["Effect", "summary_table", "to_frame"]
 
@@ -25,7 +26,8 @@ class Effect:
         What is estimated.
     estimate : float
     std_error : float
-        NaN where the method gives none (randomization inference).
+        NaN where the method gives none (randomization inference), and where nothing can be known of it: one
+        cluster stands for an arm, or there is nothing but rounding in it.
     df : float
         Degrees of freedom of the t distribution; infinite for the normal one.
     method : str
@@ -34,6 +36,9 @@ class Effect:
         Estimates without each cluster, or of each bootstrap sample.
     statistics : ndarray or None
         Bootstrapped t statistics: they take the place of the t distribution.
+    p : float or None
+        The p-value, where it is not that of the t distribution, or (1 + how many statistics are as large as
+        that observed) / (1 + how many there are).
     """
 
     name: str
@@ -58,8 +63,7 @@ class Effect:
         if math.isnan(self.statistic):
             return math.nan
         if self.statistics is not None:
-            # Ties by rounding count as larger: the observed statistic is one of those enumerated.
-            return float(np.mean(np.abs(self.statistics) >= abs(self.statistic) * (1 - 1e-12)))
+            return monte_carlo_p(self.statistic, self.statistics)
         return float(2 * _t(self.df).sf(abs(self.statistic)))
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -89,6 +93,8 @@ class Effect:
         if self.statistics is None:
             return float(_t(self.df).ppf((1 + level) / 2))
         finite = np.abs(self.statistics[~np.isnan(self.statistics)])
+        if len(finite) == 0:
+            return math.nan
         return float(np.quantile(finite, level, method="higher"))
 
 

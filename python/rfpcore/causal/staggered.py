@@ -7,11 +7,20 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import choice, fraction
+from .._options import choice, fraction, integer
 from ._bands import Band, uniform_band
+from ._checks import warn_of_few
 from ._estimator import EffectEstimator
-from ._group_time import event_times, make_averages, make_cells, of_kind, require_cohorts
-from ._inference import Method, Replicable, infer
+from ._group_time import (
+    behind_averages,
+    clusters_of,
+    event_times,
+    make_averages,
+    make_cells,
+    of_kind,
+    require_cohorts,
+)
+from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import models_of
 from ._panel import NEVER, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
@@ -170,6 +179,7 @@ class StaggeredEffect(EffectEstimator):
             (self.inference, "inference", Method),
         ):
             choice(value, name, allowed)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
@@ -180,7 +190,17 @@ class StaggeredEffect(EffectEstimator):
         names = [average.name for average in self._averages]
         # Cohorts may have one cluster, which would never vary. Who is in no cell takes no part.
         strata = np.where(made.present, start != NEVER, -1).astype(np.int64)
-        self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
+        treated, control = clusters_of(self._cells)
+        warn_of_few(data.labels[treated], data.labels[control])
+        self._problem = Replicable(
+            names,
+            self._estimates,
+            strata,
+            data.labels,
+            needs_all_arms=False,
+            behind=behind_averages(self._cells, self._averages),
+            size=float(np.abs(data.y).max()),
+        )
         self.periods_, self.clusters_ = data.periods.labels, data.labels
         self.adoption_ = np.empty(len(start), object)  # filled one by one: periods may be tuples
         self.adoption_[:] = [None if s == NEVER else self.periods_[s] for s in start]
