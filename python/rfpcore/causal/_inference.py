@@ -1,24 +1,44 @@
 """From an estimator that can be computed on any counts of the clusters to effects with standard errors."""
 
 import math
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._options import choice, integer
+from .._progress import make_progress
 from ..exceptions import DesignWarning
 from . import _intervals
+from ._replicates import counts_without, pieces
 from .results import Effect
 
 Method = Literal["jackknife", "cv3", "bootstrap"]
 """Methods that fit everything again."""
 
 MANY_DRAWS = 10_000_000
+MAX_REFITS = 2000  # by default
+MANY_REFITS = 1_000_000_000
+STEPS = 20  # of a progress line
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many refits the jackknife may take, and whether to show them."""
+
+    max_refits: int = MAX_REFITS
+    verbose: bool = False
+
+
+def effort_of(estimator: Any) -> Effort:
+    """What an estimator's parameters allow, checked."""
+    largest = integer(estimator.max_refits, "max_refits", 0, MANY_REFITS)
+    return Effort(largest, bool(integer(estimator.verbose, "verbose", 0, 100)))
 
 
 @dataclass(frozen=True)
@@ -36,6 +56,10 @@ class Replicable:
     labels : ndarray (G,)
     needs_all_arms : bool
         Whether there is no estimate at all once an arm is empty.
+    closed, held : callable, optional
+        The estimates (1 + G, E) of all clusters, then without each: exact without refits, where the models
+        allow it; and with the models of all clusters held fixed, where the score allows that.
+    effort : Effort
     kept : dict
         Estimates from the data as they are, then the replicates, of "jackknife" and "bootstrap": both
         jackknives need the same ones, and bands need all effects' together.
@@ -46,29 +70,77 @@ class Replicable:
     arm: NDArray[np.int64]
     labels: Array
     needs_all_arms: bool = True
+    closed: Callable[[], Array] | None = None
+    held: Callable[[], Array] | None = None
+    effort: Effort = Effort()
     kept: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def present(self) -> NDArray[np.intp]:
+        """Clusters that take part."""
+        return np.flatnonzero(self.arm >= 0)
+
+    @property
+    def holds_models_fixed(self) -> bool:
+        """Whether the jackknife would take more refits than it may, and can do without."""
+        return self.closed is None and self.held is not None and len(self.present) > self.effort.max_refits
 
 
 def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Effect]:
     """Effects with standard errors from refits."""
     choice(method, "inference", Method)
-    present = np.flatnonzero(problem.arm >= 0)
-    ones = (problem.arm >= 0).astype(np.int64)
     if method == "bootstrap":
-        return _bootstrap(problem, present, ones, n_draws, seed)
+        return _bootstrap(problem, n_draws, seed)
     if problem.needs_all_arms:
         _require_two(problem)
     if "jackknife" not in problem.kept:
-        counts = np.vstack([ones, ones - np.eye(len(ones), dtype=np.int64)[present]])
-        problem.kept["jackknife"] = problem.estimates(counts)
-    found = problem.kept["jackknife"]
+        problem.kept["jackknife"] = _without_each(problem)
+    found, note = problem.kept["jackknife"], ""
+    if problem.holds_models_fixed:
+        note = f", models held fixed (clusters > max_refits={problem.effort.max_refits})"
+        _warn_of_held_models(problem)
     effects = []
     for name, full, without in zip(problem.names, found[0], found[1:].T, strict=True):
-        effects.append(_from_jackknife(name, float(full), without, problem.arm[present], method))
+        effects.append(
+            _from_jackknife(name, float(full), without, problem.arm[problem.present], method, note)
+        )
     _warn_of_single_clusters(effects)
     if not np.isnan(effects[0].std_error):
-        _warn_of_influence(problem, effects[0], present)
+        _warn_of_influence(problem, effects[0])
     return effects
+
+
+def _without_each(problem: Replicable) -> Array:
+    """(1 + P, E) the estimates of all clusters, then without each that takes part."""
+    rows = np.r_[0, 1 + problem.present]
+    if problem.closed is not None:
+        return problem.closed()[rows]
+    if problem.held is not None and problem.holds_models_fixed:
+        return problem.held()[rows]
+    largest = -(-len(rows) // STEPS) if problem.effort.verbose else None
+    return _stream(problem, "jackknife", counts_without(problem.arm, rows, largest), len(rows))
+
+
+def _stream(problem: Replicable, title: str, counts: Iterable[NDArray[np.int64]], total: int) -> Array:
+    """(S, E) the estimates under pieces of S rows of counts, one piece in memory at a time."""
+    found, began = np.empty((total, len(problem.names))), time.monotonic()
+    with make_progress(title, total, "fits", problem.effort.verbose) as progress:
+        done = 0
+        for part in counts:
+            found[done : done + len(part)] = problem.estimates(part)
+            done += len(part)
+            progress.update(done, f"{(time.monotonic() - began) * (total / done - 1):.0f} s left")
+    return found
+
+
+def _warn_of_held_models(problem: Replicable) -> None:
+    n = len(problem.present)
+    warnings.warn(
+        f"standard errors hold the models fixed, as {n} clusters to leave out are more than max_refits="
+        f"{problem.effort.max_refits}. max_refits={n} fits everything again without each of them",
+        DesignWarning,
+        stacklevel=5,
+    )
 
 
 def _require_two(problem: Replicable) -> None:
@@ -82,7 +154,9 @@ def _require_two(problem: Replicable) -> None:
             )
 
 
-def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int64], method: str) -> Effect:
+def _from_jackknife(
+    name: str, full: float, without: Array, arm: NDArray[np.int64], method: str, note: str
+) -> Effect:
     if math.isnan(full):
         raise ValueError(f"the effect {name!r} has no rows to be estimated from")
     sizes = np.unique(arm, return_counts=True)[1]
@@ -94,7 +168,7 @@ def _from_jackknife(name: str, full: float, without: Array, arm: NDArray[np.int6
         title = "leave-one-cluster-out jackknife, by arm"
     if np.isnan(without).any():
         error = math.nan
-    return Effect(name, full, error, df, title, draws=without)
+    return Effect(name, full, error, df, title + note, draws=without)
 
 
 def _warn_of_single_clusters(effects: list[Effect]) -> None:
@@ -109,25 +183,34 @@ def _warn_of_single_clusters(effects: list[Effect]) -> None:
         )
 
 
-def _bootstrap(
-    problem: Replicable, present: NDArray[np.intp], ones: NDArray[np.int64], n_draws: int, seed: int
-) -> list[Effect]:
+def _bootstrap(problem: Replicable, n_draws: int, seed: int) -> list[Effect]:
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
-    random = np.random.default_rng(seed)
-    counts = np.vstack([ones, _intervals.bootstrap_counts(problem.arm, n_draws, random)])
-    found = problem.kept["bootstrap"] = problem.estimates(counts)
+    largest = -(-n_draws // STEPS) if problem.effort.verbose else n_draws
+    counts = _bootstrap_counts(problem.arm, n_draws, largest, np.random.default_rng(seed))
+    found = problem.kept["bootstrap"] = _stream(problem, "bootstrap", counts, 1 + n_draws)
     effects = []
     for name, full, draws in zip(problem.names, found[0], found[1:].T, strict=True):
         kept = draws[~np.isnan(draws)]
         error = float(kept.std(ddof=1))
         title = f"cluster bootstrap with refits, {n_draws} draws"
-        effects.append(Effect(name, float(full), error, len(present) - 1.0, title, draws=kept))
+        effects.append(Effect(name, float(full), error, len(problem.present) - 1.0, title, draws=kept))
     return effects
 
 
-def _warn_of_influence(problem: Replicable, effect: Effect, present: NDArray[np.intp]) -> None:
+def _bootstrap_counts(
+    arm: NDArray[np.int64], n_draws: int, largest: int, random: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """The data as they are, then the draws, some at a time: which are drawn does not depend on `largest`."""
+    yield (arm >= 0).astype(np.int64)[None]
+    for part in pieces(n_draws, len(arm)):
+        drawn = _intervals.bootstrap_counts(arm, part.stop - part.start, random)
+        for start in range(0, len(drawn), largest):
+            yield drawn[start : start + largest]
+
+
+def _warn_of_influence(problem: Replicable, effect: Effect) -> None:
     """`DesignWarning` if one cluster makes up most of the jackknife's variance."""
-    draws = effect.draws
+    draws, present = effect.draws, problem.present
     assert draws is not None
     moved = (draws - effect.estimate) ** 2
     if len(present) < 10 or moved.sum() == 0:

@@ -1,5 +1,6 @@
 """Difference-in-differences with two periods."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -10,7 +11,7 @@ from .._options import choice
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods
 from ._estimator import EffectEstimator
-from ._inference import Method, Replicable, infer
+from ._inference import MAX_REFITS, Method, Replicable, effort_of, infer
 from ._nuisance import Models, models_of
 from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
 from ._parts import Part
@@ -48,7 +49,7 @@ class DifferenceInDifferences(EffectEstimator):
         contrasts does not need.
     inference : str, default="jackknife"
         As in `ClusterEffect`; without `unit` one of "jackknife", "cv3", "bootstrap".
-    n_folds, n_draws, random_state, n_jobs
+    n_folds, n_draws, max_refits, random_state, n_jobs, verbose
         As in `ClusterEffect`.
 
     Attributes
@@ -102,8 +103,10 @@ class DifferenceInDifferences(EffectEstimator):
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.score = score
         self.outcome = outcome
@@ -114,8 +117,10 @@ class DifferenceInDifferences(EffectEstimator):
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def fit(
         self,
@@ -206,7 +211,17 @@ class DifferenceInDifferences(EffectEstimator):
         warn_of_design(self._parts[0].sample, stacklevel=3)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         self.n_rows_ = len(data.y)
-        self._problem = Replicable([TITLE], self._difference, arm, data.labels)
+        each = self._parts if self._pooled is None else [self._pooled]
+        closed = all(part.has_closed_form for part in each)
+        self._problem = Replicable(
+            [TITLE],
+            self._difference,
+            arm,
+            data.labels,
+            closed=self._difference_without_each if closed else None,
+            held=partial(self._difference_without_each, held=True) if models.score == "aipw" else None,
+            effort=effort_of(self),
+        )
         self.effects_ = self.infer(self.inference)
 
     def infer(self, inference: Inference) -> list[Effect]:
@@ -234,6 +249,12 @@ class DifferenceInDifferences(EffectEstimator):
         if self._pooled is not None:
             return self._pooled.estimates(counts)[:, None]
         after, before = (part.estimates(counts) for part in self._parts)
+        return np.asarray(after - before)[:, None]
+
+    def _difference_without_each(self, held: bool = False) -> Array:
+        if self._pooled is not None:
+            return self._pooled.without_each(held)[:, None]
+        after, before = (part.without_each(held) for part in self._parts)
         return np.asarray(after - before)[:, None]
 
     def summary(self, level: float = 0.95) -> str:

@@ -1,5 +1,6 @@
 """The effect of a policy that is on or off for whole clusters."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -11,8 +12,9 @@ from .._options import choice
 from ..estimators import RFPRegressor
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
+from ._delete_one import closed_form, has_closed_form, held_fixed
 from ._estimator import EffectEstimator
-from ._inference import Method, Replicable, infer
+from ._inference import MAX_REFITS, Method, Replicable, effort_of, infer
 from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
@@ -90,10 +92,17 @@ class ClusterEffect(EffectEstimator):
         For "cross-fit"; no fold splits a cluster, and each has clusters of both arms.
     n_draws : int, default=999
         For the bootstraps and "randomization".
+    max_refits : int, default=2000
+        Clusters that "jackknife" and "cv3" leave out with refits. Of more, the models are held fixed, as in
+        "score-jackknife", with a `DesignWarning` that says so. This is for the doubly robust score alone: the
+        others depend on their model too much. Means and least squares with the default propensity need no
+        refits: they are left out in closed form, whatever the number.
     random_state : int, default=0
         Seeds folds, draws and the models, those given too unless they have a seed of their own.
     n_jobs : int or None, default=None
         Threads or processes for the fits. The result does not depend on it.
+    verbose : int, default=0
+        Whether refits show how far they are.
 
     Attributes
     ----------
@@ -141,8 +150,10 @@ class ClusterEffect(EffectEstimator):
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.estimand = estimand
         self.score = score
@@ -153,8 +164,10 @@ class ClusterEffect(EffectEstimator):
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def fit(
         self,
@@ -226,7 +239,18 @@ class ClusterEffect(EffectEstimator):
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
-        self._problem = Replicable(list(masks), self._estimates, sample.arm, sample.labels)
+        rows = list(masks.values())
+        self._problem = Replicable(
+            list(masks),
+            self._estimates,
+            sample.arm,
+            sample.labels,
+            closed=partial(closed_form, sample, models, rows, self._estimates)
+            if has_closed_form(sample, models)
+            else None,
+            held=partial(held_fixed, sample, models, rows) if models.score == "aipw" else None,
+            effort=effort_of(self),
+        )
         self._fitted: Fitted | None = None
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]

@@ -1,5 +1,6 @@
 """Policies that clusters adopt at different times: group-time effects and their averages."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from .._options import choice, fraction
 from ._bands import Band, uniform_band
 from ._estimator import EffectEstimator
 from ._group_time import make_averages, make_cells, of_kind, require_cohorts
-from ._inference import Method, Replicable, infer
+from ._inference import MAX_REFITS, Method, Replicable, effort_of, infer
 from ._nuisance import models_of
 from ._panel import NEVER, read_long, start_of_treatment
 from ._scores import Score
@@ -46,7 +47,7 @@ class StaggeredEffect(EffectEstimator):
     inference : {"jackknife", "cv3", "bootstrap"}, default="jackknife"
         Whole clusters are left out or drawn, and every model of every group and period is fitted again.
         Strata are adopters and never adopters; where one of them is a single cluster, "jackknife" is "cv3".
-    n_draws, random_state, n_jobs
+    n_draws, max_refits, random_state, n_jobs, verbose
         As in `ClusterEffect`.
 
     Attributes
@@ -93,8 +94,10 @@ class StaggeredEffect(EffectEstimator):
         base_period: BasePeriod = "varying",
         inference: Method = "jackknife",
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.score = score
         self.outcome = outcome
@@ -105,8 +108,10 @@ class StaggeredEffect(EffectEstimator):
         self.base_period = base_period
         self.inference = inference
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def fit(
         self,
@@ -164,7 +169,17 @@ class StaggeredEffect(EffectEstimator):
         names = [average.name for average in self._averages]
         # Cohorts may have one cluster, which would never vary. Who was treated from the start is in no cell.
         strata = np.where(start == 0, -1, start != NEVER).astype(np.int64)
-        self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
+        closed = all(cell.part.has_closed_form for cell in self._cells)
+        self._problem = Replicable(
+            names,
+            self._estimates,
+            strata,
+            data.labels,
+            needs_all_arms=False,
+            closed=self._without_each if closed else None,
+            held=partial(self._without_each, held=True) if models.score == "aipw" else None,
+            effort=effort_of(self),
+        )
         self.periods_, self.clusters_ = data.periods, data.labels
         self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
         self._all = self._infer(self.inference)
@@ -181,9 +196,19 @@ class StaggeredEffect(EffectEstimator):
         """(S, E) all averages under each row of counts; a cell that has lost an arm has no weight."""
         values = np.stack([cell.part.estimates(counts) for cell in self._cells], axis=1)
         weights = np.stack([cell.part.treated_weight(counts) for cell in self._cells], axis=1)
+        return self._average(values, weights)
+
+    def _without_each(self, held: bool = False) -> Array:
+        """(1 + G, E) all averages of all clusters, then without each."""
+        values = np.stack([cell.part.without_each(held) for cell in self._cells], axis=1)
+        weights = np.stack([cell.part.treated_weight_without_each() for cell in self._cells], axis=1)
+        return self._average(values, weights)
+
+    def _average(self, values: Array, weights: Array) -> Array:
+        """(S, E) the averages of cells (S, C)."""
         weights[np.isnan(values)] = 0.0
         values = np.nan_to_num(values)
-        found = np.full((len(counts), len(self._averages)), np.nan)
+        found = np.full((len(values), len(self._averages)), np.nan)
         for column, average in zip(found.T, self._averages, strict=True):
             total = weights[:, average.cells].sum(axis=1)
             moment = (weights[:, average.cells] * values[:, average.cells]).sum(axis=1)
