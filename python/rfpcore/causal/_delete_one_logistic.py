@@ -183,10 +183,14 @@ def _fit(Z: Array, treated: NDArray[np.int64]) -> _Full:
     def turned(columns: Array) -> Array:
         return np.asarray(solve_triangular(root, columns, lower=True))
 
+    step = turned(design.T @ (p - treated) + penalty @ beta)
+    points, turned_penalty = turned(design.T).T, turned(turned(penalty).T)
+    # One more step, and what it leaves: the fit stops at gradients far above rounding.
+    index = index - points @ step
+    beta = beta - solve_triangular(root.T, step)
+    p = expit(index)
     gradient = turned(design.T @ (p - treated) + penalty @ beta)
-    points = turned(design.T).T
-    length = np.linalg.norm(points, axis=1)
-    return _Full(points, length, treated, index, p, turned(turned(penalty).T), gradient)
+    return _Full(points, np.linalg.norm(points, axis=1), treated, index, p, turned_penalty, gradient)
 
 
 def _step(full: _Full, fits: Index | slice, gradient: Array) -> Array:
