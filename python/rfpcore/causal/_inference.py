@@ -22,7 +22,7 @@ Method = Literal["jackknife", "cv3", "bootstrap"]
 """Methods that fit everything again."""
 
 MANY_DRAWS = 10_000_000
-MAX_REFITS = 2000  # by default
+MAX_REFITS = 1000  # by default
 MANY_REFITS = 1_000_000_000
 STEPS = 20  # of a progress line
 

@@ -11,7 +11,7 @@ from .._options import choice
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods
 from ._estimator import EffectEstimator
-from ._inference import MAX_REFITS, Method, Replicable, effort_of, infer
+from ._inference import MAX_REFITS, Effort, Method, Replicable, effort_of, infer
 from ._nuisance import Models, models_of
 from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
 from ._parts import Part
@@ -162,6 +162,7 @@ class DifferenceInDifferences(EffectEstimator):
         DesignWarning
             As `ClusterEffect.fit`.
         """
+        effort = effort_of(self)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         choice(self.inference, "inference", Inference)
         if len(data.periods) != 2:
@@ -172,7 +173,7 @@ class DifferenceInDifferences(EffectEstimator):
         self.periods_, self.clusters_ = data.periods, data.labels
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
         if unit is None:
-            self._fit_cross_sections(data, arm)
+            self._fit_cross_sections(data, arm, effort)
         else:
             self._fit_panel(data, arm)
         self.effect_ = self.effects_[0]
@@ -193,7 +194,7 @@ class DifferenceInDifferences(EffectEstimator):
         self._inner: ClusterEffect | None = inner
         self.effects_, self.n_rows_ = inner.effects_, inner.n_rows_
 
-    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64]) -> None:
+    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], effort: Effort) -> None:
         models = models_of(self, "att")
         self._inner, self._parts = None, []
         for period in (1, 0):
@@ -220,7 +221,7 @@ class DifferenceInDifferences(EffectEstimator):
             data.labels,
             closed=self._difference_without_each if closed else None,
             held=partial(self._difference_without_each, held=True) if models.score == "aipw" else None,
-            effort=effort_of(self),
+            effort=effort,
         )
         self.effects_ = self.infer(self.inference)
 

@@ -92,7 +92,7 @@ class ClusterEffect(EffectEstimator):
         For "cross-fit"; no fold splits a cluster, and each has clusters of both arms.
     n_draws : int, default=999
         For the bootstraps and "randomization".
-    max_refits : int, default=2000
+    max_refits : int, default=1000
         Clusters that "jackknife" and "cv3" leave out with refits. Of more, the models are held fixed, as in
         "score-jackknife", with a `DesignWarning` that says so. This is for the doubly robust score alone: the
         others depend on their model too much. Means and least squares with the default propensity need no
@@ -214,6 +214,7 @@ class ClusterEffect(EffectEstimator):
             If an arm has fewer than 5 clusters, if more than 30 % of the treated clusters lie outside the
             controls' range, if one cluster dominates, or if the method's intervals are known to be too short.
         """
+        effort_of(self)
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
         sample = read_sample(

@@ -154,6 +154,7 @@ class StaggeredEffect(EffectEstimator):
         DesignWarning
             If an effect rests on one cluster: it has no standard error.
         """
+        effort = effort_of(self)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         for value, name, allowed in (
             (self.comparison, "comparison", Comparison),
@@ -178,7 +179,7 @@ class StaggeredEffect(EffectEstimator):
             needs_all_arms=False,
             closed=self._without_each if closed else None,
             held=partial(self._without_each, held=True) if models.score == "aipw" else None,
-            effort=effort_of(self),
+            effort=effort,
         )
         self.periods_, self.clusters_ = data.periods, data.labels
         self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
