@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from ._behind import Behind, behind
 from ._nuisance import Models
 from ._panel import NEVER, Long, difference_sample, widen
 from ._parts import Part
+from ._score_inference import clusters_behind
 from .results import Effect
 
 
@@ -94,6 +96,24 @@ def make_averages(cells: Sequence[Cell], periods: Array) -> list[Average]:
         name = f"adopted {periods[cell.cohort]!s}, period {periods[cell.time]!s}"
         found.append(Average("cells", name, np.array([i])))
     return found
+
+
+def behind_averages(cells: Sequence[Cell], averages: Sequence[Average]) -> Behind:
+    """Which clusters each average hangs on: it is gone when all its cells are."""
+    samples = [cell.part.sample for cell in cells]
+    each = behind(
+        [clusters_behind(cell.part.sample, cell.part.models, cell.part.sample.weight) for cell in cells]
+    )
+    arms = np.stack([[sample.arm == arm for sample in samples] for arm in (0, 1)])
+    alone = np.array([each.alone[average.cells].all(axis=0) for average in averages])
+    fewest = [arms[:, average.cells].any(axis=1).sum(axis=1).min() for average in averages]
+    return Behind(alone, np.array(fewest))
+
+
+def clusters_of(cells: Sequence[Cell]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(G,) the clusters that are treated, and those that are controls, in some cell since adoption."""
+    arms = np.stack([cell.part.sample.arm for cell in cells if cell.event >= 0])
+    return (arms == 1).any(axis=0), (arms == 0).any(axis=0)
 
 
 def of_kind(averages: Sequence[Average], effects: Sequence[Effect], kind: str) -> list[Effect]:

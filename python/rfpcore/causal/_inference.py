@@ -1,44 +1,29 @@
 """From an estimator that can be computed on any counts of the clusters to effects with standard errors."""
 
 import math
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._options import choice, integer
-from .._progress import make_progress
 from ..exceptions import DesignWarning
 from . import _intervals
-from ._replicates import counts_without, pieces
+from ._behind import Behind, with_errors_only
+from ._checks import dominant, warn_of_concentration
+from ._effort import Effort
+from ._replicates import Estimates, counts_without
 from .results import Effect
 
 Method = Literal["jackknife", "cv3", "bootstrap"]
 """Methods that fit everything again."""
 
 MANY_DRAWS = 10_000_000
-MAX_REFITS = 1000  # by default
-MANY_REFITS = 1_000_000_000
-STEPS = 20  # of a progress line
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How many refits the jackknife may take, and whether to show them."""
-
-    max_refits: int = MAX_REFITS
-    verbose: bool = False
-
-
-def effort_of(estimator: Any) -> Effort:
-    """What an estimator's parameters allow, checked."""
-    largest = integer(estimator.max_refits, "max_refits", 0, MANY_REFITS)
-    return Effort(largest, bool(integer(estimator.verbose, "verbose", 0, 100)))
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -56,6 +41,10 @@ class Replicable:
     labels : ndarray (G,)
     needs_all_arms : bool
         Whether there is no estimate at all once an arm is empty.
+    behind : Behind or None
+        Which clusters each effect hangs on.
+    size : float
+        Of the outcomes: errors that are rounding of such numbers are none.
     closed, held : callable, optional
         The estimates (1 + G, E) of all clusters, then without each: exact without refits, where the models
         allow it; and with the models of all clusters held fixed, where the score allows that.
@@ -66,13 +55,15 @@ class Replicable:
     """
 
     names: list[str]
-    estimates: Callable[[NDArray[np.int64]], Array]
+    estimates: Estimates
     arm: NDArray[np.int64]
     labels: Array
     needs_all_arms: bool = True
+    behind: Behind | None = None
+    size: float = 0.0
     closed: Callable[[], Array] | None = None
     held: Callable[[], Array] | None = None
-    effort: Effort = Effort()
+    effort: Effort = field(default_factory=Effort)
     kept: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -99,12 +90,13 @@ def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Eff
     if problem.holds_models_fixed:
         note = f", models held fixed (clusters > max_refits={problem.effort.max_refits})"
         _warn_of_held_models(problem)
+    if math.isnan(found[0, 0]):
+        raise ValueError(f"the effect {problem.names[0]!r} has no rows to be estimated from")
     effects = []
     for name, full, without in zip(problem.names, found[0], found[1:].T, strict=True):
-        effects.append(
-            _from_jackknife(name, float(full), without, problem.arm[problem.present], method, note)
-        )
-    _warn_of_single_clusters(effects)
+        arm = problem.arm[problem.present]
+        effects.append(_from_jackknife(name, float(full), without, arm, method, note))
+    effects = with_errors_only(effects, problem.behind, problem.labels, problem.size, stacklevel=4)
     if not np.isnan(effects[0].std_error):
         _warn_of_influence(problem, effects[0])
     return effects
@@ -112,25 +104,13 @@ def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Eff
 
 def _without_each(problem: Replicable) -> Array:
     """(1 + P, E) the estimates of all clusters, then without each that takes part."""
-    rows = np.r_[0, 1 + problem.present]
-    if problem.closed is not None:
-        return problem.closed()[rows]
-    if problem.held is not None and problem.holds_models_fixed:
-        return problem.held()[rows]
-    largest = -(-len(rows) // STEPS) if problem.effort.verbose else None
-    return _stream(problem, "jackknife", counts_without(problem.arm, rows, largest), len(rows))
-
-
-def _stream(problem: Replicable, title: str, counts: Iterable[NDArray[np.int64]], total: int) -> Array:
-    """(S, E) the estimates under pieces of S rows of counts, one piece in memory at a time."""
-    found, began = np.empty((total, len(problem.names))), time.monotonic()
-    with make_progress(title, total, "fits", problem.effort.verbose) as progress:
-        done = 0
-        for part in counts:
-            found[done : done + len(part)] = problem.estimates(part)
-            done += len(part)
-            progress.update(done, f"{(time.monotonic() - began) * (total / done - 1):.0f} s left")
-    return found
+    rows = np.append(0, 1 + problem.present)
+    without_refits = problem.held if problem.holds_models_fixed else problem.closed
+    if without_refits is not None:
+        return np.asarray(without_refits()[rows])
+    counts = counts_without(problem.arm, rows)
+    fits = problem.effort.refit("jackknife", problem.estimates, counts, len(rows))
+    return np.concatenate([found for _, found in fits])
 
 
 def _warn_of_held_models(problem: Replicable) -> None:
@@ -157,8 +137,6 @@ def _require_two(problem: Replicable) -> None:
 def _from_jackknife(
     name: str, full: float, without: Array, arm: NDArray[np.int64], method: str, note: str
 ) -> Effect:
-    if math.isnan(full):
-        raise ValueError(f"the effect {name!r} has no rows to be estimated from")
     sizes = np.unique(arm, return_counts=True)[1]
     if method == "cv3" or sizes.min() < 2:  # an arm of one cluster has no variance of its own
         error, df = _intervals.jackknife_error(full, without), len(without) - 1.0
@@ -171,53 +149,69 @@ def _from_jackknife(
     return Effect(name, full, error, df, title + note, draws=without)
 
 
-def _warn_of_single_clusters(effects: list[Effect]) -> None:
-    alone = [effect.name for effect in effects if math.isnan(effect.std_error)]
-    if alone:
-        shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
-        warnings.warn(
-            f"{len(alone)} of {len(effects)} effects cannot be estimated at all without one of the clusters, "
-            f"so there are no standard errors for them: {shown}",
-            DesignWarning,
-            stacklevel=5,
-        )
-
-
 def _bootstrap(problem: Replicable, n_draws: int, seed: int) -> list[Effect]:
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
-    largest = -(-n_draws // STEPS) if problem.effort.verbose else n_draws
-    counts = _bootstrap_counts(problem.arm, n_draws, largest, np.random.default_rng(seed))
-    found = problem.kept["bootstrap"] = _stream(problem, "bootstrap", counts, 1 + n_draws)
+    present, rows, pull = problem.present, [], _Pull(len(problem.arm))
+    blocks = _with_data(problem, _intervals.count_blocks(problem.arm, n_draws, np.random.default_rng(seed)))
+    for counts, estimates in problem.effort.refit("bootstrap", problem.estimates, blocks, 1 + n_draws):
+        rows.append(estimates)
+        pull.add(counts, estimates[:, 0] - rows[0][0, 0])
+    found = problem.kept["bootstrap"] = np.concatenate(rows)
     effects = []
     for name, full, draws in zip(problem.names, found[0], found[1:].T, strict=True):
         kept = draws[~np.isnan(draws)]
-        error = float(kept.std(ddof=1))
+        error = (
+            _intervals.length(kept - kept.mean()) / math.sqrt(len(kept) - 1) if len(kept) > 1 else math.nan
+        )
         title = f"cluster bootstrap with refits, {n_draws} draws"
-        effects.append(Effect(name, float(full), error, len(problem.present) - 1.0, title, draws=kept))
+        effects.append(Effect(name, float(full), error, len(present) - 1.0, title, draws=kept))
+    effects = with_errors_only(effects, problem.behind, problem.labels, problem.size, stacklevel=5)
+    if not np.isnan(effects[0].std_error):
+        warn_of_concentration(pull.squares()[present], problem.labels[present], stacklevel=5)
     return effects
 
 
-def _bootstrap_counts(
-    arm: NDArray[np.int64], n_draws: int, largest: int, random: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """The data as they are, then the draws, some at a time: which are drawn does not depend on `largest`."""
-    yield (arm >= 0).astype(np.int64)[None]
-    for part in pieces(n_draws, len(arm)):
-        drawn = _intervals.bootstrap_counts(arm, part.stop - part.start, random)
-        for start in range(0, len(drawn), largest):
-            yield drawn[start : start + largest]
+def _with_data(problem: Replicable, blocks: Iterator[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
+    """The data as they are, then what is drawn."""
+    ones = (problem.arm >= 0).astype(np.int64)[None]
+    yield np.vstack([ones, next(blocks)])
+    yield from blocks
+
+
+class _Pull:
+    """How much drawing a cluster once more moves the estimate, from samples as they come.
+
+    The infinitesimal jackknife of Efron (2014), "Estimation and accuracy after model selection", JASA 109:
+    the covariance of a cluster's counts with the estimates.
+    """
+
+    def __init__(self, n_clusters: int) -> None:
+        self._n, self._moved = 0, 0.0
+        self._counts, self._products = np.zeros((2, n_clusters))
+
+    def add(self, counts: NDArray[np.int64], moved: Array) -> None:
+        """Samples (B, G) and how far their estimates are from that of the data (B,)."""
+        some = ~np.isnan(moved)
+        self._n += int(some.sum())
+        self._moved += float(moved[some].sum())
+        self._counts = self._counts + counts[some].sum(axis=0)
+        self._products = self._products + moved[some] @ counts[some]
+
+    def squares(self) -> Array:
+        """(G,) parts of the variance, up to a factor."""
+        covariance = self._products - self._counts * (self._moved / self._n)
+        return np.asarray((covariance / max(np.abs(covariance).max(), TINY)) ** 2)
 
 
 def _warn_of_influence(problem: Replicable, effect: Effect) -> None:
-    """`DesignWarning` if one cluster makes up most of the jackknife's variance."""
+    """`DesignWarning` if one or two clusters make up most of the jackknife's variance."""
     draws, present = effect.draws, problem.present
     assert draws is not None
-    moved = (draws - effect.estimate) ** 2
-    if len(present) < 10 or moved.sum() == 0:
-        return
-    share = moved.max() / moved.sum()
-    if share > 0.6:
-        first = int(moved.argmax())
+    moved = draws - effect.estimate
+    moved = (moved / max(np.abs(moved).max(), TINY)) ** 2
+    few = dominant(moved)
+    if len(few) == 1:
+        first, share = int(few[0]), moved.max() / moved.sum()
         warnings.warn(
             f"one cluster dominates: leaving out {problem.labels[present[first]]!s} moves the estimate from "
             f"{effect.estimate:.4g} to {draws[first]:.4g}, which is {share:.0%} of the jackknife variance of "
@@ -225,3 +219,5 @@ def _warn_of_influence(problem: Replicable, effect: Effect) -> None:
             DesignWarning,
             stacklevel=5,
         )
+    elif len(few):
+        warn_of_concentration(moved, problem.labels[present], stacklevel=4)

@@ -6,7 +6,7 @@ controls as it is.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
 from .._options import choice, integer, real
+from .._scaling import level_and_spread
 from ..estimators import RFPRegressor, refit_clusters
 from ..estimators.refits import why_not_refit
 from ._linear_fits import is_least_squares, least_squares, ridge_logistic
@@ -184,7 +185,7 @@ def distinct_rows(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
 
 def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> Array:
     y, shift, scale = sample.y, 0.0, 1.0
-    if sample.X.shape[1] == 0:  # nothing to go by but the mean
+    if sample.X.shape[1] == 0 or np.ptp(y) == 0:  # nothing to go by but the mean, or nothing to explain
         weight = counts[:, sample.codes] * sample.weight
         return np.tile((weight @ y / weight.sum(axis=1))[:, None], len(y))
     model = models.outcome
@@ -192,7 +193,7 @@ def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> A
         model = LinearRegression()
     elif model is None:
         model = default_outcome(models.random_state, models.n_jobs)
-        shift, scale = float(y.mean()), float(y.std()) or 1.0
+        shift, scale = level_and_spread(y)
         y = (y - shift) / scale
     if why_not_refit(model) is None:
         return shift + scale * _batched(sample, model, y, counts)
@@ -215,7 +216,7 @@ def _batched(sample: Sample, model: RFPRegressor, y: Array, counts: NDArray[np.i
     present = np.unique(sample.codes)
     weights = sample.weight if (sample.weight != 1).any() else None
     fits = refit_clusters(model, sample.X, y, sample.codes, counts[:, present], weights)
-    return fits.predict(sample.X)
+    return fits.predict(sample.X).astype(np.float64)  # a level added in float32 would cost digits
 
 
 def _fit_one(sample: Sample, model: Any, y: Array, count: NDArray[np.int64], with_weights: bool) -> Array:
@@ -241,6 +242,17 @@ def _fit_one(sample: Sample, model: Any, y: Array, count: NDArray[np.int64], wit
         return np.full(len(y), y[rows][0])
     fitted.fit(sample.X[rows], y[rows], **extra)
     return np.asarray(fitted.predict_proba(sample.X)[:, list(fitted.classes_).index(1)], np.float64)
+
+
+def without_level(sample: Sample, models: Models) -> Sample:
+    """The sample with outcomes around 0, where models and score follow a level: it would cost digits.
+
+    Effects are contrasts, so that a constant in all outcomes is none of them.
+    """
+    model = models.outcome
+    if models.arms and sample.X.shape[1] and not (model is None or is_least_squares(model)):
+        return sample
+    return replace(sample, y=sample.y - level_and_spread(sample.y)[0])
 
 
 def has_single_rows(sample: Sample) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes, row_weights
+from .._scaling import standardized
 from ._columns import column, covariate_matrix, number_vector
-from ._sample import Sample, cluster_columns_of, cluster_means, standardized
+from ._sample import Sample, cluster_columns_of, cluster_means
 
 NEVER = np.iinfo(np.int64).max
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes, row_weights
+from .._scaling import standardized
 from ._columns import column, covariate_matrix, number_vector
 
 
@@ -162,10 +163,3 @@ def cluster_means(X: Array, codes: NDArray[np.intp], n_clusters: int) -> Array:
     off = X - first[codes]
     rest = [np.bincount(codes, off[:, j], n_clusters) / sizes for j in range(X.shape[1])]
     return first + np.column_stack(rest) if rest else first
-
-
-def standardized(X: Array) -> Array:
-    """Columns of mean 0 and standard deviation 1; a constant column becomes 0."""
-    centred = X - X.mean(axis=0)
-    scale = centred.std(axis=0)
-    return np.ascontiguousarray(centred / np.where(scale > 0, scale, 1.0))

@@ -10,6 +10,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array, group_codes, matrix
 from .._options import integer
+from .._scaling import standardized
 from ._columns import number_vector
 from ._nuisance import seeded
 
@@ -186,8 +187,7 @@ def triad(X: Any, y: Any, groups: Any, n_neighbors: int = 5) -> dict[str, float]
     labels, codes = group_codes(groups, len(rows))
     if len(labels) < 2:
         raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
-    scale = rows.std(axis=0)
-    scaled = rows / np.where(scale > 0, scale, 1.0)
+    scaled = standardized(rows)
     around = np.empty(len(rows))
     for cluster in range(len(labels)):
         own = codes == cluster

@@ -7,15 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._options import choice
+from .._options import choice, integer
+from ._behind import behind
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods
+from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
-from ._inference import MAX_REFITS, Effort, Method, Replicable, effort_of, infer
-from ._nuisance import Models, models_of
+from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._nuisance import Models, models_of, without_level
 from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
 from ._parts import Part
 from ._sample import Sample
+from ._score_inference import clusters_behind
 from ._scores import Score
 from .effect import ClusterEffect, Inference
 from .results import Effect, summary_table
@@ -165,6 +168,7 @@ class DifferenceInDifferences(EffectEstimator):
         effort = effort_of(self)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         choice(self.inference, "inference", Inference)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -208,10 +212,11 @@ class DifferenceInDifferences(EffectEstimator):
                 )
             sample = _cross_section(data, rows, arm, self.cluster_columns)
             require_overlap(sample)
-            self._parts.append(Part(sample, models))
+            self._parts.append(Part(without_level(sample, models), models))
         warn_of_design(self._parts[0].sample, stacklevel=3)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         self.n_rows_ = len(data.y)
+        needs = np.concatenate([clusters_behind(p.sample, models, p.sample.weight) for p in self._parts])
         each = self._parts if self._pooled is None else [self._pooled]
         closed = all(part.has_closed_form for part in each)
         self._problem = Replicable(
@@ -219,6 +224,8 @@ class DifferenceInDifferences(EffectEstimator):
             self._difference,
             arm,
             data.labels,
+            behind=behind([needs]),
+            size=float(np.abs(data.y).max()),
             closed=self._difference_without_each if closed else None,
             held=partial(self._difference_without_each, held=True) if models.score == "aipw" else None,
             effort=effort,
@@ -311,4 +318,5 @@ def _pooled(data: Long, arm: NDArray[np.int64], models: Models, columns: Any) ->
     if models.score != "aipw":
         raise ValueError(f"efficient=True is a doubly robust score, but score={models.score!r}")
     everything = np.arange(len(data.y))
-    return PooledPeriods(_cross_section(data, everything, arm, columns), data.period == 1, models)
+    sample = without_level(_cross_section(data, everything, arm, columns), models)
+    return PooledPeriods(sample, data.period == 1, models)

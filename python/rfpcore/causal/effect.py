@@ -8,21 +8,25 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, group_codes
-from .._options import choice
+from .._options import choice, integer
 from ..estimators import RFPRegressor
+from ._behind import behind, with_errors_only
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._delete_one import closed_form, has_closed_form, held_fixed
+from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
-from ._inference import MAX_REFITS, Method, Replicable, effort_of, infer
-from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of
+from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, without_level
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
+    clusters_behind,
     from_terms,
     make_folds,
     randomization,
     terms_of,
     warn_if_too_short,
+    warn_of_scores,
 )
 from ._scores import Estimand, Score, value
 from .results import Effect, summary_table
@@ -217,6 +221,7 @@ class ClusterEffect(EffectEstimator):
         effort_of(self)
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         sample = read_sample(
             X,
             y,
@@ -236,16 +241,21 @@ class ClusterEffect(EffectEstimator):
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
         warn_of_design(sample, stacklevel)
+        size = float(np.abs(sample.y).max())
+        sample = without_level(sample, models)
         self._sample, self._used_models, self._masks = sample, models, masks
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
+        hangs_on = behind([clusters_behind(sample, models, sample.weight * mask) for mask in masks.values()])
         rows = list(masks.values())
         self._problem = Replicable(
             list(masks),
             self._estimates,
             sample.arm,
             sample.labels,
+            behind=hangs_on,
+            size=size,
             closed=partial(closed_form, sample, models, rows, self._estimates)
             if has_closed_form(sample, models)
             else None,
@@ -298,7 +308,10 @@ class ClusterEffect(EffectEstimator):
         for name, mask in self._masks.items():
             parts = terms_of(sample, models, fitted, sample.weight * mask)
             effects.append(from_terms(name, parts, sample, inference, self.n_draws, seed))
-        return effects
+            if len(effects) == 1:
+                warn_of_scores(parts, sample, stacklevel=3)
+        problem = self._problem
+        return with_errors_only(effects, problem.behind, sample.labels, problem.size, stacklevel=3)
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         """(S, E) every effect under each row of counts."""

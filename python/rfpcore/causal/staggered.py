@@ -7,11 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._options import choice, fraction
+from .._options import choice, fraction, integer
 from ._bands import Band, uniform_band
+from ._checks import warn_of_few
+from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
-from ._group_time import make_averages, make_cells, of_kind, require_cohorts
-from ._inference import MAX_REFITS, Method, Replicable, effort_of, infer
+from ._group_time import (
+    behind_averages,
+    clusters_of,
+    make_averages,
+    make_cells,
+    of_kind,
+    require_cohorts,
+)
+from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import models_of
 from ._panel import NEVER, read_long, start_of_treatment
 from ._scores import Score
@@ -162,6 +171,7 @@ class StaggeredEffect(EffectEstimator):
             (self.inference, "inference", Method),
         ):
             choice(value, name, allowed)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         start = start_of_treatment(data)
         require_cohorts(data, start)
         models = models_of(self, "att")
@@ -171,12 +181,16 @@ class StaggeredEffect(EffectEstimator):
         # Cohorts may have one cluster, which would never vary. Who was treated from the start is in no cell.
         strata = np.where(start == 0, -1, start != NEVER).astype(np.int64)
         closed = all(cell.part.has_closed_form for cell in self._cells)
+        treated, control = clusters_of(self._cells)
+        warn_of_few(data.labels[treated], data.labels[control], stacklevel=2)
         self._problem = Replicable(
             names,
             self._estimates,
             strata,
             data.labels,
             needs_all_arms=False,
+            behind=behind_averages(self._cells, self._averages),
+            size=float(np.abs(data.y).max()),
             closed=self._without_each if closed else None,
             held=partial(self._without_each, held=True) if models.score == "aipw" else None,
             effort=effort,
