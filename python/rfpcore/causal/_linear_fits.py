@@ -86,12 +86,13 @@ def ridge_logistic(Z: Array, treated: NDArray[np.int64], counts: NDArray[np.int6
     design = np.column_stack([np.ones(len(Z)), Z])
     probability = np.empty(counts.shape)
     for part in _pieces(len(counts), design.shape[1] ** 2):
-        probability[part] = _newton(design, treated, counts[part].astype(np.float64))
+        beta = logistic_coefficients(design, treated, counts[part].astype(np.float64))
+        probability[part] = expit(beta @ design.T)
     return probability
 
 
-def _newton(design: Array, treated: NDArray[np.int64], weight: Array) -> Array:
-    """(S, G) probabilities; every step that does not lower its own objective is halved."""
+def logistic_coefficients(design: Array, treated: NDArray[np.int64], weight: Array) -> Array:
+    """(S, q) coefficients; every step that does not lower its own objective is halved."""
     n, q = design.shape
     outer = (design[:, :, None] * design[:, None, :]).reshape(n, -1)
     penalty = np.r_[0.0, np.ones(q - 1)]
@@ -113,7 +114,7 @@ def _newton(design: Array, treated: NDArray[np.int64], weight: Array) -> Array:
         lower = found <= value + 1e-14 * np.abs(value)  # at the minimum, rounding decides which is lower
         beta, value = np.where(lower[:, None], moved, beta), np.where(lower, found, value)
         size = np.where(lower, 1.0, size / 2)
-    return np.asarray(expit(beta @ design.T))
+    return beta
 
 
 def _logistic_objective(design: Array, treated: NDArray[np.int64], weight: Array, beta: Array) -> Array:

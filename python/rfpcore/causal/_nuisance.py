@@ -128,10 +128,10 @@ def propensities(sample: Sample, models: Models, counts: NDArray[np.int64]) -> A
     present = np.flatnonzero(sample.arm >= 0)
     if models.score == "regression":
         return np.full(counts.shape, 0.5)
-    unique, inverse = np.unique(counts[:, present], axis=0, return_inverse=True)
+    unique, inverse = distinct_rows(counts[:, present])
     found = _propensities(models, sample.arm[present], sample.Z[present], unique)
     result = np.full(counts.shape, 0.5)
-    result[:, present] = np.clip(found, *models.clip)[inverse.ravel()]
+    result[:, present] = np.clip(found, *models.clip)[inverse]
     return result
 
 
@@ -173,10 +173,19 @@ def outcomes(
     if not models.arms:
         return {}
     own = np.concatenate([counts * (sample.arm == arm) for arm in models.arms])
-    unique, inverse = np.unique(own, axis=0, return_inverse=True)
+    unique, inverse = distinct_rows(own)
     predictions = _predictions(sample, models, unique)
     each = inverse.reshape(len(models.arms), len(counts))
     return {arm: (predictions, index) for arm, index in zip(models.arms, each, strict=True)}
+
+
+def distinct_rows(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The distinct rows of counts (S, G), as they come, and which of them each row is, (S,)."""
+    seen: dict[bytes, int] = {}
+    inverse = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in counts], np.intp)
+    first = np.full(len(seen), len(counts))
+    np.minimum.at(first, inverse, np.arange(len(counts)))
+    return counts[first], inverse
 
 
 def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> Array:

@@ -1,5 +1,6 @@
 """Difference-in-differences with two periods."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ from .._options import choice, integer
 from ._behind import behind
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods
+from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
 from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import Models, models_of, without_level
@@ -51,7 +53,7 @@ class DifferenceInDifferences(EffectEstimator):
         contrasts does not need.
     inference : str, default="jackknife"
         As in `ClusterEffect`; without `unit` one of "jackknife", "cv3", "bootstrap".
-    n_folds, n_draws, random_state, n_jobs
+    n_folds, n_draws, max_refits, random_state, n_jobs, verbose
         As in `ClusterEffect`.
 
     Attributes
@@ -105,8 +107,10 @@ class DifferenceInDifferences(EffectEstimator):
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.score = score
         self.outcome = outcome
@@ -117,8 +121,10 @@ class DifferenceInDifferences(EffectEstimator):
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @all_or_nothing
     def fit(
@@ -162,6 +168,7 @@ class DifferenceInDifferences(EffectEstimator):
         DesignWarning
             As `ClusterEffect.fit`.
         """
+        effort = effort_of(self)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         choice(self.inference, "inference", Inference)
         integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
@@ -177,7 +184,7 @@ class DifferenceInDifferences(EffectEstimator):
         self._period_names = data.periods.names
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
         if wide is None:
-            self._fit_cross_sections(data, arm)
+            self._fit_cross_sections(data, arm, effort)
         else:
             self._fit_panel(data, wide, arm)
         self.effect_ = self.effects_[0]
@@ -204,7 +211,7 @@ class DifferenceInDifferences(EffectEstimator):
         self._inner: ClusterEffect | None = inner
         self.effects_, self.n_rows_ = inner.effects_, inner.n_rows_
 
-    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64]) -> None:
+    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], effort: Effort) -> None:
         models = models_of(self, "att")
         self._inner, self._parts = None, []
         for period in (1, 0):
@@ -216,9 +223,18 @@ class DifferenceInDifferences(EffectEstimator):
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         self.n_rows_ = len(data.y)
         needs = np.concatenate([clusters_behind(p.sample, models, p.sample.weight) for p in self._parts])
-        size = float(np.abs(data.y).max())
+        each = self._parts if self._pooled is None else [self._pooled]
+        closed = all(part.has_closed_form for part in each)
         self._problem = Replicable(
-            [TITLE], self._difference, arm, data.labels, behind=behind([needs]), size=size
+            [TITLE],
+            self._difference,
+            arm,
+            data.labels,
+            behind=behind([needs]),
+            size=float(np.abs(data.y).max()),
+            closed=self._difference_without_each if closed else None,
+            held=partial(self._difference_without_each, held=True) if models.score == "aipw" else None,
+            effort=effort,
         )
         self.effects_ = self.infer(self.inference)
 
@@ -247,6 +263,12 @@ class DifferenceInDifferences(EffectEstimator):
         if self._pooled is not None:
             return self._pooled.estimates(counts)[:, None]
         after, before = (part.estimates(counts) for part in self._parts)
+        return np.asarray(after - before)[:, None]
+
+    def _difference_without_each(self, held: bool = False) -> Array:
+        if self._pooled is not None:
+            return self._pooled.without_each(held)[:, None]
+        after, before = (part.without_each(held) for part in self._parts)
         return np.asarray(after - before)[:, None]
 
     def summary(self, level: float = 0.95) -> str:

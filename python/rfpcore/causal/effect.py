@@ -1,5 +1,6 @@
 """The effect of a policy that is on or off for whole clusters."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +14,8 @@ from ..estimators import RFPRegressor
 from ._behind import behind, with_errors_only
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
+from ._delete_one import closed_form, has_closed_form, held_fixed
+from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, without_level
@@ -95,10 +98,17 @@ class ClusterEffect(EffectEstimator):
         For "cross-fit"; no fold splits a cluster, and each has clusters of both arms.
     n_draws : int, default=999
         For the bootstraps and "randomization".
+    max_refits : int, default=1000
+        Clusters that "jackknife" and "cv3" leave out with refits. Of more, the models are held fixed, as in
+        "score-jackknife", with a `DesignWarning` that says so. This is for the doubly robust score alone: the
+        others depend on their model too much. Means and least squares with the default propensity need no
+        refits: they are left out in closed form, whatever the number.
     random_state : int, default=0
         Seeds folds, draws and the models, those given too unless they have a seed of their own.
     n_jobs : int or None, default=None
         Threads or processes for the fits. The result does not depend on it.
+    verbose : int, default=0
+        Whether refits show how far they are.
 
     Attributes
     ----------
@@ -146,8 +156,10 @@ class ClusterEffect(EffectEstimator):
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.estimand = estimand
         self.score = score
@@ -158,8 +170,10 @@ class ClusterEffect(EffectEstimator):
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @all_or_nothing
     def fit(
@@ -211,6 +225,7 @@ class ClusterEffect(EffectEstimator):
             30 % of the treated clusters lie outside the controls' range, if one cluster dominates, or if the
             method's intervals are known to be too short.
         """
+        effort_of(self)
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
         integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
@@ -240,11 +255,20 @@ class ClusterEffect(EffectEstimator):
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
-        hangs_on = behind(
-            [clusters_behind(sample, models, sample.weight * mask) for mask in self._masks.values()]
-        )
+        rows = list(self._masks.values())
+        hangs_on = behind([clusters_behind(sample, models, sample.weight * mask) for mask in rows])
         self._problem = Replicable(
-            list(self._masks), self._estimates, sample.arm, sample.labels, behind=hangs_on, size=size
+            list(self._masks),
+            self._estimates,
+            sample.arm,
+            sample.labels,
+            behind=hangs_on,
+            size=size,
+            closed=partial(closed_form, sample, models, rows, self._estimates)
+            if has_closed_form(sample, models)
+            else None,
+            held=partial(held_fixed, sample, models, rows) if models.score == "aipw" else None,
+            effort=effort_of(self),
         )
         self._fitted: Fitted | None = None
         self.effects_ = self.infer(self.inference)

@@ -1,5 +1,6 @@
 """Policies that clusters adopt at different times: group-time effects and their averages."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from .._atomic import all_or_nothing
 from .._options import choice, fraction, integer
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
+from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._group_time import (
     behind_averages,
@@ -58,7 +60,7 @@ class StaggeredEffect(EffectEstimator):
     inference : {"jackknife", "cv3", "bootstrap"}, default="jackknife"
         Whole clusters are left out or drawn, and every model of every group and period is fitted again.
         Strata are adopters and never adopters; where one of them is a single cluster, "jackknife" is "cv3".
-    n_draws, random_state, n_jobs
+    n_draws, max_refits, random_state, n_jobs, verbose
         As in `ClusterEffect`.
 
     Attributes
@@ -112,8 +114,10 @@ class StaggeredEffect(EffectEstimator):
         base_period: BasePeriod = "varying",
         inference: Method = "jackknife",
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.score = score
         self.outcome = outcome
@@ -124,8 +128,10 @@ class StaggeredEffect(EffectEstimator):
         self.base_period = base_period
         self.inference = inference
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @all_or_nothing
     def fit(
@@ -172,6 +178,7 @@ class StaggeredEffect(EffectEstimator):
             If an effect rests on one cluster: it has no standard error. If a cluster drops out for want of
             rows.
         """
+        effort = effort_of(self)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         for value, name, allowed in (
             (self.comparison, "comparison", Comparison),
@@ -190,6 +197,7 @@ class StaggeredEffect(EffectEstimator):
         names = [average.name for average in self._averages]
         # Cohorts may have one cluster, which would never vary. Who is in no cell takes no part.
         strata = np.where(made.present, start != NEVER, -1).astype(np.int64)
+        closed = all(cell.part.has_closed_form for cell in self._cells)
         treated, control = clusters_of(self._cells)
         warn_of_few(data.labels[treated], data.labels[control])
         self._problem = Replicable(
@@ -200,6 +208,9 @@ class StaggeredEffect(EffectEstimator):
             needs_all_arms=False,
             behind=behind_averages(self._cells, self._averages),
             size=float(np.abs(data.y).max()),
+            closed=self._without_each if closed else None,
+            held=partial(self._without_each, held=True) if models.score == "aipw" else None,
+            effort=effort,
         )
         self.periods_, self.clusters_ = data.periods.labels, data.labels
         self.adoption_ = np.empty(len(start), object)  # filled one by one: periods may be tuples
@@ -222,9 +233,19 @@ class StaggeredEffect(EffectEstimator):
         """(S, E) all averages under each row of counts; a cell that has lost an arm has no weight."""
         values = np.stack([cell.part.estimates(counts) for cell in self._cells], axis=1)
         weights = np.stack([cell.part.treated_weight(counts) for cell in self._cells], axis=1)
+        return self._average(values, weights)
+
+    def _without_each(self, held: bool = False) -> Array:
+        """(1 + G, E) all averages of all clusters, then without each."""
+        values = np.stack([cell.part.without_each(held) for cell in self._cells], axis=1)
+        weights = np.stack([cell.part.treated_weight_without_each() for cell in self._cells], axis=1)
+        return self._average(values, weights)
+
+    def _average(self, values: Array, weights: Array) -> Array:
+        """(S, E) the averages of cells (S, C)."""
         weights[np.isnan(values)] = 0.0
         values = np.nan_to_num(values)
-        found = np.full((len(counts), len(self._averages)), np.nan)
+        found = np.full((len(values), len(self._averages)), np.nan)
         for column, average in zip(found.T, self._averages, strict=True):
             total = weights[:, average.cells].sum(axis=1)
             moment = (weights[:, average.cells] * values[:, average.cells]).sum(axis=1)
