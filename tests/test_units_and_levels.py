@@ -227,3 +227,18 @@ def test_two_stage_least_squares_in_natural_units():
         TwoStageLeastSquares().fit(x, y, 2 * YEAR, w)
     with pytest.raises(ValueError, match="column 0 of X is a linear function"):
         TwoStageLeastSquares().fit(YEAR, y, z, w)
+
+
+@pytest.mark.parametrize(
+    "method", ["jackknife", "cv3", "bootstrap", "cr1", "wild", "webb", "score-jackknife"]
+)
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_units_of_outcomes_in_every_method(method, unit):
+    """Squares of such numbers over- and underflow."""
+    plain, other = (
+        ClusterEffect(outcome=LinearRegression(), inference=method, n_draws=99).fit(X, y, D, GROUPS)
+        for y in (Y, unit * Y)
+    )
+    low_high = np.array(other.confidence_interval()) / unit
+    assert_allclose(low_high, plain.confidence_interval(), rtol=1e-9, atol=1e-9)
+    assert_allclose(other.p_value_, plain.p_value_, rtol=1e-9)

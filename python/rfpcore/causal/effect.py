@@ -201,8 +201,10 @@ class ClusterEffect(EffectEstimator):
         Warns
         -----
         DesignWarning
-            If an arm has fewer than 5 clusters, if more than 30 % of the treated clusters lie outside the
-            controls' range, if one cluster dominates, or if the method's intervals are known to be too short.
+            If an arm has fewer than 5 clusters, or a subgroup fewer than 4 in an arm (with one, there is no
+            standard error), if more than 30 % of the treated clusters lie outside the controls' range, if one
+            cluster dominates, if an error is nothing but rounding, or if the method's intervals are known to
+            be too short.
         """
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
