@@ -201,7 +201,7 @@ def test_effective_numbers():
 
 
 def test_which_clusters_a_coefficient_rests_on_by_ranks():
-    """Of designs with constants, dummies and small integers: whether the treatment adds to the rank without."""
+    """Of designs with dummies and small integers: whether the treatment adds to the rank without one."""
     from rfpcore.causal._partialled import partialled
 
     counted = np.zeros(2, int)
