@@ -198,3 +198,30 @@ def test_effective_numbers():
     assert dominant(np.r_[99.0, np.ones(11)]).tolist() == [0]
     assert sorted(dominant(np.r_[100.0, 90.0, np.full(10, 0.1)])) == [0, 1]
     assert dominant(np.r_[3.0, np.ones(5)]).tolist() == []  # of six clusters, by chance
+
+
+def test_which_clusters_a_coefficient_rests_on_by_ranks():
+    """Of designs with dummies and small integers: whether the treatment adds to the rank without one."""
+    from rfpcore.causal._partialled import partialled
+
+    counted = np.zeros(2, int)
+    for seed in range(150):
+        random = np.random.default_rng(seed)
+        n, n_columns = random.integers(8, 40), random.integers(0, 5)
+        codes = np.unique(random.integers(0, random.integers(2, 9), n), return_inverse=True)[1]
+        kinds = [random.standard_normal(n), codes == 1, random.integers(0, 3, n), random.integers(0, 2, n)]
+        columns = np.array([kinds[random.integers(4)] for _ in range(n_columns)], float).reshape(-1, n).T
+        d = np.array(
+            [codes % 2, codes == 0, (codes == 0) & (random.random(n) < 0.5), kinds[0]][seed % 4], float
+        )
+        try:
+            model, _ = partialled(columns, d, random.standard_normal(n), codes, codes.max() + 1)
+        except ValueError:
+            continue
+        for cluster, (alone, without) in enumerate(zip(model.rests_on, model.without(), strict=True)):
+            rest = np.c_[np.ones(n), columns][codes != cluster]
+            both = np.c_[rest, d[codes != cluster]]
+            expected = np.linalg.matrix_rank(both) == np.linalg.matrix_rank(rest)
+            assert alone == expected == np.isnan(without)
+            counted[int(expected)] += 1
+    assert counted.min() > 50

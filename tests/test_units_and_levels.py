@@ -114,6 +114,16 @@ def test_more_than_one_redundant_column():
     assert_allclose(found.estimate, linear_effect(X, Y, D, GROUPS).estimate, rtol=1e-12)
 
 
+def test_treatment_that_is_a_covariate_after_constant_ones():
+    """A dropped column leaves a direction of rounding, which must not count as new."""
+    d = np.r_[1.0, 0, 1, 0, 1, 0, 0, 1]
+    columns = np.c_[np.full(8, 2.0), d, np.zeros(8)]
+    with pytest.raises(ValueError, match="linear function of the covariates"):
+        linear_effect(columns, np.arange(8.0) ** 2, d, [0, 2, 0, 1, 0, 1, 2, 0])
+    every = np.c_[np.zeros(N), np.ones(N), X, X, X.sum(axis=1), D, np.zeros(N), 3 * D + X[:, 1]]
+    assert basis_of(np.c_[every, GROUPS]).kept == [2, 3, 4, 9, 12]
+
+
 def test_level_that_hides_a_combination():
     """c = a - b, but for the rounding of a and b at a level of 10 million: no information."""
     a, b = 1e7 + random.standard_normal((2, N))
@@ -227,3 +237,18 @@ def test_two_stage_least_squares_in_natural_units():
         TwoStageLeastSquares().fit(x, y, 2 * YEAR, w)
     with pytest.raises(ValueError, match="column 0 of X is a linear function"):
         TwoStageLeastSquares().fit(YEAR, y, z, w)
+
+
+@pytest.mark.parametrize(
+    "method", ["jackknife", "cv3", "bootstrap", "cr1", "wild", "webb", "score-jackknife"]
+)
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_units_of_outcomes_in_every_method(method, unit):
+    """Squares of such numbers over- and underflow."""
+    plain, other = (
+        ClusterEffect(outcome=LinearRegression(), inference=method, n_draws=99).fit(X, y, D, GROUPS)
+        for y in (Y, unit * Y)
+    )
+    low_high = np.array(other.confidence_interval()) / unit
+    assert_allclose(low_high, plain.confidence_interval(), rtol=1e-9, atol=1e-9)
+    assert_allclose(other.p_value_, plain.p_value_, rtol=1e-9)

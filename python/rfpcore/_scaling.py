@@ -93,16 +93,17 @@ def basis_of(columns: Array) -> Basis:
 
 def _independent(R: Array, noise: Array) -> list[int]:
     """Columns of a triangular factor that are no combination of those before, the first one always."""
-    R, kept = R.copy(), [0]
-    for j in range(1, min(R.shape)):
-        # What a dropped column left is rounding, but part of a direction that this one may have.
-        new = float(np.linalg.norm(np.delete(R[: j + 1, j], kept)))
-        shares = solve_triangular(R[np.ix_(kept, kept)], R[kept, j])
-        doubtful = noise[j] + np.abs(shares) @ noise[kept]
-        if new > max(REDUNDANT, 4 * doubtful):
-            kept.append(j)
-            R[j, j] = new
-    return kept
+    left, j = list(range(R.shape[1])), 1
+    while j < len(left):
+        shares = solve_triangular(R[:j, :j], R[:j, j])
+        doubtful = noise[left[j]] + np.abs(shares) @ noise[left[:j]]
+        if j < len(R) and abs(R[j, j]) > max(REDUNDANT, 4 * doubtful):
+            j += 1
+            continue
+        # Its direction is rounding, and may be one that a column to come needs.
+        del left[j]
+        R = np.asarray(np.linalg.qr(np.delete(R, j, axis=1), mode="r"))
+    return left
 
 
 def named(labels: Iterable[object], most: int = 5) -> str:

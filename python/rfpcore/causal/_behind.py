@@ -13,7 +13,7 @@ from .._warn import warn
 from ..exceptions import DesignWarning
 from .results import Effect
 
-THIN = 4  # clusters in an arm of one of several effects, below which intervals covered 67 to 84 %
+THIN = 4  # clusters in an arm of one of several effects, below which intervals covered 70 to 91 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,6 @@ def _thin(effects: Sequence[Effect], of: Behind | None) -> str:
     if not names:
         return ""
     return (
-        f". {len(names)} effects rest on two or three clusters of an arm, where 95 % intervals covered 67 to "
-        f"84 % in simulations: {named(names)}"
+        f". {len(names)} effects rest on two or three clusters of an arm, where 95 % intervals covered 70 to "
+        f"91 % in simulations: {named(names)}"
     )

@@ -221,9 +221,10 @@ class ClusterEffect(EffectEstimator):
         Warns
         -----
         DesignWarning
-            If a subgroup has no treated or no control rows, if an arm has fewer than 5 clusters, if more than
-            30 % of the treated clusters lie outside the controls' range, if one cluster dominates, or if the
-            method's intervals are known to be too short.
+            If an arm has fewer than 5 clusters, or a subgroup fewer than 4 in an arm (with one, there is no
+            standard error; without treated or control rows no value), if more than 30 % of the treated
+            clusters lie outside the controls' range, if one cluster dominates, if an error is nothing but
+            rounding, or if the method's intervals are known to be too short.
         """
         effort_of(self)
         models = models_of(self, self.estimand)

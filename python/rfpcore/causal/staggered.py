@@ -175,8 +175,9 @@ class StaggeredEffect(EffectEstimator):
         Warns
         -----
         DesignWarning
-            If an effect rests on one cluster: it has no standard error. If a cluster drops out for want of
-            rows.
+            If fewer than 5 clusters adopt, or are controls; if an effect rests on one cluster (it has no
+            standard error, by any method), or on two or three in an arm; if one or two clusters make up the
+            variance. If a cluster drops out for want of rows.
         """
         effort = effort_of(self)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
