@@ -206,7 +206,12 @@ def test_parameters_that_are_none(params, error, message):
             MLPRegressor(**SMALL | params).fit(X, Y)
 
 
-def test_parameters_that_overflow_in_the_last_step_are_a_divergence():
-    model = regressor(alpha=1.0, solver="sgd", learning_rate_init=1e308, max_iter=1)
-    with pytest.raises(rfpcore.DivergenceError, match="stopped being finite within 1 outer steps"):
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_last_step_to_where_the_network_overflows_is_a_divergence(solver):
+    """The loss before it was finite; parameters, or what they make of X, are not."""
+    model = regressor(alpha=1.0, solver=solver, learning_rate_init=1e308, max_iter=1)
+    with pytest.raises(rfpcore.DivergenceError, match="the network overflows after 1 outer steps"):
         model.fit(X, 100 * Y, GROUPS)
+    model = MLPRegressor(**SMALL | {"max_iter": 1}, solver=solver, learning_rate_init=1e300)
+    with pytest.raises(rfpcore.DivergenceError, match="the network overflows after 1 steps"):
+        model.fit(X, 100 * Y)

@@ -322,6 +322,6 @@ def test_a_model_that_could_not_be_loaded_is_not_saved(path):
             model.set_params(**params).save(path)
         model.set_params(**kept)
     model.theta_ = np.full_like(model.theta_, 1e308)
-    with pytest.raises(ValueError, match="the network's output at features of 0, 1 and -1 must be finite"):
+    with pytest.raises(ValueError, match="the prediction at features of 0, 1 and -1 must be finite"):
         model.save(path)
     assert path.read_bytes() == before

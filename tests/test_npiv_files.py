@@ -90,6 +90,35 @@ def test_nothing_to_save_and_another_class(path):
         KernelIV.load(path)
 
 
+def test_a_model_that_could_not_be_loaded_is_not_saved(path):
+    model = F2BMLD(**FAST).fit(DATA.X, DATA.y, DATA.Z)
+    for params in ({"n_jobs": "two"}, {"lambdas": [-1.0]}, {"dtype": "float16"}, {"solver": "magic"}):
+        kept = model.get_params()
+        with pytest.raises((ValueError, TypeError), match=next(iter(params))):
+            model.set_params(**params).save(path)
+        model.set_params(**kept)
+    kernel = KernelIV(random_state=0).fit(DATA.X, DATA.y, DATA.Z)
+    kernel._weights = np.full_like(kernel._weights, 1e308)
+    with pytest.raises(ValueError, match="the prediction at the inputs' means, and one scale beside them"):
+        kernel.save(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("entry", ["class", "params", "columns", "learnt"])
+@pytest.mark.parametrize("value", [None, [], {}, 3, "a", [float("inf"), 0], [1, -1]])
+def test_entries_of_other_kinds(path, entry, value):
+    model = KernelIV(random_state=0).fit(DATA.X, DATA.y, DATA.Z)
+    model.save(path)
+    tensors, document = parts(path)
+    if (entry, value) == ("params", {}):
+        return  # all defaults
+    if value == [float("inf"), 0]:
+        value = [10**400, 0]
+    write(path, tensors, document | {entry: value})
+    with pytest.raises(ValueError, match=path.name):
+        KernelIV.load(path)
+
+
 SPOILT = [
     ("kernel", "weights", np.zeros(3), r"weights is float64 of shape \(3,\); floats, \(30\), are needed"),
     ("kernel", "inputs_scale", np.array([-1.0]), "inputs_scale has -1.0; positive numbers"),

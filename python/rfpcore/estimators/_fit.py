@@ -13,6 +13,7 @@ from .._warn import warn
 from ..clusters import Clusters
 from ..exceptions import DivergenceWarning
 from ..network import MLP
+from ._finite import require_finite_fit
 from ._going_on import require_same
 from ._inner_step import check_fit
 from ._regularization import training_loss
@@ -85,7 +86,7 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
     with make_progress(type(estimator).__name__, n_steps, "steps", settings.verbose) as progress:
         training.run(n_steps, patience, progress, lambda theta, step: estimator._view(net, theta, step))
     fit = Fit(training, patience, batch_seed)
-    training.require_finite(fit.theta)
+    require_finite_fit(net, fit.theta, data.X, len(training.loss_curve), "outer steps")
     if not incremental:
         training.review_inner_lr(fit.theta)  # what `adapt` takes has to suit the parameters it starts from
     return fit

@@ -115,7 +115,13 @@ class NetworkEstimator(FileEstimator):
         rows = np.array([[0.0], [1.0], [-1.0]]).repeat(self.net_.n_inputs, axis=1)
         with np.errstate(all="ignore"):
             outputs = self.net_.predict(self.theta_, rows, n_jobs=1)
-        require_finite(outputs.ravel(), "the network's output at features of 0, 1 and -1", axis="index")
+            means = self._means(outputs)
+        for values in (outputs, means):
+            require_finite(values.ravel(), "the prediction at features of 0, 1 and -1", axis="index")
+
+    def _means(self, outputs: Array) -> Array:
+        """Means of the outcomes or probabilities of the classes, from the network's linear outputs."""
+        raise NotImplementedError
 
     def _learn_targets(self, y: Any) -> None:
         """Set the attributes that describe y."""

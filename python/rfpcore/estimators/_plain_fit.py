@@ -19,6 +19,7 @@ from ..many import Model, ModelResult, fit_many
 from ..network import MLP
 from ..optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
 from ..regularize import BatchNorm, EarlyStopping, Regularization
+from ._finite import require_finite_fit
 from ._going_on import require_same
 from ._settings import DType
 from ._warnings import warn_of_scales
@@ -189,6 +190,7 @@ def train(
     def finished(index: int, result: ModelResult) -> None:
         if result.status == "diverged":
             raise _divergence(index, result)
+        require_finite_fit(result.net, result.parameters(), data.X, result.n_steps, "steps")
         if on_finished is not None:
             on_finished(index, result)
 

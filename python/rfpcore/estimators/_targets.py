@@ -61,6 +61,9 @@ class ClassTargets:
             probabilities = np.exp(-np.logaddexp(0, np.hstack([outputs, -outputs])))
         return probabilities
 
+    def _means(self, outputs: Array) -> Array:
+        return self._probabilities(outputs)
+
     def _predictions(self, outputs: Array) -> Array:
         best = outputs.argmax(axis=1) if self._loss == "softmax" else (outputs[:, 0] > 0).astype(np.intp)
         labels: Array = self.classes_[best]
@@ -104,9 +107,13 @@ class NumberTargets:
         total = len(y) if weights is None else weights.sum()
         return np.log(np.maximum(mean, 0.5 / total))
 
+    def _means(self, outputs: Array) -> Array:
+        means: Array = np.exp(outputs) if self._fit_loss == "poisson" else outputs
+        return means
+
     def _predictions(self, outputs: Array) -> Array:
         """What `predict` returns, from the network's linear outputs."""
-        means: Array = np.exp(outputs) if self._fit_loss == "poisson" else outputs
+        means = self._means(outputs)
         return means[:, 0] if self._y_ndim == 1 else means
 
 

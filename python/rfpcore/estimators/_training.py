@@ -14,7 +14,6 @@ from .. import _rfpcore
 from .._arrays import Array
 from .._progress import NoProgress
 from ..clusters import Clusters
-from ..exceptions import DivergenceError
 from ..functional import _raise_divergence
 from ..network import MLP
 from ..second_order import auto_inner_lr
@@ -87,7 +86,6 @@ class Training:
         watched = patience.active or bool(self.settings.callbacks)
         size, stop = n_steps, False
         while (step := self.trainer.n_steps) < end and not stop:
-            self.require_finite(self.trainer.theta)
             if self.chooses and (step % REVIEW_EVERY == 0 or self.inner_lr is None):
                 self.review_inner_lr(self.trainer.theta)
             size = min(size, end - step)
@@ -103,15 +101,6 @@ class Training:
             # Only how often progress is shown depends on time; the steps taken do not.
             size = (
                 max(1, min(n_steps, int(size * SHOW_SECONDS / seconds))) if self.settings.verbose else n_steps
-            )
-
-    def require_finite(self, theta: Array) -> None:
-        """DivergenceError if the parameters are not: the loss of a last step was, but not where it led to."""
-        if not np.isfinite(theta).all():
-            raise DivergenceError(
-                f"the parameters stopped being finite within {len(self.loss_curve)} outer steps; a smaller "
-                "learning_rate_init or clip_norm helps",
-                step=len(self.loss_curve),
             )
 
     def _describe(self, score: float | None) -> str:

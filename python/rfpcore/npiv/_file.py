@@ -39,9 +39,11 @@ class FileNPIV(BaseNPIV):
         NotFittedError
             If there is nothing to save yet.
         ValueError
-            If a parameter is of a kind that JSON cannot hold.
+            If a parameter is of a kind that JSON cannot hold or that `fit` would refuse, or something else
+            than a regular file is at the path.
         """
         check_is_fitted(self)
+        self._require_usable()
         tensors = scales_to_tensors(self._scales)
         document = {
             "class": type(self).__name__,
@@ -75,6 +77,14 @@ class FileNPIV(BaseNPIV):
         """Refuse parameters that `fit` would refuse, where more than `fit` depends on them."""
         n_threads(getattr(self, "n_jobs", None))
 
+    def _require_usable(self) -> None:
+        """Refuse wrong parameters, and predictions that overflow."""
+        self._require_params()
+        inputs = self._scales.inputs
+        with np.errstate(all="ignore"):
+            found = self._predict(inputs.mean_ + np.array([[0.0], [1.0], [-1.0]]) * inputs.scale_)
+        require_finite(found, "the prediction at the inputs' means, and one scale beside them", axis="index")
+
     def _describe(self, tensors: Tensors) -> Document:
         """What was learnt: arrays go to the tensors, the rest is returned in JSON's types."""
         raise NotImplementedError
@@ -95,9 +105,7 @@ def _restore(cls: Any, tensors: Tensors, document: Document) -> Any:
     estimator._require_params()
     estimator._restore(left, object_of(document, "learnt"))
     require_used(left)
-    with np.errstate(all="ignore"):
-        means = estimator._predict(estimator._scales.inputs.mean_[None])
-    require_finite(means, "the prediction at the means of the inputs", axis="index")
+    estimator._require_usable()
     return estimator
 
 
