@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from ._nuisance import CHUNK, Models, _predictions, propensities
+from ._nuisance import CHUNK, Models, _predictions, propensities, with_left_out
 from ._sample import Sample
 
 
@@ -49,9 +49,7 @@ class PooledPeriods:
 
     def _outcomes(self, counts: NDArray[np.int64]) -> dict[tuple[int, int], Array]:
         """(S, N) predictions of the outcome models, by arm and period; all distinct fits are one batch."""
-        sample, n = self.sample, self.sample.n_clusters
-        # To the outcome models a cluster is two: its rows before, and those after.
-        twice = replace(sample, codes=sample.codes + n * self.after, labels=np.tile(sample.labels, 2))
+        sample, n, twice = self.sample, self.sample.n_clusters, _twice(self.sample, self.after)
         kinds = [(arm, t) for arm in (0, 1) for t in (0, 1)]
         own = np.zeros((len(kinds), len(counts), 2 * n), np.int64)
         for rows, (arm, t) in zip(own, kinds, strict=True):
@@ -59,6 +57,19 @@ class PooledPeriods:
         unique, inverse = np.unique(own.reshape(-1, 2 * n), axis=0, return_inverse=True)
         found = _predictions(twice, self.models, unique)[inverse.reshape(len(kinds), len(counts))]
         return dict(zip(kinds, found, strict=True))
+
+
+def pooled_periods(sample: Sample, after: NDArray[np.bool_], models: Models) -> PooledPeriods:
+    """The models learn what they say of clusters left out, by arm and period."""
+    strata = np.where(sample.arm >= 0, sample.arm, -1)
+    twice = np.concatenate([strata, np.where(strata >= 0, strata + 2, -1)])
+    return PooledPeriods(sample, after, with_left_out(_twice(sample, after), models, twice))
+
+
+def _twice(sample: Sample, after: NDArray[np.bool_]) -> Sample:
+    """To the outcome models a cluster is two: its rows before, and those after."""
+    labels = np.tile(sample.labels, 2)
+    return replace(sample, codes=sample.codes + sample.n_clusters * after, labels=labels)
 
 
 def _means(weight: Array, values: Array) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .._arrays import Array
 from ._nuisance import Models
 from ._panel import NEVER, Long, difference_sample, widen
-from ._parts import Part
+from ._parts import Part, make_part
 from .results import Effect
 
 
@@ -72,7 +72,7 @@ def make_cells(
             arm = np.where(start == cohort, 1, np.where(control, 0, -1))
             sample = difference_sample(data, wide, arm, t, int(base), cluster_columns)
             if sample is not None:
-                cells.append(Cell(int(cohort), t, Part(sample, models)))
+                cells.append(Cell(int(cohort), t, make_part(sample, models)))
     if not any(cell.event >= 0 for cell in cells):
         raise ValueError("no cohort has a period before adoption and controls after it: nothing to compare")
     return cells

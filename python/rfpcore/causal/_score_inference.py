@@ -12,7 +12,7 @@ from .._options import integer
 from ..exceptions import DesignWarning
 from . import _intervals, _scores
 from ._inference import MANY_DRAWS
-from ._nuisance import Fitted, Models, _predictions, is_flexible, propensities
+from ._nuisance import Fitted, Models, _predictions, is_flexible, propensities, with_left_out
 from ._sample import Sample
 from .results import Effect
 
@@ -82,9 +82,15 @@ def randomization(
     without cluster covariates. p = (1 + how many draws are as large) / (1 + draws).
     """
     integer(n_draws, "n_draws", 1, MANY_DRAWS)
-    estimate = _scores.value(terms_of(sample, models, fitted))
     arms = draw_arms(sample, models, n_draws, np.random.default_rng(seed))
-    draws = estimates_by_arms(sample, models, arms)
+    if models.left_out is not None and models.left_out.chosen is None:
+        # Under the hypothesis nobody's outcome tells of treatment: all clusters may choose the model.
+        models = with_left_out(sample, models, np.zeros(sample.n_clusters, np.int64))
+        found = estimates_by_arms(sample, models, np.vstack([sample.arm, arms]))
+        estimate, draws = float(found[0]), found[1:]
+    else:
+        estimate = _scores.value(terms_of(sample, models, fitted))
+        draws = estimates_by_arms(sample, models, arms)
     p = float((1 + np.sum(np.abs(draws) >= abs(estimate) * (1 - 1e-12))) / (1 + n_draws))
     title = f"randomization inference, {n_draws} assignments"
     return Effect(name, estimate, np.nan, np.nan, title, draws=draws, p=p)

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from .._arrays import Array
 from .._options import choice
 from ._checks import require_overlap, warn_of_design
-from ._cross_sections import PooledPeriods
+from ._cross_sections import PooledPeriods, pooled_periods
 from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
 from ._nuisance import Models, models_of
+from ._outcome_report import outcome_report
 from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
-from ._parts import Part
+from ._parts import make_part
 from ._sample import Sample
 from ._scores import Score
 from .effect import ClusterEffect, Inference
@@ -59,6 +60,8 @@ class DifferenceInDifferences(EffectEstimator):
         Before and after.
     clusters_ : ndarray (G,)
         The clusters' labels.
+    outcome_, outcome_scores_ : str, dict
+        As in `ClusterEffect`, all outcome models together.
     n_rows_, n_clusters_, n_treated_ : int
         Units followed (rows, without `unit`), clusters, treated clusters.
 
@@ -94,7 +97,7 @@ class DifferenceInDifferences(EffectEstimator):
         self,
         *,
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -171,6 +174,7 @@ class DifferenceInDifferences(EffectEstimator):
         else:
             self._fit_panel(data, arm)
         self.effect_ = self.effects_[0]
+        self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         return self
 
     def _fit_panel(self, data: Long, arm: NDArray[np.int64]) -> None:
@@ -186,7 +190,7 @@ class DifferenceInDifferences(EffectEstimator):
         models = models_of(self, "att")
         inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, stacklevel=4)
         self._inner: ClusterEffect | None = inner
-        self.effects_, self.n_rows_ = inner.effects_, inner.n_rows_
+        self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
 
     def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64]) -> None:
         models = models_of(self, "att")
@@ -202,9 +206,12 @@ class DifferenceInDifferences(EffectEstimator):
                 )
             sample = _cross_section(data, rows, arm, self.cluster_columns)
             require_overlap(sample)
-            self._parts.append(Part(sample, models))
+            self._parts.append(make_part(sample, models))
         warn_of_design(self._parts[0].sample, stacklevel=3)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
+        used = self._parts if self._pooled is None else [self._pooled]
+        self._report = outcome_report([part.models for part in used])
+        self._report.warn(stacklevel=3)
         self.n_rows_ = len(data.y)
         self._problem = Replicable([TITLE], self._difference, arm, data.labels)
         self.effects_ = self.infer(self.inference)
@@ -242,6 +249,7 @@ class DifferenceInDifferences(EffectEstimator):
         facts = [
             ("Score", self.score),
             ("Periods", " to ".join(map(str, self.periods_))),
+            *self._report.facts(),
             ("Standard errors", effect.method),
             ("Units" if self._inner is not None else "Rows", self.n_rows_),
             ("Clusters", self.n_clusters_),
@@ -289,4 +297,4 @@ def _pooled(data: Long, arm: NDArray[np.int64], models: Models, columns: Any) ->
     if models.score != "aipw":
         raise ValueError(f"efficient=True is a doubly robust score, but score={models.score!r}")
     everything = np.arange(len(data.y))
-    return PooledPeriods(_cross_section(data, everything, arm, columns), data.period == 1, models)
+    return pooled_periods(_cross_section(data, everything, arm, columns), data.period == 1, models)

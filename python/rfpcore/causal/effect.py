@@ -8,12 +8,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, group_codes
 from .._options import choice
-from ..estimators import RFPRegressor
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
-from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of
+from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, with_left_out
+from ._outcome_report import outcome_report
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
     from_terms,
@@ -59,11 +59,18 @@ class ClusterEffect(EffectEstimator):
         Average effect on the treated rows, or on all rows.
     score : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust, with normalised weights; the outcome model alone; or the propensity alone.
-    outcome : regressor or classifier, optional
-        Models the outcome within an arm; any of scikit-learn's, a classifier (for y of 0 and 1) with
-        `predict_proba`. It is given `groups` if its `fit` takes them. None: an `RFPRegressor` with layers of
-        32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, in float32, on outcomes scaled to
-        unit variance; or linear regression, where every cluster has one row.
+    outcome : "auto", regressor, classifier or None, default="auto"
+        Models the outcome within an arm.
+
+        - "auto": of ridge regression, two Gaussian processes, an `RFPRegressor` of few and one of many steps,
+          and boosted trees, the one with the least squared error on clusters left out, in at most ten folds
+          of an arm's clusters. Every replicate of a jackknife or bootstrap chooses anew, by the clusters it
+          has. Where every cluster has one row: linear or ridge regression.
+        - Any model of scikit-learn's, a classifier (for y of 0 and 1) with `predict_proba`. It is given
+          `groups` if its `fit` takes them.
+        - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
+          steps, in float32, on outcomes scaled to unit variance; or linear regression, where every cluster
+          has one row.
     propensity : classifier, optional
         Models the treatment of clusters. None: ridge logistic regression (scikit-learn's C = 1) on the scaled
         covariates, solved to rounding error.
@@ -102,6 +109,13 @@ class ClusterEffect(EffectEstimator):
         The estimate with everything known of its uncertainty.
     effects_ : list of Effect
         `effect_`, then those of the subgroups given by `by`.
+    outcome_ : str
+        The name of the outcome model, with "auto" the one chosen; with their numbers, where arms differ.
+    outcome_scores_ : dict
+        R2 on clusters left out, of a mean ("mean"), least squares ("linear") and the outcome model; of
+        classifiers the log loss, beside that of a share and of logistic regression. With "auto" of all that
+        was tried, and of "auto" itself: each cluster is predicted by the model that the others choose.
+        Empty where no outcome is modelled, or nothing is known of rows but their cluster.
     propensity_ : ndarray (G,)
         Clipped probabilities of treatment, in the order of `clusters_`.
     clusters_ : ndarray (G,)
@@ -134,7 +148,7 @@ class ClusterEffect(EffectEstimator):
         *,
         estimand: Estimand = "att",
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -199,7 +213,9 @@ class ClusterEffect(EffectEstimator):
         -----
         DesignWarning
             If an arm has fewer than 5 clusters, if more than 30 % of the treated clusters lie outside the
-            controls' range, if one cluster dominates, or if the method's intervals are known to be too short.
+            controls' range, if one cluster dominates, if the outcome model given predicts clusters left out
+            worse than least squares (or logistic regression) does, or if the method's intervals are known to
+            be too short.
         """
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
@@ -222,12 +238,16 @@ class ClusterEffect(EffectEstimator):
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
         warn_of_design(sample, stacklevel)
+        models = with_left_out(sample, models)
         self._sample, self._used_models, self._masks = sample, models, masks
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
         self._problem = Replicable(list(masks), self._estimates, sample.arm, sample.labels)
         self._fitted: Fitted | None = None
+        report = self._report = outcome_report([models])
+        self.outcome_, self.outcome_scores_ = report.chosen, report.scores
+        report.warn(stacklevel)
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
         p = self._full_fit().p
@@ -289,10 +309,9 @@ class ClusterEffect(EffectEstimator):
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed."""
         effect, models = self._effect(), self._used_models
-        outcome = "none" if not models.arms else type(models.outcome or RFPRegressor()).__name__
         facts = [
             ("Score", models.score),
-            ("Outcome model", outcome),
+            *self._report.facts(),
             ("Standard errors", effect.method),
             ("Rows", self.n_rows_),
             ("Clusters", self.n_clusters_),

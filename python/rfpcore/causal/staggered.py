@@ -12,6 +12,7 @@ from ._estimator import EffectEstimator
 from ._group_time import make_averages, make_cells, of_kind, require_cohorts
 from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
+from ._outcome_report import outcome_report
 from ._panel import NEVER, read_long, start_of_treatment
 from ._scores import Score
 from .results import Effect, summary_table, to_frame
@@ -57,6 +58,8 @@ class StaggeredEffect(EffectEstimator):
         `effect_`, then the averages by time since adoption.
     periods_, clusters_ : ndarrays (T,), (G,)
         Labels, sorted.
+    outcome_, outcome_scores_ : str, dict
+        As in `ClusterEffect`, over all groups and periods together; `outcome_` counts how many take which.
     adoption_ : ndarray (G,)
         The period in which each cluster adopts, None where it never does.
 
@@ -85,7 +88,7 @@ class StaggeredEffect(EffectEstimator):
         self,
         *,
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -161,6 +164,9 @@ class StaggeredEffect(EffectEstimator):
         models = models_of(self, "att")
         self._cells = make_cells(data, start, models, self.comparison, self.base_period, self.cluster_columns)
         self._averages = make_averages(self._cells, data.periods)
+        self._report = outcome_report([cell.part.models for cell in self._cells])
+        self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
+        self._report.warn(stacklevel=2)
         names = [average.name for average in self._averages]
         # Cohorts may have one cluster, which would never vary. Who was treated from the start is in no cell.
         strata = np.where(start == 0, -1, start != NEVER).astype(np.int64)
@@ -297,6 +303,7 @@ class StaggeredEffect(EffectEstimator):
         facts = [
             ("Score", self.score),
             ("Controls", self.comparison),
+            *self._report.facts(),
             ("Standard errors", effect.method),
             ("Periods", len(self.periods_)),
             ("Clusters", len(self.clusters_)),
