@@ -67,8 +67,8 @@ def constant() -> Candidate:
 def candidates(n_rows: int, single_rows: bool, seed: int, n_jobs: int | None) -> dict[str, Candidate]:
     """What is tried, by name; where every cluster has one row, straight lines only.
 
-    The mean is there to compare with. So is least squares where clusters have many rows: it extrapolates worse
-    than its rivals where on clusters left out it looks like them.
+    The mean is there to compare with. So is least squares where clusters have many rows: it extrapolates
+    worse than its rivals where on clusters left out it looks like them.
     """
     found = {
         "mean": constant(),
