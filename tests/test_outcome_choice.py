@@ -1,5 +1,6 @@
 """Outcome models on clusters left out: their scores, the choice by them, and what is said of them."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -93,6 +94,8 @@ def test_auto_takes_what_suits(y):
     assert (scores["auto"] > scores["linear"] + 0.2) == (y is STEP)
     assert scores["auto"] <= scores[model.outcome_]
     assert model.outcome_ in model.summary()
+    again = pickle.loads(pickle.dumps(model))
+    assert again.infer("cv3")[0].std_error == model.infer("cv3")[0].std_error
 
 
 def test_every_replicate_chooses_anew(monkeypatch):
@@ -190,7 +193,7 @@ def test_a_surface_is_a_gaussian_process():
     X6, y, codes = SCALED[rows], STEP[rows], GROUPS[rows]
     weight = np.random.default_rng(0).uniform(0.5, 2.0, len(rows))
     counts = np.array([[1, 1, 1, 1, 1, 1], [0, 2, 1, 1, 0, 1]])
-    features = surface(X6, 0.9, 6)
+    features = surface(X6, 6, 0.9)
     kernel = np.exp(-((X6[:, None] - X6) ** 2).sum(axis=2) / (2 * 2 * 0.9**2))
     assert_allclose(features @ features.T, kernel, atol=2e-5)
     found = ridge(features, y, weight, codes, counts, Prior(0.3, 0.2))

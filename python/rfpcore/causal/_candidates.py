@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
@@ -9,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 
 from .._arrays import Array
 from ..estimators import RFPRegressor
-from ._smooth import Prior, surface
+from ._smooth import Prior, lines, nothing, surface
 
 MANY_ROWS = 3000  # above it trees are grown on histograms
 BY_ROW = 0.3  # variance of the noise of a row, where that of all outcomes is 1
@@ -61,7 +62,7 @@ def large_network(random_state: Any, n_jobs: int | None) -> RFPRegressor:
 
 def constant() -> Candidate:
     """The mean, to compare with."""
-    return Candidate(Smooth(lambda X, n: X[:, :0]), eligible=False)
+    return Candidate(Smooth(nothing), eligible=False)
 
 
 def candidates(n_rows: int, single_rows: bool, seed: int, n_jobs: int | None) -> dict[str, Candidate]:
@@ -73,12 +74,12 @@ def candidates(n_rows: int, single_rows: bool, seed: int, n_jobs: int | None) ->
     found = {
         "mean": constant(),
         "linear": Candidate(LinearRegression(), scaled=False, eligible=single_rows),
-        "ridge": Candidate(Smooth(lambda X, n: X)),
+        "ridge": Candidate(Smooth(lines)),
     }
     if single_rows:
         return found
-    found["smooth"] = Candidate(Smooth(lambda X, n: surface(X, 0.9, n), Prior(BY_ROW, BY_CLUSTER)))
-    found["rough"] = Candidate(Smooth(lambda X, n: surface(X, 0.4, n), Prior(BY_ROW)))
+    found["smooth"] = Candidate(Smooth(partial(surface, reach=0.9), Prior(BY_ROW, BY_CLUSTER)))
+    found["rough"] = Candidate(Smooth(partial(surface, reach=0.4), Prior(BY_ROW)))
     found["small network"] = Candidate(network((16,), 60, seed, n_jobs))
     found["large network"] = Candidate(large_network(seed, n_jobs))
     found["trees"] = Candidate(_trees(n_rows, seed))

@@ -178,11 +178,13 @@ def with_left_out(sample: Sample, models: Models, strata: NDArray[np.int64] | No
     if strata is None:
         strata = np.where(np.isin(sample.arm, models.arms), sample.arm, -1)
     tried, chosen = _tried(sample, models, int(np.sum(strata[sample.codes] >= 0)))
-    log_loss = not (models.outcome is None or isinstance(models.outcome, str)) and is_classifier(
-        models.outcome
-    )
+    log_loss = _classifies(models.outcome)
     left_out = leave_out(sample, tried, chosen, strata, log_loss, models.random_state, models.n_jobs)
     return replace(models, left_out=left_out)
+
+
+def _classifies(outcome: Any) -> bool:
+    return not (outcome is None or isinstance(outcome, str)) and bool(is_classifier(outcome))
 
 
 def _tried(sample: Sample, models: Models, n_rows: int) -> tuple[dict[str, Candidate], str | None]:
@@ -191,8 +193,7 @@ def _tried(sample: Sample, models: Models, n_rows: int) -> tuple[dict[str, Candi
     if isinstance(models.outcome, str):
         return candidates(n_rows, single, models.random_state, models.n_jobs), None
     model = models.outcome
-    classifies = model is not None and is_classifier(model)
-    linear = LogisticRegression() if classifies else LinearRegression()
+    linear = LogisticRegression() if _classifies(model) else LinearRegression()
     tried = {"mean": constant(), "linear": Candidate(linear, scaled=False)}
     if is_least_squares(model) or (model is None and single):
         return tried, "linear"

@@ -23,7 +23,17 @@ class Prior(NamedTuple):
     level: float = 0.0
 
 
-def surface(X: Array, reach: float, n_clusters: int) -> Array:
+def nothing(X: Array, n_clusters: int) -> Array:
+    """No features: the mean."""
+    return X[:, :0]
+
+
+def lines(X: Array, n_clusters: int) -> Array:
+    """The covariates as they are."""
+    return X
+
+
+def surface(X: Array, n_clusters: int, reach: float) -> Array:
     """Features whose products are exp(-|x - x'|^2 / (2 d reach^2)), nearly: a Gaussian process with few.
 
     The incomplete Cholesky factor with pivots: each feature is that of the row which the ones before
