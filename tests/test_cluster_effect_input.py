@@ -153,7 +153,7 @@ def test_one_influential_cluster():
 
 
 def test_score_intervals_warn_with_a_network():
-    model = effect(outcome=None, inference="jackknife").fit(X, Y, D, GROUPS)
+    model = effect(outcome="auto", inference="jackknife").fit(X, Y, D, GROUPS)
     for method in ("cr1", "wild", "webb", "score-jackknife"):
         with pytest.warns(DesignWarning, match=f"inference='{method}' holds the outcome model fixed"):
             model.infer(method)

@@ -122,6 +122,7 @@ def test_efficient_cross_sections_by_the_formula():
     assert abs(model.estimate_ - fitted([a[rows] for a in LONG], unit=None).estimate_) > 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:the outcome model")  # five steps: worse than a line indeed
 def test_efficient_on_the_same_people_twice():
     """The treated of one period are those of both, so nothing is added to the first estimand."""
     network = RFPRegressor(hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0)

@@ -13,7 +13,7 @@ from ._delete_one import (
     of_terms,
     outcome_without_each,
 )
-from ._nuisance import CHUNK, Models, _predictions, distinct_rows, propensities
+from ._nuisance import CHUNK, Models, _predictions, distinct_rows, propensities, with_left_out
 from ._replicates import leaves_an_arm_empty, refits
 from ._sample import Sample
 from ._scores import Term
@@ -117,3 +117,16 @@ class PooledPeriods:
         if len(rest):
             found[rest] = refits(self.estimates, sample.arm, rest)
         return found
+
+
+def pooled_periods(sample: Sample, after: NDArray[np.bool_], models: Models) -> PooledPeriods:
+    """The models learn what they say of clusters left out, by arm and period."""
+    strata = np.where(sample.arm >= 0, sample.arm, -1)
+    twice = np.concatenate([strata, np.where(strata >= 0, strata + 2, -1)])
+    return PooledPeriods(sample, after, with_left_out(_twice(sample, after), models, twice))
+
+
+def _twice(sample: Sample, after: NDArray[np.bool_]) -> Sample:
+    """To the outcome models a cluster is two: its rows before, and those after."""
+    labels = np.tile(sample.labels, 2)
+    return replace(sample, codes=sample.codes + sample.n_clusters * after, labels=labels)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ._behind import Behind, behind
 from ._nuisance import Models
 from ._panel import NEVER, Long, Wide, difference_sample, followed
-from ._parts import Part
+from ._parts import Part, make_part
 from ._periods import Periods
 from ._score_inference import clusters_behind
 from .results import Effect
@@ -99,7 +99,9 @@ def make_cells(
             sample = difference_sample(data, wide, arm, t, base, units, cluster_columns)
             if sample is None:
                 continue
-            made.cells.append(Cell(int(cohort), t, Part(sample, models), data.periods.since(t, int(cohort))))
+            made.cells.append(
+                Cell(int(cohort), t, make_part(sample, models), data.periods.since(t, int(cohort)))
+            )
             made.present[sample.arm >= 0] = True
             made.treated[(sample.arm == 1) & (t >= cohort)] = True
             made.rows[wide.row[units][:, [t, base]]] = True

@@ -7,11 +7,16 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from ._delete_one import closed_form, has_closed_form, held_fixed
-from ._nuisance import Models, distinct_rows, fit_each
+from ._nuisance import Models, distinct_rows, fit_each, with_left_out
 from ._replicates import without_each
 from ._sample import Sample
 from ._score_inference import terms_of
 from ._scores import value
+
+
+def make_part(sample: Sample, models: Models) -> "Part":
+    """The models learn what they say of this sample's clusters left out."""
+    return Part(sample, with_left_out(sample, models))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from ..exceptions import DesignWarning
 from . import _intervals, _scores
 from ._checks import warn_of_concentration
 from ._inference import MANY_DRAWS, TINY
-from ._nuisance import Fitted, Models, _predictions, is_flexible, propensities
+from ._nuisance import Fitted, Models, _predictions, is_flexible, propensities, with_left_out
 from ._sample import Sample
 from .results import Effect
 
@@ -110,7 +110,12 @@ def randomization(
     without cluster covariates. p = (1 + how many draws are as large) / (1 + draws).
     """
     integer(n_draws, "n_draws", 1, MANY_DRAWS)
-    estimate = _scores.value(terms_of(sample, models, fitted))
+    if models.left_out is not None and models.left_out.chosen is None:
+        # Under the hypothesis nobody's outcome tells of treatment: all clusters may choose the model.
+        models = with_left_out(sample, models, np.zeros(sample.n_clusters, np.int64))
+        estimate = float(estimates_by_arms(sample, models, sample.arm[None])[0])
+    else:
+        estimate = _scores.value(terms_of(sample, models, fitted))
     draws = _drawn_estimates(sample, models, n_draws, np.random.default_rng(seed))
     p = _intervals.monte_carlo_p(estimate, draws, 32 * EPS * float(np.abs(sample.y).max()))
     title = f"randomization inference, {n_draws} assignments"

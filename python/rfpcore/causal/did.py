@@ -11,13 +11,14 @@ from .._atomic import all_or_nothing
 from .._options import choice, integer
 from ._behind import behind
 from ._checks import require_overlap, warn_of_design
-from ._cross_sections import PooledPeriods
+from ._cross_sections import PooledPeriods, pooled_periods
 from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
 from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import Models, models_of, without_level
+from ._outcome_report import outcome_report
 from ._panel import Long, Wide, build_sample, difference_sample, followed, read_long, treated_cells, widen
-from ._parts import Part
+from ._parts import make_part
 from ._sample import Sample
 from ._score_inference import clusters_behind
 from ._scores import Score
@@ -64,6 +65,8 @@ class DifferenceInDifferences(EffectEstimator):
         Before and after.
     clusters_ : ndarray (G,)
         The clusters' labels.
+    outcome_, outcome_scores_ : str, dict
+        As in `ClusterEffect`, all outcome models together.
     n_rows_, n_clusters_, n_treated_ : int
         Units followed (rows, without `unit`), clusters, treated clusters.
 
@@ -99,7 +102,7 @@ class DifferenceInDifferences(EffectEstimator):
         self,
         *,
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -188,6 +191,7 @@ class DifferenceInDifferences(EffectEstimator):
         else:
             self._fit_panel(data, wide, arm)
         self.effect_ = self.effects_[0]
+        self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         return self
 
     def _fit_panel(self, data: Long, wide: Wide, arm: NDArray[np.int64]) -> None:
@@ -209,7 +213,7 @@ class DifferenceInDifferences(EffectEstimator):
         models = models_of(self, "att")
         inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)})
         self._inner: ClusterEffect | None = inner
-        self.effects_, self.n_rows_ = inner.effects_, inner.n_rows_
+        self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
 
     def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], effort: Effort) -> None:
         models = models_of(self, "att")
@@ -218,9 +222,12 @@ class DifferenceInDifferences(EffectEstimator):
             rows = np.flatnonzero(data.period == period)
             sample = _cross_section(data, rows, arm, self.cluster_columns)
             require_overlap(sample)
-            self._parts.append(Part(without_level(sample, models), models))
+            self._parts.append(make_part(without_level(sample, models), models))
         warn_of_design(self._parts[0].sample)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
+        used = self._parts if self._pooled is None else [self._pooled]
+        self._report = outcome_report([part.models for part in used])
+        self._report.warn()
         self.n_rows_ = len(data.y)
         needs = np.concatenate([clusters_behind(p.sample, models, p.sample.weight) for p in self._parts])
         each = self._parts if self._pooled is None else [self._pooled]
@@ -277,6 +284,7 @@ class DifferenceInDifferences(EffectEstimator):
         facts = [
             ("Score", self.score),
             ("Periods", " to ".join(self._period_names)),
+            *self._report.facts(),
             ("Standard errors", effect.method),
             ("Units" if self._inner is not None else "Rows", self.n_rows_),
             ("Clusters", self.n_clusters_),
@@ -334,4 +342,4 @@ def _pooled(data: Long, arm: NDArray[np.int64], models: Models, columns: Any) ->
         raise ValueError(f"efficient=True is a doubly robust score, but score={models.score!r}")
     everything = np.arange(len(data.y))
     sample = without_level(_cross_section(data, everything, arm, columns), models)
-    return PooledPeriods(sample, data.period == 1, models)
+    return pooled_periods(sample, data.period == 1, models)

@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from .._arrays import Array
 from .._atomic import all_or_nothing
 from .._options import choice, integer
-from ..estimators import RFPRegressor
 from ._behind import behind, with_errors_only
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
@@ -18,7 +17,8 @@ from ._delete_one import closed_form, has_closed_form, held_fixed
 from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._inference import MANY_DRAWS, Method, Replicable, infer
-from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, without_level
+from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, with_left_out, without_level
+from ._outcome_report import outcome_report
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
     clusters_behind,
@@ -67,11 +67,18 @@ class ClusterEffect(EffectEstimator):
         Average effect on the treated rows, or on all rows.
     score : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust, with normalised weights; the outcome model alone; or the propensity alone.
-    outcome : regressor or classifier, optional
-        Models the outcome within an arm; any of scikit-learn's, a classifier (for y of 0 and 1) with
-        `predict_proba`. It is given `groups` if its `fit` takes them. None: an `RFPRegressor` with layers of
-        32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, in float32, on outcomes scaled to
-        unit variance; or linear regression, where every cluster has one row.
+    outcome : "auto", regressor, classifier or None, default="auto"
+        Models the outcome within an arm.
+
+        - "auto": of ridge regression, two Gaussian processes, an `RFPRegressor` of few and one of many steps,
+          and boosted trees, the one with the least squared error on clusters left out, in at most ten folds
+          of an arm's clusters. Every replicate of a jackknife or bootstrap chooses anew, by the clusters it
+          has. Where every cluster has one row: linear or ridge regression.
+        - Any model of scikit-learn's, a classifier (for y of 0 and 1) with `predict_proba`. It is given
+          `groups` if its `fit` takes them.
+        - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
+          steps, in float32, on outcomes scaled to unit variance; or linear regression, where every cluster
+          has one row.
     propensity : classifier, optional
         Models the treatment of clusters. None: ridge logistic regression (scikit-learn's C = 1) on the scaled
         covariates, solved to rounding error.
@@ -117,6 +124,13 @@ class ClusterEffect(EffectEstimator):
         The estimate with everything known of its uncertainty.
     effects_ : list of Effect
         `effect_`, then those of the subgroups given by `by`.
+    outcome_ : str
+        The name of the outcome model, with "auto" the one chosen; with their numbers, where arms differ.
+    outcome_scores_ : dict
+        R2 on clusters left out, of a mean ("mean"), least squares ("linear") and the outcome model; of
+        classifiers the log loss, beside that of a share and of logistic regression. With "auto" of all that
+        was tried, and of "auto" itself: each cluster is predicted by the model that the others choose.
+        Empty where no outcome is modelled, or nothing is known of rows but their cluster.
     propensity_ : ndarray (G,)
         Clipped probabilities of treatment, in the order of `clusters_`.
     clusters_ : ndarray (G,)
@@ -149,7 +163,7 @@ class ClusterEffect(EffectEstimator):
         *,
         estimand: Estimand = "att",
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -224,7 +238,8 @@ class ClusterEffect(EffectEstimator):
             If an arm has fewer than 5 clusters, or a subgroup fewer than 4 in an arm (with one, there is no
             standard error; without treated or control rows no value), if more than 30 % of the treated
             clusters lie outside the controls' range, if one cluster dominates, if an error is nothing but
-            rounding, or if the method's intervals are known to be too short.
+            rounding, if the outcome model given predicts clusters left out worse than least squares (or
+            logistic regression) does, or if the method's intervals are known to be too short.
         """
         effort_of(self)
         models = models_of(self, self.estimand)
@@ -249,6 +264,7 @@ class ClusterEffect(EffectEstimator):
         warn_of_design(sample)
         size = float(np.abs(sample.y).max())
         sample = without_level(sample, models)
+        models = with_left_out(sample, models)
         self._sample, self._used_models, self._names = sample, models, list(masks)
         lacking = {name: empty_arms(sample, models, mask) for name, mask in masks.items()}
         self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
@@ -272,6 +288,9 @@ class ClusterEffect(EffectEstimator):
             effort=effort_of(self),
         )
         self._fitted: Fitted | None = None
+        report = self._report = outcome_report([models])
+        self.outcome_, self.outcome_scores_ = report.chosen, report.scores
+        report.warn()
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
         p = self._full_fit().p
@@ -342,10 +361,9 @@ class ClusterEffect(EffectEstimator):
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed."""
         effect, models = self._effect(), self._used_models
-        outcome = "none" if not models.arms else type(models.outcome or RFPRegressor()).__name__
         facts = [
             ("Score", models.score),
-            ("Outcome model", outcome),
+            *self._report.facts(),
             ("Standard errors", effect.method),
             ("Rows", self.n_rows_),
             ("Clusters", self.n_clusters_),

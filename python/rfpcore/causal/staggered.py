@@ -24,6 +24,7 @@ from ._group_time import (
 )
 from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import models_of
+from ._outcome_report import outcome_report
 from ._panel import NEVER, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
 from ._periods import warn_of_codes
@@ -71,6 +72,8 @@ class StaggeredEffect(EffectEstimator):
         `effect_`, then the averages by time since adoption.
     periods_, clusters_ : ndarrays (T,), (G,)
         Labels, in their order.
+    outcome_, outcome_scores_ : str, dict
+        As in `ClusterEffect`, over all groups and periods together; `outcome_` counts how many take which.
     adoption_ : ndarray (G,)
         The first period in which each cluster is seen treated, None where it never is.
     n_rows_, n_clusters_ : int
@@ -106,7 +109,7 @@ class StaggeredEffect(EffectEstimator):
         self,
         *,
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -195,6 +198,9 @@ class StaggeredEffect(EffectEstimator):
         made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
         self._cells, self._periods = made.cells, data.periods
         self._averages = make_averages(made.cells, data.periods)
+        self._report = outcome_report([cell.part.models for cell in self._cells])
+        self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
+        self._report.warn()
         names = [average.name for average in self._averages]
         # Cohorts may have one cluster, which would never vary. Who is in no cell takes no part.
         strata = np.where(made.present, start != NEVER, -1).astype(np.int64)
@@ -364,6 +370,7 @@ class StaggeredEffect(EffectEstimator):
         facts = [
             ("Score", self.score),
             ("Controls", self.comparison),
+            *self._report.facts(),
             ("Standard errors", effect.method),
             ("Periods", f"{len(self.periods_)}, {self._periods.names[0]} to {self._periods.names[-1]}"),
             ("Rows compared", f"{self.n_rows_} of {self._n_rows}"),

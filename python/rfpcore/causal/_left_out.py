@@ -1,0 +1,187 @@
+"""What outcome models say of clusters they have not seen, and which says it best."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array
+from .._scaling import level_and_spread
+from ._candidates import Candidate
+from ._fits import predictions
+from ._sample import Sample
+
+MOST_FOLDS = 10
+SURE = 1e-3  # probabilities are kept this far from 0 and 1 before their logarithm is taken
+KEPT = 8_000_000  # numbers of predictions kept for the jackknife
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Outcome models and their errors on clusters left out.
+
+    A fit takes the model with the least squared error on the clusters that count in it. So every replicate
+    of a jackknife or bootstrap chooses anew, from errors that are computed once: the standard error knows of
+    the choice.
+
+    Attributes
+    ----------
+    candidates : dict
+        By name.
+    chosen : str or None
+        The model that is used, the others being there to compare; None: the best.
+    level, spread : float
+        Scaled models take outcomes less the level over the spread.
+    strata : ndarray (G,) of int
+        Models are fitted within strata; clusters below 0 take no part.
+    losses : ndarray (G, M)
+        Of each cluster, squared errors, or log losses of classifiers, summed with weights over the rows. NaN
+        where a cluster is alone in its stratum.
+    variation : ndarray (G,)
+        Sums of squares about the stratum's mean.
+    size : ndarray (G,)
+        Weight of each cluster.
+    log_loss : bool
+        Whether losses are log losses.
+    fitted : dict
+        Predictions of fits that a jackknife asks for again, by model and counts.
+    """
+
+    candidates: dict[str, Candidate]
+    chosen: str | None
+    level: float
+    spread: float
+    strata: NDArray[np.int64]
+    losses: Array
+    variation: Array
+    size: Array
+    log_loss: bool = False
+    fitted: dict[tuple[str, bytes], Array] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """(G,) clusters that were left out."""
+        return np.isfinite(self.losses[:, 0])
+
+    def choice(self, counts: NDArray[np.int64]) -> NDArray[np.intp]:
+        """(S,) the number of the model that each row of counts takes."""
+        use = self.scored
+        return self._best(counts[:, use] @ self.losses[use])
+
+    def _best(self, sums: Array) -> NDArray[np.intp]:
+        if self.chosen is not None:
+            return np.full(len(sums), list(self.candidates).index(self.chosen))
+        eligible = np.array([candidate.eligible for candidate in self.candidates.values()])
+        return np.asarray(np.where(eligible, sums, np.inf).argmin(axis=1))
+
+    def own_losses(self) -> Array:
+        """(G,) of the model used: for each cluster the one that the others of its stratum choose."""
+        own = np.full(len(self.losses), np.nan)
+        use = np.flatnonzero(self.scored)
+        for stratum in np.unique(self.strata[use]):
+            here = use[self.strata[use] == stratum]
+            losses = self.losses[here]
+            own[here] = losses[np.arange(len(here)), self._best(losses.sum(axis=0) - losses)]
+        return own
+
+    def predictions(self, sample: Sample, counts: NDArray[np.int64], n_jobs: int | None) -> Array:
+        """(S, N) of the model that each row of counts takes."""
+        found, taken = np.empty((len(counts), len(sample.y))), self.choice(counts)
+        for number, (name, candidate) in enumerate(self.candidates.items()):
+            rows = np.flatnonzero(taken == number)
+            known = [self.fitted.get((name, counts[row].tobytes())) if self.fitted else None for row in rows]
+            for row, values in zip(rows, known, strict=True):
+                if values is not None:
+                    found[row] = values
+            new = rows[[values is None for values in known]]
+            if len(new):
+                found[new] = fit(sample, candidate, counts[new], self.level, self.spread, n_jobs)
+        return found
+
+
+def fit(
+    sample: Sample,
+    candidate: Candidate,
+    counts: NDArray[np.int64],
+    level: float,
+    spread: float,
+    n_jobs: int | None,
+) -> Array:
+    """(S, N) predictions in the units of the outcome."""
+    if not candidate.scaled:
+        return predictions(sample, candidate.model, sample.y, counts, n_jobs)
+    scaled = predictions(sample, candidate.model, (sample.y - level) / spread, counts, n_jobs)
+    return level + spread * scaled
+
+
+def leave_out(
+    sample: Sample,
+    candidates: dict[str, Candidate],
+    chosen: str | None,
+    strata: NDArray[np.int64],
+    log_loss: bool,
+    seed: int,
+    n_jobs: int | None,
+) -> LeftOut:
+    """Fit every candidate without each fold of clusters, and keep its errors there."""
+    use = strata[sample.codes] >= 0
+    level, spread = level_and_spread(sample.y[use])
+    folds, counts = _folds(sample, strata, seed)
+    single = len(counts) == np.sum(folds >= 0)
+    keep = single and len(counts) * len(sample.y) * len(candidates) <= KEPT
+    own = folds[sample.codes]
+    rows = np.flatnonzero(own >= 0)
+    errors = np.empty((len(candidates), len(rows)))
+    fitted: dict[tuple[str, bytes], Array] = {}
+    for error, (name, candidate) in zip(errors, candidates.items(), strict=True):
+        if len(counts) == 0:
+            break
+        found = fit(sample, candidate, counts, level, spread, n_jobs)
+        error[:] = _loss(sample.y[rows], found[own[rows], rows], log_loss)
+        if keep:
+            fitted |= {(name, row.tobytes()): values for row, values in zip(counts, found, strict=True)}
+    losses = np.full((sample.n_clusters, len(candidates)), np.nan)
+    scored = folds >= 0
+    for m, error in enumerate(errors):
+        total = np.bincount(sample.codes[rows], sample.weight[rows] * error, sample.n_clusters)
+        losses[scored, m] = total[scored]
+    size = np.bincount(sample.codes, sample.weight, sample.n_clusters)
+    variation = _variation(sample, strata)
+    return LeftOut(candidates, chosen, level, spread, strata, losses, variation, size, log_loss, fitted)
+
+
+def _folds(
+    sample: Sample, strata: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """(G,) the fold of each cluster, -1 where it is in none; and (F, G) whom the fit for a fold sees."""
+    folds = np.full(sample.n_clusters, -1)
+    rows = np.bincount(sample.codes, minlength=sample.n_clusters)
+    random = np.random.default_rng(seed)
+    counts: list[NDArray[np.int64]] = []
+    for stratum in np.unique(strata[strata >= 0]):
+        own = np.flatnonzero((strata == stratum) & (rows > 0))
+        if len(own) < 2:
+            continue
+        size = min(MOST_FOLDS, len(own))
+        folds[random.permutation(own)] = len(counts) + np.arange(len(own)) % size
+        inside = np.zeros(sample.n_clusters, np.int64)
+        inside[own] = 1
+        counts += [inside * (folds != len(counts) + i) for i in range(size)]
+    return folds, np.array(counts, np.int64).reshape(-1, sample.n_clusters)
+
+
+def _loss(y: Array, predicted: Array, log_loss: bool) -> Array:
+    if not log_loss:
+        return (predicted - y) ** 2
+    p = np.clip(predicted, SURE, 1 - SURE)
+    return np.asarray(-np.where(y == 1, np.log(p), np.log1p(-p)))  # its square is the loss
+
+
+def _variation(sample: Sample, strata: NDArray[np.int64]) -> Array:
+    total = np.zeros(sample.n_clusters)
+    for stratum in np.unique(strata[strata >= 0]):
+        rows = strata[sample.codes] == stratum
+        y, weight = sample.y[rows], sample.weight[rows]
+        off = y - np.average(y, weights=weight)
+        total += np.bincount(sample.codes[rows], weight * off**2, sample.n_clusters)
+    return total
