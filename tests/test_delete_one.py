@@ -1,5 +1,7 @@
 """The jackknife in closed form against fitting everything again without each cluster."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -164,6 +166,22 @@ def test_staggered(options):
     assert (
         np.isnan(closed.aggregate("cells")[0].draws).sum() == np.isnan(slow.aggregate("cells")[0].draws).sum()
     )
+
+
+@pytest.mark.parametrize("estimand", ["att", "ate"])
+def test_memory_does_not_grow_with_the_square(estimand):
+    """20,000 clusters: counts of 20,000 x 20,000 clusters would be 3.2 GB."""
+    random = np.random.default_rng(0)
+    codes, Z = np.repeat(np.arange(20_000), 2), random.standard_normal((20_000, 2))
+    d = (Z[:, 0] + random.logistic(size=20_000) > 0).astype(int)[codes]
+    y = d + Z[codes, 1] + random.standard_normal(40_000)
+    tracemalloc.start()
+    effect = ClusterEffect(estimand=estimand, outcome=LinearRegression()).fit(Z[codes], y, d, codes).effect_
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+    assert len(effect.draws) == 20_000
+    assert abs(effect.estimate - 1) < 4 * effect.std_error < 0.1
 
 
 def without_each(n_clusters):
