@@ -95,11 +95,11 @@ def test_first_seen_when_treated():
 
 
 def test_many_labels_are_shortened():
-    names = np.array([f"county {i:02}" for i in range(30)])
-    start = np.r_[np.full(22, 2000), np.full(4, 2002), np.full(4, 9999)]
-    codes, year = np.repeat(np.arange(30), 4), np.tile(YEARS[:4], 30)
-    y = np.random.default_rng(0).standard_normal(120)
-    model = StaggeredEffect().fit(np.empty((120, 0)), y, start[codes] <= year, names[codes], year)
+    names = np.array([f"county {i:02}" for i in range(32)])
+    start = np.r_[np.full(22, 2000), np.full(5, 2002), np.full(5, 9999)]
+    codes, year = np.repeat(np.arange(32), 4), np.tile(YEARS[:4], 32)
+    y = np.random.default_rng(0).standard_normal(128)
+    model = StaggeredEffect().fit(np.empty((128, 0)), y, start[codes] <= year, names[codes], year)
     assert "county 00, county 01" in model.summary()
     assert model.summary().endswith("...")
     assert len(model.left_out_["treated from the first period on"]) == 22

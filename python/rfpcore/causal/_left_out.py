@@ -35,10 +35,10 @@ class LeftOut:
     strata : ndarray (G,) of int
         Models are fitted within strata; clusters below 0 take no part.
     losses : ndarray (G, M)
-        Of each cluster, squared errors, or log losses of classifiers, summed with weights over the rows. NaN
-        where a cluster is alone in its stratum.
+        Of each cluster, squared errors in units of the spread, or log losses of classifiers, summed with
+        weights over the rows. NaN where a cluster is alone in its stratum.
     variation : ndarray (G,)
-        Sums of squares about the stratum's mean.
+        Sums of squares about the stratum's mean, in the same units.
     size : ndarray (G,)
         Weight of each cluster.
     log_loss : bool
@@ -137,7 +137,7 @@ def leave_out(
         if len(counts) == 0:
             break
         found = fit(sample, candidate, counts, level, spread, n_jobs)
-        error[:] = _loss(sample.y[rows], found[own[rows], rows], log_loss)
+        error[:] = _loss(sample.y[rows], found[own[rows], rows], spread, log_loss)
         if keep:
             fitted |= {(name, row.tobytes()): values for row, values in zip(counts, found, strict=True)}
     losses = np.full((sample.n_clusters, len(candidates)), np.nan)
@@ -146,7 +146,7 @@ def leave_out(
         total = np.bincount(sample.codes[rows], sample.weight[rows] * error, sample.n_clusters)
         losses[scored, m] = total[scored]
     size = np.bincount(sample.codes, sample.weight, sample.n_clusters)
-    variation = _variation(sample, strata)
+    variation = _variation(sample, strata, spread)
     return LeftOut(candidates, chosen, level, spread, strata, losses, variation, size, log_loss, fitted)
 
 
@@ -170,18 +170,18 @@ def _folds(
     return folds, np.array(counts, np.int64).reshape(-1, sample.n_clusters)
 
 
-def _loss(y: Array, predicted: Array, log_loss: bool) -> Array:
+def _loss(y: Array, predicted: Array, spread: float, log_loss: bool) -> Array:
     if not log_loss:
-        return (predicted - y) ** 2
+        return np.asarray(((predicted - y) / spread) ** 2)
     p = np.clip(predicted, SURE, 1 - SURE)
     return np.asarray(-np.where(y == 1, np.log(p), np.log1p(-p)))  # its square is the loss
 
 
-def _variation(sample: Sample, strata: NDArray[np.int64]) -> Array:
+def _variation(sample: Sample, strata: NDArray[np.int64], spread: float) -> Array:
     total = np.zeros(sample.n_clusters)
     for stratum in np.unique(strata[strata >= 0]):
         rows = strata[sample.codes] == stratum
         y, weight = sample.y[rows], sample.weight[rows]
-        off = y - np.average(y, weights=weight)
+        off = (y - np.average(y, weights=weight)) / spread
         total += np.bincount(sample.codes[rows], weight * off**2, sample.n_clusters)
     return total

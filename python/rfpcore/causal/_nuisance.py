@@ -179,9 +179,7 @@ def distinct_rows(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
 
 
 def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> Array:
-    if (
-        sample.X.shape[1] == 0 or np.ptp(sample.y) == 0
-    ):  # nothing to go by but the mean, or nothing to explain
+    if sample.X.shape[1] == 0 or np.ptp(sample.y) == 0:  # nothing to go by, or nothing to explain
         return np.tile(means(sample, counts)[:, None], len(sample.y))
     left_out = models.left_out or with_left_out(sample, models).left_out
     assert left_out is not None, "there are covariates"
@@ -227,11 +225,8 @@ def without_level(sample: Sample, models: Models) -> Sample:
     Effects are contrasts, so that a constant in all outcomes is none of them.
     """
     model = models.outcome
-    if (
-        models.arms
-        and sample.X.shape[1]
-        and not (model is None or isinstance(model, str) or is_least_squares(model))
-    ):
+    ours = model is None or isinstance(model, str) or is_least_squares(model)
+    if models.arms and sample.X.shape[1] and not ours:
         return sample
     return replace(sample, y=sample.y - level_and_spread(sample.y)[0])
 

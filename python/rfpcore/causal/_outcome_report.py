@@ -73,11 +73,13 @@ def outcome_report(parts: Sequence[Models]) -> OutcomeReport:
     used = left[0].chosen or AUTO
     names = [name for name in left[0].candidates if all(name in part.candidates for part in left)]
     sums, total, chosen = np.zeros(len(names) + 1), 0.0, Counter[str]()
+    largest = max(part.spread for part in left)
     for part in left:
+        unit = 1.0 if part.log_loss else (part.spread / largest) ** 2
         scored, known = part.scored, list(part.candidates)
         columns = part.losses[:, [known.index(name) for name in names]]
-        sums += np.column_stack([columns, part.own_losses()])[scored].sum(axis=0)
-        total += float((part.size if part.log_loss else part.variation)[scored].sum())
+        sums += unit * np.column_stack([columns, part.own_losses()])[scored].sum(axis=0)
+        total += unit * float((part.size if part.log_loss else part.variation)[scored].sum())
         strata = np.unique(part.strata[part.strata >= 0])
         counts = (part.strata == strata[:, None]).astype(np.int64)
         chosen.update(known[number] for number in part.choice(counts))
