@@ -10,8 +10,9 @@ from sklearn.utils import check_random_state
 from .._arrays import Array
 from .._options import choice, positive
 from ._data import Rows, Scales
-from ._file import Document, FileNPIV, Tensors, tensor
-from ._select import bandwidth
+from ._file import Document, Tensors, tensor
+from ._flexible import FlexibleNPIV
+from ._select import bandwidth, largest_as_good
 
 __all__ = ["KernelIV"]
 
@@ -24,7 +25,7 @@ WIDE = 10.0 ** np.linspace(-10, 0, 61)
 Tuning = Literal["one_se", "published"]
 
 
-class KernelIV(FileNPIV):
+class KernelIV(FlexibleNPIV):
     """Kernel instrumental variable regression [1]_: both stages kernel ridge regressions, in closed form.
 
     The rows are halved: one half learns E[features of X | Z], the other the structural function. Each penalty
@@ -40,6 +41,9 @@ class KernelIV(FileNPIV):
     tuning : {"one_se", "published"}, default="one_se"
         Whether the second penalty is the largest within one standard error, or the one with the smallest
         error in [1e-10, 1e-2], as published.
+    linear_part : bool, default=True
+        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
+        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
     random_state : int, RandomState or None, default=None
         Of the halving.
 
@@ -63,13 +67,16 @@ class KernelIV(FileNPIV):
     True
     """
 
-    def __init__(self, *, tuning: Tuning = "one_se", random_state: Any = None) -> None:
+    def __init__(
+        self, *, tuning: Tuning = "one_se", linear_part: bool = True, random_state: Any = None
+    ) -> None:
         self.tuning = tuning
+        self.linear_part = linear_part
         self.random_state = random_state
 
     penalties_: tuple[float, float]
 
-    def _fit(self, rows: Rows) -> None:
+    def _learn(self, rows: Rows) -> None:
         if rows.weights is not None:
             raise ValueError("KernelIV takes no sample_weight")
         if rows.n < 4:
@@ -103,7 +110,7 @@ class KernelIV(FileNPIV):
         self.penalties_ = (lam, float(penalties[best]))
         self._weights = solve_triangular(root.T, candidates[:, best])
 
-    def _predict(self, inputs: Array) -> Array:
+    def _flexible(self, inputs: Array) -> Array:
         kernel = rbf_kernel(self._scales.inputs.transform(inputs), self._points, gamma=self._gamma)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (kernel @ self._weights))
 
@@ -119,17 +126,6 @@ class KernelIV(FileNPIV):
         self._gamma = positive(learnt["gamma"], "gamma")
         first, second = (positive(penalty, "a penalty") for penalty in learnt["penalties"])
         self.penalties_ = (first, second)
-
-
-def largest_as_good(errors: Array) -> int:
-    """The last candidate whose mean error is within one standard error of the smallest.
-
-    Errors are (n, candidates). The standard error is that of the difference to the best, row by row.
-    """
-    mean = errors.mean(axis=0)
-    excess = errors - errors[:, [mean.argmin()]]
-    tolerance = excess.std(axis=0) / np.sqrt(len(errors))
-    return int(np.flatnonzero(excess.mean(axis=0) <= tolerance)[-1])
 
 
 def _leave_one_out(features: Array, right: Array, inverses: Array, y: Array) -> Array:
