@@ -83,7 +83,7 @@ def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weig
     controls = np.empty((n, 0)) if covariates is None else columns(covariates, "covariates")
     require_length(controls, "covariates", n)
     for array, name in ((inputs, "X"), (outcome, "y"), (instruments, "Z"), (controls, "covariates")):
-        _require_size(array, name)
+        require_size(array, name)
     codes = None if groups is None else group_codes(groups, n)[1]
     parts = (np.hstack([inputs, controls]), outcome, np.hstack([instruments, controls]))
     rows = Rows(*parts, None, codes, controls.shape[1])
@@ -92,7 +92,7 @@ def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weig
     return rows
 
 
-def _require_size(array: Array, name: str) -> None:
+def require_size(array: Array, name: str) -> None:
     """Numbers whose squares, and sums of them, neither overflow nor vanish."""
     largest = np.abs(array.reshape(len(array), -1)).max(axis=0, initial=0.0)
     bad = np.flatnonzero((largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST)))

@@ -6,6 +6,7 @@ from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel
 
 from .._arrays import Array
+from ._background import interruptible
 
 RIDGES = 10.0 ** np.arange(-7, 2)
 """Ridges that a kernel regression chooses from, times the number of rows."""
@@ -49,7 +50,7 @@ class KernelRegression:
         gamma = bandwidth(fitted)
         self._root = np.ones(len(fitted)) if weights is None else np.sqrt(weights[self._rows])
         kernel = rbf_kernel(fitted, gamma=gamma) * np.outer(self._root, self._root)
-        values, self._vectors = np.linalg.eigh(kernel)
+        values, self._vectors = interruptible(np.linalg.eigh, kernel)
         self._values = np.maximum(values, 0)
         self._held = (rbf_kernel(z_held, fitted, gamma=gamma) * self._root) @ self._vectors
 

@@ -7,6 +7,7 @@ import numpy as np
 from .._arrays import Array
 from ._base import BaseNPIV
 from ._data import Rows
+from ._strength import orthonormal, residual, standardised
 
 __all__ = ["TwoStageLeastSquares"]
 
@@ -38,6 +39,36 @@ class TwoStageLeastSquares(BaseNPIV):
 
     results_: Any
 
+    def _require_rank(self, rows: Rows) -> None:
+        """ValueError where the equations have no solution, or more than one."""
+        d, q = rows.n_endogenous, rows.n_instruments
+        controls, instruments = rows.inputs[:, d:], rows.instruments[:, :q]
+        base = np.ones((rows.n, 1))
+        groups = ((controls, "covariates"), (rows.inputs[:, :d], "X"))
+        for part, name in groups:
+            for column, values in enumerate(part.T):
+                if _explained(values, base):
+                    what = (
+                        "is constant; the constant is added"
+                        if np.ptp(values) == 0
+                        else (
+                            "is a combination of the constant (which is added) and the columns before it"
+                            + (" and of the covariates" if name == "X" and rows.n_covariates else "")
+                        )
+                    )
+                    raise ValueError(f"column {column} of {name} {what}: leave it out")
+                base = np.column_stack([base, values])
+        outside = np.column_stack([np.ones(rows.n), controls])
+        rank = 0
+        for values in instruments.T:
+            if not _explained(values, outside):
+                outside, rank = np.column_stack([outside, values]), rank + 1
+        if rank < d:
+            raise ValueError(
+                f"Z has {rank} instruments beyond the covariates for {d} columns of X; at least as many are "
+                "needed"
+            )
+
     def _fit(self, rows: Rows) -> None:
         try:
             from linearmodels.iv import IV2SLS
@@ -47,6 +78,7 @@ class TwoStageLeastSquares(BaseNPIV):
             ) from error
         import pandas as pd
 
+        self._require_rank(rows)
         n_endogenous = rows.inputs.shape[1] - rows.n_covariates
         n_instruments = rows.instruments.shape[1] - rows.n_covariates
 
@@ -70,3 +102,11 @@ class TwoStageLeastSquares(BaseNPIV):
         names = [f"x{i}" for i in range(n_endogenous)] + [f"w{i}" for i in range(n_covariates)]
         coefficients = self.results_.params
         return np.asarray(coefficients["const"] + inputs @ coefficients[names].to_numpy())
+
+
+def _explained(values: Array, base: Array) -> bool:
+    """Whether columns explain another one, all of any size."""
+    scaled = standardised(np.column_stack([base[:, 1:], values]))
+    vectors = orthonormal(np.column_stack([np.ones(len(values)), scaled[:, :-1]]))
+    left = residual(vectors, scaled[:, -1:])
+    return bool(np.linalg.norm(left) <= 1e-7 * np.sqrt(len(values)))

@@ -12,14 +12,14 @@ from sklearn.utils import check_random_state
 
 from .._arrays import Array
 from .._options import boolean, fraction, integer, positive, real
+from ._background import interruptible
 from ._data import Rows, Scales
 from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV
-from ._select import largest_as_good
 
 __all__ = ["SieveIV"]
 
-DRAWS = 3
+DRAWS = 2
 """How often the rows are parted: one draw alone decides between numbers of knots by chance."""
 
 
@@ -71,9 +71,8 @@ class SieveIV(FlexibleNPIV):
     """Two-stage least squares on spline bases of inputs and instruments [1]_, with a small ridge.
 
     Cubic B-splines of every column with knots at quantiles and, where the data ask for them, the products of
-    each pair of columns. The instruments' basis has twice as many knots. The number of knots is chosen by the
-    error of the second stage on rows left out, each in its turn. Products are taken if that error is then
-    smaller by more than its standard error: they are many, and bring the bias of many weak instruments.
+    each pair of columns. The instruments' basis has twice as many knots. The number of knots, and whether
+    there are products, is chosen by the error of the second stage on rows left out, each in its turn.
 
     Parameters
     ----------
@@ -85,8 +84,7 @@ class SieveIV(FlexibleNPIV):
     ridge : float, default=1e-4
         Penalty of both stages, times the number of rows.
     validation_fraction : float in (0, 1), default=0.2
-        Share of the rows (whole groups) left out at a time for the choice: 1 / 0.2 = 5 parts, drawn three
-        times.
+        Share of the rows (whole groups) left out at a time for the choice: 1 / 0.2 = 5 parts, drawn twice.
     linear_part : bool, default=True
         Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
         is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
@@ -147,15 +145,12 @@ class SieveIV(FlexibleNPIV):
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         folds = _folds(rows, self.validation_fraction, check_random_state(self.random_state))
-        best: tuple[Array, int, bool] | None = None
-        for interactions in self._kinds(scaled.inputs):
-            of_knots = [_squares(scaled, folds, n, interactions, self.ridge) for n in self.n_knots]
-            chosen = int(np.argmin([squares.mean() for squares in of_knots]))
-            if best is None or largest_as_good(np.column_stack([of_knots[chosen], best[0]])) == 0:
-                best = of_knots[chosen], int(self.n_knots[chosen]), interactions
-        assert best is not None  # there is always a kind
-        _, self.n_knots_, self.interactions_ = best
-        _, stage_two, self._basis = _two_stages(scaled, self.n_knots_, self.interactions_, self.ridge)
+        candidates = [(int(n), kind) for kind in self._kinds(scaled.inputs) for n in self.n_knots]
+        errors = [_left_out(scaled, folds, *candidate, self.ridge) for candidate in candidates]
+        self.n_knots_, self.interactions_ = candidates[int(np.argmin(errors))]
+        _, stage_two, self._basis = interruptible(
+            _two_stages, scaled, self.n_knots_, self.interactions_, self.ridge
+        )
         self._coefficients, self._intercept = stage_two.coef_, float(stage_two.intercept_)
 
     def _kinds(self, inputs: Array) -> list[bool]:
@@ -208,19 +203,18 @@ def _folds(rows: Rows, share: float, random: np.random.RandomState) -> list[NDAr
     return [random.permutation(parts)[units] for _ in range(DRAWS)]
 
 
-def _squares(
+def _left_out(
     rows: Rows, folds: list[NDArray[np.intp]], n_knots: int, interactions: bool, ridge: float
-) -> Array:
-    """Mean over the draws of each row's squared error in stage two, without the rows of its part."""
+) -> float:
+    """Mean squared error in stage two of each row, fitted without the rows of its part, over all draws."""
     squares = np.zeros(rows.n)
     for parts in folds:
         for part in range(int(parts.max()) + 1):
             held = np.flatnonzero(parts == part)
-            first, stage_two, _ = _two_stages(
-                rows.take(np.flatnonzero(parts != part)), n_knots, interactions, ridge
-            )
+            others = rows.take(np.flatnonzero(parts != part))
+            first, stage_two, _ = interruptible(_two_stages, others, n_knots, interactions, ridge)
             squares[held] += (rows.y[held] - stage_two.predict(first(rows.instruments[held]))) ** 2
-    return np.asarray(squares / len(folds) * (1.0 if rows.weights is None else rows.weights))
+    return float(np.average(squares, weights=rows.weights))
 
 
 def _two_stages(rows: Rows, n_knots: int, interactions: bool, ridge: float) -> Any:
