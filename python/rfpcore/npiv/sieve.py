@@ -19,6 +19,9 @@ from ._flexible import FlexibleNPIV
 
 __all__ = ["SieveIV"]
 
+FEW = 3
+"""Columns up to which products are taken by default: those of more are many weak instruments."""
+
 DRAWS = 2
 """How often the rows are parted: one draw alone decides between numbers of knots by chance."""
 
@@ -70,17 +73,17 @@ class _Basis:
 class SieveIV(FlexibleNPIV):
     """Two-stage least squares on spline bases of inputs and instruments [1]_, with a small ridge.
 
-    Cubic B-splines of every column with knots at quantiles and, where the data ask for them, the products of
-    each pair of columns. The instruments' basis has twice as many knots. The number of knots, and whether
-    there are products, is chosen by the error of the second stage on rows left out, each in its turn.
+    Cubic B-splines of every column with knots at quantiles and, where there are at most three columns, the
+    products of each pair. The instruments' basis has twice as many knots. The number of knots is
+    chosen by the error of the second stage on rows left out, each in its turn.
 
     Parameters
     ----------
     n_knots : sequence of int, default=(3, 4, 6)
         Knots of the structural basis to choose from.
     interactions : {"auto"} or bool, default="auto"
-        Whether the products of columns are in the bases. "auto" leaves them out, too, where there would be
-        more functions than a quarter of the rows.
+        Whether the products of columns are in the bases. "auto" leaves them out with more than three
+        columns of X and covariates: h is then a sum of functions of one column each.
     ridge : float, default=1e-4
         Penalty of both stages, times the number of rows.
     validation_fraction : float in (0, 1), default=0.2
@@ -145,22 +148,19 @@ class SieveIV(FlexibleNPIV):
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         folds = _folds(rows, self.validation_fraction, check_random_state(self.random_state))
-        candidates = [(int(n), kind) for kind in self._kinds(scaled.inputs) for n in self.n_knots]
-        errors = [_left_out(scaled, folds, *candidate, self.ridge) for candidate in candidates]
-        self.n_knots_, self.interactions_ = candidates[int(np.argmin(errors))]
+        self.interactions_ = self._products(scaled.inputs)
+        errors = [_left_out(scaled, folds, int(n), self.interactions_, self.ridge) for n in self.n_knots]
+        self.n_knots_ = int(self.n_knots[int(np.argmin(errors))])
         _, stage_two, self._basis = interruptible(
             _two_stages, scaled, self.n_knots_, self.interactions_, self.ridge
         )
         self._coefficients, self._intercept = stage_two.coef_, float(stage_two.intercept_)
 
-    def _kinds(self, inputs: Array) -> list[bool]:
-        """Whether to try the bases without products, and those with them."""
-        if self.interactions != "auto":
-            return [bool(self.interactions)]
-        if inputs.shape[1] == 1:
-            return [False]
-        widths = [_Basis.of(n, True, inputs)(inputs[:1]).shape[1] for n in self.n_knots]
-        return [False, True] if max(widths) <= len(inputs) / 4 else [False]
+    def _products(self, inputs: Array) -> bool:
+        """Whether the bases have products."""
+        if isinstance(self.interactions, bool | np.bool_):
+            return bool(self.interactions)
+        return int(inputs.shape[1]) <= FEW
 
     def _flexible(self, inputs: Array) -> Array:
         basis = self._basis(self._scales.inputs.transform(inputs))
