@@ -14,6 +14,8 @@ from .._file_parts import Document, Tensors, listed, object_of, only, require_us
 from .._options import MAX_PARAMETERS, integer, n_threads, positive, real
 from ._base import BaseNPIV
 from ._data import Scales
+from ._linear import Linear
+from ._strength import InstrumentStrength
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,6 +27,7 @@ class FileNPIV(BaseNPIV):
     """An estimator with instruments that can be saved."""
 
     _scales: Scales
+    _linear: Linear
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
@@ -45,6 +48,9 @@ class FileNPIV(BaseNPIV):
         check_is_fitted(self)
         self._require_usable()
         tensors = scales_to_tensors(self._scales)
+        strength, linear = self.instrument_strength_, self._linear
+        tensors["strength"] = np.stack([strength.r_squared, strength.f_linear, strength.f])
+        tensors["linear"] = np.r_[linear.intercept, linear.slopes]
         document = {
             "class": type(self).__name__,
             "params": persistence.params_to_json(self.get_params(deep=False), tensors, ""),
@@ -102,11 +108,22 @@ def _restore(cls: Any, tensors: Tensors, document: Document) -> Any:
     estimator.n_covariates_ = integer(n_covariates, "n_covariates_", 0, MAX_PARAMETERS)
     left = dict(tensors)
     estimator._scales = scales_from_tensors(left, n_features + n_covariates)
+    estimator._linear = _linear(left, n_features + n_covariates)
+    if "strength" in left:  # older files of most estimators have none
+        estimator.instrument_strength_ = InstrumentStrength(*tensor(left, "strength", 3, n_features))
     estimator._require_params()
     estimator._restore(left, object_of(document, "learnt"))
     require_used(left)
     estimator._require_usable()
     return estimator
+
+
+def _linear(tensors: Tensors, n_inputs: int) -> Linear:
+    """The linear part; older files have none."""
+    if "linear" not in tensors:
+        return Linear.nothing(n_inputs)
+    values = tensor(tensors, "linear", 1 + n_inputs)
+    return Linear(float(values[0]), values[1:])
 
 
 def scales_to_tensors(scales: Scales) -> Tensors:

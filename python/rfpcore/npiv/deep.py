@@ -13,12 +13,13 @@ from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import Rows, Scales
 from ._features import FeatureNet, Ridge, StructuralFeatures, products
-from ._file import Document, FileNPIV, Tensors, tensor
+from ._file import Document, Tensors, tensor
+from ._flexible import FlexibleNPIV
 
 __all__ = ["DeepFeatureIV"]
 
 
-class DeepFeatureIV(FileNPIV):
+class DeepFeatureIV(FlexibleNPIV):
     """Deep feature instrumental variable regression [1]_.
 
     Stage one is a ridge regression of the features of X on those of (Z, W), stage two one of Y on what stage
@@ -49,6 +50,9 @@ class DeepFeatureIV(FileNPIV):
         design with 1000 rows it fits y more closely and h less well: hence the default.
     penalty_1, penalty_2 : float, default=0.1
         Ridges of the two stages, times the rows of their halves.
+    linear_part : bool, default=True
+        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
+        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
     random_state : int, RandomState or None, default=None
     n_jobs : int or None, default=None
 
@@ -87,6 +91,7 @@ class DeepFeatureIV(FileNPIV):
         batch_norm: bool = False,
         penalty_1: float = 0.1,
         penalty_2: float = 0.1,
+        linear_part: bool = True,
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -101,12 +106,13 @@ class DeepFeatureIV(FileNPIV):
         self.batch_norm = batch_norm
         self.penalty_1 = penalty_1
         self.penalty_2 = penalty_2
+        self.linear_part = linear_part
         self.random_state = random_state
         self.n_jobs = n_jobs
 
     loss_curve_: NDArray[np.float64]
 
-    def _fit(self, rows: Rows) -> None:
+    def _learn(self, rows: Rows) -> None:
         if rows.weights is not None:
             raise ValueError("DeepFeatureIV takes no sample_weight")
         if rows.n < 4:
@@ -127,7 +133,7 @@ class DeepFeatureIV(FileNPIV):
             self._coefficients = stages.solve()
         self._structural = stages.structural.folded()
 
-    def _predict(self, inputs: Array) -> Array:
+    def _flexible(self, inputs: Array) -> Array:
         scaled = self._scales.inputs.transform(inputs).astype(np.float32)
         features = self._structural.features(scaled)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (features @ self._coefficients))

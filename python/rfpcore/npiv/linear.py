@@ -50,6 +50,7 @@ class TwoStageLeastSquares(BaseNPIV):
             raise ImportError(
                 "TwoStageLeastSquares needs the package linearmodels: pip install 'rfpcore[iv]'"
             ) from error
+
         n_endogenous = rows.inputs.shape[1] - rows.n_covariates
         n_instruments = rows.instruments.shape[1] - rows.n_covariates
         x, w = rows.inputs[:, :n_endogenous], rows.inputs[:, n_endogenous:]
