@@ -17,16 +17,33 @@ Order = Literal["exact", "first"]
 Layers = Literal["all", "last"]
 OnDivergence = Literal["raise", "skip"]
 
+# The largest counts there are: what is above is refused before any work. The first two are what
+# the kernel can count, the others are far beyond what anyone means.
 MAX_STEPS = 2**31 - 1  # the kernel reports the step of a divergence as an int32
 MAX_PARAMETERS = 2**48  # more than memories hold, while its bytes and squares of widths still fit 64 bits
-MAX_JOBS = 2**16 - 1
+MAX_JOBS = 1024  # threads
+MAX_LAYERS = 1000  # hidden layers of a network
+MAX_ROWS = 10**8  # rows that a generator draws
+MAX_DRAWS = 10**7  # bootstraps, wild and randomization draws, draws of masks
+MAX_MEMBERS = 10**5  # networks of an ensemble, replicates that are trained
+MAX_BINS = 10**6  # bins, knots, components, points of a grid
+
+
+def shown(value: Any) -> str:
+    """A value for a message: its `repr`, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python prints, or an object that is broken
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def choice(value: Any, name: str, allowed: Any) -> str:
     """One of the strings of a Literal type."""
     choices = get_args(allowed)
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; one of {', '.join(map(repr, choices))} is needed")
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name}={shown(value)} is unknown; one of {listed} is needed")
     return value
 
 
@@ -37,20 +54,26 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; an integer is needed") from None
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; an integer is needed") from None
     if number < low:
-        raise ValueError(f"{name}={number} is too small; at least {low} is needed")
+        raise ValueError(f"{name}={shown(number)} is too small; at least {low} is needed")
     if number > high:
-        raise ValueError(f"{name}={number} is too large; at most {high} is possible")
+        raise ValueError(f"{name}={shown(number)} is too large; at most {high} is possible")
     return number
 
 
 def real(value: Any, name: str, needed: str = "a finite number") -> float:
     """A finite number; strings and arrays are none."""
     if isinstance(value, str | bytes):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {needed} is needed")
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; {needed} is needed")
     try:
+        # What `float` takes though it is no number: an array of one entry, a duration, a complex number.
+        kind = getattr(getattr(value, "dtype", None), "kind", "f")
+        if getattr(value, "ndim", 0) != 0 or kind not in "biufO":
+            raise TypeError
         number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name}={shown(value)} is beyond 1.8e308; {needed} is needed") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is a {type(value).__name__}; {needed} is needed") from None
     if not math.isfinite(number):
@@ -93,7 +116,7 @@ def below_one(value: Any, name: str) -> float:
 def boolean(value: Any, name: str) -> bool:
     """True or False; nothing else stands for them."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; True or False is needed")
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; True or False is needed")
     return bool(value)
 
 
@@ -131,10 +154,13 @@ def inner_loop(
 ) -> _rfpcore.Inner:
     """The kernel's `Inner` for these options; a scalar step's is built once and kept."""
     # bool is no int here and an array no float, so whatever passes is hashable and of the right kind.
-    if type(inner_steps) is int and type(inner_lr) is float and type(inner_momentum) is float:
+    numbers = type(inner_steps) is int and type(inner_lr) is float and type(inner_momentum) is float
+    if numbers and type(adapt_layers) is str and type(order) is str:
         return _scalar_inner(inner_steps, inner_lr, inner_momentum, adapt_layers, order)
     steps = integer(inner_steps, "inner_steps", 0, MAX_STEPS)
     momentum = real(inner_momentum, "inner_momentum", "a number in [0, 1)")
+    choice(adapt_layers, "adapt_layers", Layers)
+    choice(order, "order", Order)
     lr = check_inner_lr(inner_lr, n_parameters)
     if isinstance(lr, float):
         return _scalar_inner(steps, lr, momentum, adapt_layers, order)
