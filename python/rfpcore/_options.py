@@ -4,12 +4,13 @@ import math
 import operator
 import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from . import _rfpcore
-from ._arrays import F64, Array, as_floats, require_finite, vector
+from ._arrays import F64, Array, as_floats, require_finite, shown, vector
 
 Activation = Literal["identity", "tanh", "relu", "softplus", "silu", "gelu"]
 Loss = Literal["squared", "logistic", "softmax", "poisson", "cross_entropy"]
@@ -27,15 +28,6 @@ MAX_ROWS = 10**8  # rows that a generator draws
 MAX_DRAWS = 10**7  # bootstraps, wild and randomization draws, draws of masks
 MAX_MEMBERS = 10**5  # networks of an ensemble, replicates that are trained
 MAX_BINS = 10**6  # bins, knots, components, points of a grid
-
-
-def shown(value: Any) -> str:
-    """A value for a message: its `repr`, cut where it is long."""
-    try:
-        text = repr(value)
-    except Exception:  # an integer of more digits than Python prints, or an object that is broken
-        return f"<{type(value).__name__}>"
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def choice(value: Any, name: str, allowed: Any) -> str:
@@ -128,6 +120,20 @@ def check_alpha(value: Any) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"alpha={number}; a number in [0, 1] is needed")
     return number
+
+
+def file_path(value: Any, name: str = "path") -> Path:
+    """A path that the file system can take; whether something is there is another question."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; a str or path is needed")
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{name}={shown(value)}; a str or path that is not empty, without NUL, is needed")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}={shown(value)} cannot be a file's name on this system") from None
+    return Path(text)
 
 
 def n_threads(n_jobs: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _files, _specs
-from ._arrays import Array, as_floats
+from ._arrays import Array, as_floats, float_dtype
 from .many import Model, ModelResult, Record
 from .network import MLP
 
@@ -121,6 +121,8 @@ class SweepFile:
 def _describe_data(X: Any, y: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Shapes and digests of all arrays, and the options that are no arrays."""
     held_out = options["held_out"]
+    if held_out is not None and not (isinstance(held_out, tuple | list) and len(held_out) == 2):
+        raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
     arrays = {"X": X, "y": y, "row_weights": options["row_weights"]}
     if held_out is not None:
         arrays |= {"held-out X": held_out[0], "held-out y": held_out[1]}
@@ -128,12 +130,12 @@ def _describe_data(X: Any, y: Any, options: Mapping[str, Any]) -> dict[str, Any]
         name: None if values is None else _digest(as_floats(values, name)) for name, values in arrays.items()
     }
     rows = options["rows"]
-    lists = rows if isinstance(rows, list | tuple) and np.ndim(rows[0]) == 1 else [rows]
+    lists = rows if isinstance(rows, list | tuple) and len(rows) > 0 and np.ndim(rows[0]) == 1 else [rows]
     described["rows"] = None if rows is None else "; ".join(_digest(np.asarray(own)) for own in lists)
     record: Record | None = options["record"]
     described["record"] = None if record is None else repr(record)
     described["n_outputs"] = options["n_outputs"]
-    described["dtype"] = None if options["dtype"] is None else str(np.dtype(options["dtype"]))
+    described["dtype"] = None if options["dtype"] is None else str(float_dtype(options["dtype"]))
     return described
 
 
