@@ -153,6 +153,7 @@ def test_refused_in_our_own_words(name):
     [
         ({"held_out": ""}, TypeError, r"held_out is a str; a pair \(X, y\) is needed"),
         ({"rows": ()}, ValueError, r"rows has shape \(0,\); one dimension with at least one row number"),
+        ({"rows": np.array(5)}, ValueError, r"rows has shape \(\); one dimension with at least one row"),
         ({"dtype": 3}, TypeError, "dtype=3; float32 or float64"),
     ],
 )

@@ -173,9 +173,8 @@ class _Keeper:
 
 def _of(values: Any, missing: Sequence[int], n_models: int) -> Any:
     """What there is one of for each model, for the missing ones; anything else as it is."""
-    each = (
-        isinstance(values, list | tuple | np.ndarray) and len(values) == n_models and np.ndim(values[0]) > 0
-    )
+    several = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim > 0)
+    each = several and len(values) == n_models and np.ndim(values[0]) > 0
     return [values[index] for index in missing] if each else values
 
 
