@@ -1,8 +1,10 @@
 """Targets: effects of policies, their intervals and figures."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from fuzz_data import drawn
 from fuzz_estimators import RFP, WARNS
 from fuzz_target import Target, estimator, function, method, quietly
@@ -45,6 +47,13 @@ def many_periods():
     return {"X": X, "y": Y, "treatment": ADOPTED, "groups": GROUPS, "time": PERIOD}
 
 
+def frame(**columns):
+    """The data as one frame, and the names of its columns in place of the columns."""
+    table = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y, treated=TREATED, cluster=GROUPS)
+    names = {"y": "y", "treatment": "treated", "groups": "cluster", "covariates": ["a", "b", "c"]}
+    return lambda: {"X": table.assign(**columns)} | names | {name: name for name in columns if name == "time"}
+
+
 DATA = {
     causal.ClusterEffect: one_policy,
     causal.DifferenceInDifferences: two_periods,
@@ -56,6 +65,19 @@ EFFECT = {"warns": WARNS["warns"], "nan": True}
 
 def told(model):
     return model.effect_.estimate, model.summary()
+
+
+FRAMES = {
+    causal.ClusterEffect: frame(),
+    causal.DifferenceInDifferences: frame(time=TIME),
+    causal.StaggeredEffect: frame(time=PERIOD, treated=ADOPTED),
+}
+
+
+def on_a_frame(own, base):
+    """The same target for names of columns."""
+    arguments = {name: value for name, value in own.base().items() if name not in base()}
+    return replace(own, name=f"{own.name} on a frame", base=lambda: arguments | base(), covers=())
 
 
 @functools.cache
@@ -99,6 +121,11 @@ TARGETS: list[Target] = [
     *after(causal.DifferenceInDifferences, *COMMON),
     *after(causal.StaggeredEffect, *COMMON, "aggregate", "uniform_band", "event_times"),
     function(causal.linear_effect, one_policy, allowed=EFFECT),
+    *(
+        on_a_frame(estimator(kind, settings(kind), DATA[kind], told, allowed=EFFECT), base)
+        for kind, base in FRAMES.items()
+    ),
+    on_a_frame(function(causal.linear_effect, one_policy, allowed=EFFECT), frame()),
     function(causal.own_cluster_share, lambda: {"X": X, "groups": GROUPS}),
     function(causal.in_hull, lambda: {"X": X[:, :2], "points": X[:5, :2]}),
     function(
