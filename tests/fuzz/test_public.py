@@ -1,8 +1,8 @@
 """Every public callable under hostile arguments; the rule is in `fuzz_rule`.
 
-`make test` makes the same ten calls of each every time. `make fuzz` makes new ones for RFPCORE_FUZZ_SECONDS
-seconds. RFPCORE_FUZZ_FINDINGS names a file to add what is found to, instead of failing; RFPCORE_FUZZ_JOURNAL
-one for the call that is being made, should the process die of it.
+`make test` makes the same twenty calls of each every time. `make fuzz` makes new ones for
+RFPCORE_FUZZ_SECONDS seconds. RFPCORE_FUZZ_FINDINGS names a file to add what is found to, instead of failing;
+RFPCORE_FUZZ_JOURNAL one for the call that is being made, should the process die of it.
 """
 
 import importlib
@@ -30,7 +30,7 @@ MODULES = (fuzz_core, fuzz_data, fuzz_estimators, fuzz_effects, fuzz_instruments
 TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}
 LONG = float(os.environ.get("RFPCORE_FUZZ_SECONDS", 0))
 SECONDS = LONG / len(TARGETS) if LONG else 3.0  # a target; in `make test` only a bound for slow machines
-ROUND = settings(max_examples=10, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+ROUND = settings(max_examples=20, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True)
