@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+FUZZ_SECONDS ?= 3600
+
 # One interpreter and one way of linking for cargo, maturin and clippy alike: otherwise each rebuilds the others' work.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -15,7 +17,7 @@ SOURCES := pyproject.toml Cargo.toml $(wildcard Cargo.lock) \
            $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test bench lint format docs clean
+.PHONY: help demo figures test fuzz bench lint format docs clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +31,10 @@ figures: $(VENV)/.demo ## the ten figures of docs/regularization.md, as figure*.
 test: $(VENV)/.dev ## the Rust tests, then the Python tests
 	cargo test --workspace --exclude rfp-benches --release
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.dev ## new hostile arguments for every public callable, and spoilt files, for an hour (FUZZ_SECONDS)
+	RFPCORE_FUZZ_SECONDS=$(FUZZ_SECONDS) RFPCORE_FUZZ_MUTATIONS=10000 RFPCORE_FUZZ_JOURNAL=fuzz-last-call.txt \
+	    $(BIN)/python -m pytest tests/fuzz
 
 bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
 	$(BIN)/python benches/run.py
@@ -55,7 +61,7 @@ docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
 	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
 
 clean: ## remove what the commands above have made
-	rm -rf $(VENV) target dist demo.png figure*.png .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target dist demo.png figure*.png fuzz-last-call.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f python/rfpcore/_rfpcore*.so
 
 # The extras of pyproject.toml that a command needs. The demo needs neither torch nor JAX.

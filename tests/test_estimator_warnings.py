@@ -186,7 +186,7 @@ def test_predictions_are_of_the_loss_that_was_fitted():
         ({"learning_rate_init": 10**5000}, ValueError, "learning_rate_init is an integer beyond 1e4999"),
         ({"max_iter": 10**5000}, ValueError, "max_iter=an integer beyond 1e4999 is too large"),
         ({"n_jobs": -(10**400)}, ValueError, "n_jobs=an integer beyond -1e400 is too small"),
-        ({"n_jobs": 2**31}, ValueError, "n_jobs=2147483648 is too large; at most 65535"),
+        ({"n_jobs": 2**31}, ValueError, "n_jobs=2147483648 is too large; at most 1024"),
         ({"inner_lr": 10**400}, TypeError, "inner_lr has dtype object; the value holds an integer beyond"),
         ({"adapt_layers": ["all"], "inner_lr": 0.1}, ValueError, r"adapt_layers=\['all'\] is unknown"),
         ({"order": {}}, ValueError, "order={} is unknown; one of 'exact', 'first'"),

@@ -41,7 +41,8 @@ MLP, CLASSES = MLPRegressor(**SMALL).fit(X, Y), MLPClassifier(**SMALL).fit(X, HI
 OLS = LinearRegression()
 ONE = FRAME[["a"]]
 PROBABILITY = pd.Series(np.full(N, 0.6))
-SIEVE = SieveIV(random_state=0).fit(X[:, 0], Y, X[:, 1], covariates=X[:, 2])
+STRONG = X[:, 0] + 0.5 * X[:, 1]  # an instrument that says much of the first column
+SIEVE = SieveIV(random_state=0).fit(X[:, 0], Y, STRONG, covariates=X[:, 2])
 
 
 def proxies(**k):

@@ -16,6 +16,9 @@ Array = NDArray[Any]
 F32 = np.dtype(np.float32)
 F64 = np.dtype(np.float64)
 
+# Of sums of weights: within it their products with losses and their inverses are finite.
+WEIGHT_RANGE = 1e-100, 1e100
+
 
 def as_floats(values: Any, name: str) -> Array:
     """Any real numbers as an array: float32 and float64 stay, other numbers become float64."""
@@ -29,7 +32,11 @@ def as_floats(values: Any, name: str) -> Array:
         values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
         array = np.asarray(values)
-    except ValueError as error:  # rows of unequal lengths
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+    ) as error:  # rows of unequal lengths, objects that are broken
         raise ValueError(f"{name} is not a rectangular array: {error}") from None
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
@@ -40,7 +47,22 @@ def as_floats(values: Any, name: str) -> Array:
             f"{name} has dtype {array.dtype}; real numbers are needed (float32, float64, integers or bools)"
         )
     native = array.dtype.newbyteorder("=")
-    return array.astype(native if native in (F32, F64) else F64, copy=False)
+    with np.errstate(
+        over="ignore", under="ignore"
+    ):  # what is beyond float64 becomes infinite, and is refused as such
+        return array.astype(native if native in (F32, F64) else F64, copy=False)
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """float32 or float64, from whatever NumPy takes for one of them."""
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"dtype={shown(dtype)}; float32 or float64 is needed") from None
+    for known in (F32, F64):
+        if kind == known:
+            return known
+    raise TypeError(f"dtype={kind}; float32 or float64 is needed")
 
 
 def _objects_to_floats(array: Array, name: str) -> Array:
@@ -60,11 +82,15 @@ def _objects_to_floats(array: Array, name: str) -> Array:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: its repr, but of a huge integer only its size."""
+    """A value for a message: its `repr`, cut where it is long; of a huge integer only the size."""
     if isinstance(value, int) and abs(value) >= 10**50:
         sign = "-" if value < 0 else ""
         return f"an integer beyond {sign}1e{int(value.bit_length() * 0.30102)}"
-    return repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # an object that is broken
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def is_missing(value: Any) -> bool:
@@ -75,7 +101,7 @@ def is_missing(value: Any) -> bool:
         return bool(value != value)
     except TypeError:  # pandas.NA refuses to be a truth value
         return True
-    except ValueError:  # an array in a cell: wrong, but not missing
+    except (ValueError, ArithmeticError):  # an array in a cell, a signalling NaN: wrong, but not missing
         return False
 
 
@@ -103,6 +129,16 @@ def require_finite(array: Array, name: str, columns: Sequence[Any] | None = None
         f"{'is' if len(bad) == 1 else 'are'} not; the first is {array[first]} in {where}. "
         "NaN and inf are not accepted"  # in the words that scikit-learn's checks look for
     )
+
+
+def require_outputs(outputs: Array, theta: Array, X: Array) -> None:
+    """Finite parameters and rows may still be too large for the products of a network."""
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            f"{np.count_nonzero(~np.isfinite(outputs))} of {outputs.size} outputs are not finite in "
+            f"{outputs.dtype}: parameters are up to {np.abs(theta).max():.3g} in size, "
+            f"features up to {np.abs(X).max():.3g}"
+        )
 
 
 def matrix(values: Any, name: str = "X", n_columns: int | None = None) -> Array:
@@ -134,6 +170,8 @@ def targets(values: Any, n_rows: int) -> Array:
 
 def require_length(array: Array, name: str, n_rows: int) -> None:
     """As many entries as X has rows."""
+    if array.ndim == 0:
+        raise ValueError(f"{name} has shape (); ({n_rows},) is needed")
     if len(array) != n_rows:
         raise ValueError(f"{name} has {len(array)} rows; X has {n_rows}")
 
@@ -295,8 +333,15 @@ def cluster_weights(values: Any, labels: Array) -> NDArray[np.float64]:
         raise ValueError(
             f"cluster_weight must not be negative, but cluster {labels[bad]!s} has {array[bad]:g}"
         )
-    if array.sum() == 0:
+    if array.max() == 0:
         raise ValueError("cluster_weight is 0 for every cluster; at least one must be positive")
+    with np.errstate(over="ignore"):
+        total = array.sum()
+    if not WEIGHT_RANGE[0] <= total <= WEIGHT_RANGE[1]:  # sums and shares of them stay finite
+        raise ValueError(
+            f"cluster_weight adds up to {total:.3g}; a sum of {WEIGHT_RANGE[0]:g} to {WEIGHT_RANGE[1]:g} "
+            "is needed"
+        )
     return array.copy()  # Clusters makes it read-only
 
 

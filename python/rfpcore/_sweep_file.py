@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _files, _specs
-from ._arrays import F64, Array, as_floats
+from ._arrays import F64, Array, as_floats, float_dtype
 from ._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
 from ._options import MAX_STEPS, choice, integer
 from .many import Model, ModelResult, Record
@@ -198,7 +198,7 @@ def _describe_data(X: Any, y: Any, options: Mapping[str, Any], n_models: int) ->
     record: Record | None = options["record"]
     described["record"] = None if record is None else repr(record)
     described["n_outputs"] = options["n_outputs"]
-    described["dtype"] = None if options["dtype"] is None else str(np.dtype(options["dtype"]))
+    described["dtype"] = None if options["dtype"] is None else str(float_dtype(options["dtype"]))
     return described
 
 

@@ -9,6 +9,7 @@ from . import _rfpcore
 from ._arrays import (
     F32,
     F64,
+    WEIGHT_RANGE,
     Array,
     as_floats,
     cast,
@@ -195,14 +196,15 @@ class Clusters:
             starts = np.column_stack([starts, starts + self.n_support]).ravel()
             kinds = [" (support rows)", " (query rows)"]
         with np.errstate(over="ignore"):
-            totals = np.add.reduceat(self.sample_weight, starts)
-        bad = np.flatnonzero(~((totals > 0) & np.isfinite(totals)))
+            totals = np.add.reduceat(self.sample_weight, starts).astype(np.float64)
+        bad = np.flatnonzero(~((totals >= WEIGHT_RANGE[0]) & (totals <= WEIGHT_RANGE[1])))
         if len(bad):
             cluster, part = divmod(int(bad[0]), len(kinds))
             raise ValueError(
                 f"sample_weight sums to {totals[bad[0]]} in cluster {self.labels[cluster]!s}{kinds[part]}; "
-                f"{_share(len(set(bad // len(kinds))), self.n_clusters)} no finite sum above zero, which "
-                "each needs. Leave clusters without weight out"
+                f"{_share(len(set(bad // len(kinds))), self.n_clusters)} no finite sum above zero (from "
+                f"{WEIGHT_RANGE[0]:g} to {WEIGHT_RANGE[1]:g}), which each needs. "
+                "Leave clusters without weight out"
             )
 
     def _weigh(self, cluster_weight: Any) -> NDArray[np.float64] | None:

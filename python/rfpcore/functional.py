@@ -97,12 +97,12 @@ def value_and_grad(
         inner_lr = resolve_auto(inner_lr, net, theta, data, loss, n_jobs)
     inner = inner_loop(net.n_parameters, inner_steps, inner_lr, inner_momentum, adapt_layers, order)
     alpha, threads = check_alpha(alpha), n_threads(n_jobs)
+    skip = choice(on_divergence, "on_divergence", OnDivergence) == "skip"
     try:
-        if on_divergence == "raise":
+        if not skip:
             return _rfpcore.value_and_grad(
                 net._architecture, theta, handle, alpha, inner, loss, False, threads
             )
-        choice(on_divergence, "on_divergence", OnDivergence)
         found = _rfpcore.objective(net._architecture, theta, handle, alpha, inner, loss, True, False, threads)
     except _rfpcore.DivergenceError as error:
         _raise_divergence(error, net, theta, data, loss, inner_lr)
@@ -244,6 +244,6 @@ def _lr_hint(net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any) 
     given = f"inner_lr={inner_lr}" if np.ndim(inner_lr) == 0 else f"inner_lr (up to {np.max(inner_lr):.3g})"
     try:
         step = auto_inner_lr(net, theta, data, loss)
-    except ValueError:  # no curvature to go by
+    except (ValueError, DivergenceError):  # no curvature to go by
         return f"{given} is too large; a smaller one helps, or on_divergence='skip'"
     return f"{given} is too large; inner_lr='auto' would be {step:.3g}; or on_divergence='skip'"

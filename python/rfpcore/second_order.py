@@ -9,6 +9,7 @@ from . import _options, _rfpcore
 from ._arrays import Array, vector
 from ._options import Loss, integer, n_threads
 from .clusters import Clusters, kernel_inputs
+from .exceptions import DivergenceError
 from .network import MLP
 
 __all__ = ["auto_inner_lr", "curvature", "hvp"]
@@ -29,6 +30,11 @@ def hvp(
     -------
     product : ndarray (P,)
 
+    Raises
+    ------
+    DivergenceError
+        If it is not finite, since theta, v or the data are too large.
+
     Examples
     --------
     >>> import numpy as np, rfpcore
@@ -40,6 +46,12 @@ def hvp(
     v = vector(v, "v", net.n_parameters, theta.dtype)
     handle = data.handle(net, loss, theta.dtype, split=False)
     product: Array = _rfpcore.hvp(net._architecture, theta, v, handle, loss, n_threads(n_jobs))
+    if not np.isfinite(product).all():
+        bad = np.count_nonzero(~np.isfinite(product))
+        raise DivergenceError(
+            f"{bad} of {product.size} values of the Hessian's product are not finite. "
+            f"{_out_of_range(theta, data)}, v up to {np.abs(v).max():.3g}"
+        )
     return product
 
 
@@ -67,6 +79,11 @@ def curvature(
     lam : ndarray (C,) of float64
         In the order of `data.labels`. Gradient descent on a cluster is stable for steps below 2 / lam.
 
+    Raises
+    ------
+    DivergenceError
+        If one is not finite, since theta or the data are too large.
+
     Examples
     --------
     >>> import numpy as np, rfpcore
@@ -75,8 +92,25 @@ def curvature(
     array([20.])
     """
     theta, handle = kernel_inputs(net, theta, data, loss)
-    count = integer(n_iterations, "n_iterations", 1, 2**31 - 1)
-    return _rfpcore.curvature(net._architecture, theta, handle, loss, count, n_threads(n_jobs))
+    count = integer(n_iterations, "n_iterations", 1, _options.MAX_STEPS)
+    lam = _rfpcore.curvature(net._architecture, theta, handle, loss, count, n_threads(n_jobs))
+    if not np.isfinite(lam).all():
+        bad = np.flatnonzero(~np.isfinite(lam))
+        label = data.labels[bad[0]]
+        raise DivergenceError(
+            f"the curvature of cluster {label!s} is not finite, one of {len(bad)}. "
+            f"{_out_of_range(theta, data)}",
+            label,
+            loss=float(lam[bad[0]]),
+            n_diverged=len(bad),
+        )
+    return lam
+
+
+def _out_of_range(theta: Array, data: Clusters) -> str:
+    """What is too large for a product of finite numbers to be finite."""
+    sizes = (float(np.abs(array).max()) for array in (theta, data.X, data.y))
+    return "theta is up to {:.3g} in size, X up to {:.3g}, y up to {:.3g}".format(*sizes)
 
 
 def auto_inner_lr(

@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from .._options import random_source
+from .._options import MAX_ROWS, choice, integer, random_source, real
+from ._sizes import standard_deviation
 
 __all__ = ["InstrumentData", "make_demand", "make_iv_curve", "make_sprites"]
 
 Floats = NDArray[np.float64]
+MAX_SIDE = 1024  # pixels of an image
+Curve = Literal["sin", "log", "linear"]
 
 
 class InstrumentData(NamedTuple):
@@ -43,13 +46,12 @@ class InstrumentData(NamedTuple):
     h_test: Floats
 
 
-def _check(n_samples: int, confounding: float, noise: float) -> None:
-    if n_samples < 1:
-        raise ValueError(f"n_samples={n_samples}; at least 1 is needed")
-    if not -1 <= confounding <= 1:
-        raise ValueError(f"confounding={confounding}; a correlation in [-1, 1] is needed")
-    if noise < 0:
-        raise ValueError(f"noise={noise}; a standard deviation of at least 0 is needed")
+def _checked(n_samples: int, confounding: float, noise: float) -> tuple[int, float, float]:
+    rows = integer(n_samples, "n_samples", 1, MAX_ROWS)
+    correlation = real(confounding, "confounding", "a correlation in [-1, 1]")
+    if not -1 <= correlation <= 1:
+        raise ValueError(f"confounding={correlation}; a correlation in [-1, 1] is needed")
+    return rows, correlation, standard_deviation(noise, "noise")
 
 
 def _season(t: Floats) -> Floats:
@@ -100,7 +102,7 @@ def make_demand(
     >>> data.X.shape, data.covariates.shape, data.h_test.shape
     ((1000, 1), (1000, 2), (2800,))
     """
-    _check(n_samples, confounding, noise)
+    n_samples, confounding, noise = _checked(n_samples, confounding, noise)
     random = random_source(random_state)
     s, t = random.randint(1, 8, n_samples).astype(float), random.uniform(0, 10, n_samples)
     c, v, own = random.standard_normal((3, n_samples))
@@ -123,7 +125,7 @@ def make_demand(
 def make_iv_curve(
     n_samples: int = 1000,
     *,
-    curve: Literal["sin", "log", "linear"] = "sin",
+    curve: Curve = "sin",
     confounding: float = 0.8,
     noise: float = 1.0,
     random_state: int | np.random.RandomState | None = None,
@@ -160,9 +162,8 @@ def make_iv_curve(
     >>> make_iv_curve(curve="log", random_state=0).X_test.shape
     (100, 1)
     """
-    _check(n_samples, confounding, noise)
-    if curve not in ("sin", "log", "linear"):
-        raise ValueError(f"curve={curve!r} is unknown; one of 'sin', 'log', 'linear' is needed")
+    n_samples, confounding, noise = _checked(n_samples, confounding, noise)
+    choice(curve, "curve", Curve)
     random = random_source(random_state)
     w, v, own = random.standard_normal((3, n_samples))
     e = confounding * v + np.sqrt(1 - confounding**2) * own
@@ -230,8 +231,8 @@ def make_sprites(
     >>> data.X.shape, data.Z.shape, data.h_test.shape
     ((10, 256), (10, 3), (588,))
     """
-    if n_samples < 1 or size < 8:
-        raise ValueError(f"n_samples={n_samples} and size={size}; at least 1 and 8 are needed")
+    n_samples = integer(n_samples, "n_samples", 1, MAX_ROWS)
+    size = integer(size, "size", 8, MAX_SIDE)
     random = random_source(random_state)
 
     def draw(px: Floats, py: Floats, scale: Floats, turn: Floats) -> Floats:

@@ -6,7 +6,7 @@ from .._arrays import Array
 from ..exceptions import DivergenceError
 from ..network import MLP
 
-__all__ = ["require_finite_fit"]
+__all__ = ["overflow", "require_finite_fit"]
 
 ROWS = 1000
 """Rows looked at: enough to meet an overflow, and cheap beside any fit."""
@@ -17,13 +17,19 @@ def require_finite_fit(net: MLP, theta: Array, X: Array, n_steps: int, unit: str
 
     The losses of a fit are those before each step, so nobody has looked at where the last one led to.
     """
-    if np.isfinite(theta).all():
-        with np.errstate(all="ignore"):
-            outputs = net.predict(theta, X[:ROWS], n_jobs=1)
-        if np.isfinite(outputs).all():
-            return
-    raise DivergenceError(
+    if not np.isfinite(theta).all():
+        raise overflow(n_steps, unit)
+    try:
+        net.predict(theta, X[:ROWS], n_jobs=1)
+    except ValueError:  # outputs that are not finite
+        raise overflow(n_steps, unit) from None
+
+
+def overflow(n_steps: int, unit: str, index: int | None = None) -> DivergenceError:
+    """The error for a network that is out of range after so many steps."""
+    return DivergenceError(
         f"the network overflows after {n_steps} {unit}; a smaller learning_rate_init or limits on the "
         "gradient's norm help",
+        label=index,
         step=n_steps,
     )

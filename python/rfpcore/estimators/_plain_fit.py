@@ -19,7 +19,7 @@ from ..many import Model, ModelResult, fit_many
 from ..network import MLP
 from ..optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
 from ..regularize import BatchNorm, EarlyStopping, Regularization
-from ._finite import require_finite_fit
+from ._finite import overflow, require_finite_fit
 from ._going_on import require_same
 from ._settings import DType
 from ._warnings import warn_of_scales
@@ -211,6 +211,8 @@ def train(
 
 def _divergence(index: int, result: ModelResult) -> DivergenceError:
     loss = float("nan") if result.diverged_loss is None else result.diverged_loss
+    if np.isfinite(loss):
+        return overflow(result.n_steps, "steps", index)
     return DivergenceError(
         f"the loss of network {index} is {loss} at step {result.n_steps}; a smaller learning_rate_init or "
         "ClipNorm helps",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import F32, F64, Array, as_floats, cast, matrix, require_finite, targets, vector
+from .._arrays import Array, as_floats, cast, float_dtype, matrix, require_finite, targets, vector
 from .._options import MAX_PARAMETERS, check_targets, integer
 from ..network import MLP
 from ._model import Model
@@ -30,9 +30,7 @@ def table(
     """Check data for every loss among the models; held-out data is checked to be `like` the training data."""
     rows = matrix(X, "X", None if like is None else like.X.shape[1])
     outcomes = targets(y, len(rows))
-    kind = rows.dtype if dtype is None else np.dtype(dtype)
-    if kind not in (F32, F64):
-        raise TypeError(f"dtype={kind}; float32 or float64 is needed")
+    kind = rows.dtype if dtype is None else float_dtype(dtype)
     losses = dict.fromkeys(model.loss for model in models)
     if like is not None:
         n_outputs, kind = like.n_outputs, like.X.dtype
@@ -119,6 +117,10 @@ def initial_parameters(
     if theta is None:
         return [net.init(model.seed, dtype) for model, net in zip(models, nets, strict=True)]
     shared = isinstance(theta, np.ndarray) and theta.ndim == 1 and theta.dtype != object
+    if not shared and not isinstance(theta, Sequence | np.ndarray):
+        raise TypeError(f"theta is a {type(theta).__name__}; a vector, or one for each model, is needed")
+    if np.ndim(theta) == 0 and not isinstance(theta, Sequence):
+        raise ValueError("theta has shape (); a vector, or one for each model, is needed")
     given = [theta] * len(models) if shared else list(theta)
     if len(given) != len(models):
         raise ValueError(f"theta has {len(given)} vectors; there are {len(models)} models")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _rfpcore
-from .._arrays import F32, F64, Array, as_floats, cast, matrix, require_finite, require_length, vector
+from .._arrays import Array, as_floats, cast, float_dtype, matrix, require_finite, require_length, vector
 from .._frames import require_aligned
 from .._options import MAX_PARAMETERS, choice, integer, n_threads, random_source, real
 
@@ -82,9 +82,7 @@ class MeanField:
         -------
         theta : ndarray (n_parameters,)
         """
-        kind = np.dtype(dtype)
-        if kind not in (F32, F64):
-            raise TypeError(f"dtype={kind}; float32 or float64 is needed")
+        kind = float_dtype(dtype)
         theta = random_source(random_state).standard_normal((self.n_inputs + 2, self.n_particles))
         theta[: self.n_inputs] /= np.sqrt(self.n_inputs)
         return np.asarray(theta.ravel(), dtype=kind)
