@@ -75,7 +75,7 @@ def test_binary_treatment_is_walds_with_kernels():
 
 
 def test_linear_stage_is_two_stage_least_squares_less_what_weak_instruments_take():
-    """One instrument: the slope times F² / (F² + 9), with weights as repeated rows."""
+    """One instrument: the slope times F⁴ / (F⁴ + 5⁴), with weights as repeated rows."""
     x, y, z, W = design(300, strength=1.0)
     counts = np.random.default_rng(2).integers(0, 3, 300)
     stage = LinearStage(check_rows(x, y, z, W, None, None), counts.astype(float))
@@ -84,7 +84,7 @@ def test_linear_stage_is_two_stage_least_squares_less_what_weak_instruments_take
     # Rows drawn twice count as two in sums, not in the degrees of freedom of the F.
     F = partial_f(x[again], z[again], W[again]) * ((counts > 0).sum() - 6) / (len(again) - 6)
     found = stage.fit(y)
-    assert found.slopes[0] == pytest.approx(slope * F**2 / (F**2 + 9), rel=1e-9)
+    assert found.slopes[0] == pytest.approx(slope * F**4 / (F**4 + 625), rel=1e-9)
     left = y - x * found.slopes[0]
     base = np.column_stack([np.ones(300), W])[again]
     assert_allclose(found.slopes[1:], np.linalg.lstsq(base, left[again], rcond=None)[0][1:], atol=1e-9)

@@ -9,8 +9,8 @@ from .._arrays import Array
 from ._data import Rows
 from ._strength import TINY, orthonormal, residual
 
-HALF = 3.0
-"""The first-stage F at which half of the linear part is taken: weight F² / (F² + HALF²)."""
+HALF = 5.0
+"""The first-stage F at which half of the linear part is taken: weight F⁴ / (F⁴ + HALF⁴)."""
 
 
 class Linear(NamedTuple):
@@ -42,7 +42,7 @@ class LinearStage:
     A flexible estimate of h jointly in X and covariates is penalised, and where the instruments move X little
     beside the covariates the penalty takes all of the slope in X: the data hardly object. This part is not
     penalised. It is taken whole in directions of X that the instruments move strongly, with the weight
-    F² / (F² + 9) in one where the first-stage F is F, and not at all where they say nothing: there two-stage
+    F⁴ / (F⁴ + 5⁴) in one where the first-stage F is F, and not at all where they say nothing: there two-stage
     least squares has no moments.
 
     Parameters
@@ -91,7 +91,7 @@ def _shrunken(x: Array, z: Array, free: int) -> Array:
     white = solve_triangular(lower, moved.T, lower=True)
     sizes, directions = eigh(white @ white.T)
     f = np.maximum(sizes, 0) / q
-    kept = f**2 / (f**2 + HALF**2)
+    kept = f**4 / (f**4 + HALF**4)
     inverse = np.where(f > 1e-6, kept / np.maximum(sizes, 1e-12), 0.0)
     whole = (directions * inverse) @ directions.T @ white @ z.T
     return np.asarray(solve_triangular(lower.T, whole))
