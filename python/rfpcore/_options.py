@@ -19,7 +19,7 @@ OnDivergence = Literal["raise", "skip"]
 
 MAX_STEPS = 2**31 - 1  # the kernel reports the step of a divergence as an int32
 MAX_PARAMETERS = 2**48  # more than memories hold, while its bytes and squares of widths still fit 64 bits
-MAX_JOBS = 2**16 - 1
+MAX_JOBS = 4096  # as many threads as the kernel starts at most
 
 
 def choice(value: Any, name: str, allowed: Any) -> str:

@@ -2,12 +2,15 @@
 
 from collections.abc import Hashable
 
+from ._rfpcore import InternalError
+
 __all__ = [
     "DesignWarning",
     "DivergenceError",
     "DivergenceWarning",
     "InnerStepWarning",
     "InstrumentWarning",
+    "InternalError",
     "InterruptedWarning",
 ]
 
