@@ -266,7 +266,7 @@ def cluster_weights(values: Any, labels: Array) -> NDArray[np.float64]:
         raise ValueError(
             f"cluster_weight must not be negative, but cluster {labels[bad]!s} has {array[bad]:g}"
         )
-    if array.sum() == 0:
+    if array.max() == 0:
         raise ValueError("cluster_weight is 0 for every cluster; at least one must be positive")
     return array.copy()  # Clusters makes it read-only
 

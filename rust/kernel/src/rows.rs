@@ -296,7 +296,10 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
         });
         let losses = slots.iter_mut().map(|slot| slot.get_mut().expect("no chunk panicked").1).sum();
         drop(slots);
-        if let Some(mut sink) = sink {
+        // Told to stop, nobody wants the sum any more.
+        if let Some(mut sink) = sink
+            && self.threads.check().is_ok()
+        {
             for partial in &self.partial[..count] {
                 sink.add(self.network.isa, partial);
                 sink.onto_itself();
