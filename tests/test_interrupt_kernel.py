@@ -23,7 +23,8 @@ def wide(*hidden, rows=20000):
 
 def train(*terms, hidden=(1000, 1000), rows=20000):
     X = random.normal(size=(rows, 20))
-    return lambda: fit_many(X, X[:, 0], Model(hidden, n_steps=50, batch_size=None, regularization=list(terms)), n_jobs={n_jobs})
+    model = Model(hidden, n_steps=50, batch_size=None, regularization=list(terms))
+    return lambda: fit_many(X, X[:, 0], model, n_jobs={n_jobs})
 
 def product():
     net, theta, data = wide(1000, 1000)

@@ -92,7 +92,9 @@ impl<'a, T: Elementary> Layers<'a, T> {
         // normalizations were sized from the same layout for at least as many rows as the record.
         unsafe {
             let loss = self.forward(&step);
-            self.backward(&step, into);
+            if network.threads.check().is_ok() {
+                self.backward(&step, into);
+            }
             loss
         }
     }
@@ -117,6 +119,9 @@ impl<'a, T: Elementary> Layers<'a, T> {
         // SAFETY: the caller's promise.
         unsafe {
             for (l, layer) in layout.hidden.iter().enumerate() {
+                if step.network.threads.check().is_err() {
+                    return f64::NAN;
+                }
                 self.hidden_forward(step, l, layer);
             }
             let top = layout.hidden.len();

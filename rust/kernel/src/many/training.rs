@@ -49,6 +49,8 @@ pub fn train<S: Isa, T: Elementary>(
         }
         let loss = model.step(t, threads)?;
         if !loss.is_finite() {
+            // A pass that was told to stop leaves anything behind.
+            threads.check()?;
             break Status::Diverged { step: t, loss };
         }
         curve.add(loss)?;
