@@ -88,8 +88,8 @@ def test_no_memory_is_an_error_that_says_how_much_for_what():
 def test_absurd_counts_are_refused_with_the_limit():
     with pytest.raises(ValueError, match="the number of hidden layers is 1000000; at most 1000 is possible"):
         MLP(1, (1,) * 10**6)
+    net = MLP(300, (300, 300))
     with pytest.raises(ValueError, match="the number of threads is 65535; at most 4096 is possible"):
-        net = MLP(300, (300, 300))
         _rfpcore.predict(net._architecture, net.init(0), np.zeros((3000, 300)), n_threads=65535)
     kernel = Model((2,), n_steps=1, batch_size=2).kernel(MLP(1, (2,)))
     with pytest.raises(
