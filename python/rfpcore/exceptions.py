@@ -2,6 +2,8 @@
 
 from collections.abc import Hashable
 
+from ._rfpcore import InternalError
+
 __all__ = [
     "DesignWarning",
     "DivergenceError",
@@ -9,6 +11,7 @@ __all__ = [
     "GroupsWarning",
     "InnerStepWarning",
     "InstrumentWarning",
+    "InternalError",
     "InterruptedWarning",
     "ScaleWarning",
 ]

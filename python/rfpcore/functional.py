@@ -10,7 +10,7 @@ from ._options import Layers, Loss, OnDivergence, Order, check_alpha, choice, in
 from .clusters import Clusters, kernel_inputs
 from .exceptions import DivergenceError
 from .network import MLP
-from .second_order import auto_inner_lr, curvature, hvp, resolve_auto
+from .second_order import auto_inner_lr, curvature, hvp, raise_divergence, resolve_auto
 from .status import ClusterStatus, Objective, warn_of_skipped
 
 __all__ = ["adapt", "auto_inner_lr", "curvature", "hvp", "objective", "value_and_grad"]
@@ -226,18 +226,8 @@ def _status(data: Clusters, found: _rfpcore.Objective) -> ClusterStatus:
 def _raise_divergence(
     error: Exception, net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any
 ) -> NoReturn:
-    """The kernel's error with the cluster's label and what to do, as `DivergenceError`."""
-    _, cluster, step, value, n_diverged = error.args
-    label = data.labels[cluster]
-    hint = "theta itself is out of range" if step <= 0 else _lr_hint(net, theta, data, loss, inner_lr)
-    raise DivergenceError(
-        f"the loss of cluster {label!s} is {value} at inner step {step}; "
-        f"{n_diverged} of {data.n_clusters} clusters diverged. {hint}",
-        label,
-        step,
-        value,
-        n_diverged,
-    ) from None
+    """As `raise_divergence`, with what the inner step might be."""
+    raise_divergence(error, data, lambda: _lr_hint(net, theta, data, loss, inner_lr))
 
 
 def _lr_hint(net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any) -> str:

@@ -1,6 +1,7 @@
 """What the Hessian of the loss tells: products, the largest eigenvalue, and the inner step it allows."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def hvp(
     Raises
     ------
     DivergenceError
-        If it is not finite, since theta, v or the data are too large.
+        If a cluster's product is not finite.
 
     Examples
     --------
@@ -45,13 +46,10 @@ def hvp(
     theta, _ = kernel_inputs(net, theta, data, loss)
     v = vector(v, "v", net.n_parameters, theta.dtype)
     handle = data.handle(net, loss, theta.dtype, split=False)
-    product: Array = _rfpcore.hvp(net._architecture, theta, v, handle, loss, n_threads(n_jobs))
-    if not np.isfinite(product).all():
-        bad = np.count_nonzero(~np.isfinite(product))
-        raise DivergenceError(
-            f"{bad} of {product.size} values of the Hessian's product are not finite. "
-            f"{_out_of_range(theta, data)}, v up to {np.abs(v).max():.3g}"
-        )
+    try:
+        product: Array = _rfpcore.hvp(net._architecture, theta, v, handle, loss, n_threads(n_jobs))
+    except _rfpcore.DivergenceError as error:
+        raise_divergence(error, data)
     return product
 
 
@@ -82,7 +80,7 @@ def curvature(
     Raises
     ------
     DivergenceError
-        If one is not finite, since theta or the data are too large.
+        If a cluster's curvature is not finite.
 
     Examples
     --------
@@ -93,24 +91,10 @@ def curvature(
     """
     theta, handle = kernel_inputs(net, theta, data, loss)
     count = integer(n_iterations, "n_iterations", 1, _options.MAX_STEPS)
-    lam = _rfpcore.curvature(net._architecture, theta, handle, loss, count, n_threads(n_jobs))
-    if not np.isfinite(lam).all():
-        bad = np.flatnonzero(~np.isfinite(lam))
-        label = data.labels[bad[0]]
-        raise DivergenceError(
-            f"the curvature of cluster {label!s} is not finite, one of {len(bad)}. "
-            f"{_out_of_range(theta, data)}",
-            label,
-            loss=float(lam[bad[0]]),
-            n_diverged=len(bad),
-        )
-    return lam
-
-
-def _out_of_range(theta: Array, data: Clusters) -> str:
-    """What is too large for a product of finite numbers to be finite."""
-    sizes = (float(np.abs(array).max()) for array in (theta, data.X, data.y))
-    return "theta is up to {:.3g} in size, X up to {:.3g}, y up to {:.3g}".format(*sizes)
+    try:
+        return _rfpcore.curvature(net._architecture, theta, handle, loss, count, n_threads(n_jobs))
+    except _rfpcore.DivergenceError as error:
+        raise_divergence(error, data)
 
 
 def auto_inner_lr(
@@ -142,13 +126,31 @@ def auto_inner_lr(
     0.05
     """
     share = _options.fraction(fraction, "fraction")
-    largest = float(curvature(net, theta, data, loss, n_jobs=n_jobs).max())
+    try:
+        largest = float(curvature(net, theta, data, loss, n_jobs=n_jobs).max())
+    except DivergenceError:
+        largest = float("nan")
     if not largest > 0 or not np.isfinite(largest):
         raise ValueError(
             "inner_lr='auto' needs a cluster whose loss curves upwards at theta, but the largest curvature "
             f"of the {data.n_clusters} clusters is {largest:.3g}; give inner_lr as a number"
         )
     return share * 2 / largest
+
+
+def raise_divergence(error: Exception, data: Clusters, hint: Callable[[], str] | None = None) -> NoReturn:
+    """The kernel's error with the cluster's label and what to do, as `DivergenceError`."""
+    _, cluster, step, value, n_diverged = error.args
+    label = data.labels[cluster]
+    advice = "theta itself is out of range" if step <= 0 or hint is None else hint()
+    raise DivergenceError(
+        f"the loss of cluster {label!s} is {value} at inner step {step}; "
+        f"{n_diverged} of {data.n_clusters} clusters diverged. {advice}",
+        label,
+        step,
+        value,
+        n_diverged,
+    ) from None
 
 
 def resolve_auto(

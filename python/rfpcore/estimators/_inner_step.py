@@ -62,6 +62,7 @@ def _raised(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[
 def _share(data: Clusters, chosen: NDArray[np.bool_]) -> float:
     """Share of the clusters' weight."""
     weight = data.sizes if data.cluster_weight is None else data.cluster_weight
+    weight = weight / weight.max()  # so that extreme ones have a sum
     return float(weight[chosen].sum() / weight.sum())
 
 
