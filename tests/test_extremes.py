@@ -15,7 +15,7 @@ X, Y, GROUPS = RANDOM.normal(size=(12, 2)), RANDOM.normal(size=12), np.arange(12
 THETA = NET.init(0)
 
 
-@pytest.mark.parametrize("size", [1e308, 1e200, 1e-200, 5e-324])
+@pytest.mark.parametrize("size", [1e99, 1e40, 1e-40, 1e-99])
 def test_only_the_ratios_of_cluster_weights_count(size):
     alike, extreme = (Clusters(X, Y, GROUPS, cluster_weight=np.full(3, w)) for w in (1.0, size))
     expected, found = (value_and_grad(NET, THETA, data) for data in (alike, extreme))
@@ -25,12 +25,20 @@ def test_only_the_ratios_of_cluster_weights_count(size):
     assert_allclose(product, hvp(NET, THETA, THETA, alike), rtol=1e-12)
 
 
-@pytest.mark.parametrize("size", [1e306, 1e-200, 5e-324])
+@pytest.mark.parametrize("size", [1e98, 1e-40, 1e-99])
 def test_only_the_ratios_of_row_weights_within_a_cluster_count(size):
     expected = value_and_grad(NET, THETA, Clusters(X, Y, GROUPS))
     found = value_and_grad(NET, THETA, Clusters(X, Y, GROUPS, sample_weight=np.full(12, size)))
     assert_allclose(found[0], expected[0], rtol=1e-14)
     assert_allclose(found[1], expected[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e308, 1e200, 1e-200, 5e-324])
+def test_weights_whose_sums_leave_the_range_are_refused(size):
+    with pytest.raises(ValueError, match=r"cluster_weight adds up to .*a sum of 1e-100 to 1e\+100 is needed"):
+        Clusters(X, Y, GROUPS, cluster_weight=np.full(3, size))
+    with pytest.raises(ValueError, match=r"3 of 3 clusters have no finite sum above zero \(from 1e-100"):
+        Clusters(X, Y, GROUPS, sample_weight=np.full(12, size))
 
 
 @pytest.mark.parametrize(("x", "theta"), [(1e160, 1.0), (1e300, 1.0), (1.0, 1e160), (1.0, 1e300)])
