@@ -66,24 +66,26 @@ def constant() -> Candidate:
 
 
 def candidates(n_rows: int, single_rows: bool, seed: int, n_jobs: int | None) -> dict[str, Candidate]:
-    """What is tried, by name; where every cluster has one row, straight lines only.
+    """What is tried, by name, those preferred first; where every cluster has one row, straight lines only.
 
+    The Gaussian processes come first: they go back to the mean where no cluster is, and extrapolate least.
     The mean is there to compare with. So is least squares where clusters have many rows: it extrapolates
     worse than its rivals where on clusters left out it looks like them.
     """
-    found = {
-        "mean": constant(),
-        "linear": Candidate(LinearRegression(), scaled=False, eligible=single_rows),
-        "ridge": Candidate(Smooth(lines)),
-    }
+    ridge = Candidate(Smooth(lines))
+    linear = Candidate(LinearRegression(), scaled=False, eligible=single_rows)
     if single_rows:
-        return found
-    found["smooth"] = Candidate(Smooth(partial(surface, reach=0.9), Prior(BY_ROW, BY_CLUSTER)))
-    found["rough"] = Candidate(Smooth(partial(surface, reach=0.4), Prior(BY_ROW)))
-    found["small network"] = Candidate(network((16,), 60, seed, n_jobs))
-    found["large network"] = Candidate(large_network(seed, n_jobs))
-    found["trees"] = Candidate(_trees(n_rows, seed))
-    return found
+        return {"linear": linear, "ridge": ridge, "mean": constant()}
+    return {
+        "rough": Candidate(Smooth(partial(surface, reach=0.4), Prior(BY_ROW))),
+        "smooth": Candidate(Smooth(partial(surface, reach=0.9), Prior(BY_ROW, BY_CLUSTER))),
+        "ridge": ridge,
+        "trees": Candidate(_trees(n_rows, seed)),
+        "large network": Candidate(large_network(seed, n_jobs)),
+        "small network": Candidate(network((16,), 60, seed, n_jobs)),
+        "mean": constant(),
+        "linear": linear,
+    }
 
 
 def _trees(n_rows: int, seed: int) -> Any:

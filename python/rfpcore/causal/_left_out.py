@@ -20,16 +20,16 @@ KEPT = 8_000_000  # numbers of predictions kept for the jackknife
 class LeftOut:
     """Outcome models and their errors on clusters left out.
 
-    A fit takes the model with the least squared error on the clusters that count in it. So every replicate
-    of a jackknife or bootstrap chooses anew, from errors that are computed once: the standard error knows of
-    the choice.
+    The model used is the first of the candidates whose losses are within a standard error, over clusters, of
+    the best one's (the rule of Breiman, Friedman, Olshen and Stone, 1984, "Classification and Regression
+    Trees", section 3.4.3): few clusters cannot tell more.
 
     Attributes
     ----------
     candidates : dict
-        By name.
+        By name, in the order in which they are preferred.
     chosen : str or None
-        The model that is used, the others being there to compare; None: the best.
+        The model that is used, the others being there to compare; None: chosen in each stratum.
     level, spread : float
         Scaled models take outcomes less the level over the spread.
     strata : ndarray (G,) of int
@@ -64,15 +64,28 @@ class LeftOut:
         return np.isfinite(self.losses[:, 0])
 
     def choice(self, counts: NDArray[np.int64]) -> NDArray[np.intp]:
-        """(S,) the number of the model that each row of counts takes."""
-        use = self.scored
-        return self._best(counts[:, use] @ self.losses[use])
+        """(S,) the number of the model of each row of counts: that of its clusters' stratum."""
+        strata, index = np.unique(self.strata, return_inverse=True)
+        each = np.array([self._chosen_by(self.losses[self.strata == stratum]) for stratum in strata])
+        return np.asarray(each[index[counts.argmax(axis=1)]])
 
-    def _best(self, sums: Array) -> NDArray[np.intp]:
+    def _chosen_by(self, losses: Array) -> int:
+        used = losses[np.isfinite(losses[:, 0])]
+        total, squares = _sums(used)
+        return int(self._choose(total[None], squares[None], np.array([len(used)]))[0])
+
+    def _choose(self, total: Array, squares: Array, n: NDArray[np.intp]) -> NDArray[np.intp]:
+        """(S,) by losses (S, M) and squared differences of them (S, M, M), summed over n clusters (S,)."""
         if self.chosen is not None:
-            return np.full(len(sums), list(self.candidates).index(self.chosen))
+            return np.full(len(total), list(self.candidates).index(self.chosen))
         eligible = np.array([candidate.eligible for candidate in self.candidates.values()])
-        return np.asarray(np.where(eligible, sums, np.inf).argmin(axis=1))
+        best = np.where(eligible, total, np.inf).argmin(axis=1)
+        at = np.arange(len(total))
+        gap = total - total[at, best][:, None]
+        n_ = np.maximum(n, 1)[:, None]
+        spread = squares[at, best] - gap**2 / n_
+        error = np.where(n_ > 1, np.sqrt(np.maximum(spread, 0.0) * n_ / np.maximum(n_ - 1, 1)), np.inf)
+        return np.asarray((eligible & (gap <= error)).argmax(axis=1))
 
     def own_losses(self) -> Array:
         """(G,) of the model used: for each cluster the one that the others of its stratum choose."""
@@ -81,11 +94,14 @@ class LeftOut:
         for stratum in np.unique(self.strata[use]):
             here = use[self.strata[use] == stratum]
             losses = self.losses[here]
-            own[here] = losses[np.arange(len(here)), self._best(losses.sum(axis=0) - losses)]
+            total, squares = _sums(losses)
+            fewer = np.full(len(here), len(here) - 1)
+            taken = self._choose(total - losses, squares - _gaps(losses) ** 2, fewer)
+            own[here] = losses[np.arange(len(here)), taken]
         return own
 
     def predictions(self, sample: Sample, counts: NDArray[np.int64], n_jobs: int | None) -> Array:
-        """(S, N) of the model that each row of counts takes."""
+        """(S, N) of the model of each row of counts."""
         found, taken = np.empty((len(counts), len(sample.y))), self.choice(counts)
         for number, (name, candidate) in enumerate(self.candidates.items()):
             rows = np.flatnonzero(taken == number)
@@ -97,6 +113,15 @@ class LeftOut:
             if len(new):
                 found[new] = fit(sample, candidate, counts[new], self.level, self.spread, n_jobs)
         return found
+
+
+def _gaps(losses: Array) -> Array:
+    """(G, M, M) how much larger the losses of the second model are than those of the first."""
+    return losses[:, None, :] - losses[:, :, None]
+
+
+def _sums(losses: Array) -> tuple[Array, Array]:
+    return losses.sum(axis=0), (_gaps(losses) ** 2).sum(axis=0)
 
 
 def fit(

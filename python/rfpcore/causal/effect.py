@@ -70,10 +70,10 @@ class ClusterEffect(EffectEstimator):
     outcome : "auto", regressor, classifier or None, default="auto"
         Models the outcome within an arm.
 
-        - "auto": of ridge regression, two Gaussian processes, an `RFPRegressor` of few and one of many steps,
-          and boosted trees, the one with the least squared error on clusters left out, in at most ten folds
-          of an arm's clusters. Every replicate of a jackknife or bootstrap chooses anew, by the clusters it
-          has. Where every cluster has one row: linear or ridge regression.
+        - "auto": two Gaussian processes ("rough", "smooth"), ridge regression, boosted trees, an
+          `RFPRegressor` of many and one of few steps are fitted without each of at most ten folds of an arm's
+          clusters. The first of them is taken whose squared error on clusters left out is within a standard
+          error of the least one. Where every cluster has one row: least squares or ridge regression.
         - Any model of scikit-learn's, a classifier (for y of 0 and 1) with `predict_proba`. It is given
           `groups` if its `fit` takes them.
         - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
