@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+FUZZ_SECONDS ?= 3600
+
 # One interpreter and one way of linking for cargo, maturin and clippy alike: otherwise each rebuilds the others' work.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -15,7 +17,7 @@ SOURCES := pyproject.toml Cargo.toml $(wildcard Cargo.lock) \
            $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test bench lint format docs clean
+.PHONY: help demo figures test fuzz sanitize notices bench lint format docs clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,8 +29,25 @@ figures: $(VENV)/.demo ## the ten figures of docs/regularization.md, as figure*.
 	for script in examples/regularization/figure*.py; do $(BIN)/python $$script || exit; done
 
 test: $(VENV)/.dev ## the Rust tests, then the Python tests
-	cargo test --workspace --exclude rfp-benches --release
+	cargo test --workspace --exclude rfp-benches --profile checked
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.dev ## new hostile arguments for every public callable, and spoilt files, for an hour (FUZZ_SECONDS)
+	RFPCORE_FUZZ_SECONDS=$(FUZZ_SECONDS) RFPCORE_FUZZ_MUTATIONS=10000 RFPCORE_FUZZ_JOURNAL=fuzz-last-call.txt \
+	    $(BIN)/python -m pytest tests/fuzz
+
+# Both need a nightly toolchain. Miri interprets: only what is small enough is run by it, on the portable kernel.
+MIRI_TESTS := head:: workspace:: inner:: particles::tests::a_step
+
+sanitize: ## Miri and AddressSanitizer over the kernel's tests, where a nightly toolchain with miri and rust-src is there
+	@if ! rustup run nightly cargo miri --version >/dev/null 2>&1; then \
+	    echo "MISSING: make sanitize needs 'rustup toolchain install nightly --component miri --component rust-src'"; exit 1; fi
+	MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-disable-isolation" cargo +nightly miri test -p rfp-kernel --lib -- $(MIRI_TESTS)
+	RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p rfp-kernel --release --lib --tests \
+	    --target $$(rustc +nightly -vV | sed -n 's/^host: //p') --target-dir target/sanitize
+
+notices: ## write THIRD-PARTY-NOTICES anew, after a change of Cargo.lock
+	$(PYTHON) rust/notices.py
 
 bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
 	$(BIN)/python benches/run.py
@@ -36,6 +55,7 @@ bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/R
 lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
+	$(BIN)/python rust/notices.py --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -55,7 +75,7 @@ docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
 	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
 
 clean: ## remove what the commands above have made
-	rm -rf $(VENV) target dist demo.png figure*.png .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target dist demo.png figure*.png fuzz-last-call.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f python/rfpcore/_rfpcore*.so
 
 # The extras of pyproject.toml that a command needs. The demo needs neither torch nor JAX.

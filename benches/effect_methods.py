@@ -33,7 +33,7 @@ class Interval(NamedTuple):
 
 
 def network(alpha: float) -> RFPRegressor:
-    """The default outcome model of `ClusterEffect`, with alpha to choose."""
+    """The outcome model of `ClusterEffect(outcome=None)`, with alpha to choose."""
     return RFPRegressor(
         hidden_layer_sizes=(32, 32),
         alpha=alpha,
@@ -50,11 +50,12 @@ def intervals(data: Draw, wanted: frozenset[str] | None = None, others: bool = T
     if data.time is not None:
         cheap: dict[str, Callable[[Draw], Iterator[Interval]]] = {
             "group-time": group_time,
+            "group-time, linear": group_time_linear,
             "two-way fixed effects": two_way,
         }
         costly: dict[str, Callable[[Draw], Iterator[Interval]]] = {"group-time refits": group_time_refits}
     else:
-        cheap = {"RFP": rfp, "OLS": ols}
+        cheap = {"auto": auto, "RFP": rfp, "OLS": ols}
         costly = {"RFP refits": rfp_refits, "MLP": mlp, "trees": trees, "linear": linear}
         packages = {"doubleml": ("DoubleML", double_ml), "econml": ("EconML", econ_ml)}
         for package, (name, peer) in packages.items():
@@ -76,7 +77,7 @@ def _timed(name: str, truth: float, call: Callable[[], Effect]) -> Interval:
 
 
 def _doubly_robust(name: str, outcome: Any, data: Draw, methods: tuple[str, ...]) -> Iterator[Interval]:
-    scale = data.y.std()  # networks take outcomes of order 1
+    scale = 1.0 if outcome == "auto" else data.y.std()  # networks take outcomes of order 1
     y = (data.y - data.y.mean()) / scale
     model = ClusterEffect(outcome=outcome, n_draws=N_DRAWS, n_jobs=1, inference=methods[0])
     began = time.perf_counter()
@@ -94,6 +95,11 @@ def _doubly_robust(name: str, outcome: Any, data: Draw, methods: tuple[str, ...]
             seconds = time.perf_counter() - began
         numbers = (scale * number for number in (effect.estimate, *effect.confidence_interval()))
         yield Interval(f"{name}, {method}", *numbers, seconds, data.truth)
+
+
+def auto(data: Draw) -> Iterator[Interval]:
+    """The default."""
+    yield from _doubly_robust("auto", "auto", data, ("jackknife", "cv3"))
 
 
 def rfp(data: Draw) -> Iterator[Interval]:
@@ -123,8 +129,10 @@ def ols(data: Draw) -> Iterator[Interval]:
         yield _timed(f"OLS, {method}", data.truth, call)
 
 
-def _group_time(name: str, X: np.ndarray, data: Draw, methods: tuple[str, ...]) -> Iterator[Interval]:
-    model = StaggeredEffect(n_draws=N_DRAWS, inference=methods[0], n_jobs=1)
+def _group_time(
+    name: str, X: np.ndarray, data: Draw, methods: tuple[str, ...], outcome: Any = "auto"
+) -> Iterator[Interval]:
+    model = StaggeredEffect(outcome=outcome, n_draws=N_DRAWS, inference=methods[0], n_jobs=1)
     began = time.perf_counter()
     model.fit(X, data.y, data.treatment, data.groups, data.time)
     seconds = time.perf_counter() - began
@@ -138,6 +146,10 @@ def group_time(data: Draw) -> Iterator[Interval]:
     yield from _group_time("group-time", data.X, data, ("jackknife", "cv3"))
     nothing = np.empty((len(data.y), 0))
     yield from _group_time("group-time, no covariates", nothing, data, ("jackknife", "cv3"))
+
+
+def group_time_linear(data: Draw) -> Iterator[Interval]:
+    yield from _group_time("group-time, linear", data.X, data, ("jackknife", "cv3"), None)
 
 
 def group_time_refits(data: Draw) -> Iterator[Interval]:

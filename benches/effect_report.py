@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from effect_designs import CELLS
 
-DEFAULTS = ("RFP, jackknife", "group-time, jackknife")
+DEFAULTS = ("auto, jackknife", "group-time, jackknife")
 HEAD = "| interval | data sets | coverage | mean length | median | bias | RMSE | ms |"
 
 

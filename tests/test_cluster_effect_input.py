@@ -33,7 +33,7 @@ def test_columns_by_name(frame):
     assert_allclose(by_name.estimate_, by_array.estimate_, rtol=1e-12)
     assert by_name.clusters_[0] == 6000
     assert by_name.to_frame().index.tolist() == ["Average effect on the treated", "high", "low"]
-    rest = effect().fit(frame, *NAMED, by="half")  # covariates are the columns not named elsewhere
+    rest = effect().fit(frame, *NAMED, by="half", covariates="all")  # the columns not named elsewhere
     assert_allclose(rest.estimate_, by_array.estimate_, rtol=1e-12)
 
 
@@ -80,7 +80,7 @@ def test_names_without_a_frame_and_columns_that_are_no_numbers():
     with pytest.raises(TypeError, match="y='outcome' names a column, but X is a ndarray"):
         effect().fit(X, "outcome", D, GROUPS)
     with pytest.raises(TypeError, match="column 'half' "):
-        effect().fit(FRAME, *NAMED)
+        effect().fit(FRAME, *NAMED, covariates="all")
 
 
 def test_missing_value_names_the_column():
@@ -153,7 +153,7 @@ def test_one_influential_cluster():
 
 
 def test_score_intervals_warn_with_a_network():
-    model = effect(outcome=None, inference="jackknife").fit(X, Y, D, GROUPS)
+    model = effect(outcome="auto", inference="jackknife").fit(X, Y, D, GROUPS)
     for method in ("cr1", "wild", "webb", "score-jackknife"):
         with pytest.warns(DesignWarning, match=f"inference='{method}' holds the outcome model fixed"):
             model.infer(method)

@@ -88,7 +88,7 @@ def read_only(array):
         "read-only": read_only,
         "other byte order": lambda a: a.astype(a.dtype.newbyteorder()),
         "objects": lambda a: a.astype(object),
-        "pandas": lambda a: pd.DataFrame(a) if a.ndim == 2 else pd.Series(a, index=range(10, 16)),
+        "pandas": lambda a: (pd.DataFrame if a.ndim == 2 else pd.Series)(a, index=range(10, 16)),
         "pandas nullable": lambda a: (pd.DataFrame(a) if a.ndim == 2 else pd.Series(a)).convert_dtypes(),
         "polars": lambda a: pl.DataFrame(a) if a.ndim == 2 else pl.Series(a),
         "subclass": lambda a: np.ma.array(a),

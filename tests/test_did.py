@@ -122,6 +122,7 @@ def test_efficient_cross_sections_by_the_formula():
     assert abs(model.estimate_ - fitted([a[rows] for a in LONG], unit=None).estimate_) > 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:the outcome model")  # five steps: worse than a line indeed
 def test_efficient_on_the_same_people_twice():
     """The treated of one period are those of both, so nothing is added to the first estimand."""
     network = RFPRegressor(hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0)
@@ -187,7 +188,9 @@ def test_names_and_warnings():
     frame = pd.DataFrame(LONG[0], columns=list("abc")).assign(
         y=LONG[1], d=LONG[2], g=LONG[3], t=LONG[4], id=UNIT
     )
-    model = DifferenceInDifferences(outcome=OLS).fit(frame, "y", "d", "g", "t", unit="id")
+    model = DifferenceInDifferences(outcome=OLS).fit(
+        frame, "y", "d", "g", "t", unit="id", covariates=list("abc")
+    )
     assert model.estimate_ == fitted().estimate_
     with pytest.raises(ValueError, match="time names the column 'year'"):
         DifferenceInDifferences().fit(frame, "y", "d", "g", "year", unit="id")

@@ -18,6 +18,7 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.filterwarnings("ignore:the outcome model")  # of five steps, in the short form
 @pytest.mark.filterwarnings(
     "ignore::rfpcore.exceptions.InnerStepWarning"
 )  # the scripts set their own filters

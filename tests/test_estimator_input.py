@@ -138,9 +138,9 @@ def test_bad_outcomes():
     with pytest.raises(ValueError, match=r"y must be finite, .* nan in row 4"):
         classifier().fit(X, nan_in((Y > 1).astype(float), 4))
     with pytest.raises(ValueError, match="y holds tall in row 1, which is none of the 3 classes"):
-        classifier().fit(X, CLASSES).adapt(X[:2], ["low", "tall"])
+        classifier().fit(X, CLASSES, GROUPS).adapt(X[:2], ["low", "tall"])
     with pytest.raises(ValueError, match="y has 2 columns; loss='squared' needs 1"):
-        regressor().fit(X, Y).adapt(X, np.column_stack([Y, Y]))
+        regressor().fit(X, Y, GROUPS).adapt(X, np.column_stack([Y, Y]))
     with pytest.raises(NotFittedError):
         regressor().predict(X)
     with pytest.raises(NotFittedError):

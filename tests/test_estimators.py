@@ -126,7 +126,7 @@ def test_three_classes():
 
 
 def test_probabilities_of_extreme_logits():
-    model = classifier().fit(X, Y > 1)
+    model = classifier().fit(X, Y > 1, GROUPS)
     assert_array_equal(model._probabilities(np.array([[-1e4], [1e4]])), [[1, 0], [0, 1]])
 
 

@@ -65,9 +65,9 @@ from rfpcore import RFPRegressor
 from rfpcore.datasets import make_vee
 
 X, y, groups = make_vee({n_clusters}, 20000 // {n_clusters}, random_state=0)
-model = RFPRegressor(hidden_layer_sizes=(8,), inner_lr=0.01, max_iter=3, random_state=0).fit(X, y, groups)
+model = RFPRegressor(hidden_layer_sizes=(64, 64), inner_lr=0.01, max_iter=3, random_state=0).fit(X, y, groups)
 before = dict(vars(model))
-model.set_params(hidden_layer_sizes=(64, 64), max_iter=10**6, {params})
+model.set_params(max_iter=10**6, {params})
 before |= model.get_params()
 within = threading.Event()
 

@@ -75,7 +75,7 @@ def test_against_pyfixest():
     frame = pd.DataFrame(X, columns=list("abc")).assign(y=Y, d=D, g=GROUPS)
     ssc = pf.ssc(k_adj=False, G_adj=False)
     fit = pf.feols("y ~ a + b + c + d", frame, vcov={"CRV3": "g"}, ssc=ssc)
-    effect = linear_effect(frame, "y", "d", "g")
+    effect = linear_effect(frame, "y", "d", "g", covariates=list("abc"))
     # Without its corrections pyfixest leaves out the jackknife's (G - 1) / G too.
     error = fit.se()["d"] * np.sqrt((G - 1) / G)
     assert_allclose([effect.estimate, effect.std_error], [fit.coef()["d"], error], rtol=1e-8)

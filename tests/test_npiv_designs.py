@@ -58,11 +58,11 @@ def test_sprites_move_grow_and_confound():
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (make_demand, {"n_samples": 0}, "n_samples=0; at least 1"),
+        (make_demand, {"n_samples": 0}, "n_samples=0 is too small; at least 1"),
         (make_demand, {"confounding": 1.5}, r"confounding=1\.5; a correlation"),
         (make_iv_curve, {"noise": -1}, "noise=-1; a standard deviation"),
         (make_iv_curve, {"curve": "cos"}, "curve='cos' is unknown"),
-        (make_sprites, {"size": 4}, "size=4; at least 1 and 8"),
+        (make_sprites, {"size": 4}, "size=4 is too small; at least 8"),
     ],
 )
 def test_misuse(make, options, message):

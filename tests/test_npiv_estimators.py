@@ -101,7 +101,7 @@ def test_kernel_iv_against_its_formulas():
     from rfpcore.npiv._data import Scales, check_rows
 
     data = make_iv_curve(200, random_state=0)
-    model = KernelIV(random_state=0).fit(data.X, data.y, data.Z)
+    model = KernelIV(linear_part=False, random_state=0).fit(data.X, data.y, data.Z)
     rows = check_rows(data.X, data.y, data.Z, None, None, None)
     scaled = Scales.of(rows).apply(rows)
     order = np.random.RandomState(0).permutation(200)
@@ -133,7 +133,10 @@ def test_kernel_iv_does_not_take_a_penalty_that_is_far_too_small():
     """The published rule's errors over 20 draws have a long tail, up to 95; this one's end at 0.14."""
     draws = [make_iv_curve(500, curve="linear", random_state=seed) for seed in range(20)]
     errors = {
-        tuning: [error(KernelIV(tuning=tuning, random_state=i), data) for i, data in enumerate(draws)]
+        tuning: [
+            error(KernelIV(tuning=tuning, linear_part=False, random_state=i), data)
+            for i, data in enumerate(draws)
+        ]
         for tuning in ("one_se", "published")
     }
     assert max(errors["one_se"]) < 0.2 < max(errors["published"])

@@ -1,14 +1,11 @@
 """Estimators with instruments on disk: what comes back, and what is refused."""
 
-import json
-
 import numpy as np
 import pytest
-import safetensors
-import safetensors.numpy
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
+from rfpcore import _files
 from rfpcore.datasets import make_demand
 from rfpcore.npiv import F2BMLD, DeepFeatureIV, KernelIV, ProximalF2BMLD, SieveIV
 
@@ -34,13 +31,11 @@ def path(tmp_path):
 
 def parts(path):
     """Tensors and document of a file, to be spoiled."""
-    with safetensors.safe_open(path, "numpy") as file:
-        document = json.loads(file.metadata()["rfpcore"])
-    return safetensors.numpy.load_file(path), document
+    return _files.read(path)
 
 
 def write(path, tensors, document):
-    safetensors.numpy.save_file(tensors, path, {"rfpcore": json.dumps(document)})
+    _files.write(path, tensors, document)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -95,11 +90,40 @@ def test_nothing_to_save_and_another_class(path):
         KernelIV.load(path)
 
 
+def test_a_model_that_could_not_be_loaded_is_not_saved(path):
+    model = F2BMLD(**FAST).fit(DATA.X, DATA.y, DATA.Z)
+    for params in ({"n_jobs": "two"}, {"lambdas": [-1.0]}, {"dtype": "float16"}, {"solver": "magic"}):
+        kept = model.get_params()
+        with pytest.raises((ValueError, TypeError), match=next(iter(params))):
+            model.set_params(**params).save(path)
+        model.set_params(**kept)
+    kernel = KernelIV(random_state=0).fit(DATA.X, DATA.y, DATA.Z)
+    kernel._weights = np.full_like(kernel._weights, 1e308)
+    with pytest.raises(ValueError, match="the prediction at the inputs' means, and one scale beside them"):
+        kernel.save(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("entry", ["class", "params", "columns", "learnt"])
+@pytest.mark.parametrize("value", [None, [], {}, 3, "a", [float("inf"), 0], [1, -1]])
+def test_entries_of_other_kinds(path, entry, value):
+    model = KernelIV(random_state=0).fit(DATA.X, DATA.y, DATA.Z)
+    model.save(path)
+    tensors, document = parts(path)
+    if (entry, value) == ("params", {}):
+        return  # all defaults
+    if value == [float("inf"), 0]:
+        value = [10**400, 0]
+    write(path, tensors, document | {entry: value})
+    with pytest.raises(ValueError, match=path.name):
+        KernelIV.load(path)
+
+
 SPOILT = [
     ("kernel", "weights", np.zeros(3), r"weights is float64 of shape \(3,\); floats, \(30\), are needed"),
     ("kernel", "inputs_scale", np.array([-1.0]), "inputs_scale has -1.0; positive numbers"),
     ("kernel", "points", np.full((30, 1), np.nan), "points must be finite"),
-    ("kernel", "outcome", np.array(["a"]).view("u1"), "outcome is uint8"),
+    ("kernel", "outcome", np.array(["a"]).view("u1"), "holds 'outcome' of dtype uint8"),
     ("adam", "theta", np.zeros(4, np.float32), r"theta is float32 of shape \(4,\); floats, \(150\)"),
     ("adam", "records", np.zeros((2, 3)), r"records .*\(any, 5\)"),
     ("sieve", "coefficients", np.zeros(2), "coefficients is float64"),

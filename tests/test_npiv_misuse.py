@@ -8,6 +8,7 @@ from rfpcore.npiv import F2BMLD, DeepFeatureIV, InstrumentWarning, KernelIV, Mea
 
 X, y, Z = (np.random.default_rng(0).standard_normal((3, 50)) + 0.0).copy()
 FAST = {"max_iter": 20, "n_checkpoints": 2}
+pytestmark = pytest.mark.filterwarnings("ignore::rfpcore.npiv.InstrumentWarning")  # Z is noise
 ESTIMATORS = [
     F2BMLD(**FAST),
     KernelIV(),

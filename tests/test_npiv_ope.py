@@ -167,7 +167,11 @@ GOOD = {
         ({"terminated": np.zeros(4)}, TypeError, "terminated has dtype float64; bool"),
         ({"terminated": np.zeros(3, bool)}, ValueError, r"terminated has shape \(3,\)"),
         ({"actions": np.zeros(4)}, TypeError, "actions has dtype float64; integers"),
-        ({"actions": np.array([0, 1, 2, 0])}, ValueError, "actions are 0 to 2; 0 to 1 are needed"),
+        (
+            {"actions": np.array([0, 1, 2, 0])},
+            ValueError,
+            "actions holds 2 for state 2.*integers from 0 to 1 are",
+        ),
         ({"rewards": np.array([1, np.nan, 1, 1])}, ValueError, "rewards must be finite.*row 1"),
         ({"rewards": np.ones(5)}, ValueError, r"rewards has shape \(5,\)"),
         (
@@ -210,3 +214,49 @@ def test_halves_need_rows():
 def test_fitted_q_says_that_it_has_not_converged(steps):
     with pytest.warns(ConvergenceWarning, match="not converged after 3 regressions"):
         FittedQEvaluation(gamma=0.9, max_iter=3).fit(steps, policy)
+
+
+NO_ACTIONS = [
+    (lambda s: np.full(len(s), np.nan), ValueError, "what the policy returns holds nan for state 0"),
+    (lambda s: np.full(len(s), 0.5), ValueError, r"holds 0\.5 for state 0, one of 200 that are no action"),
+    (
+        lambda s: np.full(len(s), 9),
+        ValueError,
+        r"holds 9 .*integers from 0 to 1 are needed \(are they counted",
+    ),
+    (lambda s: np.full(len(s), -1), ValueError, "holds -1 for state 0"),
+    (lambda s: 1 + policy(s), ValueError, "holds 2 for state"),
+    (lambda s: np.full(len(s), "a"), TypeError, "has dtype <U1; integers from 0 to 1"),
+    (lambda s: np.full((len(s), 2), 0.5), ValueError, r"shape \(200, 2\), as probabilities have"),
+    (lambda s: np.zeros(len(s) - 1, int), ValueError, r"shape \(199,\); one action a state, \(200,\)"),
+    (lambda s: 0, ValueError, r"shape \(\); one action a state"),
+    (lambda s: None, ValueError, "what the policy returns is None"),
+    (3, TypeError, "policy is a int; a function from states to actions"),
+]
+
+
+@pytest.mark.parametrize(("odd", "error", "message"), NO_ACTIONS)
+def test_what_a_policy_must_not_return(odd, error, message):
+    random = np.random.default_rng(0)
+    s, a = random.normal(size=(200, 1)), random.integers(0, 2, 200)
+    few = make_transitions(s, a, a + s[:, 0], 0.9 * s, random.random(200) < 0.1, n_actions=2)
+    models = [
+        FittedQEvaluation(n_components=20, random_state=0),
+        F2BMLDEvaluation(max_iter=10, n_checkpoints=2, random_state=0),
+        DeepFeatureEvaluation(max_iter=2, n_checkpoints=1, random_state=0),
+    ]
+    for model in models:
+        with pytest.raises(error, match=message):
+            model.fit(few, odd)
+        model.fit(few, policy)
+        with pytest.raises(error, match=message):
+            model.value(s, odd)
+        with pytest.raises(ValueError, match=r"actions holds 2 for state 0.*counted from 1"):
+            model.q(s, np.full(200, 2))
+        with pytest.raises(ValueError, match="states has 2 columns; fit had 1"):
+            model.q(np.hstack([s, s]), a)
+        # Integers that are stored as floats or bools are actions.
+        assert model.value(s, lambda states: policy(states).astype(float)) == model.value(s, policy)
+    for model in models[1:]:
+        with pytest.raises(error, match=message):
+            model.path_values(s, odd)

@@ -11,7 +11,7 @@ import safetensors.numpy
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
-from rfpcore import RFPClassifier, RFPRegressor
+from rfpcore import RFPClassifier, RFPRegressor, _files
 from rfpcore.datasets import make_vee
 from rfpcore.optimizers import Cosine
 from rfpcore.regularize import L1, ClipNorm
@@ -36,7 +36,7 @@ def saved(path):
 
 
 def write(path, tensors, document):
-    safetensors.numpy.save_file(tensors, path, {"rfpcore": json.dumps(document)})
+    _files.write(path, tensors, document)
 
 
 MODELS = {
@@ -160,11 +160,11 @@ def test_another_class_is_refused(path, saved):
         RFPClassifier.load(path)
 
 
-@pytest.mark.parametrize("version", [0, 2, None, "1"])
+@pytest.mark.parametrize("version", [0, 3, -1, None, "1", True, 1.0, 2.0])
 def test_another_version_is_refused(version, path, saved):
     tensors, document = saved
     write(path, tensors, document | {"format_version": version})
-    with pytest.raises(ValueError, match=f"format version {version}; this rfpcore reads version 1"):
+    with pytest.raises(ValueError, match=f"format version {version!r}; this rfpcore reads versions 1 and 2"):
         RFPRegressor.load(path)
 
 
@@ -175,16 +175,16 @@ def spoil(path, saved, tensors=None, **document):
 @pytest.mark.parametrize(
     ("tensors", "document", "message"),
     [
-        ({"theta": np.zeros(12)}, {}, r"theta has shape \(12,\); \(13,\) is needed"),
-        ({"theta": np.zeros((13, 1))}, {}, r"theta has shape \(13, 1\)"),
+        ({"theta": np.zeros(12)}, {}, r"theta is float64 of shape \(12,\); floats, \(13\), are needed"),
+        ({"theta": np.zeros((13, 1))}, {}, r"theta is float64 of shape \(13, 1\)"),
         ({"theta": np.full(13, np.nan)}, {}, "theta must be finite, .* 13 of its 13 values"),
-        ({"theta": np.zeros(13, np.int64)}, {}, "theta has dtype int64; a float is needed"),
+        ({"theta": np.zeros(13, np.int64)}, {}, "theta is int64 of shape .*; floats"),
         (
             {"second_moment": np.zeros(13, np.float32)},
             {},
-            "second_moment has dtype float32; float64 is needed",
+            r"second_moment is float32 of shape \(13,\); float64, \(13\), are needed",
         ),
-        ({"first_moment": np.zeros(3)}, {}, r"first_moment has shape \(3,\)"),
+        ({"first_moment": np.zeros(3)}, {}, r"first_moment is float64 of shape \(3,\)"),
         ({"inner_lr": np.ones(5)}, {}, r"inner_lr has shape \(5,\); the network has 13 parameters"),
         ({"inner_lr": -np.ones(1)}, {}, "inner_lr=-1.0; a positive number"),
         (
@@ -194,7 +194,11 @@ def spoil(path, saved, tensors=None, **document):
         ),
         ({}, {"net": [1, [4], 1, "os.system"]}, "activation='os.system' is unknown"),
         ({}, {"params": {"depth": 3}}, "unexpected keyword argument 'depth'"),
-        ({}, {"learnt": {"n_features_in_": 1, "n_outputs_": "x"}}, "invalid literal"),
+        (
+            {},
+            {"learnt": {"n_features_in_": 1, "_y_ndim": 1, "n_outputs_": "x"}},
+            "n_outputs_='x' is a str; an integer",
+        ),
         ({}, {"feature_names": ["a", "b"]}, "there are 2 feature names for 1 features"),
         ({}, {"memory": {}}, "lacks 'n_steps'"),
     ],

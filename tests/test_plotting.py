@@ -44,7 +44,9 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def network():
-    return RFPClassifier(hidden_layer_sizes=(4, 3), max_iter=5, random_state=0).fit(X, Y)
+    return RFPClassifier(hidden_layer_sizes=(4, 3), max_iter=5, random_state=0).fit(
+        X, Y, np.arange(len(X)) % 5
+    )
 
 
 def test_matplotlib_is_imported_for_drawing_only():

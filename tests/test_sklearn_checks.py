@@ -4,6 +4,7 @@ scikit-learn itself skips one where SCIPY_ARRAY_API is not set: array API input,
 claim to take.
 """
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from rfpcore import (
@@ -25,6 +26,8 @@ ESTIMATORS = [
 ]
 
 
+# The checks know no groups.
+@pytest.mark.filterwarnings("ignore::rfpcore.exceptions.GroupsWarning")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn(estimator, check):
     check(estimator)

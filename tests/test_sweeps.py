@@ -128,6 +128,7 @@ def test_each_point_with_rows_of_its_own(path):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     _, document = rfpcore._files.read(path)
     document["finished"] = {index: document["finished"][index] for index in ("0", "4")}
+    tensors = {name: tensor for name, tensor in tensors.items() if name[:2] in ("0.", "4.")}
     rfpcore._files.write(path, tensors, document)
     resumed = sweep(X, Y, GRID, BASE, rows=rows, row_weights=weights, path=path)
     assert_array_equal(resumed.result.thetas, whole.result.thetas)
@@ -172,10 +173,10 @@ def test_file_that_does_not_hold_together(path):
     sweep(X, Y, GRID, BASE, path=path)
     tensors, document = rfpcore._files.read(path)
     rfpcore._files.write(path, {n: t for n, t in tensors.items() if n != "3.theta"}, document)
-    with pytest.raises(ValueError, match=r"does not hold together: KeyError\('3.theta'\)"):
+    with pytest.raises(ValueError, match=r"lacks '3\.theta'"):
         sweep(X, Y, GRID, BASE, path=path)
     rfpcore._files.write(path, tensors | {"3.theta": np.ones(3)}, document)
-    with pytest.raises(ValueError, match=r"model 3 has parameters of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"3.theta is float64 of shape \(3,\); floats, \(32,?\), are needed"):
         sweep(X, Y, GRID, BASE, path=path)
 
 

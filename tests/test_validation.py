@@ -49,7 +49,11 @@ BAD_DATA = {
         "X has dtype object; row 1, column 1 holds '7', a str; real numbers",
     ),
     "X of objects": ({"X": [[{}]] * 6}, TypeError, r"X has dtype object; row 0, column 0 holds \{\}, a dict"),
-    "X too large for floats": ({"X": [[10**400]] * 6}, TypeError, "row 0, column 0 holds 10"),
+    "X too large for floats": (
+        {"X": [[10**400]] * 6},
+        TypeError,
+        "row 0, column 0 holds an integer beyond",
+    ),
     "X missing": ({"X": [[1.0], [None]]}, ValueError, "the first is nan in row 1, column 0"),
     "X masked": ({"X": np.ma.masked_equal(X, 1.1)}, ValueError, "the first is nan in row 5, column 1"),
     "X complex": ({"X": X.astype(complex)}, TypeError, "X has dtype complex128; real numbers are needed"),
@@ -99,21 +103,25 @@ BAD_DATA = {
     "weight zero": (
         {"sample_weight": [1, 1, 0, 0, 1, 1]},
         ValueError,
-        "sample_weight sums to 0.0 in cluster 1, one of 1; a finite sum above zero is needed",
+        "sample_weight sums to 0.0 in cluster 1; 1 of 3 clusters has no finite sum above zero",
     ),
     "weight zero in the query": (
         {"sample_weight": [1, 0, 1, 1, 1, 1], "query": [False, True] * 3},
         ValueError,
         r"sample_weight sums to 0.0 in cluster 0 \(query rows\)",
     ),
-    "weight overflow": ({"sample_weight": [1e308] * 6}, ValueError, "sums to inf in cluster 0, one of 3"),
+    "weight overflow": (
+        {"sample_weight": [1e308] * 6},
+        ValueError,
+        "sums to inf in cluster 0; 3 of 3 clusters have no finite sum",
+    ),
     "query dtype": ({"query": [0, 1] * 3}, TypeError, "query has dtype int64; a boolean mask"),
     "query length": ({"query": [True]}, ValueError, "query has 1 rows; X has 6"),
     "query 2-D": ({"query": X > 0}, ValueError, r"query has shape \(6, 2\); \(6,\) is needed"),
     "query without support": (
         {"query": [False, True, True, True, True, True]},
         ValueError,
-        r"query leaves cluster 1 \(2 rows\) without support \(False\) rows, one of 2 such clusters",
+        r"query leaves cluster 1 \(2 rows\) without support \(False\) rows; 2 of 3 clusters have none",
     ),
     "query without query": ({"query": [False] * 6}, ValueError, r"cluster 0 .* without query \(True\) rows"),
     "cluster weight word": (

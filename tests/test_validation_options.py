@@ -24,6 +24,14 @@ BAD_OPTIONS = {
     "alpha above": ({"alpha": 1.5}, ValueError, r"alpha=1.5; a number in \[0, 1\]"),
     "alpha NaN": ({"alpha": np.nan}, ValueError, r"alpha=nan; a number in \[0, 1\]"),
     "alpha word": ({"alpha": "0.5"}, TypeError, "alpha='0.5' is a str; a number"),
+    "alpha of 400 digits": (
+        {"alpha": 10**400},
+        ValueError,
+        "alpha is an integer beyond 1e400; a number",
+    ),
+    "alpha of 5000 digits": ({"alpha": 10**5000}, ValueError, "alpha is an integer beyond 1e4999; a number"),
+    "alpha complex": ({"alpha": np.complex128(0.5)}, TypeError, "alpha is a complex128; a number"),
+    "alpha array of one": ({"alpha": np.ones(1)}, TypeError, "alpha is a ndarray; a number"),
     "alpha array": ({"alpha": np.ones(2)}, TypeError, "alpha is a ndarray; a number"),
     "steps negative": ({"inner_steps": -1}, ValueError, "inner_steps=-1 is too small; at least 0"),
     "steps fraction": ({"inner_steps": 1.5}, TypeError, "inner_steps=1.5 is a float; an integer"),
@@ -73,10 +81,17 @@ BAD_OPTIONS = {
         "loss='hinge' is unknown; one of 'squared', 'logistic', 'softmax'",
     ),
     "loss list": ({"loss": ["squared"]}, ValueError, "loss=.'squared'. is unknown; one of"),
+    "layers list": ({"adapt_layers": ["all"]}, ValueError, "adapt_layers=.'all'. is unknown; one of 'all'"),
+    "steps of 5000 digits": (
+        {"inner_steps": 10**5000},
+        ValueError,
+        "inner_steps=an integer beyond 1e4999 is too large",
+    ),
+    "jobs of a crowd": ({"n_jobs": 65_535}, ValueError, "n_jobs=65535 is too large; at most 1024"),
     "order": ({"order": "second"}, ValueError, "order='second' is unknown; one of 'exact', 'first'"),
     "jobs zero": ({"n_jobs": 0}, ValueError, "n_jobs=0 has no meaning; a positive number of threads, -1"),
     "jobs fraction": ({"n_jobs": 1.5}, TypeError, "n_jobs=1.5 is a float; an integer"),
-    "jobs too many": ({"n_jobs": 2**63}, ValueError, "is too large; at most 65535"),
+    "jobs too many": ({"n_jobs": 2**63}, ValueError, "is too large; at most 1024"),
 }
 BAD_THETA = {
     "length": (THETA[:-1], ValueError, r"theta has shape \(12,\); the network has 13 parameters, so \(13,\)"),

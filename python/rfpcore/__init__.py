@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import losses
 from .clusters import Clusters
-from .exceptions import DivergenceError, DivergenceWarning, InnerStepWarning, InterruptedWarning
+from .exceptions import (
+    DivergenceError,
+    DivergenceWarning,
+    GroupsWarning,
+    InnerStepWarning,
+    InterruptedWarning,
+    ScaleWarning,
+)
 from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
 from .network import MLP
 from .status import ClusterStatus, Objective
@@ -36,6 +43,7 @@ __all__ = [
     "DivergenceWarning",
     "EnsembleClassifier",
     "EnsembleRegressor",
+    "GroupsWarning",
     "InnerStepWarning",
     "InterruptedWarning",
     "MLPClassifier",
@@ -43,6 +51,7 @@ __all__ = [
     "Objective",
     "RFPClassifier",
     "RFPRegressor",
+    "ScaleWarning",
     "SweepResult",
     "adapt",
     "auto_inner_lr",

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._order import own_order
+
 Array = NDArray[Any]
 
 F32 = np.dtype(np.float32)
 F64 = np.dtype(np.float64)
+
+# Of sums of weights: within it their products with losses and their inverses are finite.
+WEIGHT_RANGE = 1e-100, 1e100
 
 
 def as_floats(values: Any, name: str) -> Array:
@@ -27,7 +32,11 @@ def as_floats(values: Any, name: str) -> Array:
         values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
         array = np.asarray(values)
-    except ValueError as error:  # rows of unequal lengths
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+    ) as error:  # rows of unequal lengths, objects that are broken
         raise ValueError(f"{name} is not a rectangular array: {error}") from None
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
@@ -38,7 +47,22 @@ def as_floats(values: Any, name: str) -> Array:
             f"{name} has dtype {array.dtype}; real numbers are needed (float32, float64, integers or bools)"
         )
     native = array.dtype.newbyteorder("=")
-    return array.astype(native if native in (F32, F64) else F64, copy=False)
+    with np.errstate(
+        over="ignore", under="ignore"
+    ):  # what is beyond float64 becomes infinite, and is refused as such
+        return array.astype(native if native in (F32, F64) else F64, copy=False)
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """float32 or float64, from whatever NumPy takes for one of them."""
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"dtype={shown(dtype)}; float32 or float64 is needed") from None
+    for known in (F32, F64):
+        if kind == known:
+            return known
+    raise TypeError(f"dtype={kind}; float32 or float64 is needed")
 
 
 def _objects_to_floats(array: Array, name: str) -> Array:
@@ -51,10 +75,22 @@ def _objects_to_floats(array: Array, name: str) -> Array:
             floats[index] = np.nan if is_missing(value) else float(value)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(
-                f"{name} has dtype object; {place(index)} holds {value!r}, a {type(value).__name__}; "
+                f"{name} has dtype object; {place(index)} holds {shown(value)}, a {type(value).__name__}; "
                 "real numbers are needed"
             ) from None
     return floats
+
+
+def shown(value: Any) -> str:
+    """A value for a message: its `repr`, cut where it is long; of a huge integer only the size."""
+    if isinstance(value, int) and abs(value) >= 10**50:
+        sign = "-" if value < 0 else ""
+        return f"an integer beyond {sign}1e{int(value.bit_length() * 0.30102)}"
+    try:
+        text = repr(value)
+    except Exception:  # an object that is broken
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def is_missing(value: Any) -> bool:
@@ -65,7 +101,7 @@ def is_missing(value: Any) -> bool:
         return bool(value != value)
     except TypeError:  # pandas.NA refuses to be a truth value
         return True
-    except ValueError:  # an array in a cell: wrong, but not missing
+    except (ValueError, ArithmeticError):  # an array in a cell, a signalling NaN: wrong, but not missing
         return False
 
 
@@ -93,6 +129,16 @@ def require_finite(array: Array, name: str, columns: Sequence[Any] | None = None
         f"{'is' if len(bad) == 1 else 'are'} not; the first is {array[first]} in {where}. "
         "NaN and inf are not accepted"  # in the words that scikit-learn's checks look for
     )
+
+
+def require_outputs(outputs: Array, theta: Array, X: Array) -> None:
+    """Finite parameters and rows may still be too large for the products of a network."""
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            f"{np.count_nonzero(~np.isfinite(outputs))} of {outputs.size} outputs are not finite in "
+            f"{outputs.dtype}: parameters are up to {np.abs(theta).max():.3g} in size, "
+            f"features up to {np.abs(X).max():.3g}"
+        )
 
 
 def matrix(values: Any, name: str = "X", n_columns: int | None = None) -> Array:
@@ -124,6 +170,8 @@ def targets(values: Any, n_rows: int) -> Array:
 
 def require_length(array: Array, name: str, n_rows: int) -> None:
     """As many entries as X has rows."""
+    if array.ndim == 0:
+        raise ValueError(f"{name} has shape (); ({n_rows},) is needed")
     if len(array) != n_rows:
         raise ValueError(f"{name} has {len(array)} rows; X has {n_rows}")
 
@@ -180,26 +228,42 @@ def cast(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     return result
 
 
-def group_codes(values: Any, n_rows: int) -> tuple[Array, NDArray[np.intp]]:
+def group_codes(values: Any, n_rows: int, name: str = "groups") -> tuple[Array, NDArray[np.intp]]:
     """Unique labels (C,), and the index of each row's label (N,).
 
-    Labels of any hashable type; sorted where they can be compared, else in order of first appearance.
+    Labels of any hashable type. Those of an ordered Categorical keep its order; others are sorted where they
+    can be compared, else in order of first appearance.
     """
     if values is None:
         return np.zeros(1, np.int64), np.zeros(n_rows, np.intp)
-    labels = _label_array(values)
+    ordered = own_order(values)
+    if ordered is not None:
+        return _category_codes(*ordered, n_rows, name)
+    labels = label_array(values)
     if labels.ndim != 1:
-        raise ValueError(f"groups has shape {labels.shape}; ({n_rows},), one label a row, is needed")
-    require_length(labels, "groups", n_rows)
+        raise ValueError(f"{name} has shape {labels.shape}; ({n_rows},), one label a row, is needed")
+    require_length(labels, name, n_rows)
     if labels.dtype.kind in "OTV":
-        return _object_codes(labels)
+        return _object_codes(labels, name)
     if labels.dtype.kind in "fcmM" and (missing := np.flatnonzero(labels != labels)).size:
-        raise _missing_label(int(missing[0]), len(missing))
+        raise _missing_label(int(missing[0]), len(missing), name)
     unique, codes = np.unique(labels, return_inverse=True)
     return unique, codes
 
 
-def _label_array(values: Any) -> Array:
+def _category_codes(
+    categories: list[Any], codes: NDArray[np.intp], n_rows: int, name: str
+) -> tuple[Array, NDArray[np.intp]]:
+    """`group_codes` of categories: those that rows have, in the order of all."""
+    require_length(codes, name, n_rows)
+    missing = np.flatnonzero(codes < 0)
+    if len(missing):
+        raise _missing_label(int(missing[0]), len(missing), name)
+    present, inverse = np.unique(codes, return_inverse=True)
+    return _narrow([categories[code] for code in present]), inverse
+
+
+def label_array(values: Any) -> Array:
     """Labels as an array; a list becomes objects, lest NumPy turn [1, "a"] or [None, "a"] into strings."""
     if not isinstance(values, list | tuple):
         return np.asarray(values)
@@ -208,7 +272,7 @@ def _label_array(values: Any) -> Array:
     return array
 
 
-def _object_codes(labels: Array) -> tuple[Array, NDArray[np.intp]]:
+def _object_codes(labels: Array, name: str) -> tuple[Array, NDArray[np.intp]]:
     """`group_codes` of Python objects, by hashing."""
     index: dict[Any, int] = {}
     codes = np.empty(len(labels), np.intp)
@@ -217,12 +281,12 @@ def _object_codes(labels: Array) -> tuple[Array, NDArray[np.intp]]:
             codes[row] = index.setdefault(label, len(index))
         except TypeError:
             raise TypeError(
-                f"groups holds {label!r} of type {type(label).__name__} in row {row}; labels must be hashable"
+                f"{name} holds {label!r} of type {type(label).__name__} in row {row}; labels must be hashable"
             ) from None
     missing = [code for label, code in index.items() if is_missing(label)]
     if missing:
         rows = np.flatnonzero(np.isin(codes, missing))
-        raise _missing_label(int(rows[0]), len(rows))
+        raise _missing_label(int(rows[0]), len(rows), name)
     unique = list(index)
     try:
         unique.sort()
@@ -245,13 +309,16 @@ def _narrow(labels: list[Any]) -> Array:
     return array
 
 
-def _missing_label(row: int, count: int) -> ValueError:
+def _missing_label(row: int, count: int, name: str) -> ValueError:
     more = f" ({count} rows lack one)" if count > 1 else ""
-    return ValueError(f"groups has no label in row {row}{more}; every row must belong to a cluster")
+    need = "must belong to a cluster" if name == "groups" else "needs one"
+    return ValueError(f"{name} has no label in row {row}{more}; every row {need}")
 
 
 def cluster_weights(values: Any, labels: Array) -> NDArray[np.float64]:
-    """How much each cluster counts, (C,), from an array in the order of `labels` or a dict by label."""
+    """How much each cluster counts, (C,): an array in the order of `labels`, or a dict or Series by label."""
+    if hasattr(values, "iloc") and hasattr(values, "to_dict"):
+        values = values.to_dict()
     if isinstance(values, dict):
         values = _by_label(values, labels.tolist())
     array = as_floats(values, "cluster_weight").astype(np.float64, copy=False)
@@ -266,8 +333,15 @@ def cluster_weights(values: Any, labels: Array) -> NDArray[np.float64]:
         raise ValueError(
             f"cluster_weight must not be negative, but cluster {labels[bad]!s} has {array[bad]:g}"
         )
-    if array.sum() == 0:
+    if array.max() == 0:
         raise ValueError("cluster_weight is 0 for every cluster; at least one must be positive")
+    with np.errstate(over="ignore"):
+        total = array.sum()
+    if not WEIGHT_RANGE[0] <= total <= WEIGHT_RANGE[1]:  # sums and shares of them stay finite
+        raise ValueError(
+            f"cluster_weight adds up to {total:.3g}; a sum of {WEIGHT_RANGE[0]:g} to {WEIGHT_RANGE[1]:g} "
+            "is needed"
+        )
     return array.copy()  # Clusters makes it read-only
 
 

@@ -4,28 +4,37 @@ import math
 import operator
 import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from . import _rfpcore
-from ._arrays import F64, Array, as_floats, require_finite, vector
+from ._arrays import F64, Array, as_floats, require_finite, shown, vector
 
 Activation = Literal["identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"]
 Order = Literal["exact", "first"]
 Layers = Literal["all", "last"]
 OnDivergence = Literal["raise", "skip"]
 
+# The largest counts there are: what is above is refused before any work. The first two are what
+# the kernel can count, the others are far beyond what anyone means.
 MAX_STEPS = 2**31 - 1  # the kernel reports the step of a divergence as an int32
 MAX_PARAMETERS = 2**48  # more than memories hold, while its bytes and squares of widths still fit 64 bits
-MAX_JOBS = 2**16 - 1
+MAX_JOBS = 1024  # threads
+MAX_LAYERS = 1000  # hidden layers of a network
+MAX_ROWS = 10**8  # rows that a generator draws
+MAX_DRAWS = 10**7  # bootstraps, wild and randomization draws, draws of masks
+MAX_MEMBERS = 10**5  # networks of an ensemble, replicates that are trained
+MAX_BINS = 10**6  # bins, knots, components, points of a grid
 
 
 def choice(value: Any, name: str, allowed: Any) -> str:
     """One of the strings of a Literal type."""
     choices = get_args(allowed)
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; one of {', '.join(map(repr, choices))} is needed")
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name}={shown(value)} is unknown; one of {listed} is needed")
     return value
 
 
@@ -36,20 +45,26 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; an integer is needed") from None
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; an integer is needed") from None
     if number < low:
-        raise ValueError(f"{name}={number} is too small; at least {low} is needed")
+        raise ValueError(f"{name}={shown(number)} is too small; at least {low} is needed")
     if number > high:
-        raise ValueError(f"{name}={number} is too large; at most {high} is possible")
+        raise ValueError(f"{name}={shown(number)} is too large; at most {high} is possible")
     return number
 
 
 def real(value: Any, name: str, needed: str = "a finite number") -> float:
     """A finite number; strings and arrays are none."""
     if isinstance(value, str | bytes):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; {needed} is needed")
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; {needed} is needed")
     try:
+        # What `float` takes though it is no number: an array of one entry, a duration, a complex number.
+        kind = getattr(getattr(value, "dtype", None), "kind", "f")
+        if getattr(value, "ndim", 0) != 0 or kind not in "biufO":
+            raise TypeError
         number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is {shown(value)}; {needed} is needed") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is a {type(value).__name__}; {needed} is needed") from None
     if not math.isfinite(number):
@@ -92,7 +107,7 @@ def below_one(value: Any, name: str) -> float:
 def boolean(value: Any, name: str) -> bool:
     """True or False; nothing else stands for them."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; True or False is needed")
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; True or False is needed")
     return bool(value)
 
 
@@ -104,6 +119,32 @@ def check_alpha(value: Any) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"alpha={number}; a number in [0, 1] is needed")
     return number
+
+
+def random_source(value: Any) -> np.random.RandomState:
+    """`random_state` as scikit-learn means it."""
+    from sklearn.utils import check_random_state  # the functions on arrays do without scikit-learn
+
+    if isinstance(value, np.random.Generator):
+        raise TypeError("random_state is a Generator; an integer, a RandomState or None is needed")
+    legacy = value is None or value is np.random or isinstance(value, np.random.RandomState)
+    source = value if legacy else integer(value, "random_state", 0, 2**32 - 1)
+    random: np.random.RandomState = check_random_state(source)
+    return random
+
+
+def file_path(value: Any, name: str = "path") -> Path:
+    """A path that the file system can take; whether something is there is another question."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; a str or path is needed")
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{name}={shown(value)}; a str or path that is not empty, without NUL, is needed")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}={shown(value)} cannot be a file's name on this system") from None
+    return Path(text)
 
 
 def n_threads(n_jobs: Any) -> int:
@@ -130,12 +171,15 @@ def inner_loop(
 ) -> _rfpcore.Inner:
     """The kernel's `Inner` for these options; a scalar step's is built once and kept."""
     # bool is no int here and an array no float, so whatever passes is hashable and of the right kind.
-    if type(inner_steps) is int and type(inner_lr) is float and type(inner_momentum) is float:
+    numbers = type(inner_steps) is int and type(inner_lr) is float and type(inner_momentum) is float
+    if numbers and type(adapt_layers) is str and type(order) is str:
         return _scalar_inner(inner_steps, inner_lr, inner_momentum, adapt_layers, order)
     steps = integer(inner_steps, "inner_steps", 0, MAX_STEPS)
     momentum = real(inner_momentum, "inner_momentum", "a number in [0, 1)")
+    choice(adapt_layers, "adapt_layers", Layers)
+    choice(order, "order", Order)
     lr = check_inner_lr(inner_lr, n_parameters)
-    if isinstance(lr, float):
+    if isinstance(lr, float) and type(adapt_layers) is str and type(order) is str:
         return _scalar_inner(steps, lr, momentum, adapt_layers, order)
     return _build_inner(steps, lr, momentum, adapt_layers, order)
 

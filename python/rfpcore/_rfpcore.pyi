@@ -18,6 +18,7 @@ __all__ = [
     "ClusterData",
     "DivergenceError",
     "Inner",
+    "InternalError",
     "Model",
     "Objective",
     "Optimizer",
@@ -48,6 +49,9 @@ _Floats = NDArray[np.float32] | NDArray[np.float64]
 
 class DivergenceError(ArithmeticError):
     """Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged)."""
+
+class InternalError(RuntimeError):
+    """A defect of rfpcore."""
 
 @final
 class Architecture:

@@ -45,7 +45,7 @@ def decode(value: Any) -> Any:
     """What `encode` was given, with tuples for lists."""
     if isinstance(value, dict):
         kind = value.get("kind")
-        if kind not in _KINDS:
+        if not isinstance(kind, str) or kind not in _KINDS:
             raise ValueError(f"kind {kind!r} is unknown; one of {', '.join(sorted(_KINDS))} is needed")
         return _KINDS[kind](**{name: decode(item) for name, item in value.items() if name != "kind"})
     if isinstance(value, list):

@@ -4,14 +4,16 @@ The confidence of a prediction is the probability of the class it predicts. Pred
 confidence, and each bin's mean confidence is compared with the share of its predictions that are right.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arrays import Array, as_floats, require_finite
-from ._options import MAX_STEPS, choice, integer
+from ._arrays import Array, as_floats, is_missing, label_array, require_finite, shown
+from ._frames import require_aligned
+from ._options import MAX_BINS, choice, integer
 
 __all__ = ["Reliability", "confidences", "expected_calibration_error", "reliability_curve"]
 
@@ -81,28 +83,53 @@ def confidences(y_true: Any, probabilities: Any, classes: Any = None) -> tuple[A
     >>> confidence.tolist(), right.tolist()
     ([0.9, 0.7], [False, True])
     """
+    require_aligned(y_true=y_true, probabilities=probabilities)
     p = _probabilities(probabilities)
-    labels = np.arange(p.shape[1]) if classes is None else np.asarray(classes)
+    labels = np.arange(p.shape[1]) if classes is None else _labels(classes, "classes")
     if labels.shape != (p.shape[1],):
         raise ValueError(f"classes has shape {labels.shape}; there are probabilities of {p.shape[1]} classes")
-    truth = np.asarray(y_true)
+    truth = _labels(y_true, "y_true")
     if truth.ndim != 1:
         raise ValueError(f"y_true has shape {truth.shape}; ({len(p)},), one class a row, is needed")
     if len(truth) != len(p):
         raise ValueError(f"y_true has {len(truth)} rows; probabilities has {len(p)}")
-    unknown = ~np.isin(truth, labels)
+    unknown = ~_is_one_of(truth, labels)
     if unknown.any():
         row = int(np.argmax(unknown))
         raise ValueError(
-            f"y_true holds {truth[row]!r} in row {row}, which is none of the classes {labels.tolist()}"
+            f"y_true holds {shown(truth[row])} in row {row}, which is none of the classes "
+            f"{shown(labels.tolist())}"
         )
     best = p.argmax(axis=1)
     return p[np.arange(len(p)), best], labels[best] == truth
 
 
+def _labels(values: Any, name: str) -> Array:
+    """Classes as an array, of whatever kind they are."""
+    try:
+        flat = isinstance(values, list | tuple) and not any(np.ndim(value) for value in values)
+        labels = label_array(values) if flat else np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of classes: {error}") from None
+    if labels.dtype == object and labels.ndim == 1:
+        for row, label in enumerate(labels):
+            if is_missing(label) or np.ndim(label) or not isinstance(label, Hashable):
+                raise ValueError(f"{name} holds {shown(label)} in row {row}; a class is needed in each")
+    return labels
+
+
+def _is_one_of(truth: Array, labels: Array) -> NDArray[np.bool_]:
+    """Which entries are among the labels, also where NumPy would make numbers text to compare them."""
+    if object in (truth.dtype, labels.dtype) or truth.dtype.kind != labels.dtype.kind:
+        known = set(labels.tolist())
+        return np.array([label in known for label in truth.tolist()], bool)
+    return np.isin(truth, labels)
+
+
 def _probabilities(values: Any) -> Array:
     """Rows of at least two probabilities that sum to 1, float64."""
     p = as_floats(values, "probabilities").astype(np.float64, copy=False)
+    require_finite(p, "probabilities")
     if p.ndim == 1:
         p = np.column_stack([1 - p, p])
     if p.ndim != 2 or p.shape[0] == 0 or p.shape[1] < 2:
@@ -110,7 +137,6 @@ def _probabilities(values: Any) -> Array:
             f"probabilities has shape {p.shape}; (N, K) with at least one row and two classes, "
             "or (N,) for the second of two classes, is needed"
         )
-    require_finite(p, "probabilities")
     off = np.abs(p.sum(axis=1) - 1)
     if p.min() < 0 or p.max() > 1 or off.max() > _SUM_TOLERANCE:
         row = int(np.argmax((p < 0).any(axis=1) | (p > 1).any(axis=1) | (off > _SUM_TOLERANCE)))
@@ -159,7 +185,7 @@ def reliability_curve(
     >>> round(curve.expected_calibration_error, 3), round(curve.overconfidence, 3)
     (0.15, 0.05)
     """
-    n_bins = integer(n_bins, "n_bins", 1, MAX_STEPS)
+    n_bins = integer(n_bins, "n_bins", 1, MAX_BINS)
     confidence, right = confidences(y_true, probabilities, classes)
     if choice(strategy, "strategy", Strategy) == "uniform":
         bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence)

@@ -9,6 +9,7 @@ from . import _rfpcore
 from ._arrays import (
     F32,
     F64,
+    WEIGHT_RANGE,
     Array,
     as_floats,
     cast,
@@ -20,6 +21,7 @@ from ._arrays import (
     targets,
     vector,
 )
+from ._frames import require_aligned
 from .losses import check_targets
 from .network import MLP
 
@@ -47,12 +49,13 @@ class Clusters:
         Every cluster needs rows of both kinds. None: all rows do both, as in the paper.
     cluster_weight : {"size", "weight"}, array (C,) or dict, default "size"
         How much each cluster counts: its number of rows, the sum of its sample_weight, or any weights in the
-        order of `labels`, or by label.
+        order of `labels`, or by label: of a dict, or of a pandas Series by its index.
 
     Attributes
     ----------
     labels : ndarray (C,)
-        The clusters' labels, sorted; in order of first appearance if they cannot be compared.
+        The clusters' labels, sorted; an ordered Categorical's in its own order; in order of first appearance
+        if they cannot be compared.
     order : ndarray (N,) of int
         Row i here is row `order[i]` of the data given.
     offsets : ndarray (C + 1,) of int64
@@ -86,6 +89,7 @@ class Clusters:
         query: Any = None,
         cluster_weight: Any = "size",
     ) -> None:
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight, query=query)
         rows = matrix(X)
         n = len(rows)
         outcomes = targets(y, n)
@@ -178,7 +182,8 @@ class Clusters:
                 empty = np.flatnonzero(counts == 0)
                 raise ValueError(
                     f"query leaves cluster {self.labels[empty[0]]!s} ({self.sizes[empty[0]]} rows) without "
-                    f"{kind} rows, one of {len(empty)} such clusters; each needs at least one of both kinds"
+                    f"{kind} rows; {_share(len(empty), self.n_clusters)} none, and each needs at least one "
+                    "of both kinds"
                 )
         return n_support
 
@@ -191,13 +196,15 @@ class Clusters:
             starts = np.column_stack([starts, starts + self.n_support]).ravel()
             kinds = [" (support rows)", " (query rows)"]
         with np.errstate(over="ignore"):
-            totals = np.add.reduceat(self.sample_weight, starts)
-        bad = np.flatnonzero(~((totals > 0) & np.isfinite(totals)))
+            totals = np.add.reduceat(self.sample_weight, starts).astype(np.float64)
+        bad = np.flatnonzero(~((totals >= WEIGHT_RANGE[0]) & (totals <= WEIGHT_RANGE[1])))
         if len(bad):
             cluster, part = divmod(int(bad[0]), len(kinds))
             raise ValueError(
-                f"sample_weight sums to {totals[bad[0]]} in cluster {self.labels[cluster]!s}{kinds[part]}, "
-                f"one of {len(bad)}; a finite sum above zero is needed in each"
+                f"sample_weight sums to {totals[bad[0]]} in cluster {self.labels[cluster]!s}{kinds[part]}; "
+                f"{_share(len(set(bad // len(kinds))), self.n_clusters)} no finite sum above zero (from "
+                f"{WEIGHT_RANGE[0]:g} to {WEIGHT_RANGE[1]:g}), which each needs. "
+                "Leave clusters without weight out"
             )
 
     def _weigh(self, cluster_weight: Any) -> NDArray[np.float64] | None:
@@ -212,6 +219,11 @@ class Clusters:
             weights = as_floats(self.sample_weight, "sample_weight").astype(np.float64)
             return np.add.reduceat(weights, self.offsets[:-1])
         return cluster_weights(cluster_weight, self.labels)
+
+
+def _share(count: int, total: int) -> str:
+    """Subject and verb of a sentence about some of the clusters."""
+    return f"{count} of {total} clusters {'has' if count == 1 else 'have'}"
 
 
 def kernel_inputs(net: MLP, theta: Any, data: Clusters, loss: str) -> tuple[Array, _rfpcore.ClusterData]:

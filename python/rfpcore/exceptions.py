@@ -2,13 +2,18 @@
 
 from collections.abc import Hashable
 
+from ._rfpcore import InternalError
+
 __all__ = [
     "DesignWarning",
     "DivergenceError",
     "DivergenceWarning",
+    "GroupsWarning",
     "InnerStepWarning",
     "InstrumentWarning",
+    "InternalError",
     "InterruptedWarning",
+    "ScaleWarning",
 ]
 
 
@@ -64,6 +69,14 @@ class InnerStepWarning(RuntimeWarning):
 
 class InterruptedWarning(RuntimeWarning):
     """Ctrl-C ended something of which a part was done, and that part is returned."""
+
+
+class GroupsWarning(UserWarning):
+    """All rows were taken for one cluster, because no groups were given."""
+
+
+class ScaleWarning(UserWarning):
+    """A feature or the outcome is orders of magnitude away from what a network learns from."""
 
 
 class DesignWarning(UserWarning):

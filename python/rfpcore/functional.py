@@ -11,7 +11,7 @@ from .clusters import Clusters, kernel_inputs
 from .exceptions import DivergenceError
 from .losses import Loss
 from .network import MLP
-from .second_order import auto_inner_lr, curvature, hvp, resolve_auto
+from .second_order import auto_inner_lr, curvature, hvp, raise_divergence, resolve_auto
 from .status import ClusterStatus, Objective, warn_of_skipped
 
 __all__ = ["adapt", "auto_inner_lr", "curvature", "hvp", "objective", "value_and_grad"]
@@ -99,16 +99,16 @@ def value_and_grad(
         inner_lr = resolve_auto(inner_lr, net, theta, data, loss, n_jobs)
     inner = inner_loop(net.n_parameters, inner_steps, inner_lr, inner_momentum, adapt_layers, order)
     alpha, threads = check_alpha(alpha), n_threads(n_jobs)
+    skip = choice(on_divergence, "on_divergence", OnDivergence) == "skip"
     try:
-        if on_divergence == "raise":
+        if not skip:
             return _rfpcore.value_and_grad(
                 net._architecture, theta, handle, alpha, inner, loss, False, threads
             )
-        choice(on_divergence, "on_divergence", OnDivergence)
         found = _rfpcore.objective(net._architecture, theta, handle, alpha, inner, loss, True, False, threads)
     except _rfpcore.DivergenceError as error:
         _raise_divergence(error, net, theta, data, loss, inner_lr)
-    warn_of_skipped(_status(data, found), stacklevel=2)
+    warn_of_skipped(_status(data, found))
     return found.value, found.gradient
 
 
@@ -157,7 +157,7 @@ def objective(
     except _rfpcore.DivergenceError as error:
         _raise_divergence(error, net, theta, data, loss, inner_lr)
     status = _status(data, found)
-    warn_of_skipped(status, stacklevel=2)
+    warn_of_skipped(status)
     by_parameter = found.inner_lr_gradient
     assert by_parameter is not None  # asked for above
     lr_gradient = by_parameter if np.ndim(inner_lr) else float(by_parameter.sum(dtype=np.float64))
@@ -216,7 +216,7 @@ def adapt(
         first = int(np.argmax(steps >= 0))
         error = ("", first, int(steps[first]), float(after[first]), status.n_diverged)
         _raise_divergence(_rfpcore.DivergenceError(*error), net, theta, data, loss, inner_lr)
-    warn_of_skipped(status, stacklevel=2)
+    warn_of_skipped(status)
     thetas[~status.ok] = theta
     return thetas, status
 
@@ -228,24 +228,14 @@ def _status(data: Clusters, found: _rfpcore.Objective) -> ClusterStatus:
 def _raise_divergence(
     error: Exception, net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any
 ) -> NoReturn:
-    """The kernel's error with the cluster's label and what to do, as `DivergenceError`."""
-    _, cluster, step, value, n_diverged = error.args
-    label = data.labels[cluster]
-    hint = "theta itself is out of range" if step <= 0 else _lr_hint(net, theta, data, loss, inner_lr)
-    raise DivergenceError(
-        f"the loss of cluster {label!s} is {value} at inner step {step}; "
-        f"{n_diverged} of {data.n_clusters} clusters diverged. {hint}",
-        label,
-        step,
-        value,
-        n_diverged,
-    ) from None
+    """As `raise_divergence`, with what the inner step might be."""
+    raise_divergence(error, data, lambda: _lr_hint(net, theta, data, loss, inner_lr))
 
 
 def _lr_hint(net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any) -> str:
     given = f"inner_lr={inner_lr}" if np.ndim(inner_lr) == 0 else f"inner_lr (up to {np.max(inner_lr):.3g})"
     try:
         step = auto_inner_lr(net, theta, data, loss)
-    except ValueError:  # no curvature to go by
+    except (ValueError, DivergenceError):  # no curvature to go by
         return f"{given} is too large; a smaller one helps, or on_divergence='skip'"
     return f"{given} is too large; inner_lr='auto' would be {step:.3g}; or on_divergence='skip'"

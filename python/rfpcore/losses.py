@@ -187,6 +187,11 @@ class Kind:
     has_labels: bool = False
     is_regression: bool = False
 
+    @property
+    def keeps_units(self) -> bool:
+        """Whether outputs are in the units of the outcomes."""
+        return self.mean is _same
+
 
 TABLE: dict[str, Kind] = {
     "squared": Kind(is_regression=True),

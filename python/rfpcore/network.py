@@ -1,15 +1,15 @@
 """The network: widths, activation, and the layout of its flat parameter vector."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from . import _rfpcore
-from ._arrays import F32, F64, Array, cast, matrix, vector
-from ._options import MAX_PARAMETERS, Activation, choice, integer, n_threads
+from ._arrays import Array, as_floats, cast, float_dtype, matrix, require_outputs, shown, vector
+from ._options import MAX_LAYERS, MAX_PARAMETERS, Activation, choice, integer, n_threads
 
 __all__ = ["MLP"]
 
@@ -55,9 +55,14 @@ class MLP:
             object.__setattr__(self, name, value)  # frozen: the one place that writes
 
         hidden = self.hidden_layer_sizes
-        if isinstance(hidden, str | bytes) or not hasattr(hidden, "__len__"):
+        sized = isinstance(hidden, Sequence | np.ndarray | Set) or hasattr(hidden, "to_numpy")
+        if isinstance(hidden, str | bytes) or not sized or getattr(hidden, "ndim", 1) != 1:
             raise TypeError(
-                f"hidden_layer_sizes={hidden!r}; a sequence of integers is needed, such as (64, 64)"
+                f"hidden_layer_sizes={shown(hidden)}; a sequence of integers is needed, such as (64, 64)"
+            )
+        if len(hidden) > MAX_LAYERS:
+            raise ValueError(
+                f"hidden_layer_sizes has {len(hidden)} layers; at most {MAX_LAYERS} are possible"
             )
         store("n_inputs", integer(self.n_inputs, "n_inputs", 1, MAX_PARAMETERS))
         store(
@@ -106,9 +111,7 @@ class MLP:
         >>> rfpcore.MLP(2, (), 1).init(random_state=0).round(3)
         array([ 0.089, -0.093,  0.   ])
         """
-        kind = np.dtype(dtype)
-        if kind not in (F32, F64):
-            raise TypeError(f"dtype={kind}; float32 or float64 is needed")
+        kind = float_dtype(dtype)
         if isinstance(random_state, np.random.Generator | np.random.RandomState):
             random: np.random.Generator | np.random.RandomState = random_state
         else:
@@ -130,7 +133,7 @@ class MLP:
         -------
         layers : list of (W (inputs, outputs), b (outputs,))
         """
-        theta = np.asarray(theta)
+        theta = as_floats(theta, "theta")
         if theta.shape != (self.n_parameters,):
             raise ValueError(
                 f"theta has shape {theta.shape}; the network has {self.n_parameters} parameters, "
@@ -170,4 +173,5 @@ class MLP:
         theta = vector(theta, "theta", self.n_parameters)
         rows = cast(matrix(X, "X", self.n_inputs), theta.dtype, "X")
         outputs: Array = _rfpcore.predict(self._architecture, theta, rows, n_threads(n_jobs))
+        require_outputs(outputs, theta, rows)
         return outputs

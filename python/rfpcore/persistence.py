@@ -13,11 +13,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import _files, _specs
-from ._arrays import Array, require_finite
-from ._options import check_inner_lr
-from .estimators._fit import Memory
-from .network import MLP
+from . import _files, _restore, _specs
+from ._arrays import F64, Array
+from ._restore import params_from_json
 
 __all__ = ["load", "params_from_json", "params_to_json", "read", "save"]
 
@@ -25,7 +23,7 @@ T = TypeVar("T")
 Restore = Callable[[type[T], dict[str, Array], dict[str, Any]], T]
 
 # Learnt attributes kept as JSON, where an estimator has them.
-_PLAIN = ("n_features_in_", "n_outputs_", "_y_ndim", "best_iteration_")
+_PLAIN = ("n_features_in_", "n_outputs_", "_y_ndim", "_fit_loss", "best_iteration_")
 
 
 def save(estimator: Any, path: str | PathLike[str]) -> None:
@@ -39,8 +37,10 @@ def save(estimator: Any, path: str | PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        If class labels or a parameter are of a kind that JSON cannot hold.
+        If class labels or a parameter are of a kind that JSON cannot hold, a parameter is one that `fit`
+        would refuse, or something else than a regular file is at the path.
     """
+    estimator._require_usable()
     tensors: dict[str, Array] = {}
     if hasattr(estimator, "estimators_"):
         document = _describe_ensemble(estimator, tensors)
@@ -97,7 +97,7 @@ def params_to_json(params: dict[str, Any], tensors: dict[str, Array], prefix: st
             and value.dtype.kind in "fiu"
             and name == "inner_lr"
         ):
-            tensors[f"{prefix}param.{name}"] = value
+            tensors[f"{prefix}param.{name}"] = value.astype(F64)
             continue
         if name == "callbacks" or (name == "random_state" and not isinstance(value, int | np.integer)):
             value = None
@@ -150,7 +150,7 @@ def load(cls: type[T], path: str | PathLike[str]) -> T:
     ValueError
         If the file is truncated, of another format version, of another class, or does not hold together.
     """
-    return read(cls, path, _restore_any)
+    return read(cls, path, _restore.restore)
 
 
 def read(cls: type[T], path: str | PathLike[str], restore: Restore[T]) -> T:
@@ -168,102 +168,5 @@ def read(cls: type[T], path: str | PathLike[str], restore: Restore[T]) -> T:
     tensors, document = _files.read(path)
     if document.get("class") != cls.__name__:
         raise ValueError(f"{path} holds a {document.get('class')}; {cls.__name__}.load was called")
-    try:
+    with _files.holding_together(path):
         return restore(cls, tensors, document)
-    except KeyError as error:
-        raise ValueError(f"{path} lacks {error}") from None
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not hold together: {error}") from None
-
-
-def _restore_any(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
-    """One network's estimator, or an ensemble."""
-    restore = _restore_ensemble if "members" in document else _restore
-    return restore(cls, tensors, document)
-
-
-def _restore_ensemble(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
-    """The ensemble, its members in their order."""
-    ensemble: Any = cls(**params_from_json(document["params"]))
-    Member = ensemble._Member
-    if document["estimator"] is not None:
-        ensemble.estimator = Member(**params_from_json(document["estimator"]))
-    members = []
-    for i, own in enumerate(document["members"]):
-        if own["class"] != Member.__name__:
-            raise ValueError(f"member {i} is a {own['class']}; {Member.__name__} is needed")
-        prefix = f"{i}."
-        mine = {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
-        members.append(_restore(Member, mine, own))
-    if not members:
-        raise ValueError("there are no members; at least one is needed")
-    ensemble._adopt(members)
-    return ensemble  # type: ignore[no-any-return]
-
-
-def params_from_json(document: dict[str, Any]) -> dict[str, Any]:
-    """Parameters from JSON, with tuples for lists."""
-    return {name: _specs.decode(value) for name, value in document.items()}
-
-
-def _restore(cls: type[T], tensors: dict[str, Array], document: dict[str, Any]) -> T:
-    """The estimator, every part checked against the others."""
-    params = params_from_json(document["params"])
-    params |= {name.removeprefix("param."): a for name, a in tensors.items() if name.startswith("param.")}
-    estimator: Any = cls(**params)
-    vars(estimator).update(
-        {name: int(document["learnt"][name]) for name in _PLAIN if name in document["learnt"]}
-    )
-    if "classes" in document:
-        estimator.classes_ = np.array(document["classes"]["labels"], np.dtype(document["classes"]["dtype"]))
-    if "feature_names" in document:
-        estimator.feature_names_in_ = np.array(document["feature_names"], object)
-    estimator.net_ = net = MLP(*document["net"])
-    _require_network(estimator, net)
-    dtype = tensors["theta"].dtype
-    estimator.theta_ = _tensor(tensors, "theta", dtype, net.n_parameters)
-    estimator.loss_curve_ = _tensor(tensors, "loss_curve", np.dtype(np.float64))
-    estimator.n_iter_ = len(estimator.loss_curve_)
-    if "validation_scores" in tensors:
-        estimator.validation_scores_ = tensors["validation_scores"]
-    if estimator._has_inner_loop:
-        estimator.inner_lr_ = _inner_lr(tensors, net.n_parameters)
-        estimator._memory = Memory(
-            int(document["memory"]["n_steps"]),
-            _tensor(tensors, "first_moment", dtype, net.n_parameters),
-            _tensor(tensors, "second_moment", dtype, net.n_parameters),
-            int(document["memory"]["batch_seed"]),
-        )
-    return estimator  # type: ignore[no-any-return]
-
-
-def _require_network(estimator: Any, net: MLP) -> None:
-    """The network fits what was learnt of features and outcomes."""
-    found = (net.n_inputs, net.n_outputs)
-    needed = (estimator.n_features_in_, estimator._n_network_outputs)
-    if found != needed:
-        raise ValueError(f"the network has {found} inputs and outputs; the data had {needed}")
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is not None and len(names) != net.n_inputs:
-        raise ValueError(f"there are {len(names)} feature names for {net.n_inputs} features")
-
-
-def _inner_lr(tensors: dict[str, Array], n_parameters: int) -> float | Array | None:
-    """None, a number, or one for each parameter."""
-    if "inner_lr" not in tensors:
-        return None
-    array = tensors["inner_lr"]
-    return check_inner_lr(array[0] if array.shape == (1,) else array, n_parameters)
-
-
-def _tensor(tensors: dict[str, Array], name: str, dtype: np.dtype[Any], length: int | None = None) -> Array:
-    """A finite vector of a dtype and length."""
-    array = tensors[name]
-    if array.dtype != dtype or array.dtype.kind != "f":
-        raise ValueError(
-            f"{name} has dtype {array.dtype}; {dtype if dtype.kind == 'f' else 'a float'} is needed"
-        )
-    if array.ndim != 1 or (length is not None and len(array) != length):
-        raise ValueError(f"{name} has shape {array.shape}; ({'N' if length is None else length},) is needed")
-    require_finite(array, name, axis="index")
-    return array

@@ -1,6 +1,7 @@
 """What the Hessian of the loss tells: products, the largest eigenvalue, and the inner step it allows."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from . import _options, _rfpcore
 from ._arrays import Array, vector
 from ._options import integer, n_threads
 from .clusters import Clusters, kernel_inputs
+from .exceptions import DivergenceError
 from .losses import Loss
 from .network import MLP
 
@@ -30,6 +32,11 @@ def hvp(
     -------
     product : ndarray (P,)
 
+    Raises
+    ------
+    DivergenceError
+        If a cluster's product is not finite.
+
     Examples
     --------
     >>> import numpy as np, rfpcore
@@ -40,7 +47,10 @@ def hvp(
     theta, _ = kernel_inputs(net, theta, data, loss)
     v = vector(v, "v", net.n_parameters, theta.dtype)
     handle = data.handle(net, loss, theta.dtype, split=False)
-    product: Array = _rfpcore.hvp(net._architecture, theta, v, handle, loss, n_threads(n_jobs))
+    try:
+        product: Array = _rfpcore.hvp(net._architecture, theta, v, handle, loss, n_threads(n_jobs))
+    except _rfpcore.DivergenceError as error:
+        raise_divergence(error, data)
     return product
 
 
@@ -68,6 +78,11 @@ def curvature(
     lam : ndarray (C,) of float64
         In the order of `data.labels`. Gradient descent on a cluster is stable for steps below 2 / lam.
 
+    Raises
+    ------
+    DivergenceError
+        If a cluster's curvature is not finite.
+
     Examples
     --------
     >>> import numpy as np, rfpcore
@@ -76,8 +91,11 @@ def curvature(
     array([20.])
     """
     theta, handle = kernel_inputs(net, theta, data, loss)
-    count = integer(n_iterations, "n_iterations", 1, 2**31 - 1)
-    return _rfpcore.curvature(net._architecture, theta, handle, loss, count, n_threads(n_jobs))
+    count = integer(n_iterations, "n_iterations", 1, _options.MAX_STEPS)
+    try:
+        return _rfpcore.curvature(net._architecture, theta, handle, loss, count, n_threads(n_jobs))
+    except _rfpcore.DivergenceError as error:
+        raise_divergence(error, data)
 
 
 def auto_inner_lr(
@@ -109,13 +127,31 @@ def auto_inner_lr(
     0.05
     """
     share = _options.fraction(fraction, "fraction")
-    largest = float(curvature(net, theta, data, loss, n_jobs=n_jobs).max())
+    try:
+        largest = float(curvature(net, theta, data, loss, n_jobs=n_jobs).max())
+    except DivergenceError:
+        largest = float("nan")
     if not largest > 0 or not np.isfinite(largest):
         raise ValueError(
             "inner_lr='auto' needs a cluster whose loss curves upwards at theta, but the largest curvature "
             f"of the {data.n_clusters} clusters is {largest:.3g}; give inner_lr as a number"
         )
     return share * 2 / largest
+
+
+def raise_divergence(error: Exception, data: Clusters, hint: Callable[[], str] | None = None) -> NoReturn:
+    """The kernel's error with the cluster's label and what to do, as `DivergenceError`."""
+    _, cluster, step, value, n_diverged = error.args
+    label = data.labels[cluster]
+    advice = "theta itself is out of range" if step <= 0 or hint is None else hint()
+    raise DivergenceError(
+        f"the loss of cluster {label!s} is {value} at inner step {step}; "
+        f"{n_diverged} of {data.n_clusters} clusters diverged. {advice}",
+        label,
+        step,
+        value,
+        n_diverged,
+    ) from None
 
 
 def resolve_auto(

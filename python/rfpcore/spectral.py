@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._arrays import Array, as_floats, matrix, require_finite
+from ._options import MAX_BINS, integer
 
 __all__ = [
     "PrincipalComponents",
@@ -65,8 +66,12 @@ def principal_components(X: Any) -> PrincipalComponents:
     rows = matrix(X).astype(np.float64, copy=False)
     if len(rows) < 2:
         raise ValueError(f"X has {len(rows)} row; at least 2 are needed for a variance")
-    centred = rows - rows.mean(axis=0)
-    variances, vectors = np.linalg.eigh(centred.T @ centred / (len(rows) - 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        centred = rows - rows.mean(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = centred.T @ centred / (len(rows) - 1)
+    _require_squares(covariance, rows, "X")
+    variances, vectors = np.linalg.eigh(covariance)
     # Rounding makes variances that are zero slightly negative.
     return PrincipalComponents(vectors.T[::-1].copy(), np.maximum(variances[::-1], 0.0))
 
@@ -100,8 +105,18 @@ def component_energy(change: Any, components: Any) -> Array:
             f"so (..., {basis.shape[1]}, units) is needed"
         )
     require_finite(weights, "change", axis="index")
-    energy: Array = np.square(basis @ weights).sum(axis=-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy: Array = np.square(basis @ weights).sum(axis=-1)
+    _require_squares(energy, weights, "change")
     return energy
+
+
+def _require_squares(squares: Array, values: Array, name: str) -> None:
+    """Squares of finite numbers need not be finite."""
+    if not np.isfinite(squares).all():
+        raise ValueError(
+            f"{name} has values up to {np.abs(values).max():.3g} in size, whose squares are beyond 1.8e308"
+        )
 
 
 def cumulative_energy(energy: Any) -> Array:
@@ -134,7 +149,10 @@ def cumulative_energy(energy: Any) -> Array:
     require_finite(values, "energy", axis="index")
     if values.min() < 0:
         raise ValueError(f"energy is {values.min():g} at its lowest; it is a square, at least 0")
-    total = values.sum(axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        total = values.sum(axis=-1, keepdims=True)
+    if not np.isfinite(total).all():
+        raise ValueError(f"energy is up to {values.max():.3g}; its sum is beyond 1.8e308")
     if (total == 0).any():
         first = np.argwhere(total[..., 0] == 0)[0].tolist()
         raise ValueError(f"energy is 0 in every component at {first or 'all'}: nothing has moved there yet")
@@ -151,4 +169,5 @@ def isotropic_energy(n_components: int) -> Array:
     >>> isotropic_energy(4)
     array([0.25, 0.5 , 0.75, 1.  ])
     """
-    return np.arange(1, n_components + 1) / n_components
+    count = integer(n_components, "n_components", 1, MAX_BINS)
+    return np.arange(1, count + 1) / count

@@ -1,12 +1,12 @@
 """What a call found besides its main result."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._arrays import Array
+from ._warn import warn
 from .exceptions import DivergenceWarning
 
 __all__ = ["ClusterStatus", "Objective"]
@@ -81,14 +81,13 @@ class Objective:
     status: ClusterStatus
 
 
-def warn_of_skipped(status: ClusterStatus, stacklevel: int) -> None:
+def warn_of_skipped(status: ClusterStatus) -> None:
     """`DivergenceWarning` if clusters were left out."""
     if not status.n_diverged:
         return
     first = int(np.argmax(~status.ok))
-    warnings.warn(
+    warn(
         f"{status.n_diverged} of {len(status)} clusters diverged and were left out; the first is "
         f"{status.labels[first]!s}, at inner step {status.diverged_step[first]}. A smaller inner_lr helps",
         DivergenceWarning,
-        stacklevel=stacklevel + 1,
     )

@@ -2,18 +2,18 @@
 
 import itertools
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import _sweep_file
-from ._arrays import Array
+from ._arrays import Array, shown
+from ._options import file_path
 from ._progress import NoProgress, make_progress
+from ._warn import warn
 from .exceptions import InterruptedWarning
 from .many import ManyResult, Model, ModelResult, Record, fit_many
 
@@ -98,11 +98,13 @@ def sweep(
     >>> result.result.predict(X).shape
     (6, 250, 2)
     """
+    if base is not None and not isinstance(base, Model):
+        raise TypeError(f"base is a {type(base).__name__}; a Model is needed")
     listed = _points(points)
     models = [_model(Model() if base is None else base, index, point) for index, point in enumerate(listed)]
     options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}
     options |= {"n_outputs": n_outputs, "dtype": dtype}
-    file = None if path is None else _sweep_file.SweepFile(Path(path), models, X, y, options)
+    file = None if path is None else _sweep_file.SweepFile(file_path(path), models, X, y, options)
     done: dict[int, ModelResult] = {} if file is None else file.results()
     with make_progress("sweep", len(models), "models", bool(verbose)) as progress:
         progress.update(len(done), "")
@@ -115,11 +117,10 @@ def sweep(
             if file is not None and done:
                 file.write(done)
     if len(done) < len(models):
-        warnings.warn(
+        warn(
             f"interrupted: {len(done)} of {len(models)} models are finished"
             + ("" if path is None else f" and in {path}; the same call goes on from there"),
             InterruptedWarning,
-            stacklevel=2,
         )
     return SweepResult(listed, done)
 
@@ -171,9 +172,8 @@ class _Keeper:
 
 def _of(values: Any, missing: Sequence[int], n_models: int) -> Any:
     """What there is one of for each model, for the missing ones; anything else as it is."""
-    each = (
-        isinstance(values, list | tuple | np.ndarray) and len(values) == n_models and np.ndim(values[0]) > 0
-    )
+    several = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim > 0)
+    each = several and len(values) == n_models and np.ndim(values[0]) > 0
     return [values[index] for index in missing] if each else values
 
 
@@ -182,13 +182,23 @@ def _points(points: Any) -> list[dict[str, Any]]:
     if isinstance(points, Mapping):
         for name, values in points.items():
             if isinstance(values, str) or not hasattr(values, "__len__"):
-                raise TypeError(f"points[{name!r}]={values!r}; a sequence of values is needed in a grid")
+                raise TypeError(f"points[{name!r}]={shown(values)}; a sequence of values is needed in a grid")
         listed = [dict(zip(points, values, strict=True)) for values in itertools.product(*points.values())]
+    elif isinstance(points, Iterable) and not isinstance(points, str | np.ndarray):
+        listed = [_point(index, point) for index, point in enumerate(points)]
     else:
-        listed = [dict(point) for point in points]
+        raise TypeError(
+            f"points is a {type(points).__name__}; a dict of sequences or a sequence of dicts is needed"
+        )
     if not listed:
         raise ValueError("points is empty; a sweep needs at least one point")
     return listed
+
+
+def _point(index: int, point: Any) -> dict[str, Any]:
+    if not isinstance(point, Mapping):
+        raise TypeError(f"points[{index}]={shown(point)} is a {type(point).__name__}; a dict is needed")
+    return dict(point)
 
 
 def _model(base: Model, index: int, point: dict[str, Any]) -> Model:
@@ -249,7 +259,7 @@ class SweepResult:
             [
                 i
                 for i, point in enumerate(done)
-                if all(name in point and point[name] == value for name, value in values.items())
+                if all(name in point and _same(point[name], value) for name, value in values.items())
             ],
             np.intp,
         )
@@ -269,6 +279,14 @@ class SweepResult:
             else:
                 frame.insert(at, name, values)
         return frame
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether a point has a value: an array is equal to none of them, as no field is one."""
+    try:
+        return bool(one == other)
+    except (TypeError, ValueError, ArithmeticError):
+        return False
 
 
 def _plain(value: Any) -> Any:

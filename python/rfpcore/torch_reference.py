@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.func import grad, grad_and_value, vmap
 from torch.nn import functional as F
 
+from ._arrays import as_floats, vector
+from ._options import MAX_STEPS, Layers, Order, choice, integer, real
 from .clusters import Clusters
 from .losses import read
 from .network import MLP
@@ -78,21 +80,27 @@ def risk(
     dtype: torch.dtype = torch.float64,
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """R_k as a function of (theta, inner_lr, alpha), to be differentiated by torch.func at will."""
+    if not isinstance(net, MLP) or not isinstance(data, Clusters):
+        raise TypeError(
+            f"net is a {type(net).__name__} and data a {type(data).__name__}; MLP and Clusters are needed"
+        )
+    known = read(loss)
+    row_loss = ROW_LOSSES[known.name]
+    n_steps = integer(inner_steps, "inner_steps", 0, MAX_STEPS)
+    choice(order, "order", Order)
+    choice(adapt_layers, "adapt_layers", Layers)
     x, y, weight, support, query, n_c = (torch.as_tensor(a, device=device, dtype=dtype) for a in _pad(data))
     steps = torch.ones(net.n_parameters, device=device, dtype=dtype)
     if adapt_layers == "last":
         n_in, n_out = net.layer_shapes[-1]
         steps[: -(n_in + 1) * n_out] = 0
 
-    known = read(loss)
-    row_loss = ROW_LOSSES[known.name]
-
     def cluster_loss(theta: Tensor, x: Tensor, y: Tensor, w: Tensor) -> Tensor:
         return (w * row_loss(forward(net, theta, x), y, *known.parameters)).sum() / w.sum()
 
     def adapted(theta: Tensor, inner_lr: Tensor, x: Tensor, y: Tensor, w: Tensor) -> Tensor:  # equation 3
         momentum = torch.zeros_like(theta)
-        for _ in range(inner_steps):
+        for _ in range(n_steps):
             gradient = grad(cluster_loss)(theta, x, y, w)
             momentum = inner_momentum * momentum + (gradient.detach() if order == "first" else gradient)
             theta = theta - inner_lr * steps * momentum
@@ -128,6 +136,9 @@ def value_and_grad(
     """
     function = risk(net, data, inner_steps, **options)
     kind = {"device": options.get("device", "cpu"), "dtype": options.get("dtype", torch.float64)}
+    theta = theta if isinstance(theta, Tensor) else vector(theta, "theta", net.n_parameters)
+    inner_lr = inner_lr if isinstance(inner_lr, Tensor) else as_floats(inner_lr, "inner_lr")
+    alpha = alpha if isinstance(alpha, Tensor) else real(alpha, "alpha")
     at = [
         torch.as_tensor(a if isinstance(a, Tensor) else np.array(a), **kind) for a in (theta, inner_lr, alpha)
     ]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from ._intervals import length
 from .results import Effect
 
 DRAWS = 100_000  # their quantile of max |t| is within about .01
@@ -94,7 +95,7 @@ def normal_critical_value(pulls: Array, df: float, level: float, random: np.rand
     bootstrap of Callaway and Sant'Anna (2021), with what leaving a cluster out does in place of its
     influence.
     """
-    root = np.linalg.qr(pulls / np.sqrt(np.sum(pulls**2, axis=0)), mode="r")
+    root = np.linalg.qr(pulls / [length(column) for column in pulls.T], mode="r")
     largest = np.abs(random.standard_normal((DRAWS, len(root))) @ root).max(axis=1)
     if np.isfinite(df):
         largest /= np.sqrt(random.chisquare(df, DRAWS) / df)

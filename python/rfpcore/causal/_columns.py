@@ -1,11 +1,12 @@
 """Arguments as arrays, or as names of columns of a frame."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Array, as_floats, matrix, require_finite, require_length
+from .._frames import require_aligned
 
 
 def is_frame(X: Any) -> bool:
@@ -25,25 +26,29 @@ def column(X: Any, values: Any, name: str) -> Any:
     return X[values]
 
 
-def covariate_matrix(X: Any, covariates: Any, named: Sequence[Any]) -> tuple[Array, list[str]]:
+def read_columns(
+    X: Any, given: Mapping[str, Any], covariates: Any
+) -> tuple[dict[str, Any], Array, list[str]]:
+    """The values of every argument given by name or as an array, the covariates, and their names.
+
+    ValueError where pandas objects have different indexes.
+    """
+    columns = {name: column(X, values, name) for name, values in given.items()}
+    require_aligned(X=X, **columns)
+    rows, names = covariate_matrix(X, covariates, given)
+    if len(rows) == 0:
+        raise ValueError("X has 0 rows; at least one is needed")
+    return columns, rows, names
+
+
+def covariate_matrix(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple[Array, list[str]]:
     """The covariates (N, d) as floats, and their names.
 
-    `covariates` lists columns of a frame by name, or of an array by number; None takes all that `named` (the
-    arguments given by name) does not. There may be none.
+    `covariates` lists columns of a frame by name, or of an array by number. "all" takes all columns that no
+    argument `given` names, and so does None of an array. There may be none.
     """
     if is_frame(X):
-        columns = list(X.columns)
-        taken = {name for name in named if isinstance(name, str)}
-        if covariates is None:
-            covariates = [name for name in columns if name not in taken]
-        covariates = [covariates] if isinstance(covariates, str) else list(covariates)
-        _require_columns(X, covariates, "covariates")
-        if not covariates:
-            return np.empty((len(X), 0)), []
-        parts = [as_floats(X[name], f"column {name!r}").astype(np.float64) for name in covariates]
-        for name, part in zip(covariates, parts, strict=True):
-            require_finite(part, f"column {name!r}")
-        return np.column_stack(parts), [str(name) for name in covariates]
+        return _frame_covariates(X, covariates, given)
     if X is None:
         raise TypeError(
             "X is None; an array (N, d) is needed, with d = 0 columns where there are no covariates"
@@ -53,10 +58,46 @@ def covariate_matrix(X: Any, covariates: Any, named: Sequence[Any]) -> tuple[Arr
         return array.astype(np.float64), []
     array = matrix(X).astype(np.float64)
     names = [f"x{i}" for i in range(array.shape[1])]
-    if covariates is None:
+    if covariates is None or (isinstance(covariates, str) and covariates == "all"):
         return array, names
+    covariates = [covariates] if isinstance(covariates, str) else covariates
     chosen = [_index(i, array.shape[1]) for i in covariates]
     return np.ascontiguousarray(array[:, chosen]), [names[i] for i in chosen]
+
+
+def _frame_covariates(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple[Array, list[str]]:
+    named = {value for value in given.values() if isinstance(value, str)}
+    rest = [name for name in X.columns if name not in named]
+    covariates = _chosen(covariates, rest)
+    _require_columns(X, covariates, "covariates")
+    for role in ("y", "treatment"):
+        if isinstance(given[role], str) and given[role] in covariates:
+            raise ValueError(f"covariates names the column {given[role]!r}, which is {role}")
+    if not covariates:
+        return np.empty((len(X), 0)), []
+    parts = [as_floats(X[name], f"column {name!r}").astype(np.float64) for name in covariates]
+    for name, part in zip(covariates, parts, strict=True):
+        require_finite(part, f"column {name!r}")
+    return np.column_stack(parts), [str(name) for name in covariates]
+
+
+def _chosen(covariates: Any, rest: list[Hashable]) -> list[Hashable]:
+    """The names asked for, of a frame whose columns without another part are `rest`."""
+    if covariates is None and rest:
+        raise ValueError(
+            "covariates is None, but X is a frame: name its covariates, for one that the treatment moved "
+            f"would bias the effect. Candidates are {_shown(rest)}; covariates='all' takes them all, "
+            "covariates=[] none"
+        )
+    if isinstance(covariates, str) and covariates == "all":
+        if "all" in rest:
+            raise ValueError("covariates='all' is also the name of a column; give a list, as ['all']")
+        return rest
+    return [covariates] if isinstance(covariates, str) else list(covariates or [])
+
+
+def _shown(names: Sequence[Hashable]) -> str:
+    return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
 
 
 def _index(value: Any, n_columns: int) -> int:
@@ -72,8 +113,11 @@ def _require_columns(X: Any, names: Sequence[Hashable], argument: str) -> None:
     known = list(X.columns)
     for name in names:
         if name not in known:
-            shown = ", ".join(map(repr, known[:20])) + (", ..." if len(known) > 20 else "")
-            raise ValueError(f"{argument} names the column {name!r}, which is not there; X has {shown}")
+            raise ValueError(
+                f"{argument} names the column {name!r}, which is not there; X has {_shown(known)}"
+            )
+        if known.count(name) > 1:
+            raise ValueError(f"{argument} names the column {name!r}, which X has {known.count(name)} times")
 
 
 def number_vector(values: Any, name: str, n_rows: int) -> Array:

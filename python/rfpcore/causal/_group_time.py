@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array
+from ._behind import Behind, behind
 from ._nuisance import Models
-from ._panel import NEVER, Long, difference_sample, widen
-from ._parts import Part
+from ._panel import NEVER, Long, Wide, difference_sample, followed
+from ._parts import Part, make_part
+from ._periods import Periods
+from ._score_inference import clusters_behind
 from .results import Effect
 
 
@@ -21,11 +23,29 @@ class Cell:
     cohort: int
     time: int
     part: Part
+    event: float
+    """Time since adoption, as `Periods.since` counts it; below 0 before it."""
 
-    @property
-    def event(self) -> int:
-        """Periods since adoption; below 0 before it."""
-        return self.time - self.cohort
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """All cells, and who is in them.
+
+    Attributes
+    ----------
+    cells : list of Cell
+    treated : ndarray (G,) of bool
+        Clusters that an effect since adoption is of.
+    present : ndarray (G,) of bool
+        Clusters in some cell, before adoption or as controls.
+    rows : ndarray (N,) of bool
+        Rows in some cell.
+    """
+
+    cells: list[Cell]
+    treated: NDArray[np.bool_]
+    present: NDArray[np.bool_]
+    rows: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,63 +57,102 @@ class Average:
     cells: NDArray[np.intp]
 
 
-def require_cohorts(data: Long, start: NDArray[np.int64]) -> None:
+def require_cohorts(data: Long, start: NDArray[np.int64], comparison: str) -> None:
     """ValueError where there is nobody to compare with."""
+    if len(data.periods) < 2:
+        raise ValueError(f"time has 1 period, {data.periods.names[0]}; at least 2 are needed")
     if (start == NEVER).all():
         raise ValueError(f"none of the {len(start)} clusters is ever treated")
-    always = np.flatnonzero(start == 0)
-    if len(always) and (start[start != NEVER] == 0).all():
+    if (start[start != NEVER] == 0).all():
         raise ValueError(
-            f"every treated cluster is treated from the first period on, {data.periods[0]!s}: there is no "
-            "before"
+            f"every treated cluster is treated from the first period on, {data.periods.names[0]}: there is "
+            "no before"
         )
     if len(np.unique(start[start > 0])) < 2:
         raise ValueError("all clusters adopt in the same period: there are no controls")
+    if comparison == "never" and not (start == NEVER).any():
+        raise ValueError(
+            f"comparison='never' needs clusters that never adopt, but all {len(start)} are treated in the "
+            "end; comparison='not-yet' has those that adopt later as controls"
+        )
 
 
 def make_cells(
     data: Long,
+    wide: Wide,
     start: NDArray[np.int64],
     models: Models,
     comparison: str,
     base_period: str,
     cluster_columns: Any,
-) -> list[Cell]:
+) -> Comparisons:
     """The comparisons that the data allow: of each cohort in each period with controls."""
-    wide, cells = widen(data), []
+    made = Comparisons([], *(np.zeros(size, bool) for size in (len(start), len(start), len(data.y))))
     for cohort in np.unique(start[(start > 0) & (start != NEVER)]):
         for t in range(len(data.periods)):
-            base = cohort - 1
-            if t < cohort and base_period == "varying":
-                base = t - 1
+            base = t - 1 if t < cohort and base_period == "varying" else int(cohort) - 1
             if t == base or base < 0:
                 continue
             control = start == NEVER if comparison == "never" else start > max(t, base)
             arm = np.where(start == cohort, 1, np.where(control, 0, -1))
-            sample = difference_sample(data, wide, arm, t, int(base), cluster_columns)
-            if sample is not None:
-                cells.append(Cell(int(cohort), t, Part(sample, models)))
-    if not any(cell.event >= 0 for cell in cells):
-        raise ValueError("no cohort has a period before adoption and controls after it: nothing to compare")
-    return cells
+            units = followed(data, wide, arm, t, base)
+            sample = difference_sample(data, wide, arm, t, base, units, cluster_columns)
+            if sample is None:
+                continue
+            made.cells.append(
+                Cell(int(cohort), t, make_part(sample, models), data.periods.since(t, int(cohort)))
+            )
+            made.present[sample.arm >= 0] = True
+            made.treated[(sample.arm == 1) & (t >= cohort)] = True
+            made.rows[wide.row[units][:, [t, base]]] = True
+    if not made.treated.any():
+        raise ValueError(
+            "no cohort has a row before adoption, and one since adoption while there are controls: nothing "
+            "to compare"
+        )
+    return made
 
 
-def make_averages(cells: Sequence[Cell], periods: Array) -> list[Average]:
+def make_averages(cells: Sequence[Cell], periods: Periods) -> list[Average]:
     """Every average that `StaggeredEffect.aggregate` gives."""
+    names = periods.names
     cohort, time = np.array([(cell.cohort, cell.time) for cell in cells]).T
-    event = time - cohort
-    after = event >= 0
+    event = np.array([cell.event for cell in cells], object)
+    after = time >= cohort
     found = [Average("simple", "Average effect on the treated", np.flatnonzero(after))]
-    for e in np.unique(event):
-        found.append(Average("dynamic", f"event time {e}", np.flatnonzero(event == e)))
+    for e in event_times(cells):
+        found.append(Average("dynamic", periods.event(e), np.flatnonzero(event == e)))
     for g in np.unique(cohort[after]):
-        found.append(Average("group", f"adopted {periods[g]!s}", np.flatnonzero(after & (cohort == g))))
+        found.append(Average("group", f"adopted {names[g]}", np.flatnonzero(after & (cohort == g))))
     for t in np.unique(time[after]):
-        found.append(Average("calendar", f"period {periods[t]!s}", np.flatnonzero(after & (time == t))))
+        found.append(Average("calendar", f"period {names[t]}", np.flatnonzero(after & (time == t))))
     for i, cell in enumerate(cells):
-        name = f"adopted {periods[cell.cohort]!s}, period {periods[cell.time]!s}"
+        name = f"adopted {names[cell.cohort]}, period {names[cell.time]}"
         found.append(Average("cells", name, np.array([i])))
     return found
+
+
+def event_times(cells: Sequence[Cell]) -> list[float]:
+    """The times since adoption that cells have."""
+    return sorted({cell.event for cell in cells})
+
+
+def behind_averages(cells: Sequence[Cell], averages: Sequence[Average]) -> Behind:
+    """Which clusters each average hangs on: it is gone when all its cells are."""
+    samples = [cell.part.sample for cell in cells]
+    each = behind(
+        [clusters_behind(cell.part.sample, cell.part.models, cell.part.sample.weight) for cell in cells]
+    )
+    arms = np.stack([[sample.arm == arm for sample in samples] for arm in (0, 1)])
+    alone = np.array([each.alone[average.cells].all(axis=0) for average in averages])
+    fewest = [arms[:, average.cells].any(axis=1).sum(axis=1).min() for average in averages]
+    return Behind(alone, np.array(fewest))
+
+
+def clusters_of(cells: Sequence[Cell]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(G,) the clusters that are treated, and those that are controls, in some cell since adoption."""
+    arms = np.stack([cell.part.sample.arm for cell in cells if cell.event >= 0])
+    return (arms == 1).any(axis=0), (arms == 0).any(axis=0)
 
 
 def of_kind(averages: Sequence[Average], effects: Sequence[Effect], kind: str) -> list[Effect]:

@@ -13,6 +13,7 @@ from scipy.special import expit
 from sklearn.linear_model import LinearRegression
 
 from .._arrays import Array
+from .._scaling import basis_of
 
 LARGEST = 8_000_000  # numbers held at a time
 CONDITION = 1e6  # of normal equations: above it their rounding, about 2e-16 times this, would be seen
@@ -33,7 +34,7 @@ def least_squares(
     Parameters
     ----------
     X, y, weight, codes : ndarrays (N, d), (N,), (N,), (N,)
-        All rows; X of order 1.
+        All rows.
     counts : ndarray (S, G)
         How often each cluster counts.
 
@@ -41,10 +42,11 @@ def least_squares(
     -------
     predictions : ndarray (S, N)
     solved : ndarray (S,) of bool
-        False where the columns are nearly or exactly dependent: normal equations are no way to solve these.
-        All False where there is no room for the clusters' equations.
+        False where columns are nearly or exactly dependent in the clusters that count, but not in all:
+        normal equations are no way to solve these. All False where there is no room for the clusters'
+        equations.
     """
-    design = np.column_stack([np.ones(len(X)), X])
+    design = np.sqrt(len(X)) * basis_of(X).vectors  # of order 1; only counts make them dependent
     q, (n_fits, n_clusters) = design.shape[1], counts.shape
     predictions, solved = np.empty((n_fits, len(X))), np.zeros(n_fits, bool)
     if max(len(X), n_clusters) * q * (q + 1) > LARGEST:
@@ -84,12 +86,13 @@ def ridge_logistic(Z: Array, treated: NDArray[np.int64], counts: NDArray[np.int6
     design = np.column_stack([np.ones(len(Z)), Z])
     probability = np.empty(counts.shape)
     for part in _pieces(len(counts), design.shape[1] ** 2):
-        probability[part] = _newton(design, treated, counts[part].astype(np.float64))
+        beta = logistic_coefficients(design, treated, counts[part].astype(np.float64))
+        probability[part] = expit(beta @ design.T)
     return probability
 
 
-def _newton(design: Array, treated: NDArray[np.int64], weight: Array) -> Array:
-    """(S, G) probabilities; every step that does not lower its own objective is halved."""
+def logistic_coefficients(design: Array, treated: NDArray[np.int64], weight: Array) -> Array:
+    """(S, q) coefficients; every step that does not lower its own objective is halved."""
     n, q = design.shape
     outer = (design[:, :, None] * design[:, None, :]).reshape(n, -1)
     penalty = np.r_[0.0, np.ones(q - 1)]
@@ -111,7 +114,7 @@ def _newton(design: Array, treated: NDArray[np.int64], weight: Array) -> Array:
         lower = found <= value + 1e-14 * np.abs(value)  # at the minimum, rounding decides which is lower
         beta, value = np.where(lower[:, None], moved, beta), np.where(lower, found, value)
         size = np.where(lower, 1.0, size / 2)
-    return np.asarray(expit(beta @ design.T))
+    return beta
 
 
 def _logistic_objective(design: Array, treated: NDArray[np.int64], weight: Array, beta: Array) -> Array:

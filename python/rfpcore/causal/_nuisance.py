@@ -6,24 +6,25 @@ controls as it is.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.linear_model import LinearRegression
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from .._arrays import Array
-from .._options import choice, integer, real
-from ..estimators import RFPRegressor, refit_clusters
-from ..estimators.refits import why_not_refit
-from ._linear_fits import is_least_squares, least_squares, ridge_logistic
+from .._options import choice, integer, n_threads, real
+from .._scaling import level_and_spread
+from ._candidates import Candidate, candidates, constant, large_network
+from ._fits import means
+from ._left_out import LeftOut, leave_out
+from ._linear_fits import is_least_squares, ridge_logistic
 from ._sample import Sample
 from ._scores import Estimand, Score
 
+Outcome = Literal["auto"]
 CHUNK = 8_000_000  # predictions held at a time, in numbers
 
 
@@ -38,6 +39,8 @@ class Models:
     clip: tuple[float, float]
     random_state: Any = 0
     n_jobs: int | None = None
+    left_out: LeftOut | None = None
+    """What the outcome models say of clusters left out; "auto" chooses by it."""
 
     @property
     def arms(self) -> tuple[int, ...]:
@@ -55,24 +58,10 @@ class Fitted(NamedTuple):
     p: Array
 
 
-def default_outcome(random_state: Any, n_jobs: int | None) -> RFPRegressor:
-    """The network that models outcomes unless another regressor is given; for outcomes of unit variance."""
-    return RFPRegressor(
-        hidden_layer_sizes=(32, 32),
-        alpha=0.2,
-        inner_steps=1,
-        inner_lr=0.05,
-        max_iter=150,
-        dtype="float32",  # moves estimates by a millionth, in half the time
-        random_state=random_state,
-        n_jobs=n_jobs,
-    )
-
-
 def seeded(model: Any, seed: int) -> Any:
     """A copy whose open `random_state`s are set: fits that differ by the dice would widen the jackknife."""
-    if model is None:
-        return None
+    if model is None or isinstance(model, str):
+        return model
     copy = clone(model)
     names = (name for name in copy.get_params() if name.split("__")[-1] == "random_state")
     return copy.set_params(**{name: seed for name in names if copy.get_params()[name] is None})
@@ -84,6 +73,13 @@ def models_of(estimator: Any, estimand: str) -> Models:
     if not 0 < low <= high < 1:
         raise ValueError(f"clip={estimator.clip}; 0 < low <= high < 1 is needed")
     seed = integer(estimator.random_state, "random_state", 0, 2**31 - 1)
+    n_threads(estimator.n_jobs)
+    if isinstance(estimator.outcome, str):
+        choice(estimator.outcome, "outcome", Outcome)
+    for name in ("outcome", "propensity"):
+        model = getattr(estimator, name)
+        if not (model is None or hasattr(model, "fit") or (name == "outcome" and isinstance(model, str))):
+            raise TypeError(f"{name}={model!r} is a {type(model).__name__}; an estimator or None is needed")
     return Models(
         choice(estimand, "estimand", Estimand),
         choice(estimator.score, "score", Score),
@@ -122,10 +118,10 @@ def propensities(sample: Sample, models: Models, counts: NDArray[np.int64]) -> A
     present = np.flatnonzero(sample.arm >= 0)
     if models.score == "regression":
         return np.full(counts.shape, 0.5)
-    unique, inverse = np.unique(counts[:, present], axis=0, return_inverse=True)
+    unique, inverse = distinct_rows(counts[:, present])
     found = _propensities(models, sample.arm[present], sample.Z[present], unique)
     result = np.full(counts.shape, 0.5)
-    result[:, present] = np.clip(found, *models.clip)[inverse.ravel()]
+    result[:, present] = np.clip(found, *models.clip)[inverse]
     return result
 
 
@@ -167,71 +163,72 @@ def outcomes(
     if not models.arms:
         return {}
     own = np.concatenate([counts * (sample.arm == arm) for arm in models.arms])
-    unique, inverse = np.unique(own, axis=0, return_inverse=True)
+    unique, inverse = distinct_rows(own)
     predictions = _predictions(sample, models, unique)
     each = inverse.reshape(len(models.arms), len(counts))
     return {arm: (predictions, index) for arm, index in zip(models.arms, each, strict=True)}
 
 
+def distinct_rows(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The distinct rows of counts (S, G), as they come, and which of them each row is, (S,)."""
+    seen: dict[bytes, int] = {}
+    inverse = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in counts], np.intp)
+    first = np.full(len(seen), len(counts))
+    np.minimum.at(first, inverse, np.arange(len(counts)))
+    return counts[first], inverse
+
+
 def _predictions(sample: Sample, models: Models, counts: NDArray[np.int64]) -> Array:
-    y, shift, scale = sample.y, 0.0, 1.0
-    if sample.X.shape[1] == 0:  # nothing to go by but the mean
-        weight = counts[:, sample.codes] * sample.weight
-        return np.tile((weight @ y / weight.sum(axis=1))[:, None], len(y))
+    if sample.X.shape[1] == 0 or np.ptp(sample.y) == 0:  # nothing to go by, or nothing to explain
+        return np.tile(means(sample, counts)[:, None], len(sample.y))
+    left_out = models.left_out or with_left_out(sample, models).left_out
+    assert left_out is not None, "there are covariates"
+    return left_out.predictions(sample, counts, models.n_jobs)
+
+
+def with_left_out(sample: Sample, models: Models, strata: NDArray[np.int64] | None = None) -> Models:
+    """The models with what they say of clusters left out, within the strata (G,): of the modelled arms."""
+    if sample.X.shape[1] == 0 or not models.arms:
+        return models
+    if strata is None:
+        strata = np.where(np.isin(sample.arm, models.arms), sample.arm, -1)
+    tried, chosen = _tried(sample, models, int(np.sum(strata[sample.codes] >= 0)))
+    log_loss = _classifies(models.outcome)
+    left_out = leave_out(sample, tried, chosen, strata, log_loss, models.random_state, models.n_jobs)
+    return replace(models, left_out=left_out)
+
+
+def _classifies(outcome: Any) -> bool:
+    return not (outcome is None or isinstance(outcome, str)) and bool(is_classifier(outcome))
+
+
+def _tried(sample: Sample, models: Models, n_rows: int) -> tuple[dict[str, Candidate], str | None]:
+    """The outcome models, and which of them is used; None: the best. The first two are for comparison."""
+    single = has_single_rows(sample)
+    if isinstance(models.outcome, str):
+        return candidates(n_rows, single, models.random_state, models.n_jobs), None
     model = models.outcome
-    if models.outcome is None and has_single_rows(sample):
-        model = LinearRegression()
-    elif model is None:
-        model = default_outcome(models.random_state, models.n_jobs)
-        shift, scale = float(y.mean()), float(y.std()) or 1.0
-        y = (y - shift) / scale
-    if why_not_refit(model) is None:
-        return shift + scale * _batched(sample, model, y, counts)
-    with_weights = bool((sample.weight != 1).any())
-    if with_weights and not has_fit_parameter(model, "sample_weight"):
-        raise TypeError(f"sample_weight is given, but {type(model).__name__}.fit does not take it")
-    found, left = np.empty((len(counts), len(y))), np.ones(len(counts), bool)
-    if is_least_squares(model):
-        found, solved = least_squares(sample.X, y, sample.weight, sample.codes, counts)
-        left = ~solved
-    jobs = Parallel(n_jobs=models.n_jobs)
-    rest = jobs(delayed(_fit_one)(sample, model, y, row, with_weights) for row in counts[left])
-    if rest:
-        found[left] = rest
-    return found
+    linear = LogisticRegression() if _classifies(model) else LinearRegression()
+    tried = {"mean": constant(), "linear": Candidate(linear, scaled=False)}
+    if is_least_squares(model) or (model is None and single):
+        return tried, "linear"
+    if model is None:
+        model = large_network(models.random_state, models.n_jobs)
+        return tried | {type(model).__name__: Candidate(model)}, type(model).__name__
+    name = type(model).__name__
+    return tried | {name: Candidate(model, scaled=False)}, name
 
 
-def _batched(sample: Sample, model: RFPRegressor, y: Array, counts: NDArray[np.int64]) -> Array:
-    """All fits in one call of the kernel; clusters without rows here are no clusters there."""
-    present = np.unique(sample.codes)
-    weights = sample.weight if (sample.weight != 1).any() else None
-    fits = refit_clusters(model, sample.X, y, sample.codes, counts[:, present], weights)
-    return fits.predict(sample.X)
+def without_level(sample: Sample, models: Models) -> Sample:
+    """The sample with outcomes around 0, where models and score follow a level: it would cost digits.
 
-
-def _fit_one(sample: Sample, model: Any, y: Array, count: NDArray[np.int64], with_weights: bool) -> Array:
-    """One fit on the rows of the clusters drawn; a cluster drawn twice is two clusters."""
-    times = count[sample.codes]
-    rows = np.repeat(np.arange(len(y)), times)
-    extra: dict[str, Any] = {}
-    if with_weights:
-        extra["sample_weight"] = sample.weight[rows]
-    if has_fit_parameter(model, "groups"):
-        copy = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
-        extra["groups"] = sample.codes[rows] + len(count) * copy
-    fitted = clone(model)
-    if not is_classifier(model):
-        return np.asarray(fitted.fit(sample.X[rows], y[rows], **extra).predict(sample.X), np.float64)
-    values = np.unique(y)
-    if not np.isin(values, (0.0, 1.0)).all():
-        raise ValueError(
-            f"outcome={type(model).__name__} is a classifier, so y must be 0 or 1; it has {len(values)} "
-            f"different values, {values.min():g} to {values.max():g}"
-        )
-    if len(np.unique(y[rows])) < 2:  # no classifier fits one class
-        return np.full(len(y), y[rows][0])
-    fitted.fit(sample.X[rows], y[rows], **extra)
-    return np.asarray(fitted.predict_proba(sample.X)[:, list(fitted.classes_).index(1)], np.float64)
+    Effects are contrasts, so that a constant in all outcomes is none of them.
+    """
+    model = models.outcome
+    ours = model is None or isinstance(model, str) or is_least_squares(model)
+    if models.arms and sample.X.shape[1] and not ours:
+        return sample
+    return replace(sample, y=sample.y - level_and_spread(sample.y)[0])
 
 
 def has_single_rows(sample: Sample) -> bool:
@@ -241,7 +238,9 @@ def has_single_rows(sample: Sample) -> bool:
 
 def is_flexible(model: Any, sample: Sample) -> bool:
     """Whether an outcome model is more than linear, so that intervals that hold it fixed are too short."""
-    if model is None:
+    if sample.X.shape[1] == 0:  # means
+        return False
+    if model is None or isinstance(model, str):
         return not has_single_rows(sample)
     last = model.steps[-1][1] if hasattr(model, "steps") else model
     module = type(last).__module__

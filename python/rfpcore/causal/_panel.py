@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array, group_codes, row_weights
-from ._columns import column, covariate_matrix, number_vector
-from ._sample import Sample, cluster_columns_of, cluster_means, standardized
+from .._arrays import Array, group_codes
+from .._scaling import standardized
+from ._columns import number_vector, read_columns
+from ._periods import Periods, read_periods
+from ._sample import Sample, cluster_columns_of, cluster_means, weights_in_clusters
 
 NEVER = np.iinfo(np.int64).max
 
@@ -22,8 +24,8 @@ class Long:
     X (N, d), y (N,), weight (N,), treatment (N,) : ndarrays
     period : ndarray (N,) of int
         Index in `periods`.
-    periods : ndarray (T,)
-        Sorted labels of the periods.
+    periods : Periods (T,)
+        In their order.
     codes, labels
         Clusters, as in `Sample`.
     unit : ndarray (N,) of int or None
@@ -38,7 +40,7 @@ class Long:
     weight: Array
     treatment: Array
     period: NDArray[np.intp]
-    periods: Array
+    periods: Periods
     codes: NDArray[np.intp]
     labels: Array
     unit: NDArray[np.intp] | None
@@ -53,13 +55,11 @@ def read_long(
     if groups is None or time is None:
         raise ValueError(f"{'groups' if groups is None else 'time'} is None; both are needed")
     given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
-    columns = {name: column(X, values, name) for name, values in given.items()}
-    weights = column(X, sample_weight, "sample_weight")
-    rows, names = covariate_matrix(X, covariates, [*given.values(), sample_weight])
+    columns, rows, names = read_columns(X, given | {"sample_weight": sample_weight}, covariates)
     n = len(rows)
-    periods, period = _labels(columns["time"], "time", n)
+    periods, period = read_periods(columns["time"], n)
     labels, codes = group_codes(columns["groups"], n)
-    unit_labels, units = (None, None) if unit is None else _labels(columns["unit"], "unit", n)
+    unit_labels, units = (None, None) if unit is None else group_codes(columns["unit"], n, "unit")
     if units is not None:
         _require_one_cluster(units, unit_labels, codes, labels)
     dose = number_vector(columns["treatment"], "treatment", n)
@@ -69,7 +69,7 @@ def read_long(
     return Long(
         X=rows,
         y=number_vector(columns["y"], "y", n),
-        weight=np.ones(n) if weights is None else row_weights(weights, n).astype(np.float64),
+        weight=weights_in_clusters(columns["sample_weight"], codes, labels),
         treatment=dose,
         period=period,
         periods=periods,
@@ -79,13 +79,6 @@ def read_long(
         unit_labels=unit_labels,
         names=names,
     )
-
-
-def _labels(values: Any, name: str, n_rows: int) -> tuple[Array, NDArray[np.intp]]:
-    try:
-        return group_codes(values, n_rows)
-    except (ValueError, TypeError) as error:
-        raise type(error)(str(error).replace("groups", name)) from None
 
 
 def _require_one_cluster(
@@ -115,7 +108,7 @@ def treated_cells(data: Long) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     if len(mixed):
         c, t = mixed[0]
         raise ValueError(
-            f"treatment varies inside cluster {data.labels[c]!s} in period {data.periods[t]!s}: "
+            f"treatment varies inside cluster {data.labels[c]!s} in period {data.periods.names[t]}: "
             f"{treated[c, t]:.0f} of {size[c, t]} rows are treated"
         )
     return treated > 0, size
@@ -133,8 +126,8 @@ def start_of_treatment(data: Long) -> NDArray[np.int64]:
     if len(ended):
         c, t = ended[0]
         raise ValueError(
-            f"treatment of cluster {data.labels[c]!s} begins in {data.periods[first[c]]!s} and ends in "
-            f"{data.periods[t]!s}; it has to stay on"
+            f"treatment of cluster {data.labels[c]!s} begins in {data.periods.names[first[c]]} and ends in "
+            f"{data.periods.names[t]}; it has to stay on"
         )
     return first
 
@@ -168,7 +161,8 @@ def widen(data: Long) -> Wide:
         u, t = divmod(int(count.argmax()), len(data.periods))
         hint = "" if data.unit is not None else ". Give `unit` to follow units inside clusters"
         raise ValueError(
-            f"{what} {labels[u]!s} has {count.max()} rows in period {data.periods[t]!s}; one is needed{hint}"
+            f"{what} {labels[u]!s} has {count.max()} rows in period {data.periods.names[t]}; one is "
+            f"needed{hint}"
         )
     row = np.full(len(count), -1)
     row[cell] = np.arange(len(cell))
@@ -177,30 +171,34 @@ def widen(data: Long) -> Wide:
     return Wide(row.reshape(len(labels), len(data.periods)), codes)
 
 
+def followed(data: Long, wide: Wide, arm: NDArray[np.int64], t: int, base: int) -> NDArray[np.bool_]:
+    """(U,) units seen in both periods, of clusters that have an arm; a row of weight 0 is no row."""
+    rows = wide.row[:, [t, base]]
+    return np.asarray(((rows >= 0) & (data.weight[rows] > 0)).all(axis=1) & (arm[wide.codes] >= 0))
+
+
 def difference_sample(
     data: Long,
     wide: Wide,
     arm: NDArray[np.int64],
     t: int,
     base: int,
+    units: NDArray[np.bool_],
     cluster_columns: Any,
-    covariates_from: int | None = None,
 ) -> Sample | None:
-    """Units seen in periods t and base, with y_t - y_base as the outcome and the covariates of `base`.
+    """The units `followed`, with y_t - y_base as the outcome and the covariates of `base`.
 
     `arm` (G,) says which clusters are treated (1), controls (0) or of no use (-1). None if an arm has no
     unit.
     """
-    at = base if covariates_from is None else covariates_from
-    seen = (wide.row[:, [t, base, at]] >= 0).all(axis=1) & (arm[wide.codes] >= 0)
-    codes = wide.codes[seen]
-    now, before, source = (wide.row[seen, period] for period in (t, base, at))
+    codes = wide.codes[units]
+    now, before = wide.row[units, t], wide.row[units, base]
     present = np.full(len(arm), -1)
     present[codes] = arm[codes]
     if not (np.any(present == 1) and np.any(present == 0)):
         return None
     return build_sample(
-        data, source, data.y[now] - data.y[before], data.weight[before], codes, present, cluster_columns
+        data, before, data.y[now] - data.y[before], data.weight[before], codes, present, cluster_columns
     )
 
 

@@ -6,10 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from ._nuisance import Models, fit_each
+from ._delete_one import closed_form, has_closed_form, held_fixed
+from ._nuisance import Models, distinct_rows, fit_each, with_left_out
+from ._replicates import without_each
 from ._sample import Sample
 from ._score_inference import terms_of
 from ._scores import value
+
+
+def make_part(sample: Sample, models: Models) -> "Part":
+    """The models learn what they say of this sample's clusters left out."""
+    return Part(sample, with_left_out(sample, models))
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +30,7 @@ class Part:
         """(S,) the effect under each row of counts (S, G); NaN where an arm is empty."""
         sample = self.sample
         own = counts * (sample.arm >= 0)
-        distinct, inverse = np.unique(own, axis=0, return_inverse=True)
+        distinct, inverse = distinct_rows(own)
         both = np.all([distinct[:, sample.arm == value].any(axis=1) for value in (0, 1)], axis=0)
         found = np.full(len(distinct), np.nan)
         rows = distinct[both]
@@ -33,10 +40,30 @@ class Part:
                 value(terms_of(sample, self.models, fitted, sample.weight * count[sample.codes]))
                 for fitted, count in zip(fits, rows, strict=True)
             ]
-        return found[inverse.ravel()]
+        return found[inverse]
+
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether the estimates without each cluster need no refits."""
+        return has_closed_form(self.sample, self.models)
+
+    def without_each(self, held: bool = False) -> Array:
+        """(1 + G,) the effect of all clusters, then without each: closed, or with the models held fixed."""
+        rows = [np.ones(len(self.sample.y), bool)]
+        if held:
+            return held_fixed(self.sample, self.models, rows)[:, 0]
+        return closed_form(self.sample, self.models, rows, lambda counts: self.estimates(counts)[:, None])[
+            :, 0
+        ]
 
     def treated_weight(self, counts: NDArray[np.int64]) -> Array:
         """(S,) weight of the treated rows under each row of counts."""
+        return np.asarray(counts @ self._treated_by_cluster())
+
+    def treated_weight_without_each(self) -> Array:
+        """(1 + G,) weight of the treated rows, of all clusters, then without each."""
+        return without_each(self._treated_by_cluster())
+
+    def _treated_by_cluster(self) -> Array:
         sample = self.sample
-        by_cluster = np.bincount(sample.codes, sample.weight * sample.treated, sample.n_clusters)
-        return np.asarray(counts @ by_cluster)
+        return np.bincount(sample.codes, sample.weight * sample.treated, sample.n_clusters)

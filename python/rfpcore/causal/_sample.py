@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes, row_weights
-from ._columns import column, covariate_matrix, number_vector
+from .._scaling import standardized
+from ._columns import number_vector, read_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,27 +65,26 @@ def read_sample(
     covariates: Any = None,
     cluster_columns: Any = None,
     sample_weight: Any = None,
-    also_named: Any = None,
+    by: Any = None,
 ) -> Sample:
     """Check everything and bring it into one form; errors name the cluster or the column.
 
-    A column `also_named` is no covariate unless `covariates` lists it.
+    The column `by` is no covariate unless `covariates` lists it.
     """
     if groups is None:
         raise ValueError("groups is None; the effect of a policy that comes by cluster needs the clusters")
-    outcome, policy = column(X, y, "y"), column(X, treatment, "treatment")
-    clusters, weights = column(X, groups, "groups"), column(X, sample_weight, "sample_weight")
-    rows, names = covariate_matrix(X, covariates, [y, treatment, groups, sample_weight, also_named])
+    given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
+    columns, rows, names = read_columns(X, given, covariates)
     n = len(rows)
-    outcome = number_vector(outcome, "y", n)
-    labels, codes = group_codes(clusters, n)
-    arm = treatment_by_cluster(policy, codes, labels)
+    outcome = number_vector(columns["y"], "y", n)
+    labels, codes = group_codes(columns["groups"], n)
+    arm = treatment_by_cluster(columns["treatment"], codes, labels)
     chosen = cluster_columns_of(cluster_columns, rows, codes, names)
     scaled = standardized(rows)
     return Sample(
         X=scaled,
         y=outcome,
-        weight=np.ones(n) if weights is None else row_weights(weights, n).astype(np.float64),
+        weight=weights_in_clusters(columns["sample_weight"], codes, labels),
         codes=codes,
         labels=labels,
         arm=arm,
@@ -92,6 +92,20 @@ def read_sample(
         names=names,
         cluster_names=[names[i] for i in chosen],
     )
+
+
+def weights_in_clusters(values: Any, codes: NDArray[np.intp], labels: Array) -> NDArray[np.float64]:
+    """Weights of the rows, ones where none are given; ValueError where a cluster has none at all."""
+    if values is None:
+        return np.ones(len(codes))
+    weights = row_weights(values, len(codes)).astype(np.float64)
+    empty = np.flatnonzero(np.bincount(codes, weights, len(labels)) == 0)
+    if len(empty):
+        raise ValueError(
+            f"sample_weight is 0 in every row of cluster {labels[empty[0]]!s}, one of {len(empty)} such "
+            f"clusters of {len(labels)}. They say nothing, and would count as clusters: leave their rows out"
+        )
+    return weights
 
 
 def treatment_by_cluster(values: Any, codes: NDArray[np.intp], labels: Array) -> NDArray[np.int64]:
@@ -162,10 +176,3 @@ def cluster_means(X: Array, codes: NDArray[np.intp], n_clusters: int) -> Array:
     off = X - first[codes]
     rest = [np.bincount(codes, off[:, j], n_clusters) / sizes for j in range(X.shape[1])]
     return first + np.column_stack(rest) if rest else first
-
-
-def standardized(X: Array) -> Array:
-    """Columns of mean 0 and standard deviation 1; a constant column becomes 0."""
-    centred = X - X.mean(axis=0)
-    scale = centred.std(axis=0)
-    return np.ascontiguousarray(centred / np.where(scale > 0, scale, 1.0))

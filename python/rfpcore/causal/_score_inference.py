@@ -1,40 +1,51 @@
 """Standard errors with the nuisances held fixed: too short where a flexible model fits few clusters."""
 
-import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 from .._arrays import Array
 from .._options import integer
+from .._scaling import EPS
+from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals, _scores
-from ._inference import MANY_DRAWS
-from ._nuisance import Fitted, Models, _predictions, is_flexible, propensities
+from ._checks import warn_of_concentration
+from ._inference import MANY_DRAWS, TINY
+from ._nuisance import Fitted, Models, _predictions, is_flexible, propensities, with_left_out
 from ._sample import Sample
 from .results import Effect
 
 ScoreMethod = Literal["cross-fit", "score-jackknife", "cr1", "wild", "webb"]
 FEW_CLUSTERS = 20
+FITS = 1000  # assignments whose models are fitted at a time
+MOST_KEPT = 1_000_000  # estimates remembered by assignment
 
 
-def warn_if_too_short(sample: Sample, models: Models, method: str, stacklevel: int) -> None:
+def warn_if_too_short(sample: Sample, models: Models, method: str) -> None:
     """`DesignWarning` where simulations found intervals of the score to cover far too rarely."""
     n = int(np.sum(sample.arm >= 0))
     if n <= FEW_CLUSTERS and models.arms and is_flexible(models.outcome, sample):
-        warnings.warn(
+        warn(
             f"inference={method!r} holds the outcome model fixed. With {n} clusters and a flexible model "
             "such 95 % "
             "intervals covered 71 to 83 % in simulations; inference='jackknife' fits everything again",
             DesignWarning,
-            stacklevel=stacklevel + 1,
         )
 
 
 def from_terms(
-    name: str, parts: list[_scores.Term], sample: Sample, method: str, n_draws: int, seed: int
+    name: str,
+    parts: list[_scores.Term],
+    sample: Sample,
+    method: str,
+    n_draws: int,
+    seed: int,
 ) -> Effect:
     """An effect with a standard error from the score alone."""
     n = int(np.sum(sample.arm >= 0))
@@ -51,10 +62,27 @@ def from_terms(
         return Effect(name, full, error, n - 1.0, "cluster-robust (CR1) variance of the score")
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
     weights = "webb" if method == "webb" else "rademacher"
-    signs = _intervals.wild_signs(n, n_draws, weights, np.random.default_rng(seed))
-    statistics = _intervals.wild_statistics(score, signs)
-    title = f"wild cluster bootstrap of the score ({weights}, {len(signs)} draws)"
-    return Effect(name, full, error, n - 1.0, title, statistics=statistics)
+    blocks = _intervals.sign_blocks(n, n_draws, weights, np.random.default_rng(seed))
+    statistics = np.concatenate([_intervals.wild_statistics(score, signs) for signs in blocks])
+    title = f"wild cluster bootstrap of the score ({weights}, {len(statistics)} draws)"
+    p = _intervals.monte_carlo_p(full / error, statistics) if error > 0 else None
+    return Effect(name, full, error, n - 1.0, title, statistics=statistics, p=p)
+
+
+def warn_of_scores(parts: list[_scores.Term], sample: Sample) -> None:
+    """`DesignWarning` if one or two clusters make up nearly all of the score's variance."""
+    present = sample.arm >= 0
+    score = _scores.influence(parts, sample.codes, sample.n_clusters)[present]
+    squares = (score / max(np.abs(score).max(), TINY)) ** 2
+    warn_of_concentration(squares, sample.labels[present])
+
+
+def clusters_behind(sample: Sample, models: Models, weight: Array) -> NDArray[np.bool_]:
+    """Sets (K, G) of clusters, one of each of which is needed: in each mean of the score, in each model."""
+    nothing, half = np.zeros(len(sample.y)), np.full(len(sample.y), 0.5)
+    parts = terms_of(sample, models, Fitted(nothing, nothing, half), weight)
+    used = [np.bincount(sample.codes, part.weight, sample.n_clusters) > 0 for part in parts]
+    return np.stack(used + [sample.arm == arm for arm in models.arms])
 
 
 def make_folds(sample: Sample, n_folds: int, seed: int) -> NDArray[np.intp]:
@@ -82,27 +110,72 @@ def randomization(
     without cluster covariates. p = (1 + how many draws are as large) / (1 + draws).
     """
     integer(n_draws, "n_draws", 1, MANY_DRAWS)
-    estimate = _scores.value(terms_of(sample, models, fitted))
-    arms = draw_arms(sample, models, n_draws, np.random.default_rng(seed))
-    draws = estimates_by_arms(sample, models, arms)
-    p = float((1 + np.sum(np.abs(draws) >= abs(estimate) * (1 - 1e-12))) / (1 + n_draws))
+    if models.left_out is not None and models.left_out.chosen is None:
+        # Under the hypothesis nobody's outcome tells of treatment: all clusters may choose the model.
+        models = with_left_out(sample, models, np.zeros(sample.n_clusters, np.int64))
+        estimate = float(estimates_by_arms(sample, models, sample.arm[None])[0])
+    else:
+        estimate = _scores.value(terms_of(sample, models, fitted))
+    draws = _drawn_estimates(sample, models, n_draws, np.random.default_rng(seed))
+    p = _intervals.monte_carlo_p(estimate, draws, 32 * EPS * float(np.abs(sample.y).max()))
     title = f"randomization inference, {n_draws} assignments"
     return Effect(name, estimate, np.nan, np.nan, title, draws=draws, p=p)
 
 
+def _drawn_estimates(sample: Sample, models: Models, n_draws: int, random: np.random.Generator) -> Array:
+    """(B,) the estimate under each assignment drawn, some at a time; none is worked out twice while kept."""
+    kept: dict[bytes, float] = {}
+    found = []
+    for arms in _arm_blocks(sample, models, n_draws, random):
+        keys = [row.tobytes() for row in np.packbits(arms.astype(bool), axis=1)]
+        new = {key: i for i, key in enumerate(keys) if key not in kept}
+        rows = list(new.values())
+        for start in range(0, len(rows), FITS):
+            part = rows[start : start + FITS]
+            kept.update(
+                zip((keys[i] for i in part), estimates_by_arms(sample, models, arms[part]), strict=True)
+            )
+        found.append(np.array([kept[key] for key in keys]))
+        if len(kept) > MOST_KEPT:
+            kept.clear()
+    return np.concatenate(found)
+
+
 def draw_arms(sample: Sample, models: Models, n_draws: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """(B, G) assignments with as many treated clusters (conditional Poisson, by rejection)."""
+    """(B, G) assignments with as many treated clusters (conditional Poisson)."""
+    return np.concatenate(list(_arm_blocks(sample, models, n_draws, random)))
+
+
+def _arm_blocks(
+    sample: Sample, models: Models, n_draws: int, random: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """The rows of `draw_arms`, some at a time; they do not depend on how many at a time."""
     ones = np.ones((1, sample.n_clusters), np.int64)
     p = propensities(sample, models, ones)[0]
-    wanted = int(sample.arm.sum())
+    wanted, size = int(sample.arm.sum()), max(1, _intervals.BLOCK // len(p))
     if np.ptp(p) == 0:
-        order = np.argsort(random.random((n_draws, len(p))), axis=1)
-        return (order < wanted).astype(np.int64)
-    kept: list[Array] = []
-    while sum(map(len, kept)) < n_draws:
-        arms = (random.random((4 * n_draws, len(p))) < p).astype(np.int64)
-        kept.append(arms[arms.sum(axis=1) == wanted])
-    return np.concatenate(kept)[:n_draws]
+        for start in range(0, n_draws, size):
+            order = np.argsort(random.random((min(size, n_draws - start), len(p))), axis=1)
+            yield (order < wanted).astype(np.int64)
+        return
+    p, left = _with_sum(p, wanted), n_draws
+    while left:
+        arms = (random.random((size, len(p))) < p).astype(np.int64)
+        kept = arms[arms.sum(axis=1) == wanted][:left]
+        left -= len(kept)
+        if len(kept):
+            yield kept
+
+
+def _with_sum(p: Array, wanted: int) -> Array:
+    """Probabilities that sum to a number, their odds all multiplied by the same.
+
+    Given the number of treated clusters that changes nothing, and the number wanted is the likeliest: of
+    independent draws about one in sqrt(2 pi sum p (1 - p)) has it.
+    """
+    odds = logit(p)
+    low, high = -float(odds.max()) - 50.0, 50.0 - float(odds.min())
+    return np.asarray(expit(odds + brentq(lambda c: expit(odds + c).sum() - wanted, low, high)))
 
 
 def estimates_by_arms(sample: Sample, models: Models, arms: NDArray[np.int64]) -> Array:

@@ -69,6 +69,8 @@ def influence(parts: Sequence[Term], codes: NDArray[np.intp], n_clusters: int) -
     rows = np.zeros(len(codes))
     for part in parts:
         weight = part.weight.sum()
+        if weight == 0:
+            return np.full(n_clusters, np.nan)
         rows += part.sign * part.weight * (part.value - part.weight @ part.value / weight) / weight
     return np.bincount(codes, rows, n_clusters)
 

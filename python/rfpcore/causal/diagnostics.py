@@ -9,11 +9,17 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array, group_codes, matrix
+from .._frames import require_aligned
 from .._options import integer
+from .._scaling import standardized
 from ._columns import number_vector
 from ._nuisance import seeded
+from ._replicates import pieces
 
 __all__ = ["effective_weights", "in_hull", "own_cluster_share", "triad"]
+
+NEIGHBOURS = 100  # a search looks at as many numbers as rows have, each a hundredth of a number in a piece
+TOUCHES = 1e-9  # distance, in ranges of the columns, at which a row counts as on a hyperplane
 
 
 def own_cluster_share(X: Any, groups: Any, n_neighbors: int = 5) -> NDArray[np.float64]:
@@ -47,18 +53,28 @@ def own_cluster_share(X: Any, groups: Any, n_neighbors: int = 5) -> NDArray[np.f
     >>> print(f"{rows.mean():.2f} without the cluster's feature, {both.mean():.2f} with it")
     0.09 without the cluster's feature, 0.37 with it
     """
+    require_aligned(X=X, groups=groups)
     rows = matrix(X)
     count = integer(n_neighbors, "n_neighbors", 1, len(rows) - 1)
     _, codes = group_codes(groups, len(rows))
-    neighbours = NearestNeighbors(n_neighbors=count).fit(rows).kneighbors(return_distance=False)
-    return np.asarray((codes[neighbours] == codes[:, None]).mean(axis=1))
+    search = NearestNeighbors(n_neighbors=count + 1).fit(rows)
+    share = np.empty(len(rows))
+    for part in pieces(len(rows), rows.size // NEIGHBOURS):
+        found = search.kneighbors(rows[part], return_distance=False)
+        own = np.arange(part.start, part.stop)[:, None]
+        # A row is its own nearest, but where so many are equal that it is not found: any of them makes room.
+        itself = found == own
+        itself[:, 0] |= ~itself.any(axis=1)
+        others = found[~itself].reshape(-1, count)
+        share[part] = (codes[others] == codes[own]).mean(axis=1)
+    return share
 
 
 def in_hull(X: Any, points: Any) -> NDArray[np.bool_]:
     """Whether each point is a weighted mean of the rows of X: inside their convex hull.
 
-    Decided by a linear programme for each point: weights of at least 0 that sum to 1 and give the point
-    (HiGHS).
+    Decided by linear programmes for each point (HiGHS): the hyperplane that best parts it from some rows, and
+    again with the rows that are on its side of it, until there are none, or no hyperplane parts them.
 
     Parameters
     ----------
@@ -81,8 +97,6 @@ def in_hull(X: Any, points: Any) -> NDArray[np.bool_]:
     >>> in_hull([[0, 0], [1, 0], [0, 1]], [[0.3, 0.3], [0.6, 0.6]])
     array([ True, False])
     """
-    from scipy.optimize import linprog
-
     rows = matrix(X).astype(np.float64)
     places = matrix(points, "points").astype(np.float64)
     if places.shape[1] != rows.shape[1]:
@@ -90,12 +104,37 @@ def in_hull(X: Any, points: Any) -> NDArray[np.bool_]:
     low, high = rows.min(axis=0), rows.max(axis=0)
     inside = np.asarray(((places >= low) & (places <= high)).all(axis=1))  # outside the box: outside the hull
     scale = np.where(high > low, high - low, 1.0)
-    equations = np.vstack([((rows - low) / scale).T, np.ones(len(rows))])
+    scaled = (rows - low) / scale
+    # Rows at the ends of each column: what parts a point from them parts it from most.
+    ends = np.unique(np.concatenate([scaled.argmin(axis=0), scaled.argmax(axis=0)]))
     for i in np.flatnonzero(inside):
-        target = np.append((places[i] - low) / scale, 1.0)
-        found = linprog(np.zeros(len(rows)), A_eq=equations, b_eq=target, bounds=(0, None), method="highs")
-        inside[i] = found.status == 0
+        inside[i] = _is_inside(scaled, (places[i] - low) / scale, ends)
     return inside
+
+
+def _is_inside(rows: Array, point: Array, some: NDArray[np.intp]) -> bool:
+    """Whether no hyperplane has the point on one side and all rows on the other; `some` are tried first."""
+    from scipy.optimize import linprog
+
+    d = len(point)
+    while True:
+        # Over normals u of entries up to 1 and offsets v: the largest u'point - v with u'row <= v.
+        found = linprog(
+            np.append(-point, 1.0),
+            A_ub=np.column_stack([rows[some], -np.ones(len(some))]),
+            b_ub=np.zeros(len(some)),
+            bounds=[(-1, 1)] * d + [(None, None)],
+            method="highs",
+        )
+        if -found.fun <= TOUCHES:
+            return True
+        beyond = rows @ found.x[:d] - found.x[d]
+        beyond[some] = 0.0
+        new = np.argsort(beyond)[-(d + 20) :]
+        new = new[beyond[new] > TOUCHES]
+        if not len(new):
+            return False
+        some = np.append(some, new)
 
 
 def effective_weights(
@@ -134,6 +173,7 @@ def effective_weights(
     array([[ 1.1,  0.5],
            [-0.1,  0.5]])
     """
+    require_aligned(X=X, y=y, groups=groups)
     rows = matrix(X)
     outcome = number_vector(y, "y", len(rows))
     labels, codes = group_codes(groups, len(rows))
@@ -181,19 +221,22 @@ def triad(X: Any, y: Any, groups: Any, n_neighbors: int = 5) -> dict[str, float]
     >>> {name: round(share, 2) for name, share in triad(*make_vee(random_state=0)).items()}
     {'own_neighbours': 0.33, 'covariates_between': 0.98, 'outcomes_between': 0.81}
     """
+    require_aligned(X=X, y=y, groups=groups)
     rows = matrix(X).astype(np.float64)
     outcome = number_vector(y, "y", len(rows))
     labels, codes = group_codes(groups, len(rows))
     if len(labels) < 2:
         raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
-    scale = rows.std(axis=0)
-    scaled = rows / np.where(scale > 0, scale, 1.0)
+    scaled = standardized(rows)
     around = np.empty(len(rows))
     for cluster in range(len(labels)):
         own = codes == cluster
         count = integer(n_neighbors, "n_neighbors", 1, int(min(own.sum(), (~own).sum())) or 1)
         others = NearestNeighbors(n_neighbors=count).fit(scaled[~own])
-        around[own] = outcome[~own][others.kneighbors(scaled[own], return_distance=False)].mean(axis=1)
+        rest = outcome[~own]
+        for part in pieces(int(own.sum()), rows.size // NEIGHBOURS):
+            index = np.flatnonzero(own)[part]
+            around[index] = rest[others.kneighbors(scaled[index], return_distance=False)].mean(axis=1)
     return {
         "own_neighbours": float(own_cluster_share(scaled, codes, n_neighbors).mean()),
         "covariates_between": _between(scaled, codes),

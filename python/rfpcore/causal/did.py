@@ -1,20 +1,26 @@
 """Difference-in-differences with two periods."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._options import choice
+from .._atomic import all_or_nothing
+from .._options import choice, integer
+from ._behind import behind
 from ._checks import require_overlap, warn_of_design
-from ._cross_sections import PooledPeriods
+from ._cross_sections import PooledPeriods, pooled_periods
+from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
-from ._inference import Method, Replicable, infer
-from ._nuisance import Models, models_of
-from ._panel import Long, Wide, build_sample, difference_sample, read_long, treated_cells, widen
-from ._parts import Part
+from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._nuisance import Models, models_of, without_level
+from ._outcome_report import outcome_report
+from ._panel import Long, Wide, build_sample, difference_sample, followed, read_long, treated_cells, widen
+from ._parts import make_part
 from ._sample import Sample
+from ._score_inference import clusters_behind
 from ._scores import Score
 from .effect import ClusterEffect, Inference
 from .results import Effect, summary_table
@@ -48,7 +54,7 @@ class DifferenceInDifferences(EffectEstimator):
         contrasts does not need.
     inference : str, default="jackknife"
         As in `ClusterEffect`; without `unit` one of "jackknife", "cv3", "bootstrap".
-    n_folds, n_draws, random_state, n_jobs
+    n_folds, n_draws, max_refits, random_state, n_jobs, verbose
         As in `ClusterEffect`.
 
     Attributes
@@ -59,6 +65,8 @@ class DifferenceInDifferences(EffectEstimator):
         Before and after.
     clusters_ : ndarray (G,)
         The clusters' labels.
+    outcome_, outcome_scores_ : str, dict
+        As in `ClusterEffect`, all outcome models together.
     n_rows_, n_clusters_, n_treated_ : int
         Units followed (rows, without `unit`), clusters, treated clusters.
 
@@ -94,7 +102,7 @@ class DifferenceInDifferences(EffectEstimator):
         self,
         *,
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -102,8 +110,10 @@ class DifferenceInDifferences(EffectEstimator):
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.score = score
         self.outcome = outcome
@@ -114,9 +124,12 @@ class DifferenceInDifferences(EffectEstimator):
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -139,7 +152,8 @@ class DifferenceInDifferences(EffectEstimator):
         treatment : array (N,) of 0 and 1, or str
             Whether the cluster adopts the policy, in both periods alike; or whether it has it, 0 before.
         time : array (N,) or str
-            The period of each row; there have to be two.
+            The period of each row; there have to be two. Numbers, dates or an ordered Categorical, as in
+            `StaggeredEffect.fit`: text such as "pre" and "post" has no order of its own, and is an error.
         unit : array (N,) or str, optional
             Who is followed; each unit needs one row in either period. None: repeated cross-sections.
 
@@ -157,56 +171,78 @@ class DifferenceInDifferences(EffectEstimator):
         DesignWarning
             As `ClusterEffect.fit`.
         """
+        effort = effort_of(self)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         choice(self.inference, "inference", Inference)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
             )
+        wide = None if unit is None else widen(data)
+        if wide is not None:
+            _require_both(data, wide)
         arm = arm_of(data)
-        self.periods_, self.clusters_ = data.periods, data.labels
+        self.periods_, self.clusters_ = data.periods.labels, data.labels
+        self._period_names = data.periods.names
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
-        if unit is None:
-            self._fit_cross_sections(data, arm)
+        if wide is None:
+            self._fit_cross_sections(data, arm, effort)
         else:
-            self._fit_panel(data, arm)
+            self._fit_panel(data, wide, arm)
         self.effect_ = self.effects_[0]
+        self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         return self
 
-    def _fit_panel(self, data: Long, arm: NDArray[np.int64]) -> None:
-        wide = widen(data)
-        _require_both(data, wide)
-        sample = difference_sample(data, wide, arm, t=1, base=0, cluster_columns=self.cluster_columns)
-        assert sample is not None, "both arms have clusters, and every unit both periods"
+    def _fit_panel(self, data: Long, wide: Wide, arm: NDArray[np.int64]) -> None:
+        units = followed(data, wide, arm, t=1, base=0)
+        without = np.setdiff1d(np.arange(len(arm)), wide.codes[units])
+        if len(without):
+            raise ValueError(
+                f"sample_weight is 0 in every row of cluster {data.labels[without[0]]!s} in period "
+                f"{data.periods.names[0]}, whose weights count, one of {len(without)} such clusters; leave "
+                "their rows out"
+            )
+        sample = difference_sample(data, wide, arm, 1, 0, units, self.cluster_columns)
+        assert sample is not None, "both arms have clusters, and each a unit with weight"
         if self.efficient:
             raise ValueError("efficient=True is for repeated cross-sections; leave `unit` out")
         params = self.get_params(deep=False)
         del params["efficient"]
         inner = ClusterEffect(estimand="att", **params)
         models = models_of(self, "att")
-        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, stacklevel=4)
+        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)})
         self._inner: ClusterEffect | None = inner
-        self.effects_, self.n_rows_ = inner.effects_, inner.n_rows_
+        self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
 
-    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64]) -> None:
+    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], effort: Effort) -> None:
         models = models_of(self, "att")
         self._inner, self._parts = None, []
         for period in (1, 0):
             rows = np.flatnonzero(data.period == period)
-            missing = np.setdiff1d(np.arange(len(arm)), data.codes[rows])
-            if len(missing):
-                raise ValueError(
-                    f"cluster {data.labels[missing[0]]!s} has no row in period {data.periods[period]!s}, "
-                    "one of "
-                    f"{len(missing)} such clusters; each is needed in both periods"
-                )
             sample = _cross_section(data, rows, arm, self.cluster_columns)
             require_overlap(sample)
-            self._parts.append(Part(sample, models))
-        warn_of_design(self._parts[0].sample, stacklevel=3)
+            self._parts.append(make_part(without_level(sample, models), models))
+        warn_of_design(self._parts[0].sample)
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
+        used = self._parts if self._pooled is None else [self._pooled]
+        self._report = outcome_report([part.models for part in used])
+        self._report.warn()
         self.n_rows_ = len(data.y)
-        self._problem = Replicable([TITLE], self._difference, arm, data.labels)
+        needs = np.concatenate([clusters_behind(p.sample, models, p.sample.weight) for p in self._parts])
+        each = self._parts if self._pooled is None else [self._pooled]
+        closed = all(part.has_closed_form for part in each)
+        self._problem = Replicable(
+            [TITLE],
+            self._difference,
+            arm,
+            data.labels,
+            behind=behind([needs]),
+            size=float(np.abs(data.y).max()),
+            closed=self._difference_without_each if closed else None,
+            held=partial(self._difference_without_each, held=True) if models.score == "aipw" else None,
+            effort=effort,
+        )
         self.effects_ = self.infer(self.inference)
 
     def infer(self, inference: Inference) -> list[Effect]:
@@ -236,12 +272,19 @@ class DifferenceInDifferences(EffectEstimator):
         after, before = (part.estimates(counts) for part in self._parts)
         return np.asarray(after - before)[:, None]
 
+    def _difference_without_each(self, held: bool = False) -> Array:
+        if self._pooled is not None:
+            return self._pooled.without_each(held)[:, None]
+        after, before = (part.without_each(held) for part in self._parts)
+        return np.asarray(after - before)[:, None]
+
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed."""
         effect = self._effect()
         facts = [
             ("Score", self.score),
-            ("Periods", " to ".join(map(str, self.periods_))),
+            ("Periods", " to ".join(self._period_names)),
+            *self._report.facts(),
             ("Standard errors", effect.method),
             ("Units" if self._inner is not None else "Rows", self.n_rows_),
             ("Clusters", self.n_clusters_),
@@ -252,15 +295,24 @@ class DifferenceInDifferences(EffectEstimator):
 
 def arm_of(data: Long) -> NDArray[np.int64]:
     """(G,) 1 for clusters that adopt between the two periods, whichever way the treatment says so."""
-    before, after = treated_cells(data)[0].T
+    treated, size = treated_cells(data)
+    for t in (0, 1):
+        missing = np.flatnonzero(size[:, t] == 0)
+        if len(missing):
+            raise ValueError(
+                f"cluster {data.labels[missing[0]]!s} has no row in period {data.periods.names[t]}, one of "
+                f"{len(missing)} such clusters; each is needed in both periods"
+            )
+    before, after = treated.T
     odd = np.flatnonzero(before & ~after) if not before.any() else np.flatnonzero(before != after)
     if len(odd):
-        c = odd[0]
+        c, words = odd[0], ("not treated", "treated")
         raise ValueError(
-            f"cluster {data.labels[c]!s} is {'treated' if before[c] else 'not treated'} in period "
-            f"{data.periods[0]!s} and {'treated' if after[c] else 'not treated'} in {data.periods[1]!s}, "
-            "while others "
-            "are treated before. Give 0 in the first period for all, or the same number in both"
+            f"cluster {data.labels[c]!s} is {words[int(before[c])]} in period {data.periods.names[0]} and "
+            f"{words[int(after[c])]} in {data.periods.names[1]}, one of {len(odd)} that change, while "
+            f"{before.sum()} of {len(before)} clusters are treated in {data.periods.names[0]}. Give 0 in the "
+            "first period for all, or the same number in both; clusters treated in both have no before: "
+            "leave them out"
         )
     for value, what in ((True, "treated"), (False, "control")):
         if not (after == value).any():
@@ -275,8 +327,8 @@ def _require_both(data: Long, wide: Wide) -> None:
         label = (data.unit_labels if data.unit_labels is not None else data.labels)[u]
         raise ValueError(
             f"unit {label!s} of cluster {data.labels[wide.codes[u]]!s} has no row in period "
-            f"{data.periods[t]!s}, one "
-            f"of {len(missing)} of {len(wide.codes)} units. Leave them out, or leave `unit` out for repeated "
+            f"{data.periods.names[t]}, one of "
+            f"{len(missing)} of {len(wide.codes)} units. Leave them out, or leave `unit` out for repeated "
             "cross-sections"
         )
 
@@ -289,4 +341,5 @@ def _pooled(data: Long, arm: NDArray[np.int64], models: Models, columns: Any) ->
     if models.score != "aipw":
         raise ValueError(f"efficient=True is a doubly robust score, but score={models.score!r}")
     everything = np.arange(len(data.y))
-    return PooledPeriods(_cross_section(data, everything, arm, columns), data.period == 1, models)
+    sample = without_level(_cross_section(data, everything, arm, columns), models)
+    return pooled_periods(sample, data.period == 1, models)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes, matrix
+from .._frames import require_aligned
 from ..plotting._axes import BLUE, GREY, ORANGE, axes
 from ._columns import number_vector
 from .diagnostics import effective_weights, own_cluster_share
@@ -100,6 +101,7 @@ class TriadDisplay:
         -------
         TriadDisplay
         """
+        require_aligned(X=X, y=y, groups=groups)
         rows = matrix(X, n_columns=1)
         grid = np.linspace(rows.min(), rows.max(), n_points)
         curves = {name: (grid, np.asarray(model.predict(grid[:, None]))) for name, model in models.items()}
@@ -215,6 +217,7 @@ class AdaptedCurvesDisplay:
         -------
         AdaptedCurvesDisplay
         """
+        require_aligned(X=X, y=y, groups=groups)
         rows = matrix(X)
         column = integer_index(feature, rows.shape[1])
         labels, codes = group_codes(groups, len(rows))

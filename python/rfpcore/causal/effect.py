@@ -1,28 +1,36 @@
 """The effect of a policy that is on or off for whole clusters."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import Array, group_codes
-from .._options import choice
-from ..estimators import RFPRegressor
+from .._arrays import Array
+from .._atomic import all_or_nothing
+from .._options import choice, integer
+from ._behind import behind, with_errors_only
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
+from ._delete_one import closed_form, has_closed_form, held_fixed
+from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
-from ._inference import Method, Replicable, infer
-from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of
+from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, with_left_out, without_level
+from ._outcome_report import outcome_report
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
+    clusters_behind,
     from_terms,
     make_folds,
     randomization,
     terms_of,
     warn_if_too_short,
+    warn_of_scores,
 )
 from ._scores import Estimand, Score, value
+from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
 from .results import Effect, summary_table
 
 if TYPE_CHECKING:
@@ -59,11 +67,18 @@ class ClusterEffect(EffectEstimator):
         Average effect on the treated rows, or on all rows.
     score : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust, with normalised weights; the outcome model alone; or the propensity alone.
-    outcome : regressor or classifier, optional
-        Models the outcome within an arm; any of scikit-learn's, a classifier (for y of 0 and 1) with
-        `predict_proba`. It is given `groups` if its `fit` takes them. None: an `RFPRegressor` with layers of
-        32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer steps, in float32, on outcomes scaled to
-        unit variance; or linear regression, where every cluster has one row.
+    outcome : "auto", regressor, classifier or None, default="auto"
+        Models the outcome within an arm.
+
+        - "auto": two Gaussian processes ("rough", "smooth"), ridge regression, boosted trees, an
+          `RFPRegressor` of many and one of few steps are fitted without each of at most ten folds of an arm's
+          clusters. The first of them is taken whose squared error on clusters left out is within a standard
+          error of the least one. Where every cluster has one row: least squares or ridge regression.
+        - Any model of scikit-learn's, a classifier (for y of 0 and 1) with `predict_proba`. It is given
+          `groups` if its `fit` takes them.
+        - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
+          steps, in float32, on outcomes scaled to unit variance; or linear regression, where every cluster
+          has one row.
     propensity : classifier, optional
         Models the treatment of clusters. None: ridge logistic regression (scikit-learn's C = 1) on the scaled
         covariates, solved to rounding error.
@@ -90,10 +105,17 @@ class ClusterEffect(EffectEstimator):
         For "cross-fit"; no fold splits a cluster, and each has clusters of both arms.
     n_draws : int, default=999
         For the bootstraps and "randomization".
+    max_refits : int, default=1000
+        Clusters that "jackknife" and "cv3" leave out with refits. Of more, the models are held fixed, as in
+        "score-jackknife", with a `DesignWarning` that says so. This is for the doubly robust score alone: the
+        others depend on their model too much. Means and least squares with the default propensity need no
+        refits: they are left out in closed form, whatever the number.
     random_state : int, default=0
         Seeds folds, draws and the models, those given too unless they have a seed of their own.
     n_jobs : int or None, default=None
         Threads or processes for the fits. The result does not depend on it.
+    verbose : int, default=0
+        Whether refits show how far they are.
 
     Attributes
     ----------
@@ -102,6 +124,13 @@ class ClusterEffect(EffectEstimator):
         The estimate with everything known of its uncertainty.
     effects_ : list of Effect
         `effect_`, then those of the subgroups given by `by`.
+    outcome_ : str
+        The name of the outcome model, with "auto" the one chosen; with their numbers, where arms differ.
+    outcome_scores_ : dict
+        R2 on clusters left out, of a mean ("mean"), least squares ("linear") and the outcome model; of
+        classifiers the log loss, beside that of a share and of logistic regression. With "auto" of all that
+        was tried, and of "auto" itself: each cluster is predicted by the model that the others choose.
+        Empty where no outcome is modelled, or nothing is known of rows but their cluster.
     propensity_ : ndarray (G,)
         Clipped probabilities of treatment, in the order of `clusters_`.
     clusters_ : ndarray (G,)
@@ -134,15 +163,17 @@ class ClusterEffect(EffectEstimator):
         *,
         estimand: Estimand = "att",
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.estimand = estimand
         self.score = score
@@ -153,9 +184,12 @@ class ClusterEffect(EffectEstimator):
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -179,10 +213,13 @@ class ClusterEffect(EffectEstimator):
             The same for all rows of a cluster.
         groups : array (N,) or str
             The cluster of each row.
-        covariates : list, optional
-            Columns of X to use. None: all but those named in the other arguments.
+        covariates : list or "all"
+            Columns of X to use: names of a frame's, which have to be given, for a column that the treatment
+            moved is no covariate; or numbers of an array's, whose default is all. "all" takes those not named
+            in the other arguments, [] none.
         by : array (N,) or str, optional
-            Subgroups, each of which gets an effect of its own. Models are fitted on all rows.
+            Subgroups, each of which gets an effect of its own, in the order of the labels; an ordered
+            Categorical's own. Models are fitted on all rows.
         sample_weight : array (N,) or str, optional
             Weights of the rows.
 
@@ -198,11 +235,16 @@ class ClusterEffect(EffectEstimator):
         Warns
         -----
         DesignWarning
-            If an arm has fewer than 5 clusters, if more than 30 % of the treated clusters lie outside the
-            controls' range, if one cluster dominates, or if the method's intervals are known to be too short.
+            If an arm has fewer than 5 clusters, or a subgroup fewer than 4 in an arm (with one, there is no
+            standard error; without treated or control rows no value), if more than 30 % of the treated
+            clusters lie outside the controls' range, if one cluster dominates, if an error is nothing but
+            rounding, if the outcome model given predicts clusters left out worse than least squares (or
+            logistic regression) does, or if the method's intervals are known to be too short.
         """
+        effort_of(self)
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         sample = read_sample(
             X,
             y,
@@ -211,23 +253,44 @@ class ClusterEffect(EffectEstimator):
             covariates=covariates,
             cluster_columns=self.cluster_columns,
             sample_weight=sample_weight,
-            also_named=by,
+            by=by,
         )
         masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
-        return self._estimate(sample, models, masks, stacklevel=3)
+        return self._estimate(sample, models, masks)
 
-    def _estimate(
-        self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]], stacklevel: int
-    ) -> "Self":
+    def _estimate(self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]]) -> "Self":
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
-        warn_of_design(sample, stacklevel)
-        self._sample, self._used_models, self._masks = sample, models, masks
+        warn_of_design(sample)
+        size = float(np.abs(sample.y).max())
+        sample = without_level(sample, models)
+        models = with_left_out(sample, models)
+        self._sample, self._used_models, self._names = sample, models, list(masks)
+        lacking = {name: empty_arms(sample, models, mask) for name, mask in masks.items()}
+        self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
+        warn_of_empty({name: arms for name, arms in lacking.items() if arms})
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
-        self._problem = Replicable(list(masks), self._estimates, sample.arm, sample.labels)
+        rows = list(self._masks.values())
+        hangs_on = behind([clusters_behind(sample, models, sample.weight * mask) for mask in rows])
+        self._problem = Replicable(
+            list(self._masks),
+            self._estimates,
+            sample.arm,
+            sample.labels,
+            behind=hangs_on,
+            size=size,
+            closed=partial(closed_form, sample, models, rows, self._estimates)
+            if has_closed_form(sample, models)
+            else None,
+            held=partial(held_fixed, sample, models, rows) if models.score == "aipw" else None,
+            effort=effort_of(self),
+        )
         self._fitted: Fitted | None = None
+        report = self._report = outcome_report([models])
+        self.outcome_, self.outcome_scores_ = report.chosen, report.scores
+        report.warn()
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
         p = self._full_fit().p
@@ -252,28 +315,37 @@ class ClusterEffect(EffectEstimator):
         Returns
         -------
         effects : list of Effect
-            Of all rows, then of each subgroup.
+            Of all rows, then of each subgroup; NaN for one without rows that its effect needs.
         """
         check_is_fitted(self, "clusters_")
         choice(inference, "inference", Inference)
+        found = {effect.name: effect for effect in self._infer(inference)}
+        nan = float("nan")
+        return [found.get(name, Effect(name, nan, nan, nan, "no rows")) for name in self._names]
+
+    def _infer(self, inference: Inference) -> list[Effect]:
+        """The effects that there are rows for."""
         sample, models, seed = self._sample, self._used_models, self._used_models.random_state
         if inference in get_args(Method):
             return infer(self._problem, inference, self.n_draws, seed)
         if inference == "randomization":
-            if len(self._masks) > 1:
+            if len(self._names) > 1:
                 raise ValueError("inference='randomization' gives no effects of subgroups; leave `by` out")
-            (name,) = self._masks
+            (name,) = self._names
             return [randomization(name, sample, models, self._full_fit(), self.n_draws, seed)]
         if inference == "cross-fit":
             fitted = cross_fit(sample, models, make_folds(sample, self.n_folds, seed))
         else:
             fitted = self._full_fit()
-            warn_if_too_short(sample, models, inference, stacklevel=3)
+            warn_if_too_short(sample, models, inference)
         effects = []
         for name, mask in self._masks.items():
             parts = terms_of(sample, models, fitted, sample.weight * mask)
             effects.append(from_terms(name, parts, sample, inference, self.n_draws, seed))
-        return effects
+            if len(effects) == 1:
+                warn_of_scores(parts, sample)
+        problem = self._problem
+        return with_errors_only(effects, problem.behind, sample.labels, problem.size)
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         """(S, E) every effect under each row of counts."""
@@ -289,10 +361,9 @@ class ClusterEffect(EffectEstimator):
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed."""
         effect, models = self._effect(), self._used_models
-        outcome = "none" if not models.arms else type(models.outcome or RFPRegressor()).__name__
         facts = [
             ("Score", models.score),
-            ("Outcome model", outcome),
+            *self._report.facts(),
             ("Standard errors", effect.method),
             ("Rows", self.n_rows_),
             ("Clusters", self.n_clusters_),
@@ -300,12 +371,3 @@ class ClusterEffect(EffectEstimator):
             ("Treated outside range", int(self.outside_.sum())),
         ]
         return summary_table("Effect of a cluster-level treatment", facts, self.effects_, level)
-
-
-def subgroup_masks(title: str, by: Any, n_rows: int) -> dict[str, NDArray[np.bool_]]:
-    """All rows, then the rows of each subgroup, by name."""
-    masks = {title: np.ones(n_rows, bool)}
-    if by is not None:
-        labels, codes = group_codes(by, n_rows)
-        masks |= {str(label): codes == i for i, label in enumerate(labels)}
-    return masks

@@ -18,12 +18,14 @@ class EventStudyDisplay:
 
     Parameters
     ----------
-    times : ndarray (E,) of int
-        Periods since adoption; below 0, before it.
+    times : ndarray (E,)
+        Time since adoption; below 0, before it.
     estimates, low, high : ndarrays (E,)
         NaN bounds where there is no standard error.
     band : pair of ndarrays (E,), optional
         Bounds that hold for all event times at once.
+    axis : str
+        What times count, as "years since adoption".
 
     Attributes
     ----------
@@ -38,9 +40,10 @@ class EventStudyDisplay:
         low: Array,
         high: Array,
         band: tuple[Array, Array] | None = None,
+        axis: str = "periods since adoption",
     ) -> None:
         self.times, self.estimates, self.low, self.high = times, estimates, low, high
-        self.band = band
+        self.band, self.axis = band, axis
 
     @classmethod
     def from_estimator(cls, model: "StaggeredEffect", level: float = 0.95) -> "EventStudyDisplay":
@@ -61,7 +64,8 @@ class EventStudyDisplay:
         bounds = [nothing if np.isnan(e.std_error) else e.confidence_interval(level) for e in effects]
         low, high = np.array(bounds).T
         estimates, band = np.array([e.estimate for e in effects]), model.uniform_band(level)
-        return cls(np.array(model.event_times()), estimates, low, high, (band.low, band.high))
+        times = np.array(model.event_times())
+        return cls(times, estimates, low, high, (band.low, band.high), model._periods.axis)
 
     def plot(self, ax: Any = None) -> "EventStudyDisplay":
         """Draw points with their intervals, and thin lines to the bounds of the band that holds them all.
@@ -86,7 +90,8 @@ class EventStudyDisplay:
                 bounds = (bound[chosen] for bound in self.band)
                 ax.vlines(self.times[chosen], *bounds, color=colour, lw=0.8, label=f"{label}, all at once")
         ax.axhline(0, color="black", linewidth=0.8)
-        ax.axvline(-0.5, color="black", linewidth=0.8, linestyle=":")
-        ax.set(xlabel="periods since adoption", ylabel="effect")
+        gaps = np.diff(np.unique(np.append(self.times, 0)))
+        ax.axvline(-gaps.min() / 2 if len(gaps) else -0.5, color="black", linewidth=0.8, linestyle=":")
+        ax.set(xlabel=self.axis, ylabel="effect")
         ax.legend(frameon=False)
         return self

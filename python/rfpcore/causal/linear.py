@@ -1,44 +1,26 @@
 """The linear comparison: a treatment's coefficient in least squares, with cluster-robust inference."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes
 from .._options import choice, integer
+from .._scaling import named
+from .._warn import warn
+from ..exceptions import DesignWarning
 from . import _intervals
-from ._columns import column, covariate_matrix, number_vector
+from ._checks import warn_of_concentration, warn_of_few, warn_of_leverage
+from ._columns import number_vector, read_columns
 from ._inference import MANY_DRAWS
+from ._partialled import Partialled, partialled
 from .results import Effect
 
 __all__ = ["linear_effect"]
 
 LinearInference = Literal["cr1", "cr3", "wild", "webb"]
-
-
-@dataclass(frozen=True)
-class _Regression:
-    """Least squares of y on an intercept, covariates and the treatment, the treatment partialled out last."""
-
-    X: Array
-    d: Array
-    y: Array
-    codes: NDArray[np.intp]
-    n_clusters: int
-
-    @property
-    def correction(self) -> float:
-        """Stata's factor of CR1: G / (G - 1) * (N - 1) / (N - K)."""
-        n, g, k = len(self.y), self.n_clusters, self.X.shape[1] + 1
-        return float(g / (g - 1) * (n - 1) / (n - k))
-
-    def by_cluster(self, rows: Array) -> Array:
-        """Sums of rows (N, ...) in each cluster."""
-        total = np.zeros((self.n_clusters, *rows.shape[1:]))
-        np.add.at(total, self.codes, rows)
-        return total
 
 
 def linear_effect(
@@ -77,13 +59,30 @@ def linear_effect(
     Raises
     ------
     ValueError
-        If the treatment is a linear function of the covariates, or a cluster is needed to tell them apart.
+        If the treatment is a linear function of the covariates, or, with "cr3", is one without some cluster.
+
+    Warns
+    -----
+    DesignWarning
+        If a covariate is a linear function of those before it: it is left out, and not counted. If the
+        coefficient rests on few clusters: on one (no standard error), on fewer than 5 that are treated or
+        controls, or on an effective number below 5 [1]_. If one or two make up the standard error, or it is
+        rounding.
+
+    Notes
+    -----
+    Columns are centred and scaled inside, and decomposed (QR): units and levels do not matter. Where leaving
+    out a cluster makes a covariate redundant, "cr3" uses the generalized inverse, as if that covariate were
+    dropped there.
 
     References
     ----------
     Cameron, Gelbach and Miller (2008), "Bootstrap-based improvements for inference with clustered errors",
     Review of Economics and Statistics 90. MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife
     and bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38.
+
+    .. [1] Carter, Schnepel and Steigerwald (2017), "Asymptotic behavior of a t-test robust to cluster
+       heterogeneity", Review of Economics and Statistics 99, with errors independent and equally large.
 
     Examples
     --------
@@ -95,70 +94,118 @@ def linear_effect(
     0.77 (0.46)
     """
     choice(inference, "inference", LinearInference)
-    rows, _ = covariate_matrix(X, covariates, [y, treatment, groups])
+    integer(n_draws, "n_draws", 2, MANY_DRAWS)
+    columns, rows, names = read_columns(X, {"y": y, "treatment": treatment, "groups": groups}, covariates)
     n = len(rows)
-    labels, codes = group_codes(column(X, groups, "groups"), n)
+    labels, codes = group_codes(columns["groups"], n)
     if len(labels) < 2:
         raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
-    design = np.column_stack([np.ones(n), rows])
-    d = number_vector(column(X, treatment, "treatment"), "treatment", n)
-    outcome = number_vector(column(X, y, "y"), "y", n)
-    model = _Regression(design, d, outcome, codes, len(labels))
-    d_rest, y_rest = (v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (d, outcome))
-    strength = float(d_rest @ d_rest)
-    if strength <= 1e-12 * float(d @ d):
-        raise ValueError("the treatment is a linear function of the covariates: its coefficient has no value")
-    estimate = float(d_rest @ y_rest) / strength
-    score = model.by_cluster(d_rest * (y_rest - estimate * d_rest)) / strength
-    cr1 = float(np.sqrt(model.correction * np.sum(score**2)))
-    df = len(labels) - 1.0
-    if inference == "cr1":
-        return Effect("treatment", estimate, cr1, df, "least squares, CR1")
-    if inference == "cr3":
-        without = _leave_one_out(model, labels)
-        error = _intervals.jackknife_error(estimate, without)
-        return Effect(
-            "treatment", estimate, error, df, "least squares, leave-one-cluster-out jackknife", without
+    d = number_vector(columns["treatment"], "treatment", n)
+    outcome = number_vector(columns["y"], "y", n)
+    model, dropped = partialled(rows, d, outcome, codes, len(labels))
+    alone = labels[model.rests_on]
+    if len(alone) and inference == "cr3":
+        raise ValueError(
+            f"without cluster {alone[0]!s} the covariates and the treatment are collinear: the coefficient "
+            "rests on that cluster alone, so the jackknife has no value. inference='cr1' gives the "
+            "coefficient, and no standard error either"
         )
-    integer(n_draws, "n_draws", 2, MANY_DRAWS)
+    _warn_of_redundant([names[i] for i in dropped])
+    _warn_of_clusters(model, labels, d)
+    if inference == "cr3":
+        return _jackknifed(model, labels)
+    return _from_scores(model, labels, inference, n_draws, random_state)
+
+
+def _jackknifed(model: Partialled, labels: Array) -> Effect:
+    without = model.without()
+    error = _intervals.jackknife_error(model.estimate, without)
+    warn_of_concentration((without - model.estimate) ** 2, labels)
+    return Effect(
+        "treatment",
+        model.unit * model.estimate,
+        model.unit * _but_for_rounding(error, model),
+        len(labels) - 1.0,
+        "least squares, leave-one-cluster-out jackknife",
+        model.unit * without,
+    )
+
+
+def _from_scores(model: Partialled, labels: Array, inference: str, n_draws: int, seed: int) -> Effect:
+    """CR1, and the wild bootstrap, whose interval it scales."""
+    scores, error = model.scores(), math.nan
+    if not model.rests_on.any():
+        warn_of_concentration(scores**2, labels)
+        error = _but_for_rounding(float(np.sqrt(model.correction)) * _intervals.length(scores), model)
+    estimate, df = model.unit * model.estimate, len(labels) - 1.0
+    if inference == "cr1":
+        return Effect("treatment", estimate, model.unit * error, df, "least squares, CR1")
     weights = "webb" if inference == "webb" else "rademacher"
-    signs = _intervals.wild_signs(len(labels), n_draws, weights, np.random.default_rng(random_state))
-    statistics = wild_restricted(model, d_rest, y_rest, signs)
-    title = f"least squares, wild cluster bootstrap ({weights}, {len(signs)} draws)"
-    return Effect("treatment", estimate, cr1, df, title, statistics=statistics)
+    random = np.random.default_rng(seed)
+    blocks = _intervals.sign_blocks(len(labels), n_draws, weights, random)
+    statistics = wild_restricted(model, blocks)
+    title = f"least squares, wild cluster bootstrap ({weights}, {len(statistics)} draws)"
+    if math.isnan(error):
+        return Effect("treatment", estimate, error, df, title)
+    # The first draw is the data as they are.
+    p = _intervals.monte_carlo_p(model.estimate / error, statistics[1:])
+    return Effect("treatment", estimate, model.unit * error, df, title, statistics=statistics, p=p)
 
 
-def _leave_one_out(model: _Regression, labels: Array) -> Array:
-    """The coefficient without each cluster, from the normal equations less the cluster's share."""
-    W = np.column_stack([model.X, model.d])
-    moments = np.column_stack([W, model.y])
-    shares = model.by_cluster(W[:, :, None] * moments[:, None, :])
-    left = shares.sum(axis=0) - shares
-    found = np.empty(len(labels))
-    for g, equations in enumerate(left):
-        A, b = equations[:, :-1], equations[:, -1]
-        if np.linalg.matrix_rank(A, hermitian=True) < len(A):
-            raise ValueError(
-                f"without cluster {labels[g]!s} the covariates and the treatment are collinear, so the "
-                "jackknife "
-                "has no value; inference='cr1' or 'wild' does not need it"
-            )
-        found[g] = np.linalg.solve(A, b)[-1]
-    return found
+def _but_for_rounding(error: float, model: Partialled) -> float:
+    """The error, or NaN with a warning where there is nothing but rounding in it."""
+    if error > model.noise:
+        return error
+    warn(
+        "the residuals are zero but for rounding: the outcome is a linear function of the covariates and the "
+        "treatment, and there is no standard error",
+        DesignWarning,
+    )
+    return math.nan
 
 
-def wild_restricted(model: _Regression, d_rest: Array, y_rest: Array, signs: Array) -> Array:
+def _warn_of_redundant(names: Sequence[str]) -> None:
+    if names:
+        many = len(names) > 1
+        warn(
+            f"{'the covariates' if many else 'the covariate'} {named([repr(name) for name in names])} "
+            f"{'are linear functions' if many else 'is a linear function'} of the intercept and the "
+            f"covariates before, and {'are' if many else 'is'} left out",
+            DesignWarning,
+        )
+
+
+def _warn_of_clusters(model: Partialled, labels: Array, d: Array) -> None:
+    """`DesignWarning` where the coefficient rests on few clusters."""
+    alone = labels[model.rests_on]
+    values, sizes = np.unique(d), np.array([np.ptp(d[own]) for own in model.rows])
+    if len(alone):
+        warn(
+            f"the coefficient of the treatment rests on cluster {alone[0]!s} alone: without it, it has no "
+            "value, so there is no standard error",
+            DesignWarning,
+        )
+    elif np.array_equal(values, [0.0, 1.0]) and not sizes.any():
+        treated = np.array([d[own[0]] == 1 for own in model.rows])
+        warn_of_few(labels[treated], labels[~treated])
+    else:
+        warn_of_leverage(model.leverage(), labels)
+
+
+def wild_restricted(model: Partialled, blocks: Iterable[Array]) -> Array:
     """(B,) t statistics of the wild cluster bootstrap with no effect imposed (WCR).
 
-    Under the hypothesis the residuals are y_rest, y less the covariates' part. With signs v the bootstrap's
-    score of cluster g is linear in v, so that all draws are one matrix product (MacKinnon, Nielsen and Webb,
-    2023, section 4).
+    Under the hypothesis the residuals are y less the covariates' part. With signs v the bootstrap's score of
+    cluster g is linear in v, so that all draws are a few matrix products (MacKinnon, Nielsen and Webb, 2023,
+    section 4).
     """
-    strength = d_rest @ d_rest
-    own = model.by_cluster(d_rest * y_rest)
-    d_x = model.by_cluster(model.X * d_rest[:, None])
-    x_y = model.by_cluster(model.X * y_rest[:, None])
-    fitted = d_x @ np.linalg.pinv(model.X.T @ model.X) @ x_y.T
-    share = np.outer(model.by_cluster(d_rest**2), own) / strength
-    scores = signs @ (np.diag(own) - fitted - share).T
-    return np.asarray(signs @ own / np.sqrt(model.correction * np.sum(scores**2, axis=1)))
+    d, X = model.d[:, None], model.vectors[:, :-1]
+    own = model.by_cluster(model.d * model.y)
+    d_x, x_y, share = model.by_cluster(X * d), model.by_cluster(X * model.y[:, None]), model.leverage()
+    found = []
+    for signs in blocks:
+        top = signs @ own
+        scores = signs * own - (signs @ x_y) @ d_x.T - np.outer(top, share)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found.append(top / np.sqrt(model.correction * np.sum(scores**2, axis=1)))
+    return np.concatenate(found)

@@ -1,6 +1,7 @@
 """An estimated effect with what is known of its uncertainty."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._options import fraction
+from ._intervals import monte_carlo_p
 
 __all__ = ["Effect", "summary_table", "to_frame"]
 
@@ -24,7 +26,8 @@ class Effect:
         What is estimated.
     estimate : float
     std_error : float
-        NaN where the method gives none (randomization inference).
+        NaN where the method gives none (randomization inference), and where nothing can be known of it: one
+        cluster stands for an arm, or there is nothing but rounding in it.
     df : float
         Degrees of freedom of the t distribution; infinite for the normal one.
     method : str
@@ -33,6 +36,9 @@ class Effect:
         Estimates without each cluster, or of each bootstrap sample.
     statistics : ndarray or None
         Bootstrapped t statistics: they take the place of the t distribution.
+    p : float or None
+        The p-value, where it is not that of the t distribution, or (1 + how many statistics are as large as
+        that observed) / (1 + how many there are).
     """
 
     name: str
@@ -57,8 +63,7 @@ class Effect:
         if math.isnan(self.statistic):
             return math.nan
         if self.statistics is not None:
-            # Ties by rounding count as larger: the observed statistic is one of those enumerated.
-            return float(np.mean(np.abs(self.statistics) >= abs(self.statistic) * (1 - 1e-12)))
+            return monte_carlo_p(self.statistic, self.statistics)
         return float(2 * _t(self.df).sf(abs(self.statistic)))
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -88,6 +93,8 @@ class Effect:
         if self.statistics is None:
             return float(_t(self.df).ppf((1 + level) / 2))
         finite = np.abs(self.statistics[~np.isnan(self.statistics)])
+        if len(finite) == 0:
+            return math.nan
         return float(np.quantile(finite, level, method="higher"))
 
 
@@ -128,9 +135,13 @@ def to_frame(effects: Sequence[Effect], level: float = 0.95) -> Any:
 
 
 def summary_table(
-    title: str, facts: Sequence[tuple[str, Any]], effects: Sequence[Effect], level: float
+    title: str,
+    facts: Sequence[tuple[str, Any]],
+    effects: Sequence[Effect],
+    level: float,
+    notes: Sequence[str] = (),
 ) -> str:
-    """A table in the style of statsmodels."""
+    """A table in the style of statsmodels, with notes below it."""
     width = max(20, *(len(effect.name) + 2 for effect in effects))
     percent = f"{100 * level:g}%"
     head = (
@@ -144,7 +155,8 @@ def summary_table(
         widths, digits = (10, 10, 9, 9, 11, 12), (4, 4, 3, 3, 4, 4)
         cells = [f"{x:>{w}.{d}f}" for x, w, d in zip(numbers, widths, digits, strict=True)]
         lines.append(f"{row['effect']:{width}}" + "".join(cells))
-    return "\n".join([*lines, "=" * len(head)])
+    wrapped = [line for note in notes for line in textwrap.wrap(note, len(head), subsequent_indent="  ")]
+    return "\n".join([*lines, "=" * len(head), *wrapped])
 
 
 def cluster_shares(weight: Array, codes: NDArray[np.intp], n_clusters: int) -> Array:

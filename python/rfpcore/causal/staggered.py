@@ -1,18 +1,33 @@
 """Policies that clusters adopt at different times: group-time effects and their averages."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._options import choice, fraction
+from .._atomic import all_or_nothing
+from .._options import choice, fraction, integer
 from ._bands import Band, uniform_band
+from ._checks import warn_of_few
+from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
-from ._group_time import make_averages, make_cells, of_kind, require_cohorts
-from ._inference import Method, Replicable, infer
+from ._group_time import (
+    behind_averages,
+    clusters_of,
+    event_times,
+    make_averages,
+    make_cells,
+    of_kind,
+    require_cohorts,
+)
+from ._inference import MANY_DRAWS, Method, Replicable, infer
 from ._nuisance import models_of
-from ._panel import NEVER, read_long, start_of_treatment
+from ._outcome_report import outcome_report
+from ._panel import NEVER, read_long, start_of_treatment, widen
+from ._participation import left_out, notes, warn_of_missing_rows
+from ._periods import warn_of_codes
 from ._scores import Score
 from .results import Effect, summary_table, to_frame
 
@@ -46,7 +61,7 @@ class StaggeredEffect(EffectEstimator):
     inference : {"jackknife", "cv3", "bootstrap"}, default="jackknife"
         Whole clusters are left out or drawn, and every model of every group and period is fitted again.
         Strata are adopters and never adopters; where one of them is a single cluster, "jackknife" is "cv3".
-    n_draws, random_state, n_jobs
+    n_draws, max_refits, random_state, n_jobs, verbose
         As in `ClusterEffect`.
 
     Attributes
@@ -56,9 +71,18 @@ class StaggeredEffect(EffectEstimator):
     effects_ : list of Effect
         `effect_`, then the averages by time since adoption.
     periods_, clusters_ : ndarrays (T,), (G,)
-        Labels, sorted.
+        Labels, in their order.
+    outcome_, outcome_scores_ : str, dict
+        As in `ClusterEffect`, over all groups and periods together; `outcome_` counts how many take which.
     adoption_ : ndarray (G,)
-        The period in which each cluster adopts, None where it never does.
+        The first period in which each cluster is seen treated, None where it never is.
+    n_rows_, n_clusters_ : int
+        Rows and clusters in some comparison, also before adoption or as controls.
+    n_adopting_ : int
+        Clusters that the effects since adoption are of.
+    left_out_ : dict of ndarrays
+        Labels of the clusters that adopt without being among those, or are in no comparison, by reason:
+        treated from the first period on, no controls from their adoption on, no row in the period before it.
 
     References
     ----------
@@ -85,7 +109,7 @@ class StaggeredEffect(EffectEstimator):
         self,
         *,
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -93,8 +117,10 @@ class StaggeredEffect(EffectEstimator):
         base_period: BasePeriod = "varying",
         inference: Method = "jackknife",
         n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
         random_state: int = 0,
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.score = score
         self.outcome = outcome
@@ -105,9 +131,12 @@ class StaggeredEffect(EffectEstimator):
         self.base_period = base_period
         self.inference = inference
         self.n_draws = n_draws
+        self.max_refits = max_refits
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -130,7 +159,9 @@ class StaggeredEffect(EffectEstimator):
         treatment : array (N,) of 0 and 1, or str
             Whether the cluster has the policy in the period of the row. It begins once and stays.
         time : array (N,) or str
-            The period of each row, of any kind that sorts.
+            The period of each row: numbers, dates, or an ordered Categorical (pandas) or Enum (polars), whose
+            own order counts. Text has to be numbers, ISO dates (2020-01, 2020-01-31), quarters (2020Q1) or
+            months (2020M1). The alphabet is no order: other text is an error.
         unit : array (N,) or str, optional
             Who is followed; None: each cluster has one row a period and is its own unit. A unit that is not
             seen in a period takes no part in comparisons with that period.
@@ -147,8 +178,11 @@ class StaggeredEffect(EffectEstimator):
         Warns
         -----
         DesignWarning
-            If an effect rests on one cluster: it has no standard error.
+            If fewer than 5 clusters adopt, or are controls; if an effect rests on one cluster (it has no
+            standard error, by any method), or on two or three in an arm; if one or two clusters make up the
+            variance. If a cluster drops out for want of rows.
         """
+        effort = effort_of(self)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         for value, name, allowed in (
             (self.comparison, "comparison", Comparison),
@@ -156,17 +190,42 @@ class StaggeredEffect(EffectEstimator):
             (self.inference, "inference", Method),
         ):
             choice(value, name, allowed)
+        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         start = start_of_treatment(data)
-        require_cohorts(data, start)
-        models = models_of(self, "att")
-        self._cells = make_cells(data, start, models, self.comparison, self.base_period, self.cluster_columns)
-        self._averages = make_averages(self._cells, data.periods)
+        require_cohorts(data, start, self.comparison)
+        warn_of_codes(data.periods)
+        models, wide = models_of(self, "att"), widen(data)
+        made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
+        self._cells, self._periods = made.cells, data.periods
+        self._averages = make_averages(made.cells, data.periods)
+        self._report = outcome_report([cell.part.models for cell in self._cells])
+        self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
+        self._report.warn()
         names = [average.name for average in self._averages]
-        # Cohorts may have one cluster, which would never vary. Who was treated from the start is in no cell.
-        strata = np.where(start == 0, -1, start != NEVER).astype(np.int64)
-        self._problem = Replicable(names, self._estimates, strata, data.labels, needs_all_arms=False)
-        self.periods_, self.clusters_ = data.periods, data.labels
-        self.adoption_ = np.array([None if s == NEVER else data.periods[s] for s in start], object)
+        # Cohorts may have one cluster, which would never vary. Who is in no cell takes no part.
+        strata = np.where(made.present, start != NEVER, -1).astype(np.int64)
+        closed = all(cell.part.has_closed_form for cell in self._cells)
+        treated, control = clusters_of(self._cells)
+        warn_of_few(data.labels[treated], data.labels[control])
+        self._problem = Replicable(
+            names,
+            self._estimates,
+            strata,
+            data.labels,
+            needs_all_arms=False,
+            behind=behind_averages(self._cells, self._averages),
+            size=float(np.abs(data.y).max()),
+            closed=self._without_each if closed else None,
+            held=partial(self._without_each, held=True) if models.score == "aipw" else None,
+            effort=effort,
+        )
+        self.periods_, self.clusters_ = data.periods.labels, data.labels
+        self.adoption_ = np.empty(len(start), object)  # filled one by one: periods may be tuples
+        self.adoption_[:] = [None if s == NEVER else self.periods_[s] for s in start]
+        self.n_rows_, self.n_clusters_ = int(made.rows.sum()), int(made.present.sum())
+        self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
+        self.left_out_ = left_out(data, wide, start, made, self.comparison)
+        warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
         resampled = "bootstrap" if self.inference == "bootstrap" else "jackknife"
         self._replicates, self._fitted_method = self._problem.kept[resampled][1:], self.inference
@@ -181,9 +240,19 @@ class StaggeredEffect(EffectEstimator):
         """(S, E) all averages under each row of counts; a cell that has lost an arm has no weight."""
         values = np.stack([cell.part.estimates(counts) for cell in self._cells], axis=1)
         weights = np.stack([cell.part.treated_weight(counts) for cell in self._cells], axis=1)
+        return self._average(values, weights)
+
+    def _without_each(self, held: bool = False) -> Array:
+        """(1 + G, E) all averages of all clusters, then without each."""
+        values = np.stack([cell.part.without_each(held) for cell in self._cells], axis=1)
+        weights = np.stack([cell.part.treated_weight_without_each() for cell in self._cells], axis=1)
+        return self._average(values, weights)
+
+    def _average(self, values: Array, weights: Array) -> Array:
+        """(S, E) the averages of cells (S, C)."""
         weights[np.isnan(values)] = 0.0
         values = np.nan_to_num(values)
-        found = np.full((len(counts), len(self._averages)), np.nan)
+        found = np.full((len(values), len(self._averages)), np.nan)
         for column, average in zip(found.T, self._averages, strict=True):
             total = weights[:, average.cells].sum(axis=1)
             moment = (weights[:, average.cells] * values[:, average.cells]).sum(axis=1)
@@ -211,7 +280,7 @@ class StaggeredEffect(EffectEstimator):
         Parameters
         ----------
         by : {"simple", "dynamic", "group", "calendar", "cells"}
-            Over all cells since adoption; by periods since adoption (those before it are placebos); by
+            Over all cells since adoption; by time since adoption (those before it are placebos); by
             cohort; by period; or the cells themselves.
 
         Returns
@@ -264,9 +333,14 @@ class StaggeredEffect(EffectEstimator):
             self.random_state,
         )
 
-    def event_times(self) -> list[int]:
-        """Periods since adoption of the effects that `aggregate("dynamic")` gives."""
-        return sorted({cell.event for cell in self._cells})
+    def event_times(self) -> list[float]:
+        """Time since adoption of the effects that `aggregate("dynamic")` gives.
+
+        In units of `time` where periods are numbers, in years, quarters, months, weeks, days or less where
+        they are dates (the names of the effects say which), else in periods.
+        """
+        self._effect()
+        return event_times(self._cells)
 
     def to_frame(self, level: float = 0.95, by: Aggregation | None = None) -> Any:
         """The effects as a pandas DataFrame, one a row.
@@ -293,13 +367,15 @@ class StaggeredEffect(EffectEstimator):
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed; intervals are pointwise."""
         effect = self._effect()
-        adopters = int(np.sum([adopted is not None for adopted in self.adoption_]))
         facts = [
             ("Score", self.score),
             ("Controls", self.comparison),
+            *self._report.facts(),
             ("Standard errors", effect.method),
-            ("Periods", len(self.periods_)),
-            ("Clusters", len(self.clusters_)),
-            ("Adopting clusters", adopters),
+            ("Periods", f"{len(self.periods_)}, {self._periods.names[0]} to {self._periods.names[-1]}"),
+            ("Rows compared", f"{self.n_rows_} of {self._n_rows}"),
+            ("Clusters compared", f"{self.n_clusters_} of {len(self.clusters_)}"),
+            ("Adopting clusters", self.n_adopting_),
         ]
-        return summary_table("Effects of a staggered policy", facts, self.effects_, level)
+        title = "Effects of a staggered policy"
+        return summary_table(title, facts, self.effects_, level, notes(self.left_out_))

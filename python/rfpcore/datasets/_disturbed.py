@@ -1,17 +1,19 @@
 """Data made harder on purpose: flipped labels, noisy pixels, images that have moved."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import make_moons
-from sklearn.utils import check_random_state
 
-from .._arrays import matrix
-from .._options import MAX_STEPS, at_least, integer, real
+from .._arrays import as_floats, matrix, require_finite, shown
+from .._options import MAX_ROWS, MAX_STEPS, integer, random_source, real
+from ._sizes import standard_deviation
 
 __all__ = ["NoisyMoons", "flip_labels", "jitter_images", "make_noisy_moons"]
 
+MAX_SIDE = 10_000  # pixels of a canvas
 RandomState = int | np.random.RandomState | None
 
 
@@ -62,9 +64,11 @@ def make_noisy_moons(
     >>> X.shape, int((y != y_clean).sum())
     ((250, 2), 26)
     """
-    rng = check_random_state(random_state)
+    rng = random_source(random_state)
     X, y = make_moons(
-        integer(n_samples, "n_samples", 2, MAX_STEPS), noise=at_least(noise, "noise", 0.0), random_state=rng
+        integer(n_samples, "n_samples", 2, MAX_ROWS),
+        noise=standard_deviation(noise, "noise"),
+        random_state=rng,
     )
     return NoisyMoons(X, flip_labels(y, flipped, n_classes=2, random_state=rng), y)
 
@@ -98,9 +102,37 @@ def flip_labels(
     if not 0 <= probability <= 1:
         raise ValueError(f"share={probability}; a number in [0, 1] is needed")
     classes = integer(n_classes, "n_classes", 2, MAX_STEPS)
-    rng = check_random_state(random_state)
-    others = (y + rng.randint(1, classes, len(y))) % classes
-    return np.where(rng.uniform(size=len(y)) < probability, others, y).astype(np.int64)
+    labels = _codes(y, classes)
+    rng = random_source(random_state)
+    others = (labels + rng.randint(1, classes, len(labels))) % classes
+    return np.where(rng.uniform(size=len(labels)) < probability, others, labels).astype(np.int64)
+
+
+def _codes(y: Any, n_classes: int) -> NDArray[np.int64]:
+    """Classes as integers from 0."""
+    codes = as_floats(y, "y")
+    if codes.ndim != 1:
+        raise ValueError(f"y has shape {codes.shape}; (N,), one class a row, is needed")
+    require_finite(codes, "y")
+    wrong = (codes < 0) | (codes >= n_classes) | (codes != np.floor(codes))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"y holds {codes[row]:g} in row {row}; the classes 0 to {n_classes - 1} are needed")
+    return codes.astype(np.int64)
+
+
+def _shape(values: Any, name: str) -> tuple[int, int]:
+    """Height and width."""
+    if (
+        not isinstance(values, Sequence | np.ndarray)
+        or isinstance(values, str | bytes)
+        or np.ndim(values) == 0
+    ):
+        raise TypeError(f"{name}={shown(values)} is a {type(values).__name__}; (height, width) is needed")
+    if len(values) != 2:
+        raise ValueError(f"{name} has {len(values)} entries; (height, width) is needed")
+    height, width = (integer(value, f"{name}[{i}]", 1, MAX_SIDE) for i, value in enumerate(values))
+    return height, width
 
 
 def jitter_images(
@@ -135,7 +167,7 @@ def jitter_images(
     """
     rows = matrix(X)
     shift = integer(max_shift, "max_shift", 0, MAX_STEPS)
-    (height, width), (tall, wide) = image_shape, canvas_shape
+    (height, width), (tall, wide) = _shape(image_shape, "image_shape"), _shape(canvas_shape, "canvas_shape")
     if rows.shape[1] != height * width:
         raise ValueError(f"X has {rows.shape[1]} columns; images of {height} × {width} have {height * width}")
     top, left = (tall - height) // 2, (wide - width) // 2
@@ -144,7 +176,7 @@ def jitter_images(
             f"an image of {height} × {width} in the middle of a canvas of {tall} × {wide} can move by "
             f"{min(top, left)}, not by max_shift={shift}"
         )
-    rng = check_random_state(random_state)
+    rng = random_source(random_state)
     canvas = np.zeros((len(rows), tall, wide), rows.dtype)
     offsets = np.array([top, left]) + rng.randint(-shift, shift + 1, (len(rows), 2))
     for image, (y, x), place in zip(rows.reshape(-1, height, width), offsets, canvas, strict=True):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from .._options import boolean, file_path
 
 __all__ = ["Images", "load_digits", "load_fashion_mnist", "load_mnist"]
 
@@ -105,10 +106,10 @@ def load_digits() -> Images:
 
 def _load(name: str, openml_name: str, path: str | PathLike[str] | None, download: bool) -> Images:
     if path is not None:
-        place = Path(path)
+        place = file_path(path)
         parts = _read_folder(place) if place.is_dir() else _read_npz(place)
         return _images(name, *(np.concatenate([parts[part][i] for part in _NPZ_KEYS]) for i in range(2)))
-    if not download:
+    if not boolean(download, "download"):
         raise FileNotFoundError(
             f"{name} is not part of rfpcore; path=... names an npz file or a folder with the IDX files, "
             "download=True fetches it from OpenML"

@@ -5,11 +5,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
-from sklearn.utils import check_random_state
+
+from .._options import MAX_ROWS, choice, integer, random_source, real
+from ._sizes import standard_deviation
 
 __all__ = ["InstrumentData", "make_demand", "make_iv_curve", "make_sprites"]
 
 Floats = NDArray[np.float64]
+MAX_SIDE = 1024  # pixels of an image
+Curve = Literal["sin", "log", "linear"]
 
 
 class InstrumentData(NamedTuple):
@@ -42,13 +46,12 @@ class InstrumentData(NamedTuple):
     h_test: Floats
 
 
-def _check(n_samples: int, confounding: float, noise: float) -> None:
-    if n_samples < 1:
-        raise ValueError(f"n_samples={n_samples}; at least 1 is needed")
-    if not -1 <= confounding <= 1:
-        raise ValueError(f"confounding={confounding}; a correlation in [-1, 1] is needed")
-    if noise < 0:
-        raise ValueError(f"noise={noise}; a standard deviation of at least 0 is needed")
+def _checked(n_samples: int, confounding: float, noise: float) -> tuple[int, float, float]:
+    rows = integer(n_samples, "n_samples", 1, MAX_ROWS)
+    correlation = real(confounding, "confounding", "a correlation in [-1, 1]")
+    if not -1 <= correlation <= 1:
+        raise ValueError(f"confounding={correlation}; a correlation in [-1, 1] is needed")
+    return rows, correlation, standard_deviation(noise, "noise")
 
 
 def _season(t: Floats) -> Floats:
@@ -99,8 +102,8 @@ def make_demand(
     >>> data.X.shape, data.covariates.shape, data.h_test.shape
     ((1000, 1), (1000, 2), (2800,))
     """
-    _check(n_samples, confounding, noise)
-    random = check_random_state(random_state)
+    n_samples, confounding, noise = _checked(n_samples, confounding, noise)
+    random = random_source(random_state)
     s, t = random.randint(1, 8, n_samples).astype(float), random.uniform(0, 10, n_samples)
     c, v, own = random.standard_normal((3, n_samples))
     e = confounding * v + np.sqrt(1 - confounding**2) * own
@@ -122,7 +125,7 @@ def make_demand(
 def make_iv_curve(
     n_samples: int = 1000,
     *,
-    curve: Literal["sin", "log", "linear"] = "sin",
+    curve: Curve = "sin",
     confounding: float = 0.8,
     noise: float = 1.0,
     random_state: int | np.random.RandomState | None = None,
@@ -159,10 +162,9 @@ def make_iv_curve(
     >>> make_iv_curve(curve="log", random_state=0).X_test.shape
     (100, 1)
     """
-    _check(n_samples, confounding, noise)
-    if curve not in ("sin", "log", "linear"):
-        raise ValueError(f"curve={curve!r} is unknown; one of 'sin', 'log', 'linear' is needed")
-    random = check_random_state(random_state)
+    n_samples, confounding, noise = _checked(n_samples, confounding, noise)
+    choice(curve, "curve", Curve)
+    random = random_source(random_state)
     w, v, own = random.standard_normal((3, n_samples))
     e = confounding * v + np.sqrt(1 - confounding**2) * own
     if curve == "log":
@@ -229,9 +231,9 @@ def make_sprites(
     >>> data.X.shape, data.Z.shape, data.h_test.shape
     ((10, 256), (10, 3), (588,))
     """
-    if n_samples < 1 or size < 8:
-        raise ValueError(f"n_samples={n_samples} and size={size}; at least 1 and 8 are needed")
-    random = check_random_state(random_state)
+    n_samples = integer(n_samples, "n_samples", 1, MAX_ROWS)
+    size = integer(size, "size", 8, MAX_SIDE)
+    random = random_source(random_state)
 
     def draw(px: Floats, py: Floats, scale: Floats, turn: Floats) -> Floats:
         x, y = (0.25 + 0.5 * p / 31 for p in (px, py))
@@ -243,7 +245,7 @@ def make_sprites(
     five, scales, turns = np.arange(0, 31, 5.0), np.array([0.0, 3, 5]), np.array([0.0, 10, 20, 30])
     grid = [part.ravel() for part in np.meshgrid(five, five, scales, turns, indexing="ij")]
     X_test = draw(*grid)
-    A = check_random_state(0).uniform(size=(size * size, 10)) * (64 / size) ** 2
+    A = random_source(0).uniform(size=(size * size, 10)) * (64 / size) ** 2
     squares, squares_test = (((images @ A) ** 2).mean(axis=1) for images in (X, X_test))
     centre = squares_test.mean()
     y = (squares - centre) / 1000 + (py - 16) + 0.5 * random.standard_normal(n_samples)

@@ -4,9 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
+from scipy.special import expit
+
+from .._options import MAX_ROWS, integer, random_source
+from ._sizes import cluster_sizes, number, standard_deviation
 
 __all__ = ["PolicyData", "make_policy"]
+
+_ASSIGNMENTS = 1000  # that are drawn until one has enough clusters in each arm
 
 
 class PolicyData(NamedTuple):
@@ -78,7 +83,8 @@ def make_policy(
     Raises
     ------
     ValueError
-        If there are fewer than 2 * `least` clusters, or no rows.
+        If there are fewer than 2 * `least` clusters or no rows, if a number is not finite, or if in 1000
+        assignments none had `least` clusters in each arm.
 
     Examples
     --------
@@ -87,18 +93,19 @@ def make_policy(
     >>> data.X.shape, data.effect.min(), len(set(data.groups[data.treatment == 1].tolist())) >= 3
     ((60, 3), np.float64(1.0), True)
     """
-    if n_clusters < 2 * least or n_per_cluster < 1:
+    n_clusters, n_per_cluster = cluster_sizes(n_clusters, n_per_cluster, least=2)
+    least = integer(least, "least", 0, MAX_ROWS)
+    if n_clusters < 2 * least:
         raise ValueError(
-            f"n_clusters must be at least 2 * least = {2 * least} and n_per_cluster at least 1, got "
-            f"{n_clusters} "
-            f"and {n_per_cluster}"
+            f"n_clusters={n_clusters} is too small; at least 2 * least = {2 * least} is needed, "
+            f"to have least={least} clusters in either arm"
         )
-    rng = check_random_state(random_state)
+    effect, heterogeneity = number(effect, "effect"), number(heterogeneity, "heterogeneity")
+    selection, noise = number(selection, "selection"), standard_deviation(noise, "noise")
+    cluster_scale = standard_deviation(cluster_scale, "cluster_scale")
+    rng = random_source(random_state)
     z = rng.standard_normal(n_clusters)
-    while True:
-        policy = (rng.uniform(size=n_clusters) < 1 / (1 + np.exp(-selection * z))).astype(np.int64)
-        if least <= policy.sum() <= n_clusters - least:
-            break
+    policy = _assign(z, selection, least, rng)
     centre = 0.5 * rng.standard_normal((n_clusters, 2))
     centre[:, 0] += 0.5 * z
     level = cluster_scale * rng.standard_normal(n_clusters)
@@ -111,3 +118,17 @@ def make_policy(
     y = np.abs(x[:, 0]) + np.sin(2 * z[groups]) + 0.5 * x[:, 1] + level[groups]
     y += (slope[groups] * off).sum(axis=1) + policy[groups] * tau + noise * rng.standard_normal(len(groups))
     return PolicyData(np.column_stack([x, z[groups]]), y, policy[groups], groups, tau)
+
+
+def _assign(
+    z: NDArray[np.float64], selection: float, least: int, rng: np.random.RandomState
+) -> NDArray[np.int64]:
+    """An assignment with enough clusters in each arm."""
+    for _ in range(_ASSIGNMENTS):
+        policy: NDArray[np.int64] = (rng.uniform(size=len(z)) < expit(selection * z)).astype(np.int64)
+        if least <= policy.sum() <= len(z) - least:
+            return policy
+    raise ValueError(
+        f"none of {_ASSIGNMENTS} assignments of {len(z)} clusters with selection={selection:g} had "
+        f"least={least} clusters in each arm; a smaller least or more clusters are needed"
+    )

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
+
+from .._options import random_source
+from ._sizes import cluster_sizes, standard_deviation
 
 __all__ = ["VeeData", "make_vee"]
 
@@ -79,16 +81,10 @@ def make_vee(
     >>> X.shape, y.shape, len(set(groups.tolist()))
     ((500, 1), (500,), 20)
     """
-    if n_clusters < 1 or n_per_cluster < 1:
-        raise ValueError(
-            f"n_clusters and n_per_cluster must be at least 1, got {n_clusters} and {n_per_cluster}"
-        )
-    if min(spread, cluster_scale, noise) < 0:
-        raise ValueError(
-            "spread, cluster_scale and noise are standard deviations, 0 or more; "
-            f"got {spread}, {cluster_scale} and {noise}"
-        )
-    rng = check_random_state(random_state)
+    n_clusters, n_per_cluster = cluster_sizes(n_clusters, n_per_cluster)
+    spread, noise = standard_deviation(spread, "spread"), standard_deviation(noise, "noise")
+    cluster_scale = standard_deviation(cluster_scale, "cluster_scale")
+    rng = random_source(random_state)
     n_tails = n_clusters // 2
     middle = rng.uniform(-1.0, 1.0, n_clusters - n_tails)
     tails = rng.uniform(1.5, 4.0, n_tails) * (-1.0) ** np.arange(n_tails)  # as many on either side

@@ -9,15 +9,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import functional
 from .._arrays import Array
-from .._options import Activation, Layers, OnDivergence, Order
+from .._frames import require_aligned
+from .._options import Activation, Layers, OnDivergence, Order, check_alpha, random_source
 from ..network import MLP
 from ..optimizers import Schedule
 from . import _fit
 from ._inner_step import warn_if_harmful
 from ._network import NetworkEstimator
 from ._regularization import soften, training_loss
-from ._settings import DType, ScheduleName, Solver
+from ._settings import DType, ScheduleName, Solver, check_settings
 from ._splits import Rows
+from ._warnings import warn_of_scales, warn_without_groups
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
 if TYPE_CHECKING:
@@ -100,6 +102,12 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         self.warm_start = warm_start
         self.callbacks = callbacks
 
+    def _check_params(self) -> None:
+        net = self.net_
+        MLP(net.n_inputs, self.hidden_layer_sizes, net.n_outputs, self.activation)
+        check_settings(self, training_loss(self), net.n_parameters)
+        random_source(self.random_state)
+
     # Fitting.
 
     def _fit(
@@ -114,12 +122,16 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     ) -> "Self":
         """`fit`, or with `incremental` one pass over the data."""
         goes_on = incremental and hasattr(self, "theta_")
-        work = self._copy(keep_learnt=goes_on or self.warm_start)
-        rows = work._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
-        fit = _fit.run(work, rows, incremental=incremental, goes_on=goes_on)
-        _fit.store(work, fit, goes_on)
-        self.__dict__ = work.__dict__
-        _fit.warn(fit, look_at_inner_step=not incremental, stacklevel=3)
+        if not (goes_on or self.warm_start):
+            self._forget()
+        rows = self._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
+        warn_without_groups(groups, len(rows.X), check_alpha(self.alpha))
+        if not incremental:  # a batch has no scale to go by
+            outcome = rows.y if self._known.kind.keeps_units else None
+            warn_of_scales(rows.X, outcome, getattr(self, "feature_names_in_", None))
+        fit = _fit.run(self, rows, incremental=incremental, goes_on=goes_on)
+        _fit.store(self, fit, goes_on)
+        _fit.say(fit, look_at_inner_step=not incremental)
         return self
 
     def _rows(
@@ -127,6 +139,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     ) -> Rows:
         """The data as arrays; with `learn`, what there is to know of features and outcomes is kept."""
         self._require_y(y)
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         features = self._features(X, learn)
         if learn:
             self._learn_targets(y if classes is None else classes)
@@ -189,5 +202,5 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             on_divergence=self.on_divergence,
         )
         before, after = status.loss_before, status.loss_after
-        warn_if_harmful(self.net_, self.theta_, data, loss, inner_lr, before, after, stacklevel=2)
+        warn_if_harmful(self.net_, self.theta_, data, loss, inner_lr, before, after)
         return self._Adapted(self._view(self.net_, self.theta_, self.inner_lr_), thetas, status)

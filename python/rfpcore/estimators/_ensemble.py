@@ -1,17 +1,17 @@
 """What the ensembles share: parameters, fit, members."""
 
 import copy
-import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
-from .._options import MAX_STEPS, boolean, integer
+from .._atomic import all_or_nothing
+from .._options import MAX_STEPS, boolean, integer, n_threads, random_source
 from .._progress import make_progress
+from .._warn import warn
 from ..exceptions import InterruptedWarning
 from ..many import ModelResult
 from . import _plain_fit
@@ -26,7 +26,7 @@ __all__ = ["EnsembleBase"]
 MemberT = TypeVar("MemberT", MLPClassifier, MLPRegressor)
 
 # What all members have learnt alike, and the ensemble with them.
-_COMMON = ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_", "_y_ndim")
+_COMMON = ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_", "_y_ndim", "_fit_loss")
 
 
 class EnsembleBase(FileEstimator, Generic[MemberT]):
@@ -53,6 +53,18 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    def _check_params(self) -> None:
+        integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
+        boolean(self.bootstrap, "bootstrap")
+        random_source(self.random_state)
+        n_threads(self.n_jobs)
+
+    def _require_usable(self) -> None:
+        self._check_params()
+        for member in self.estimators_:
+            member._require_usable()
+
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Self":
         """Train the networks, as many at a time as there are threads.
 
@@ -84,7 +96,7 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         """
         member = self._new_member()
         count = integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         data = _plain_fit.prepare(member, X, y, sample_weight, random)
         plan = _plain_fit.plan(member, len(data.X))
         seeds = random.randint(2**31 - 1, size=count).tolist()
@@ -94,12 +106,11 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         results = self._train(member, data, plan, seeds, rows)
         self._take(member, results, plan.epoch)
         if len(results) < count:
-            warnings.warn(
+            warn(
                 f"interrupted: {len(results)} of {count} networks are done, and make up the ensemble",
                 InterruptedWarning,
-                stacklevel=2,
             )
-        _plain_fit.warn_unless_converged(member, results, stacklevel=2)
+        _plain_fit.warn_unless_converged(member, results)
         return self
 
     def _train(

@@ -1,18 +1,20 @@
 """One fit, from arrays to what it has learnt."""
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from .._arrays import Array, cast
+from .._options import random_source
 from .._progress import make_progress
+from .._warn import warn
 from ..clusters import Clusters
 from ..exceptions import DivergenceWarning
 from ..network import MLP
+from ._finite import require_finite_fit
+from ._going_on import require_same
 from ._inner_step import check_fit
 from ._regularization import training_loss
 from ._settings import Settings, check_settings
@@ -63,9 +65,11 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
         raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
     if incremental and isinstance(estimator.inner_lr, str) and estimator.inner_lr == "learned":
         raise ValueError("partial_fit takes one pass at a time; inner_lr='learned' needs fit")
-    net = estimator.net_ if goes_on else _network(estimator, rows)
+    net = _network(estimator, rows)
+    if hasattr(estimator, "theta_"):
+        require_same(estimator, net, "partial_fit" if goes_on else "warm_start")
     settings = check_settings(estimator, training_loss(estimator), net.n_parameters)
-    random = check_random_state(estimator.random_state)
+    random = random_source(estimator.random_state)
     init_seed, batch_seed = (int(seed) for seed in random.randint(2**31 - 1, size=2))
     share = estimator.validation_fraction if estimator.early_stopping else None
     data, held_out = split(rows, share, estimator.query_fraction, random)
@@ -75,13 +79,14 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
         memory, inner_lr = estimator._memory, estimator.inner_lr_
         state = (memory.n_steps, estimator.theta_, memory.first_moment, memory.second_moment)
         batch_seed = memory.batch_seed
-    theta = _first_theta(estimator, net, data, rows.X.dtype, init_seed)
+    theta = _first_theta(estimator, net, data, rows.X.dtype, init_seed, goes_on)
     training = Training(net, theta, data, settings, batch_seed, state, inner_lr)
     patience = Patience(settings, held_out)
     n_steps = settings.max_iter if not incremental else _one_pass(data, settings)
     with make_progress(type(estimator).__name__, n_steps, "steps", settings.verbose) as progress:
         training.run(n_steps, patience, progress, lambda theta, step: estimator._view(net, theta, step))
     fit = Fit(training, patience, batch_seed)
+    require_finite_fit(net, fit.theta, data.X, len(training.loss_curve), "outer steps")
     if not incremental:
         training.review_inner_lr(fit.theta)  # what `adapt` takes has to suit the parameters it starts from
     return fit
@@ -100,7 +105,7 @@ def _one_pass(data: Clusters, settings: Settings) -> int:
 
 
 def _first_theta(
-    estimator: "RFPBase[Any]", net: MLP, data: Clusters, dtype: np.dtype[Any], seed: int
+    estimator: "RFPBase[Any]", net: MLP, data: Clusters, dtype: np.dtype[Any], seed: int, goes_on: bool
 ) -> Array:
     """The parameters to start from: those learnt so far (warm start), or random ones."""
     if estimator.dtype != "auto":
@@ -111,13 +116,7 @@ def _first_theta(
         theta = net.init(given if isinstance(given, int | np.integer) else seed, dtype)
         net.unflatten(theta)[-1][1][:] = estimator._first_bias(data.y, data.sample_weight)
         return theta
-    theta = estimator.theta_
-    if len(theta) != net.n_parameters:
-        raise ValueError(
-            f"warm_start goes on from {len(theta)} parameters, but for these data and hidden_layer_sizes="
-            f"{estimator.hidden_layer_sizes} the network has {net.n_parameters}"
-        )
-    return theta if estimator.net_ is net else cast(theta, dtype, "theta_")
+    return estimator.theta_ if goes_on else cast(estimator.theta_, dtype, "theta_")
 
 
 def store(estimator: "RFPBase[Any]", fit: Fit, goes_on: bool) -> None:
@@ -137,24 +136,22 @@ def store(estimator: "RFPBase[Any]", fit: Fit, goes_on: bool) -> None:
     estimator._memory = Memory(steps, first, second, fit.batch_seed)
 
 
-def warn(fit: Fit, look_at_inner_step: bool, stacklevel: int) -> None:
+def say(fit: Fit, look_at_inner_step: bool) -> None:
     """Say what is to be known about the fit, if anything; the look at the inner step costs an outer step."""
     training, patience = fit.training, fit.patience
     settings, n_steps = training.settings, len(training.loss_curve)
     if training.trainer.n_skipped:
-        warnings.warn(
+        warn(
             f"diverging clusters were left out {training.trainer.n_skipped} times in {n_steps} outer steps; "
             "a smaller inner_lr helps",
             DivergenceWarning,
-            stacklevel=stacklevel + 1,
         )
     if patience.active and not patience.converged and n_steps >= settings.max_iter:
-        warnings.warn(
+        warn(
             f"the fit has not converged: max_iter={settings.max_iter} outer steps came before "
             f"n_iter_no_change={settings.n_iter_no_change} of them without a gain of more than "
             f"tol={settings.tol or 0.0:g}",
             ConvergenceWarning,
-            stacklevel=stacklevel + 1,
         )
     if look_at_inner_step:
-        check_fit(training.net, fit.theta, training.data, settings, fit.inner_lr, stacklevel + 1)
+        check_fit(training.net, fit.theta, training.data, settings, fit.inner_lr)

@@ -1,6 +1,5 @@
 """Whether the inner step does what it is for."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 
 from .. import _rfpcore
 from .._arrays import Array
+from .._warn import warn
 from ..clusters import Clusters
 from ..exceptions import InnerStepWarning
 from ..losses import Loss
@@ -24,14 +24,12 @@ def share_raised(net: MLP, theta: Array, own: Clusters, settings: Settings, inne
     return _share(own, _raised(before, after))
 
 
-def check_fit(
-    net: MLP, theta: Array, data: Clusters, settings: Settings, inner_lr: Any, stacklevel: int
-) -> None:
+def check_fit(net: MLP, theta: Array, data: Clusters, settings: Settings, inner_lr: Any) -> None:
     """`InnerStepWarning` if adaptation raises the training loss of many clusters at the fitted theta."""
     if settings.adapts:
         own = data.support()  # on query rows adaptation may fail to generalize, which is no fault of the step
         before, after = _losses(net, theta, own, settings, inner_lr)
-        warn_if_harmful(net, theta, own, settings.loss, inner_lr, before, after, stacklevel + 1)
+        warn_if_harmful(net, theta, own, settings.loss, inner_lr, before, after)
 
 
 def _losses(
@@ -64,6 +62,7 @@ def _raised(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[
 def _share(data: Clusters, chosen: NDArray[np.bool_]) -> float:
     """Share of the clusters' weight."""
     weight = data.sizes if data.cluster_weight is None else data.cluster_weight
+    weight = weight / weight.max()  # so that extreme ones have a sum
     return float(weight[chosen].sum() / weight.sum())
 
 
@@ -75,7 +74,6 @@ def warn_if_harmful(
     inner_lr: Any,
     before: NDArray[np.float64],
     after: NDArray[np.float64],
-    stacklevel: int,
 ) -> None:
     """`InnerStepWarning` if the loss after adaptation is above that before in clusters of much weight."""
     raised = _raised(before, after)
@@ -88,10 +86,9 @@ def warn_if_harmful(
         limit = f"2 / lambda_max = {2 * auto_inner_lr(net, theta, data, loss):.3g}"
     except ValueError:
         limit = "2 / lambda_max, which cannot be found here"
-    warnings.warn(
+    warn(
         f"adaptation raises the loss of {raised.sum()} of {len(raised)} clusters: {step} is too large. "
         f"Gradient descent is stable in every cluster for steps below {limit}. A smaller inner_lr helps "
         "(inner_lr='auto' chooses half that limit), or fewer inner_steps",
         InnerStepWarning,
-        stacklevel=stacklevel + 1,
     )

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 from .._arrays import Array
-from .._options import Activation
+from .._atomic import all_or_nothing
+from .._options import Activation, random_source
 from . import _plain_fit
 from ._network import NetworkEstimator
 from ._settings import DType
@@ -71,6 +71,10 @@ class MLPBase(NetworkEstimator):
         self.n_jobs = n_jobs
         self.warm_start = warm_start
 
+    def _check_params(self) -> None:
+        _plain_fit.plan(self, 1)
+        random_source(self.random_state)
+
     @property
     def coefs_(self) -> list[Array]:
         """Weights of each layer (inputs, outputs), views of `theta_`."""
@@ -81,6 +85,7 @@ class MLPBase(NetworkEstimator):
         """Biases of each layer (outputs,), views of `theta_`."""
         return [b for _, b in self.net_.unflatten(self.theta_)]
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Self":
         """Train the network.
 
@@ -111,17 +116,17 @@ class MLPBase(NetworkEstimator):
         ConvergenceWarning
             If early stopping was asked for and `max_iter` came first.
         """
-        work = self._copy(keep_learnt=self.warm_start)
-        random = check_random_state(work.random_state)
-        data = _plain_fit.prepare(work, X, y, sample_weight, random)
-        plan = _plain_fit.plan(work, len(data.X))
-        given, drawn = work.random_state, int(random.randint(2**31 - 1))
+        if not self.warm_start:
+            self._forget()
+        random = random_source(self.random_state)
+        data = _plain_fit.prepare(self, X, y, sample_weight, random)
+        plan = _plain_fit.plan(self, len(data.X))
+        given, drawn = self.random_state, int(random.randint(2**31 - 1))
         # An int seeds the network as it does in MLP.init and Model, so that a fit can be redone with those.
         seed = int(given) if isinstance(given, int | np.integer) else drawn
-        net = plan.model.net(data.X.shape[1], work._n_network_outputs)
-        theta = _plain_fit.start(work, net, data, seed)
-        results = _plain_fit.train(work, data, [plan.with_seed(seed)], [theta])
-        _plain_fit.store(work, results[0], plan.epoch)
-        self.__dict__ = work.__dict__
-        _plain_fit.warn_unless_converged(self, results, stacklevel=2)
+        net = plan.model.net(data.X.shape[1], self._n_network_outputs)
+        theta = _plain_fit.start(self, net, data, seed)
+        results = _plain_fit.train(self, data, [plan.with_seed(seed)], [theta])
+        _plain_fit.store(self, results[0], plan.epoch)
+        _plain_fit.warn_unless_converged(self, results)
         return self

@@ -1,6 +1,5 @@
 """What every estimator of this package is: a network, its parameters, and what was learnt of the features."""
 
-import copy
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import persistence
-from .._arrays import Array
-from ..losses import Loss
+from .._arrays import Array, require_finite
+from ..losses import Known, Loss
 from ..network import MLP
 
 if TYPE_CHECKING:
@@ -23,20 +22,16 @@ __all__ = ["FileEstimator", "NetworkEstimator"]
 class FileEstimator(BaseEstimator):
     """What has features and can be saved: an estimator of one network or of several.
 
-    Fitting works on a copy, whose attributes are taken over at the very end, so that whatever interrupts it
-    leaves the estimator as it was.
+    Fitting works on a copy (`all_or_nothing`), so that whatever interrupts it leaves the estimator as it was.
     """
 
     n_jobs: int | None
     n_features_in_: int
     feature_names_in_: Array
 
-    def _copy(self, keep_learnt: bool) -> "Self":
-        """A copy to fit, with or without what was learnt before."""
-        work = copy.copy(self)
-        if not keep_learnt:
-            work.__dict__ = {name: value for name, value in vars(self).items() if not _is_learnt(name)}
-        return work
+    def _forget(self) -> None:
+        """Drop what was learnt before."""
+        self.__dict__ = {name: value for name, value in vars(self).items() if not _is_learnt(name)}
 
     def _require_y(self, y: Any) -> None:
         if y is None:
@@ -48,6 +43,10 @@ class FileEstimator(BaseEstimator):
             self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
         return array
+
+    def _require_usable(self) -> None:
+        """Refuse a fitted estimator whose parameters are wrong or whose network overflows."""
+        raise NotImplementedError
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
@@ -98,13 +97,35 @@ class NetworkEstimator(FileEstimator):
     _has_inner_loop = False  # and an optimizer's state to go on from
 
     @property
-    def _loss(self) -> Loss:
-        """The row loss."""
+    def _known(self) -> Known:
+        """The row loss, and what there is to know of it."""
         raise NotImplementedError
+
+    @property
+    def _loss(self) -> Loss:
+        """The row loss, as the kernel takes it."""
+        return self._known.text
 
     @property
     def _n_network_outputs(self) -> int:
         """Outputs of the network."""
+        raise NotImplementedError
+
+    def _check_params(self) -> None:
+        """Refuse parameters that `fit` would refuse."""
+        raise NotImplementedError
+
+    def _require_usable(self) -> None:
+        self._check_params()
+        rows = np.array([[0.0], [1.0], [-1.0]]).repeat(self.net_.n_inputs, axis=1)
+        with np.errstate(all="ignore"):
+            outputs = self.net_.predict(self.theta_, rows, n_jobs=1)
+            means = self._means(outputs)
+        for values in (outputs, means):
+            require_finite(values.ravel(), "the prediction at features of 0, 1 and -1", axis="index")
+
+    def _means(self, outputs: Array) -> Array:
+        """Means of the outcomes or probabilities of the classes, from the network's linear outputs."""
         raise NotImplementedError
 
     def _learn_targets(self, y: Any) -> None:
@@ -123,4 +144,4 @@ class NetworkEstimator(FileEstimator):
 
 def _is_learnt(name: str) -> bool:
     """Whether an attribute was set by a fit."""
-    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim")
+    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim", "_fit_loss")

@@ -1,6 +1,5 @@
 """Ordinary training of one network or of several on the same rows, through the trainer of many models."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from .._arrays import Array, cast, row_weights, targets
-from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, positive
+from .._frames import require_aligned
+from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, n_threads, positive
+from .._warn import warn
 from ..exceptions import DivergenceError
 from ..many import Model, ModelResult, fit_many
 from ..network import MLP
 from ..optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
 from ..regularize import BatchNorm, EarlyStopping, Regularization
+from ._finite import overflow, require_finite_fit
+from ._going_on import require_same
 from ._settings import DType
+from ._warnings import warn_of_scales
 
 if TYPE_CHECKING:
     from ._mlp import MLPBase
@@ -39,17 +43,23 @@ class Data:
 def prepare(estimator: "MLPBase", X: Any, y: Any, sample_weight: Any, random: np.random.RandomState) -> Data:
     """Learn features and outcomes, and hold rows out where `early_stopping` asks for it."""
     estimator._require_y(y)
+    require_aligned(X=X, y=y, sample_weight=sample_weight)
     features = estimator._features(X, learn=True)
     estimator._learn_targets(y)
     outcomes = targets(estimator._encode_targets(y), len(features))
     if choice(estimator.dtype, "dtype", DType) != "auto":
         features = cast(features, np.dtype(estimator.dtype), "X")
+    outcome = outcomes if estimator._known.kind.keeps_units else None
+    warn_of_scales(features, outcome, getattr(estimator, "feature_names_in_", None))
     weights = None
     if sample_weight is not None:
         weights = row_weights(sample_weight, len(features))
         used = weights > 0  # a row of weight 0 is to be as if it were not there
         if not used.any():
             raise ValueError(f"sample_weight is zero in all {len(used)} rows; at least one must be positive")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(weights.sum()):
+                raise ValueError(f"sample_weight sums to inf over {len(used)} rows; a finite sum is needed")
         features, outcomes, weights = features[used], outcomes[used], weights[used]
     if not boolean(estimator.early_stopping, "early_stopping"):
         return Data(features, outcomes, weights, None)
@@ -94,9 +104,13 @@ def plan(estimator: "MLPBase", n_rows: int) -> Plan:
             f"regularization holds {terms.get(EarlyStopping)!r}; the estimator holds rows out itself, with "
             "early_stopping=True and n_iter_no_change"
         )
+    choice(p.dtype, "dtype", DType)
+    fraction(p.validation_fraction, "validation_fraction")
+    boolean(p.warm_start, "warm_start")
+    n_threads(p.n_jobs)
     patience = integer(p.n_iter_no_change, "n_iter_no_change", 1, MAX_STEPS)
     tolerance = at_least(p.tol, "tol", 0.0)
-    if p.early_stopping:
+    if boolean(p.early_stopping, "early_stopping"):
         terms += EarlyStopping(patience, every=epoch, min_delta=tolerance)
     model = Model(
         hidden_layer_sizes=p.hidden_layer_sizes,
@@ -152,10 +166,7 @@ def _schedule(given: Any, n_steps: int) -> Schedule:
 def start(estimator: "MLPBase", net: MLP, data: Data, seed: int) -> Array:
     """Parameters to start from: those learnt so far (warm start), or the seed's."""
     if hasattr(estimator, "theta_"):
-        if estimator.net_ != net:
-            raise ValueError(
-                f"warm_start goes on from {estimator.net_}, but data and parameters now make it {net}"
-            )
+        require_same(estimator, net, "warm_start")
         if Regularization.of(estimator.regularization).get(BatchNorm) is not None:
             raise ValueError(
                 "warm_start with BatchNorm is not possible: a fitted network has its normalization folded in"
@@ -179,6 +190,7 @@ def train(
     def finished(index: int, result: ModelResult) -> None:
         if result.status == "diverged":
             raise _divergence(index, result)
+        require_finite_fit(result.net, result.parameters(), data.X, result.n_steps, "steps")
         if on_finished is not None:
             on_finished(index, result)
 
@@ -199,6 +211,8 @@ def train(
 
 def _divergence(index: int, result: ModelResult) -> DivergenceError:
     loss = float("nan") if result.diverged_loss is None else result.diverged_loss
+    if np.isfinite(loss):
+        return overflow(result.n_steps, "steps", index)
     return DivergenceError(
         f"the loss of network {index} is {loss} at step {result.n_steps}; a smaller learning_rate_init or "
         "ClipNorm helps",
@@ -220,15 +234,14 @@ def store(estimator: "MLPBase", result: ModelResult, epoch: int) -> None:
         estimator.best_iteration_ = result.best_step // epoch
 
 
-def warn_unless_converged(estimator: "MLPBase", results: Sequence[ModelResult], stacklevel: int) -> None:
+def warn_unless_converged(estimator: "MLPBase", results: Sequence[ModelResult]) -> None:
     """Where early stopping was asked for, and the epochs ended first."""
     late = sum(result.status != "stopped" for result in results)
     if estimator.early_stopping and late:
         which = "the fit has" if len(results) == 1 else f"{late} of {len(results)} networks have"
-        warnings.warn(
+        warn(
             f"{which} not converged: max_iter={estimator.max_iter} epochs came before "
             f"n_iter_no_change={estimator.n_iter_no_change} of them without a gain of more than "
             f"tol={estimator.tol:g}",
             ConvergenceWarning,
-            stacklevel=stacklevel + 1,
         )

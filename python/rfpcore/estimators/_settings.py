@@ -12,6 +12,7 @@ from .._options import (
     OnDivergence,
     Order,
     at_least,
+    boolean,
     check_alpha,
     check_inner_lr,
     choice,
@@ -72,6 +73,8 @@ def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
     """All parameters that do not depend on the data; ValueError or TypeError naming the wrong one."""
     p = estimator
     choice(p.dtype, "dtype", DType)
+    boolean(p.early_stopping, "early_stopping")
+    boolean(p.warm_start, "warm_start")
     fraction(p.validation_fraction, "validation_fraction")
     if p.query_fraction is not None:
         fraction(p.query_fraction, "query_fraction")

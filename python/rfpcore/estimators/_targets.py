@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from .._arrays import Array, as_floats, require_finite
+from .._arrays import Array, as_floats, is_missing, label_array, require_finite
 from ..losses import Known, Loss, RegressionLoss, read
 
 
@@ -74,6 +74,9 @@ class ClassTargets(Targets):
             outputs = np.hstack([-outputs, outputs])
         return self._known.kind.mean(outputs)
 
+    def _means(self, outputs: Array) -> Array:
+        return self._probabilities(outputs)
+
     def _predictions(self, outputs: Array) -> Array:
         best = outputs.argmax(axis=1) if self._loss == "softmax" else (outputs[:, 0] > 0).astype(np.intp)
         labels: Array = self.classes_[best]
@@ -86,6 +89,7 @@ class NumberTargets(Targets):
     loss: RegressionLoss
     n_outputs_: int
     _y_ndim: int
+    _fit_loss: RegressionLoss
 
     @property
     def _known(self) -> Known:
@@ -99,20 +103,56 @@ class NumberTargets(Targets):
         outcomes = as_floats(y, "y")
         self._y_ndim = outcomes.ndim
         self.n_outputs_ = outcomes.shape[1] if outcomes.ndim > 1 else 1
+        if not hasattr(self, "theta_"):
+            self._fit_loss = self._loss
 
     def _encode_targets(self, y: Any) -> Array:
         return as_floats(y, "y")
 
+    def _means(self, outputs: Array) -> Array:
+        return read(self._fit_loss).kind.mean(outputs)
+
     def _predictions(self, outputs: Array) -> Array:
         """What `predict` returns, from the network's linear outputs."""
-        means = self._known.kind.mean(outputs)
+        means = self._means(outputs)
         return means[:, 0] if self._y_ndim == 1 else means
 
 
 def _labels(y: Any) -> Array:
     """Class labels as a vector; ValueError where they are no classes."""
+    _require_labels(y)
     labels: Array = column_or_1d(y, warn=True)
     if labels.dtype.kind == "f":
         require_finite(labels, "y")
     check_classification_targets(labels)
     return labels
+
+
+def _require_labels(y: Any) -> None:
+    """There are labels, none is missing, and they are of one kind, so that they can be sorted."""
+    if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
+        masked = np.flatnonzero(np.ma.getmaskarray(y))
+        raise ValueError(f"y is masked in row {masked[0]}; leave out the {len(masked)} rows without a class")
+    labels = label_array(y)
+    if labels.size == 0:
+        raise ValueError("y has no rows; labels of at least 2 classes are needed")
+    if labels.dtype.kind not in "OT" or labels.ndim > 2:
+        return
+    flat = labels.ravel().tolist()
+    missing = [row for row, label in enumerate(flat) if is_missing(label)]
+    if missing:
+        raise ValueError(
+            f"y holds {flat[missing[0]]!r} in row {missing[0]}; {len(missing)} of {len(flat)} rows have no "
+            "class. Leave them out, or give them a label"
+        )
+    kinds = [_kind(label) for label in flat]
+    other = next((row for row, kind in enumerate(kinds) if kind != kinds[0]), None)
+    if other is not None:
+        raise ValueError(
+            f"y holds {flat[0]!r} in row 0 and {flat[other]!r} in row {other}; labels of one kind are "
+            "needed, all numbers or all strings"
+        )
+
+
+def _kind(label: Any) -> type:
+    return float if isinstance(label, bool | int | float | np.number | np.bool_) else type(label)

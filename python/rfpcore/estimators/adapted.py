@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, r2_score
 
 from .. import _rfpcore
 from .._arrays import Array, cast, group_codes, matrix
+from .._frames import require_aligned
 from .._options import choice, n_threads
 from ..status import ClusterStatus
 
@@ -34,6 +35,7 @@ class _Adapted:
 
     def _outputs(self, X: Any, groups: Any, unknown: Unknown) -> Array:
         """Linear outputs (N, outputs), each row's with its cluster's parameters."""
+        require_aligned(X=X, groups=groups)
         net, thetas = self.estimator.net_, self.thetas_
         rows = cast(matrix(self.estimator._features(X)), thetas.dtype, "X")
         codes = self._codes(groups, len(rows), unknown)
@@ -63,9 +65,10 @@ class _Adapted:
         found: NDArray[np.intp] = place[codes]
         if unknown == "raise" and (place == len(index)).any():
             row = int(np.argmax(found == len(index)))
+            label, n_unknown = labels.tolist()[codes[row]], int((place == len(index)).sum())
             raise ValueError(
-                f"groups holds {labels[codes[row]].item()!r} in row {row}, one of "
-                f"{(place == len(index)).sum()} labels that are not among the {len(index)} adapted clusters; "
+                f"groups holds {label!r} in row {row}; {n_unknown} of its {len(place)} labels are not among "
+                f"the {len(index)} adapted clusters: "
                 "adapt to them, or predict with unknown='population'"
             )
         return found
@@ -121,6 +124,7 @@ class AdaptedRegressor(_Adapted):
         self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
     ) -> float:
         """R² of the predictions."""
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         return float(r2_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))
 
 
@@ -180,4 +184,5 @@ class AdaptedClassifier(_Adapted):
         self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
     ) -> float:
         """Accuracy of the predictions."""
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         return float(accuracy_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))

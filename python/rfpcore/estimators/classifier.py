@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
+from .._frames import AlignedScore
 from ._base import RFPBase
-from ._targets import ClassTargets
+from ._targets import ClassTargets, _labels
 from .adapted import AdaptedClassifier
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RFPClassifier"]
 
 
-class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
+class RFPClassifier(AlignedScore, ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
     """Neural-network classification on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where
@@ -140,6 +142,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
 
     _Adapted = AdaptedClassifier
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.
 
@@ -174,6 +177,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
         """
         return self._fit(X, y, groups, sample_weight)
 
+    @all_or_nothing
     def partial_fit(
         self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, classes: Any = None
     ) -> "Self":
@@ -186,7 +190,7 @@ class RFPClassifier(ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
         if not hasattr(self, "theta_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
-        elif classes is not None and np.unique(classes).tolist() != self.classes_.tolist():
+        elif classes is not None and np.unique(_labels(classes)).tolist() != self.classes_.tolist():
             raise ValueError(f"classes={classes!r} are not those of the first call, {self.classes_}")
         return self._fit(X, y, groups, sample_weight, incremental=True, classes=classes)
 

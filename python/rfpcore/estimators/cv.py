@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import _rfpcore
 from .._arrays import Array
+from .._atomic import all_or_nothing
+from .._frames import AlignedScore
 from .._options import check_alpha, integer
 from ..clusters import Clusters
 from ..network import MLP
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RFPRegressorCV"]
 
 
-class RFPRegressorCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """`RFPRegressor` with its options chosen by cross-validation over clusters.
 
     Clusters are dealt to folds. For each combination of `alphas`, `inner_steps` and `inner_lrs` and each
@@ -96,6 +98,7 @@ class RFPRegressorCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.n_folds = n_folds
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> "Self":
         """Choose and fit.
 

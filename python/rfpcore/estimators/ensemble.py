@@ -6,13 +6,14 @@ import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
+from .._frames import AlignedScore
 from ._ensemble import EnsembleBase
 from .mlp import MLPClassifier, MLPRegressor
 
 __all__ = ["EnsembleClassifier", "EnsembleRegressor"]
 
 
-class EnsembleRegressor(MultiOutputMixin, RegressorMixin, EnsembleBase[MLPRegressor]):
+class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, EnsembleBase[MLPRegressor]):
     """The mean of several `MLPRegressor`, and their spread.
 
     The networks differ in their seeds: first parameters, batches, masks and noise. With `bootstrap` they
@@ -92,7 +93,7 @@ class EnsembleRegressor(MultiOutputMixin, RegressorMixin, EnsembleBase[MLPRegres
         return (each.mean(axis=0), each.std(axis=0)) if return_std else each.mean(axis=0)
 
 
-class EnsembleClassifier(ClassifierMixin, EnsembleBase[MLPClassifier]):
+class EnsembleClassifier(AlignedScore, ClassifierMixin, EnsembleBase[MLPClassifier]):
     """The mean of the probabilities of several `MLPClassifier`, and their spread.
 
     Parameters

@@ -5,6 +5,7 @@ from typing import Any
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
+from .._frames import AlignedScore
 from .._options import Activation
 from ..losses import RegressionLoss
 from ._mlp import MLPBase
@@ -14,7 +15,7 @@ from ._targets import ClassTargets, NumberTargets
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
-class MLPClassifier(ClassTargets, ClassifierMixin, MLPBase):
+class MLPClassifier(AlignedScore, ClassTargets, ClassifierMixin, MLPBase):
     """A neural network for classes, with the parameters of scikit-learn's where they mean the same.
 
     The loss is the logistic one for two classes, with a single output, and softmax cross-entropy for more.
@@ -132,7 +133,7 @@ class MLPClassifier(ClassTargets, ClassifierMixin, MLPBase):
         return self._predictions(self._outputs(X))
 
 
-class MLPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, MLPBase):
+class MLPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin, MLPBase):
     """A neural network for numbers or counts, with the parameters of scikit-learn's where they mean the same.
 
     Features should be scaled, and outcomes of the squared loss be of order 1. The output bias starts at the

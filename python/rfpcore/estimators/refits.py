@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
 from .. import _rfpcore
 from .._arrays import Array, as_floats, require_finite
-from .._options import fraction
+from .._options import fraction, random_source
 from ..clusters import Clusters
 from ..exceptions import DivergenceError
 from ..network import MLP
@@ -115,6 +114,7 @@ def refit_clusters(
         As in `RFPRegressor.fit`.
     counts : array (R, C)
         How often each cluster counts in each fit, not negative; the clusters in sorted order of their labels.
+        A frame whose columns are labels has to have them in this order.
 
     Returns
     -------
@@ -146,19 +146,30 @@ def refit_clusters(
         raise ValueError(f"these fits cannot be batched: {reason}")
     template = clone(estimator)
     if template.random_state is None:
-        template.random_state = int(check_random_state(None).randint(2**31 - 1))
+        template.random_state = int(random_source(None).randint(2**31 - 1))
     rows = template._rows(X, y, groups, sample_weight, learn=True)
     data = rows.clusters()
+    _require_labels(counts, data.labels)
     checked = _counts(counts, data.n_clusters)
     net = MLP(data.X.shape[1], template.hidden_layer_sizes, template._n_network_outputs, template.activation)
     settings = check_settings(template, template._loss, net.n_parameters)
-    random = check_random_state(template.random_state)
+    random = random_source(template.random_state)
     batch_seed = int(random.randint(2**31 - 1, size=2)[1])
     held_out = _held_out(template, checked, random.get_state())
     checked[held_out] = 0.0
     thetas = first_thetas(template, net, data, checked)
     found = _run(net, thetas, data, checked, settings, batch_seed, held_out, template.early_stopping)
     return Refits(net, found[0], data.labels, found[1].astype(np.int64), found[2].astype(np.int64), template)
+
+
+def _require_labels(counts: Any, labels: Array) -> None:
+    """ValueError where a frame's columns are the clusters in another order."""
+    columns = list(getattr(counts, "columns", ()))
+    if columns != labels.tolist() and sorted(map(str, columns)) == sorted(map(str, labels.tolist())):
+        raise ValueError(
+            f"the columns of counts are the clusters in another order: {columns[:5]}, where "
+            f"{labels.tolist()[:5]} is needed"
+        )
 
 
 def _counts(counts: Any, n_clusters: int) -> NDArray[np.float64]:

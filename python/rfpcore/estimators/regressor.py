@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
+from .._frames import AlignedScore
 from .._options import Activation, Layers, OnDivergence, Order
 from ..losses import RegressionLoss
 from ..optimizers import Schedule
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["RFPRegressor"]
 
 
-class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
+class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
     """Neural-network regression on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where
@@ -214,6 +216,7 @@ class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[Adap
         )
         self.loss = loss
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.
 
@@ -248,6 +251,7 @@ class RFPRegressor(NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[Adap
         """
         return self._fit(X, y, groups, sample_weight)
 
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Take one pass over these clusters, going on where the last call or fit ended.
 

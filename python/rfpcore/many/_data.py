@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import F32, F64, Array, as_floats, cast, matrix, require_finite, targets, vector
+from .._arrays import Array, as_floats, cast, float_dtype, matrix, require_finite, targets, vector
 from .._options import MAX_PARAMETERS, integer
 from ..losses import check_targets
 from ..network import MLP
 from ._model import Model
 
-__all__ = ["Table", "initial_parameters", "row_lists", "table", "weight_lines"]
+__all__ = ["Table", "initial_parameters", "require_pair", "row_lists", "table", "weight_lines"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,7 @@ def table(
     """Check data for every loss among the models; held-out data is checked to be `like` the training data."""
     rows = matrix(X, "X", None if like is None else like.X.shape[1])
     outcomes = targets(y, len(rows))
-    kind = rows.dtype if dtype is None else np.dtype(dtype)
-    if kind not in (F32, F64):
-        raise TypeError(f"dtype={kind}; float32 or float64 is needed")
+    kind = rows.dtype if dtype is None else float_dtype(dtype)
     losses = dict.fromkeys(model.loss for model in models)
     if like is not None:
         n_outputs, kind = like.n_outputs, like.X.dtype
@@ -57,6 +55,12 @@ def _count_outputs(y: Array, losses: dict[Any, None]) -> int:
         )
     largest = float(y.max())
     return int(min(max(largest, 1.0), 2.0**31)) + 1
+
+
+def require_pair(held_out: Any) -> None:
+    """Rows held out are a pair (X, y)."""
+    if not isinstance(held_out, tuple | list) or len(held_out) != 2:
+        raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
 
 
 def row_lists(rows: Any, n_models: int, n_rows: int) -> list[NDArray[np.int64] | None]:
@@ -114,6 +118,10 @@ def initial_parameters(
     if theta is None:
         return [net.init(model.seed, dtype) for model, net in zip(models, nets, strict=True)]
     shared = isinstance(theta, np.ndarray) and theta.ndim == 1 and theta.dtype != object
+    if not shared and not isinstance(theta, Sequence | np.ndarray):
+        raise TypeError(f"theta is a {type(theta).__name__}; a vector, or one for each model, is needed")
+    if np.ndim(theta) == 0 and not isinstance(theta, Sequence):
+        raise ValueError("theta has shape (); a vector, or one for each model, is needed")
     given = [theta] * len(models) if shared else list(theta)
     if len(given) != len(models):
         raise ValueError(f"theta has {len(given)} vectors; there are {len(models)} models")

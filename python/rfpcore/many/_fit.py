@@ -1,14 +1,18 @@
 """Train many models in one call."""
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import _rfpcore
+from .._arrays import shown
+from .._frames import require_aligned
 from .._options import n_threads
+from .._warn import warn
 from ..exceptions import DivergenceWarning
 from ..regularize import EarlyStopping
-from ._data import Table, initial_parameters, row_lists, table, weight_lines
+from ._data import Table, initial_parameters, require_pair, row_lists, table, weight_lines
 from ._model import Model
 from ._record import Record
 from ._result import ManyResult, ModelResult
@@ -81,7 +85,8 @@ def fit_many(
     Warns
     -----
     DivergenceWarning
-        If a model's loss stopped being finite; its status, step and loss are in the result.
+        If a model's loss stopped being finite, or its parameters grew so large that nothing of where they
+        started is left (by 2⁵³); its status, step and loss are in the result.
 
     Examples
     --------
@@ -98,12 +103,11 @@ def fit_many(
     >>> bool(result.loss_curves[:, -1].max() < 0.005)
     True
     """
-    several = (models,) if isinstance(models, Model) else tuple(models)
-    for index, model in enumerate(several):
-        if not isinstance(model, Model):
-            raise TypeError(f"models[{index}] is a {type(model).__name__}; a Model is needed")
-    if not several:
-        raise ValueError("models is empty; at least one Model is needed")
+    several = _models(models)
+    if on_finished is not None and not callable(on_finished):
+        raise TypeError(f"on_finished is a {type(on_finished).__name__}; a callable(index, result) is needed")
+    line = row_weights if getattr(row_weights, "ndim", 0) == 1 else None  # two dimensions: models by rows
+    require_aligned(X=X, y=y, row_weights=line)
     data = table(X, y, several, dtype, n_outputs)
     aside = None if held_out is None else _held_out(held_out, several, data)
     if aside is None:
@@ -111,14 +115,18 @@ def fit_many(
             if (stopping := model.terms.get(EarlyStopping)) is not None:
                 raise ValueError(f"models[{index}] has {stopping!r}, which needs held_out=(X, y)")
     nets = [model.net(data.X.shape[1], data.n_outputs) for model in several]
+    starts = initial_parameters(theta, several, nets, data.X.dtype)
+
+    def result(index: int, outcome: _rfpcore.Outcome) -> ModelResult:
+        return ModelResult(several[index], nets[index], outcome, start=float(np.abs(starts[index]).max()))
 
     def finished(index: int, outcome: _rfpcore.Outcome) -> None:
         assert on_finished is not None
-        on_finished(index, ModelResult(several[index], nets[index], outcome))
+        on_finished(index, result(index, outcome))
 
     outcomes = _rfpcore.fit_many(
         [model.kernel(net) for model, net in zip(several, nets, strict=True)],
-        initial_parameters(theta, several, nets, data.X.dtype),
+        starts,
         (data.X, data.y),
         row_lists(rows, len(several), len(data.X)),
         weight_lines(row_weights, len(several), len(data.X), data.X.dtype),
@@ -127,14 +135,28 @@ def fit_many(
         None if on_finished is None else finished,
         n_threads(n_jobs),
     )
-    found = [ModelResult(*one) for one in zip(several, nets, outcomes, strict=True)]
+    found = [result(index, outcome) for index, outcome in enumerate(outcomes)]
     _warn_of_divergence(found)
     return ManyResult(found)
 
 
+def _models(models: Any) -> tuple[Model, ...]:
+    if isinstance(models, Model):
+        return (models,)
+    if not isinstance(models, Iterable) or isinstance(models, str | np.ndarray):
+        raise TypeError(f"models is a {type(models).__name__}; a Model or a sequence of them is needed")
+    several = tuple(models)
+    for index, model in enumerate(several):
+        if not isinstance(model, Model):
+            raise TypeError(f"models[{index}] is a {type(model).__name__}; a Model is needed")
+    if not several:
+        raise ValueError("models is empty; at least one Model is needed")
+    return several
+
+
 def _held_out(held_out: Any, models: Sequence[Model], data: Table) -> tuple[Any, Any]:
-    if not isinstance(held_out, tuple | list) or len(held_out) != 2:
-        raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
+    require_pair(held_out)
+    require_aligned(**{"held_out[0]": held_out[0], "held_out[1]": held_out[1]})
     aside = table(held_out[0], held_out[1], models, None, None, like=data)
     return aside.X, aside.y
 
@@ -142,7 +164,8 @@ def _held_out(held_out: Any, models: Sequence[Model], data: Table) -> tuple[Any,
 def _options(record: Any) -> tuple[int | None, list[int] | None, list[bool]]:
     if not isinstance(record, Record):
         raise TypeError(
-            f"record={record!r} is a {type(record).__name__}; a Record is needed, such as Record(every=10)"
+            f"record={shown(record)} is a {type(record).__name__}; a Record is needed, "
+            "such as Record(every=10)"
         )
     return record.options()
 
@@ -151,9 +174,8 @@ def _warn_of_divergence(found: Sequence[ModelResult]) -> None:
     diverged = [index for index, result in enumerate(found) if result.status == "diverged"]
     if diverged:
         first = found[diverged[0]]
-        warnings.warn(
+        warn(
             f"{len(diverged)} of {len(found)} models diverged; the first is model {diverged[0]}, at step "
             f"{first.n_steps}, with loss {first.diverged_loss}. A smaller lr or ClipNorm helps",
             DivergenceWarning,
-            stacklevel=3,
         )

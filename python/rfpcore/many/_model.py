@@ -120,7 +120,11 @@ class Model:
 
     def net(self, n_inputs: int, n_outputs: int) -> MLP:
         """The network, for data of so many features and outputs."""
-        return _network(n_inputs, self.hidden_layer_sizes, n_outputs, self.activation)
+        sizes = (
+            integer(size, name, 1, MAX_PARAMETERS)
+            for size, name in ((n_inputs, "n_inputs"), (n_outputs, "n_outputs"))
+        )
+        return _network(next(sizes), self.hidden_layer_sizes, next(sizes), self.activation)
 
     def steps_for(self, n_rows: int) -> int:
         """Optimizer steps in all, where the model has so many rows.

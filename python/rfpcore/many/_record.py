@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .._arrays import shown
 from .._options import MAX_STEPS, boolean, integer
 
 __all__ = ["Record"]
@@ -59,8 +60,10 @@ class Record:
         if self.every is not None:
             values["every"] = integer(self.every, "every", 1, MAX_STEPS)
         if self.steps is not None:
-            if not isinstance(self.steps, Iterable):
-                raise TypeError(f"steps={self.steps!r} is a {type(self.steps).__name__}; integers are needed")
+            if not isinstance(self.steps, Iterable) or getattr(self.steps, "ndim", 1) == 0:
+                raise TypeError(
+                    f"steps={shown(self.steps)} is a {type(self.steps).__name__}; integers are needed"
+                )
             found = {integer(step, f"steps[{i}]", 0, MAX_STEPS) for i, step in enumerate(self.steps)}
             values["steps"] = tuple(sorted(found))
         for name, value in values.items():

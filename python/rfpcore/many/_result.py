@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _rfpcore
-from .._arrays import Array, cast, matrix
-from .._options import MAX_STEPS, integer, n_threads
+from .._arrays import Array, cast, matrix, require_outputs
+from .._options import MAX_MEMBERS, integer, n_threads
 from ..network import MLP
 from ..regularize import BatchNorm, Dropout
 from ._model import Model
 
 __all__ = ["ManyResult", "ModelResult"]
+
+_LOST = 2.0**53  # a growth that leaves nothing of the start, in float64
 
 SCORES = ("train_losses", "held_out_losses", "train_accuracies", "held_out_accuracies")
 
@@ -45,11 +47,14 @@ class ModelResult:
     best_step : int
         After how many steps the parameters were those of `theta`.
     status : {"finished", "stopped", "diverged"}
+        "diverged" where the loss stopped being finite, or a parameter grew beyond 2⁵³ times the largest at
+        the start (or 1): so far that rounding leaves nothing of it.
     diverged_loss : float or None
-        The loss at step `n_steps` of a model that diverged.
+        The loss at step `n_steps` of a model that diverged; the last of `loss_curve` where it is its
+        parameters that did.
     """
 
-    def __init__(self, model: Model, net: MLP, outcome: _rfpcore.Outcome) -> None:
+    def __init__(self, model: Model, net: MLP, outcome: _rfpcore.Outcome, start: float = np.inf) -> None:
         self.model, self.net = model, net
         self.theta: Array = outcome.theta
         self.batch_norm: Array = outcome.batch_norm
@@ -65,6 +70,8 @@ class ModelResult:
         self.gradients: Array = outcome.gradients
         self.n_steps, self.best_step = outcome.n_steps, outcome.best_step
         self.status, self.diverged_loss = outcome.status, outcome.diverged_loss
+        if self.status != "diverged" and not np.abs(self.theta).max() <= _LOST * max(start, 1.0):
+            self.status, self.diverged_loss = "diverged", float(self.loss_curve[-1])
 
     def __repr__(self) -> str:
         return f"ModelResult({self.status} after {self.n_steps} steps, {self.model!r})"
@@ -85,9 +92,7 @@ class ModelResult:
         self, X: Any, n_jobs: int | None = None, dropout_samples: int | None = None, seed: int | None = None
     ) -> Array:
         """Linear outputs (N, n_outputs), or (dropout_samples, N, n_outputs): see `ManyResult.predict`."""
-        samples = (
-            None if dropout_samples is None else integer(dropout_samples, "dropout_samples", 1, MAX_STEPS)
-        )
+        samples = _samples(dropout_samples)
         rows = cast(matrix(X, "X", self.net.n_inputs), self.theta.dtype, "X")
         return self._predict(rows, n_threads(n_jobs), samples, _seed(seed))
 
@@ -97,6 +102,8 @@ class ModelResult:
 
         def outputs(theta: Array) -> Array:
             found: Array = _rfpcore.predict(self.net._architecture, theta, X, threads)
+            if self.status != "diverged":  # of one that did nothing can be said, which the fit has said
+                require_outputs(found, theta, X)
             return found
 
         if samples is None:
@@ -205,9 +212,7 @@ class ManyResult:
         -------
         outputs : ndarray (n_models, N, n_outputs), or (n_models, dropout_samples, N, n_outputs)
         """
-        samples = (
-            None if dropout_samples is None else integer(dropout_samples, "dropout_samples", 1, MAX_STEPS)
-        )
+        samples = _samples(dropout_samples)
         first, threads, seed = self.results[0], n_threads(n_jobs), _seed(seed)
         rows = cast(matrix(X, "X", first.net.n_inputs), first.theta.dtype, "X")
         return np.stack([result._predict(rows, threads, samples, seed) for result in self.results])
@@ -230,6 +235,10 @@ class ManyResult:
                 recorded = {name: getattr(result, name)[i] for name in SCORES if len(getattr(result, name))}
                 lines.append(head | {"step": int(step)} | recorded | {"status": result.status})
         return pd.DataFrame(lines)
+
+
+def _samples(count: int | None) -> int | None:
+    return None if count is None else integer(count, "dropout_samples", 1, MAX_MEMBERS)
 
 
 def _seed(seed: int | None) -> int | None:

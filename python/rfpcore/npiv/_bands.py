@@ -11,6 +11,7 @@ from ._bilevel import first_particles, solve
 from ._correct import Correction
 from ._data import Rows
 from ._fit import Fit
+from ._linear import LinearStage
 
 BandMethod = Literal["corrected", "spread"]
 
@@ -19,9 +20,9 @@ class Bands(NamedTuple):
     """Bands for a function at some points, each array (m,) but `critical_value`."""
 
     estimate: Array
-    """The structural function, as `predict` has it."""
+    """The structural function, as `predict` has it; it lies inside both bands."""
     centre: Array
-    """Mean over the bootstrap: the middle of both bands."""
+    """Mean over the bootstrap: the middle of both bands, but where they were widened to the estimate."""
     standard_error: Array
     """Standard deviation over the bootstrap."""
     lower: Array
@@ -31,7 +32,7 @@ class Bands(NamedTuple):
     """Uniform over these points: all values at once are."""
     uniform_upper: Array
     critical_value: float
-    """Half the width of the uniform band in standard errors."""
+    """Half the width of the uniform band in standard errors, before it was widened."""
 
 
 def bootstrap_rows(rows: Rows, n_bootstraps: int, random: np.random.RandomState) -> list[NDArray[np.intp]]:
@@ -62,6 +63,18 @@ def bootstrap(
     return thetas, np.array([np.bincount(draws[i], minlength=rows.n) for i in kept], float)
 
 
+def linear_parts(rows: Rows, residuals: Array, counts: Array, points: Array) -> tuple[Array, Array]:
+    """The linear part of the residuals of each of B functions: at the rows (B, n), and at points (B, m).
+
+    All standardised; counts (B, n) say how often a row was drawn.
+    """
+    own = np.ones(rows.n) if rows.weights is None else rows.weights
+    found = [
+        LinearStage(rows, own * drawn).fit(of_run) for of_run, drawn in zip(residuals, counts, strict=True)
+    ]
+    return np.array([part(rows.inputs) for part in found]), np.array([part(points) for part in found])
+
+
 def corrections(
     fit: Fit,
     residuals: Array,
@@ -89,7 +102,8 @@ def bands(estimate: Array, replicates: Array, level: float) -> Bands:
 
     Both are symmetric around the replicates' mean, which moves less from sample to sample than the estimate:
     quantiles of |replicate - mean| over the standard error, for each point, and of its largest value over
-    the points.
+    the points. Where the estimate lies outside them they are widened to it: what corrects a replicate for
+    bias has not corrected the estimate.
     """
     centre = replicates.mean(axis=0)
     standard_error = replicates.std(axis=0, ddof=1)
@@ -102,9 +116,9 @@ def bands(estimate: Array, replicates: Array, level: float) -> Bands:
         estimate,
         centre,
         standard_error,
-        centre - pointwise,
-        centre + pointwise,
-        centre - uniform,
-        centre + uniform,
+        np.minimum(centre - pointwise, estimate),
+        np.maximum(centre + pointwise, estimate),
+        np.minimum(centre - uniform, estimate),
+        np.maximum(centre + uniform, estimate),
         critical_value,
     )

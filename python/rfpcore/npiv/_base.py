@@ -7,18 +7,24 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, require_length
+from .._atomic import all_or_nothing
+from .._frames import AlignedScore, require_aligned
 from ._data import Rows, check_rows, columns
+from ._identify import require_identified
+from ._strength import InstrumentStrength, instrument_strength
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class BaseNPIV(RegressorMixin, BaseEstimator):
+class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
     """An estimator of h in E[Y - h(X, W) | Z, W] = 0: endogenous X, instruments Z, covariates W."""
 
     n_features_in_: int
     n_covariates_: int
+    instrument_strength_: InstrumentStrength
 
+    @all_or_nothing
     def fit(
         self, X: Any, y: Any, Z: Any, covariates: Any = None, groups: Any = None, sample_weight: Any = None
     ) -> "Self":
@@ -46,14 +52,20 @@ class BaseNPIV(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            On misuse, before any work; the message says what was given and what is needed.
+            On misuse, before any work; the message says what was given and what is needed. So where no
+            instrument is left beyond the covariates.
 
         Warns
         -----
         InstrumentWarning
-            If Z equals X.
+            If Z equals X or holds a column of it, if a column of Z is given by the covariates, and where the
+            instruments are weak or fewer than the columns of X.
         """
         rows = check_rows(X, y, Z, covariates, groups, sample_weight)
+        self._require_params()
+        require_identified(rows)
+        self.instrument_strength_ = instrument_strength(rows)
+        self.instrument_strength_.warn()
         self._fit(rows)
         self.n_covariates_ = rows.n_covariates
         self.n_features_in_ = rows.inputs.shape[1] - rows.n_covariates
@@ -77,6 +89,7 @@ class BaseNPIV(RegressorMixin, BaseEstimator):
 
     def _inputs(self, X: Any, covariates: Any) -> Array:
         """Endogenous variables and covariates side by side, (n, d + c)."""
+        require_aligned(X=X, covariates=covariates)
         inputs = columns(X, "X")
         _require_columns(inputs, "X", self.n_features_in_)
         if covariates is None:
@@ -87,6 +100,9 @@ class BaseNPIV(RegressorMixin, BaseEstimator):
         require_length(controls, "covariates", len(inputs))
         _require_columns(controls, "covariates", self.n_covariates_)
         return np.hstack([inputs, controls])
+
+    def _require_params(self) -> None:
+        """Refuse parameters that cannot be, before any work."""
 
     def _fit(self, rows: Rows) -> None:
         """Learn from checked rows."""

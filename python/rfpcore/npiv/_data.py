@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +9,13 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
 from .._arrays import Array, as_floats, group_codes, matrix, require_finite, require_length, row_weights
-from ..exceptions import InstrumentWarning
+from .._frames import require_aligned
+
+LARGEST = 1e100
+"""Numbers beyond it, and columns of nothing but numbers below one over it, are refused."""
+
+LEAST_SHARE = 1e-12
+"""A row with less than this share of the largest weight counts as one of weight 0."""
 
 
 def columns(values: Any, name: str) -> Array:
@@ -35,6 +40,16 @@ class Rows(NamedTuple):
     """(n,) group of each row, 0, 1, …"""
     n_covariates: int
 
+    @property
+    def n_endogenous(self) -> int:
+        """Columns of X."""
+        return int(self.inputs.shape[1]) - self.n_covariates
+
+    @property
+    def n_instruments(self) -> int:
+        """Columns of Z."""
+        return int(self.instruments.shape[1]) - self.n_covariates
+
     def take(self, rows: NDArray[np.intp]) -> "Rows":
         """Some rows."""
         weights = None if self.weights is None else self.weights[rows]
@@ -49,13 +64,16 @@ class Rows(NamedTuple):
 
 
 def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weight: Any) -> Rows:
-    """The arguments of `fit` as `Rows`; warns where Z is X."""
+    """The arguments of `fit` as `Rows`: those of positive weight."""
     if y is None:
         raise ValueError("an instrumental-variables estimator requires y, but the target y is None")
     if Z is None:
         raise ValueError("Z is None; instruments are needed (Z=X is allowed, and gives ordinary regression)")
+    require_aligned(X=X, y=y, Z=Z, covariates=covariates, groups=groups, sample_weight=sample_weight)
     inputs, instruments = columns(X, "X"), columns(Z, "Z")
     n = len(inputs)
+    if n < 2:
+        raise ValueError(f"{n} row is given; at least 2 are needed")
     require_length(instruments, "Z", n)
     outcome = as_floats(y, "y").astype(np.float64)
     require_length(outcome, "y", n)
@@ -64,30 +82,46 @@ def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weig
     if outcome.ndim != 1:
         raise ValueError(f"y has shape {outcome.shape}; one outcome a row, ({n},), is needed")
     require_finite(outcome, "y")
-    _check_variation(inputs, instruments, n)
     controls = np.empty((n, 0)) if covariates is None else columns(covariates, "covariates")
     require_length(controls, "covariates", n)
-    weights = None if sample_weight is None else _mean_one(row_weights(sample_weight, n))
+    for array, name in ((inputs, "X"), (outcome, "y"), (instruments, "Z"), (controls, "covariates")):
+        require_size(array, name)
     codes = None if groups is None else group_codes(groups, n)[1]
     parts = (np.hstack([inputs, controls]), outcome, np.hstack([instruments, controls]))
-    return Rows(*parts, weights, codes, controls.shape[1])
+    rows = Rows(*parts, None, codes, controls.shape[1])
+    if sample_weight is not None:
+        rows = _weighted(rows, row_weights(sample_weight, n))
+    return rows
 
 
-def _check_variation(inputs: Array, instruments: Array, n: int) -> None:
-    """Instruments that vary; a warning where they are the inputs themselves."""
-    if n < 2:
-        raise ValueError(f"{n} row is given; at least 2 are needed")
-    if (np.ptp(instruments, axis=0) == 0).all():
-        values = ", ".join(f"{value:g}" for value in instruments[0])
-        raise ValueError(f"Z is constant ({values} in every row); an instrument that varies is needed")
-    if inputs.shape == instruments.shape and (inputs == instruments).all():
-        warn("Z equals X: this is ordinary regression, without instruments", InstrumentWarning, stacklevel=5)
+def require_size(array: Array, name: str) -> None:
+    """Numbers whose squares, and sums of them, neither overflow nor vanish."""
+    largest = np.abs(array.reshape(len(array), -1)).max(axis=0, initial=0.0)
+    bad = np.flatnonzero((largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST)))
+    if bad.size:
+        where = f"column {bad[0]} of {name}" if array.ndim == 2 else name
+        raise ValueError(
+            f"{where} has values up to {largest[bad[0]]:.3g}; sizes between {1 / LARGEST:g} and {LARGEST:g} "
+            "are possible: give it in other units"
+        )
 
 
-def _mean_one(weights: Array) -> Array:
-    if weights.sum() == 0:
-        raise ValueError("sample_weight is 0 in every row; at least one must be positive")
-    return np.asarray(weights / weights.mean(), np.float64)
+def _weighted(rows: Rows, weights: Array) -> Rows:
+    """The rows of positive weight, with weights of mean 1."""
+    largest = weights.max()
+    if largest == 0:
+        raise ValueError("sample_weight is 0 in every row; at least two must be positive")
+    shares = weights / largest
+    counted = np.flatnonzero(shares > LEAST_SHARE)
+    if len(counted) < 2:
+        raise ValueError(
+            f"sample_weight counts {len(counted)} of {rows.n} rows (row {counted[0]}; the others have less "
+            f"than {LEAST_SHARE:g} of its weight); at least 2 are needed"
+        )
+    kept = rows if len(counted) == rows.n else rows.take(counted)
+    if kept.codes is not None:  # groups of no rows are none
+        kept = kept._replace(codes=np.unique(kept.codes, return_inverse=True)[1])
+    return kept._replace(weights=np.asarray(shares[counted] / shares[counted].mean(), np.float64))
 
 
 @dataclass(frozen=True)
@@ -109,7 +143,7 @@ class Scales:
             StandardScaler().fit(rows.inputs, sample_weight=w),
             StandardScaler().fit(rows.instruments, sample_weight=w),
             y_mean,
-            y_scale if y_scale > 0 else 1.0,
+            y_scale if y_scale > 0 else 1.0,  # a constant outcome
         )
 
     def apply(self, rows: Rows) -> Rows:

@@ -9,22 +9,25 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from .. import _files, persistence
-from .._arrays import Array, require_finite
-from .._options import MAX_PARAMETERS, integer, real
+from .._arrays import F64, require_finite
+from .._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
+from .._options import MAX_PARAMETERS, integer, n_threads, positive, real
 from ._base import BaseNPIV
 from ._data import Scales
+from ._linear import Linear
+from ._strength import InstrumentStrength
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Tensors = dict[str, Array]
-Document = dict[str, Any]
+__all__ = ["Document", "FileNPIV", "Tensors", "tensor"]
 
 
 class FileNPIV(BaseNPIV):
     """An estimator with instruments that can be saved."""
 
     _scales: Scales
+    _linear: Linear
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
@@ -39,10 +42,15 @@ class FileNPIV(BaseNPIV):
         NotFittedError
             If there is nothing to save yet.
         ValueError
-            If a parameter is of a kind that JSON cannot hold.
+            If a parameter is of a kind that JSON cannot hold or that `fit` would refuse, or something else
+            than a regular file is at the path.
         """
         check_is_fitted(self)
+        self._require_usable()
         tensors = scales_to_tensors(self._scales)
+        strength, linear = self.instrument_strength_, self._linear
+        tensors["strength"] = np.stack([strength.r_squared, strength.f_linear, strength.f])
+        tensors["linear"] = np.r_[linear.intercept, linear.slopes]
         document = {
             "class": type(self).__name__,
             "params": persistence.params_to_json(self.get_params(deep=False), tensors, ""),
@@ -71,6 +79,18 @@ class FileNPIV(BaseNPIV):
         """
         return persistence.read(cls, path, _restore)
 
+    def _require_params(self) -> None:
+        """Refuse parameters that `fit` would refuse, where more than `fit` depends on them."""
+        n_threads(getattr(self, "n_jobs", None))
+
+    def _require_usable(self) -> None:
+        """Refuse wrong parameters, and predictions that overflow."""
+        self._require_params()
+        inputs = self._scales.inputs
+        with np.errstate(all="ignore"):
+            found = self._predict(inputs.mean_ + np.array([[0.0], [1.0], [-1.0]]) * inputs.scale_)
+        require_finite(found, "the prediction at the inputs' means, and one scale beside them", axis="index")
+
     def _describe(self, tensors: Tensors) -> Document:
         """What was learnt: arrays go to the tensors, the rest is returned in JSON's types."""
         raise NotImplementedError
@@ -81,27 +101,29 @@ class FileNPIV(BaseNPIV):
 
 
 def _restore(cls: Any, tensors: Tensors, document: Document) -> Any:
-    estimator = cls(**persistence.params_from_json(document["params"]))
-    n_features, n_covariates = document["columns"]
+    only(document, "the file", {"class", "params", "columns", "learnt", "format_version", "digests"})
+    estimator = cls(**persistence.params_from_json(document))
+    n_features, n_covariates = listed(document, "columns")
     estimator.n_features_in_ = integer(n_features, "n_features_in_", 1, MAX_PARAMETERS)
     estimator.n_covariates_ = integer(n_covariates, "n_covariates_", 0, MAX_PARAMETERS)
-    estimator._scales = scales_from_tensors(tensors, n_features + n_covariates)
-    estimator._restore(tensors, document["learnt"])
+    left = dict(tensors)
+    estimator._scales = scales_from_tensors(left, n_features + n_covariates)
+    estimator._linear = _linear(left, n_features + n_covariates)
+    if "strength" in left:  # older files of most estimators have none
+        estimator.instrument_strength_ = InstrumentStrength(*tensor(left, "strength", 3, n_features))
+    estimator._require_params()
+    estimator._restore(left, object_of(document, "learnt"))
+    require_used(left)
+    estimator._require_usable()
     return estimator
 
 
-def tensor(tensors: Tensors, name: str, *shape: int | None, nan: bool = False) -> Array:
-    """An array of floats of a shape, None standing for any length; finite unless nan."""
-    array = tensors[name]
-    fits = array.ndim == len(shape) and all(
-        needed in (None, found) for needed, found in zip(shape, array.shape, strict=True)
-    )
-    if not fits or array.dtype.kind != "f":
-        wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}; floats, ({wanted}), are needed")
-    if not nan:
-        require_finite(array.ravel(), name, axis="index")
-    return array
+def _linear(tensors: Tensors, n_inputs: int) -> Linear:
+    """The linear part; older files have none."""
+    if "linear" not in tensors:
+        return Linear.nothing(n_inputs)
+    values = tensor(tensors, "linear", 1 + n_inputs)
+    return Linear(float(values[0]), values[1:])
 
 
 def scales_to_tensors(scales: Scales) -> Tensors:
@@ -119,14 +141,14 @@ def scales_from_tensors(tensors: Tensors, n_inputs: int) -> Scales:
     """The same, back."""
     y_mean, y_scale = tensor(tensors, "outcome", 2)
     inputs = _scaler(tensors, "inputs", n_inputs)
-    instruments = _scaler(tensors, "instruments", len(tensors["instruments_mean"]))
-    return Scales(inputs, instruments, real(y_mean, "the mean of y"), real(y_scale, "the scale of y"))
+    instruments = _scaler(tensors, "instruments", tensors["instruments_mean"].size)
+    return Scales(inputs, instruments, real(y_mean, "the mean of y"), positive(y_scale, "the scale of y"))
 
 
 def _scaler(tensors: Tensors, name: str, length: int) -> StandardScaler:
     scaler = StandardScaler()
-    scaler.mean_ = tensor(tensors, f"{name}_mean", length)
-    scaler.scale_ = tensor(tensors, f"{name}_scale", length)
+    scaler.mean_ = tensor(tensors, f"{name}_mean", length, dtype=F64)
+    scaler.scale_ = tensor(tensors, f"{name}_scale", length, dtype=F64)
     if (scaler.scale_ <= 0).any():
         raise ValueError(f"{name}_scale has {scaler.scale_.min()}; positive numbers are needed")
     scaler.var_, scaler.n_features_in_ = scaler.scale_**2, length

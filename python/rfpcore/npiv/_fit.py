@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .._arrays import Array
 from ..exceptions import DivergenceError
 from ._bilevel import Path, Problem, Settings, Start, first_particles, networks, solve
-from ._select import HeldOut
+from ._select import HeldOut, largest_as_good
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,23 @@ def run(
     random: np.random.RandomState,
     *,
     refit: bool,
+    cautious: bool = False,
     n_threads: int,
 ) -> Fit:
-    """Solve for every λ, choose λ and checkpoint on the rows held out, and solve again on all rows."""
+    """Solve for every λ, choose λ and checkpoint on the rows held out, and solve again on all rows.
+
+    Cautious: the first checkpoint within one standard error of the best one, at its λ.
+    """
     start = first_particles(problem, config, random)
     seed = int(random.randint(2**31 - 1))
     n = len(lambdas)
     rows = [held_out.fitted] * n
     paths = solve(problem, config, lambdas, [seed] * n, rows, [start] * n, n_threads)
-    errors = _errors(problem, config, paths, held_out, n_threads)
+    squares = _squares(problem, config, paths, held_out, n_threads)
+    errors = squares.mean(axis=2)
     best, checkpoint = divmod(int(np.nanargmin(errors)), errors.shape[1])
+    if cautious:
+        checkpoint = _first_as_good(squares[best])
     lam, path = lambdas[best], paths[best]
     step = int(path.records[checkpoint, 0])
     chosen = replace(config, max_iter=step, n_checkpoints=checkpoint + 1)
@@ -72,19 +79,30 @@ def run(
     return Fit(problem, chosen, float(lam), step, errors, paths, path, fitted, start, seed)
 
 
-def _errors(
+def _squares(
     problem: Problem, config: Settings, paths: list[Path], held_out: HeldOut, n_threads: int
 ) -> Array:
-    """Held-out errors (λ, checkpoint)."""
+    """Held-out squared errors (λ, checkpoint, row)."""
     _require_records(paths, config)
     structural, _ = networks(problem, config)
-    errors = np.full((len(paths), max(len(path.records) for path in paths)), np.nan)
+    most = max(len(path.records) for path in paths)
+    errors = np.full((len(paths), most, len(held_out.held)), np.nan)
     for row, path in zip(errors, paths, strict=True):
         if len(path.records):
             h = structural.values(path.structural, problem.x, n_jobs=n_threads or None)
             targets = problem.targets(h, held_out.fitted).astype(np.float64)
-            row[: len(targets)] = held_out.errors(targets, problem.y.astype(np.float64))
+            row[: len(targets)] = held_out.squares(targets, problem.y.astype(np.float64))
     return errors
+
+
+def _first_as_good(squares: Array) -> int:
+    """The first checkpoint (of rows of squared errors) that is as good as the best.
+
+    Where the instruments say little, E[h_x(X) | Z] hardly moves with h_x and the held-out error neither,
+    while h_x grows without end in the directions of X that the instruments do not move.
+    """
+    finished = squares[np.isfinite(squares).all(axis=1)]
+    return len(finished) - 1 - largest_as_good(finished[::-1].T)
 
 
 def _require_records(paths: list[Path], config: Settings) -> None:

@@ -10,8 +10,9 @@ from .._options import MAX_STEPS, integer, positive
 from ._bilevel import Settings, settings
 from ._data import Rows
 from ._diagnose import Diagnosis, conditions
-from ._file import Document, FileNPIV, Tensors, tensor
+from ._file import Document, Tensors, tensor
 from ._fit import Fit
+from ._flexible import FlexibleNPIV
 from ._strength import InstrumentStrength
 from .particles import MeanField
 
@@ -19,7 +20,7 @@ _NUMBERS = ("lambda", "alpha", "beta", "gamma", "zeta1", "zeta2", "sigma1", "sig
 _LOSSES = ("step", "first_stage", "twin_first_stage", "second_stage", "twin_second_stage")
 
 
-class FittedBilevel(FileNPIV):
+class FittedBilevel(FlexibleNPIV):
     """The part of `F2BMLD` that needs no data."""
 
     network_: MeanField
@@ -60,7 +61,7 @@ class FittedBilevel(FileNPIV):
         found = conditions(self._config, self.rates_, self.instrument_strength_, self.history_)
         return Diagnosis(found, self.errors_, tuple(float(lam) for lam in self.lambdas), self.history_)
 
-    def _predict(self, inputs: Array) -> Array:
+    def _flexible(self, inputs: Array) -> Array:
         return self._values(self.theta_, inputs)
 
     def _values(self, theta: Array, inputs: Array) -> Array:
@@ -70,12 +71,10 @@ class FittedBilevel(FileNPIV):
         return np.asarray(self._scales.y_mean + self._scales.y_scale * h)
 
     def _describe(self, tensors: Tensors) -> Document:
-        strength = self.instrument_strength_
         tensors |= {
             "theta": self.theta_,
             "errors": self.errors_,
             "records": self._records,
-            "strength": np.stack([strength.r_squared, strength.f_held_out, strength.f]),
         }
         return {
             "settings": self._config.options,
@@ -91,7 +90,6 @@ class FittedBilevel(FileNPIV):
         self.theta_ = tensor(tensors, "theta", self.network_.n_parameters)
         self.errors_ = tensor(tensors, "errors", None, None, nan=True)  # NaN where a run has ended early
         self._records = tensor(tensors, "records", None, len(_LOSSES))
-        self.instrument_strength_ = InstrumentStrength(*tensor(tensors, "strength", 3, self.n_features_in_))
         self.lambda_ = positive(learnt["lambda"], "lambda")
         self.best_step_ = integer(learnt["best_step"], "best_step_", 1, MAX_STEPS)
         self.n_halvings_ = integer(learnt["n_halvings"], "n_halvings_", 0, MAX_STEPS)

@@ -6,6 +6,7 @@ from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel
 
 from .._arrays import Array
+from ._background import interruptible
 
 RIDGES = 10.0 ** np.arange(-7, 2)
 """Ridges that a kernel regression chooses from, times the number of rows."""
@@ -16,10 +17,23 @@ MOST_ROWS = 1500
 
 def bandwidth(points: Array) -> float:
     """Gamma = 1 / (2 s^2), with s the median distance between (at most 1000 of the) points."""
+    if len(points) < 2:
+        return 1.0
     some = points[:: max(1, len(points) // 1000)]
     squares = pdist(some, "sqeuclidean")
     median = float(np.median(squares))
     return 1.0 / (2.0 * median) if median > 0 else 1.0
+
+
+def largest_as_good(errors: Array) -> int:
+    """The last candidate whose mean error is within one standard error of the smallest.
+
+    Errors are (n, candidates). The standard error is that of the difference to the best, row by row.
+    """
+    mean = errors.mean(axis=0)
+    excess = errors - errors[:, [mean.argmin()]]
+    tolerance = excess.std(axis=0) / np.sqrt(len(errors))
+    return int(np.flatnonzero(excess.mean(axis=0) <= tolerance)[-1])
 
 
 class KernelRegression:
@@ -36,7 +50,7 @@ class KernelRegression:
         gamma = bandwidth(fitted)
         self._root = np.ones(len(fitted)) if weights is None else np.sqrt(weights[self._rows])
         kernel = rbf_kernel(fitted, gamma=gamma) * np.outer(self._root, self._root)
-        values, self._vectors = np.linalg.eigh(kernel)
+        values, self._vectors = interruptible(np.linalg.eigh, kernel)
         self._values = np.maximum(values, 0)
         self._held = (rbf_kernel(z_held, fitted, gamma=gamma) * self._root) @ self._vectors
 
@@ -82,5 +96,11 @@ class HeldOut:
 
         Without the regression the error would be that of h itself, which the naive fit makes smallest.
         """
+        return np.asarray(self.squares(targets, y).mean(axis=1))
+
+    def squares(self, targets: Array, y: Array) -> Array:
+        """What `errors` is the mean of, (C, held)."""
         squares = (y[self.held] - self.regress(targets)) ** 2
-        return np.asarray(np.average(squares, axis=1, weights=self._of_held))
+        if self._of_held is None:
+            return np.asarray(squares)
+        return np.asarray(squares * (self._of_held / self._of_held.mean()))

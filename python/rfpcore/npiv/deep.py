@@ -5,21 +5,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from .._arrays import Array
-from .._options import MAX_PARAMETERS, MAX_STEPS, boolean, integer, n_threads, positive, real
+from .._options import MAX_PARAMETERS, MAX_STEPS, boolean, integer, n_threads, positive, random_source, real
 from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import Rows, Scales
 from ._features import FeatureNet, Ridge, StructuralFeatures, products
-from ._file import Document, FileNPIV, Tensors, tensor
+from ._file import Document, Tensors, tensor
+from ._flexible import FlexibleNPIV
 
 __all__ = ["DeepFeatureIV"]
 
 
-class DeepFeatureIV(FileNPIV):
+class DeepFeatureIV(FlexibleNPIV):
     """Deep feature instrumental variable regression [1]_.
 
     Stage one is a ridge regression of the features of X on those of (Z, W), stage two one of Y on what stage
@@ -50,6 +50,9 @@ class DeepFeatureIV(FileNPIV):
         design with 1000 rows it fits y more closely and h less well: hence the default.
     penalty_1, penalty_2 : float, default=0.1
         Ridges of the two stages, times the rows of their halves.
+    linear_part : bool, default=True
+        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
+        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
     random_state : int, RandomState or None, default=None
     n_jobs : int or None, default=None
 
@@ -88,6 +91,7 @@ class DeepFeatureIV(FileNPIV):
         batch_norm: bool = False,
         penalty_1: float = 0.1,
         penalty_2: float = 0.1,
+        linear_part: bool = True,
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -102,18 +106,19 @@ class DeepFeatureIV(FileNPIV):
         self.batch_norm = batch_norm
         self.penalty_1 = penalty_1
         self.penalty_2 = penalty_2
+        self.linear_part = linear_part
         self.random_state = random_state
         self.n_jobs = n_jobs
 
     loss_curve_: NDArray[np.float64]
 
-    def _fit(self, rows: Rows) -> None:
+    def _learn(self, rows: Rows) -> None:
         if rows.weights is not None:
             raise ValueError("DeepFeatureIV takes no sample_weight")
         if rows.n < 4:
             raise ValueError(f"{rows.n} rows are given; DeepFeatureIV halves them and needs at least 4")
         rounds = integer(self.max_iter, "max_iter", 1, MAX_STEPS)
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         scaled = scaled._replace(
@@ -128,7 +133,7 @@ class DeepFeatureIV(FileNPIV):
             self._coefficients = stages.solve()
         self._structural = stages.structural.folded()
 
-    def _predict(self, inputs: Array) -> Array:
+    def _flexible(self, inputs: Array) -> Array:
         scaled = self._scales.inputs.transform(inputs).astype(np.float32)
         features = self._structural.features(scaled)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (features @ self._coefficients))

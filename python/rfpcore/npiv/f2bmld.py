@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_floats, require_finite
-from .._options import choice, fraction, integer, n_threads, positive
+from .._options import choice, fraction, integer, n_threads, positive, random_source
 from . import _fit
-from ._bands import BandMethod, Bands, bands, bootstrap, corrections
+from ._bands import BandMethod, Bands, bands, bootstrap, corrections, linear_parts
 from ._bilevel import BilevelSolver, Problem, Settings, networks, settings
 from ._data import Rows, Scales, split
 from ._fitted import FittedBilevel
 from ._select import HeldOut
-from ._strength import instrument_strength
 from .particles import ParticleActivation
 
 __all__ = ["F2BMLD"]
@@ -29,7 +27,8 @@ class F2BMLD(FittedBilevel):
     structural h_x, a first stage h_z that follows h_x(X) on the instruments, and its twin that is also pulled
     towards Y. The gap between the two, times λ, is the gradient of h_x: none goes through a first stage, and
     no second derivative is needed. λ and the moment to stop are chosen by the held-out error of Y minus
-    the kernel regression of h_x(X) on Z; then all rows are fitted again.
+    the kernel regression of h_x(X) on Z; then all rows are fitted again. Where the instruments are weak the
+    earliest moment is taken whose error is within one standard error of the smallest.
 
     Inputs and outcome are standardised inside. Steps, penalties and temperatures are in units of λ / (1 + λ),
     so that λ changes neither speed nor ridge; `rates_` has the slides' own numbers.
@@ -72,6 +71,9 @@ class F2BMLD(FittedBilevel):
     refit : bool, default=True
         Whether the chosen λ is trained again on all rows, as long as chosen.
     dtype : {"float32", "float64"}, default="float32"
+    linear_part : bool, default=True
+        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
+        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
     random_state : int, RandomState or None, default=None
     n_jobs : int or None, default=None
         Threads; the result does not depend on it.
@@ -138,6 +140,7 @@ class F2BMLD(FittedBilevel):
         validation_fraction: float = 0.2,
         refit: bool = True,
         dtype: FloatName = "float32",
+        linear_part: bool = True,
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -161,6 +164,7 @@ class F2BMLD(FittedBilevel):
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.dtype = dtype
+        self.linear_part = linear_part
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -175,22 +179,32 @@ class F2BMLD(FittedBilevel):
         choice(self.dtype, "dtype", FloatName)
         return config, [float(lam) for lam in lambdas]
 
-    def _fit(self, rows: Rows) -> None:
+    def _require_params(self) -> None:
+        super()._require_params()
+        self._checked()
+
+    def _learn(self, rows: Rows) -> None:
         config, lambdas = self._checked()
         threads = n_threads(self.n_jobs)
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         scales = Scales.of(rows)
         scaled = scales.apply(rows)
         held_out = HeldOut(
             scaled.instruments, rows.weights, split(rows, self.validation_fraction, random), random
         )
-        strength = instrument_strength(scaled, held_out, random)
-        strength.warn(stacklevel=4)
         problem = Problem(scaled.inputs, scaled.instruments, scaled.y, rows.weights).cast(self.dtype)
-        fit = _fit.run(problem, config, lambdas, held_out, random, refit=self.refit, n_threads=threads)
+        fit = _fit.run(
+            problem,
+            config,
+            lambdas,
+            held_out,
+            random,
+            refit=self.refit,
+            cautious=self.instrument_strength_.is_weak,
+            n_threads=threads,
+        )
         self._learnt, self._scales, self._rows = fit, scales, rows
         self._config, self._records = fit.config, fit.path.records
-        self.instrument_strength_ = strength
         self.network_, _ = networks(problem, config)
         self.theta_, self.lambda_, self.best_step_ = fit.theta, fit.lam, fit.step
         self.errors_ = fit.errors
@@ -211,8 +225,10 @@ class F2BMLD(FittedBilevel):
 
         Rows (whole groups, where `fit` had groups) are drawn with replacement and h_x is trained anew from
         new first particles, with the λ and the number of steps of the fit: all of them in one call of the
-        kernel. Each is then corrected for what training has not reached: a kernel regression with the
-        instruments of its residuals is added, with a penalty so light that bias gives way to variance.
+        kernel. The linear part that is added at the end is fitted to each anew. Each is then corrected for
+        what training has not reached: a kernel regression with the instruments of its residuals is added,
+        with a penalty so light that bias gives way to variance. Where the estimate lies outside it the band
+        is widened to it.
 
         Parameters
         ----------
@@ -238,14 +254,18 @@ class F2BMLD(FittedBilevel):
         choice(method, "method", BandMethod)
         light = positive(penalty, "penalty")
         inputs = self._inputs(X, covariates)
-        random = check_random_state(random_state)
+        random = random_source(random_state)
         fit, scales = self._learnt, self._scales
         if fit is None:
             raise ValueError("bands need the data of fit, which a file does not hold; fit again")
         thetas, counts = bootstrap(fit, self._rows, count, random, n_threads(self.n_jobs))
-        replicates = self._values(thetas, inputs)
+        points = scales.inputs.transform(inputs)
+        replicates = self._first(points) + self._values(thetas, inputs)
+        residuals = fit.problem.y - self.network_.values(thetas, fit.problem.x, n_jobs=self.n_jobs)
+        if self.linear_part:
+            at_rows, at_points = linear_parts(scales.apply(self._rows), residuals, counts, points)
+            residuals -= at_rows
+            replicates += scales.y_scale * at_points
         if method == "corrected":
-            residuals = fit.problem.y - self.network_.values(thetas, fit.problem.x, n_jobs=self.n_jobs)
-            points = scales.inputs.transform(inputs)
             replicates += scales.y_scale * corrections(fit, residuals, counts, points, light, random)
         return bands(self._predict(inputs), replicates, share)

@@ -5,13 +5,14 @@ from typing import Any, Literal
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.utils import check_random_state
 
 from .._arrays import Array
-from .._options import choice, positive
+from .._options import choice, positive, random_source
+from ._background import interruptible
 from ._data import Rows, Scales
-from ._file import Document, FileNPIV, Tensors, tensor
-from ._select import bandwidth
+from ._file import Document, Tensors, tensor
+from ._flexible import FlexibleNPIV
+from ._select import bandwidth, largest_as_good
 
 __all__ = ["KernelIV"]
 
@@ -21,10 +22,13 @@ PENALTIES = 10.0 ** np.linspace(-10, -2, 50)
 WIDE = 10.0 ** np.linspace(-10, 0, 61)
 """The grid of the second penalty for "one_se": it goes on above the end of the published one."""
 
+MOST_ROWS = 30_000
+"""More rows would need 20 GB and hours."""
+
 Tuning = Literal["one_se", "published"]
 
 
-class KernelIV(FileNPIV):
+class KernelIV(FlexibleNPIV):
     """Kernel instrumental variable regression [1]_: both stages kernel ridge regressions, in closed form.
 
     The rows are halved: one half learns E[features of X | Z], the other the structural function. Each penalty
@@ -33,13 +37,16 @@ class KernelIV(FileNPIV):
     default the largest penalty is taken whose error is within one standard error of the smallest, over both
     halves, the one that it is fitted on with each row left out in its turn. Inputs and
     instruments are standardised, kernels Gaussian with the median distance as length. Memory grows with the
-    square of the rows, time with their cube. Sample weights are not supported.
+    square of the rows, time with their cube: at most 30,000 are taken. Sample weights are not supported.
 
     Parameters
     ----------
     tuning : {"one_se", "published"}, default="one_se"
         Whether the second penalty is the largest within one standard error, or the one with the smallest
         error in [1e-10, 1e-2], as published.
+    linear_part : bool, default=True
+        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
+        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
     random_state : int, RandomState or None, default=None
         Of the halving.
 
@@ -63,47 +70,40 @@ class KernelIV(FileNPIV):
     True
     """
 
-    def __init__(self, *, tuning: Tuning = "one_se", random_state: Any = None) -> None:
+    def __init__(
+        self, *, tuning: Tuning = "one_se", linear_part: bool = True, random_state: Any = None
+    ) -> None:
         self.tuning = tuning
+        self.linear_part = linear_part
         self.random_state = random_state
 
     penalties_: tuple[float, float]
 
-    def _fit(self, rows: Rows) -> None:
+    def _require_params(self) -> None:
+        super()._require_params()
+        choice(self.tuning, "tuning", Tuning)
+
+    def _learn(self, rows: Rows) -> None:
         if rows.weights is not None:
             raise ValueError("KernelIV takes no sample_weight")
         if rows.n < 4:
             raise ValueError(f"{rows.n} rows are given; KernelIV halves them and needs at least 4")
-        published = choice(self.tuning, "tuning", Tuning) == "published"
-        penalties = PENALTIES if published else WIDE
-        order = check_random_state(self.random_state).permutation(rows.n)
+        published = self.tuning == "published"
+        if rows.n > MOST_ROWS:
+            raise ValueError(
+                f"{rows.n} rows are given; KernelIV takes at most {MOST_ROWS}, since memory grows with their "
+                "square and time with their cube: give it some of the rows, or take F2BMLD or SieveIV"
+            )
+        order = random_source(self.random_state).permutation(rows.n)
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         one, two = (scaled.take(part) for part in np.array_split(order, 2))
         self._gamma = bandwidth(scaled.inputs)
-        gamma_z = bandwidth(scaled.instruments)
         self._points = one.inputs
-        kernel = rbf_kernel(one.inputs, gamma=self._gamma)
-        first = _FirstStage(one, two, kernel, self._gamma, gamma_z)
-        lam, to_two, to_one = first.best()
-        # α solves (W Wᵀ + m ξ K) α = W y with W = K Γ; with K = L Lᵀ and β = Lᵀ α it is an eigenproblem.
-        root = cholesky(kernel + 1e-10 * len(kernel) * np.eye(len(kernel)), lower=True)
-        features, features_one = root.T @ to_two, root.T @ to_one
-        values, vectors = eigh(features @ features.T)
-        right = vectors.T @ (features @ two.y)
-        values = np.maximum(values, 0)
-        inverses = 1 / (values[:, None] + two.n * penalties)
-        candidates = vectors @ (right[:, None] * inverses)
-        errors = (one.y[:, None] - features_one.T @ candidates) ** 2
-        if published:
-            best = int(errors.mean(axis=0).argmin())
-        else:
-            left_out = _leave_one_out(vectors.T @ features, right, inverses, two.y)
-            best = largest_as_good(np.vstack([errors, left_out]))
-        self.penalties_ = (lam, float(penalties[best]))
-        self._weights = solve_triangular(root.T, candidates[:, best])
+        gammas = self._gamma, bandwidth(scaled.instruments)
+        self._weights, self.penalties_ = interruptible(_solve, one, two, gammas, published)
 
-    def _predict(self, inputs: Array) -> Array:
+    def _flexible(self, inputs: Array) -> Array:
         kernel = rbf_kernel(self._scales.inputs.transform(inputs), self._points, gamma=self._gamma)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (kernel @ self._weights))
 
@@ -121,15 +121,28 @@ class KernelIV(FileNPIV):
         self.penalties_ = (first, second)
 
 
-def largest_as_good(errors: Array) -> int:
-    """The last candidate whose mean error is within one standard error of the smallest.
-
-    Errors are (n, candidates). The standard error is that of the difference to the best, row by row.
-    """
-    mean = errors.mean(axis=0)
-    excess = errors - errors[:, [mean.argmin()]]
-    tolerance = excess.std(axis=0) / np.sqrt(len(errors))
-    return int(np.flatnonzero(excess.mean(axis=0) <= tolerance)[-1])
+def _solve(
+    one: Rows, two: Rows, gammas: tuple[float, float], published: bool
+) -> tuple[Array, tuple[float, float]]:
+    """The weights of the kernels at the first half's inputs, and the penalties that were chosen."""
+    penalties = PENALTIES if published else WIDE
+    kernel = rbf_kernel(one.inputs, gamma=gammas[0])
+    lam, to_two, to_one = _FirstStage(one, two, kernel, *gammas).best()
+    # α solves (W Wᵀ + m ξ K) α = W y with W = K Γ; with K = L Lᵀ and β = Lᵀ α it is an eigenproblem.
+    root = cholesky(kernel + 1e-10 * len(kernel) * np.eye(len(kernel)), lower=True)
+    features, features_one = root.T @ to_two, root.T @ to_one
+    values, vectors = eigh(features @ features.T)
+    right = vectors.T @ (features @ two.y)
+    values = np.maximum(values, 0)
+    inverses = 1 / (values[:, None] + two.n * penalties)
+    candidates = vectors @ (right[:, None] * inverses)
+    errors = (one.y[:, None] - features_one.T @ candidates) ** 2
+    if published:
+        best = int(errors.mean(axis=0).argmin())
+    else:
+        left_out = _leave_one_out(vectors.T @ features, right, inverses, two.y)
+        best = largest_as_good(np.vstack([errors, left_out]))
+    return solve_triangular(root.T, candidates[:, best]), (lam, float(penalties[best]))
 
 
 def _leave_one_out(features: Array, right: Array, inverses: Array, y: Array) -> Array:

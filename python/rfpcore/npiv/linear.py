@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
+from .._scaling import basis_of, named, standardized
+from .._warn import warn
+from ..exceptions import InstrumentWarning
 from ._base import BaseNPIV
 from ._data import Rows
 
@@ -18,7 +21,9 @@ class TwoStageLeastSquares(BaseNPIV):
     ----------
     results_ : linearmodels.iv.results.IVResults
         Coefficients ("const", covariates "w0", …, endogenous "x0", …) with heteroskedasticity-robust standard
-        errors, clustered where `fit` had groups.
+        errors, clustered where `fit` had groups. Columns are standardised inside, so that units and levels do
+        not matter, and those that are linear in others are left out with an `InstrumentWarning`; coefficients
+        are of the columns as given.
 
     Raises
     ------
@@ -40,33 +45,77 @@ class TwoStageLeastSquares(BaseNPIV):
 
     def _fit(self, rows: Rows) -> None:
         try:
-            from linearmodels.iv import IV2SLS
+            from ._standardised_iv import StandardisedIV, Units
         except ImportError as error:
             raise ImportError(
                 "TwoStageLeastSquares needs the package linearmodels: pip install 'rfpcore[iv]'"
             ) from error
-        import pandas as pd
 
         n_endogenous = rows.inputs.shape[1] - rows.n_covariates
         n_instruments = rows.instruments.shape[1] - rows.n_covariates
-
-        def frame(values: Array, letter: str) -> Any:
-            return pd.DataFrame(values, columns=[f"{letter}{i}" for i in range(values.shape[1])])
-
-        exogenous = frame(rows.inputs[:, n_endogenous:], "w")
-        exogenous.insert(0, "const", 1.0)
-        endogenous, instruments = rows.inputs[:, :n_endogenous], rows.instruments[:, :n_instruments]
-        model = IV2SLS(
-            rows.y, exogenous, frame(endogenous, "x"), frame(instruments, "z"), weights=rows.weights
+        x, w = rows.inputs[:, :n_endogenous], rows.inputs[:, n_endogenous:]
+        z = rows.instruments[:, :n_instruments]
+        new_w, new_z = _useful(w, x, z)
+        model = StandardisedIV(
+            rows.y,
+            _frame(w, new_w, "w").assign(const=1.0)[["const", *(f"w{i}" for i in new_w)]],
+            _frame(x, list(range(n_endogenous)), "x"),
+            _frame(z, new_z, "z"),
+            weights=rows.weights,
         )
+        model.units = Units.of(np.column_stack([w[:, new_w], x]))
         clusters: dict[str, Any] = (
             {} if rows.codes is None else {"cov_type": "clustered", "clusters": rows.codes}
         )
         self.results_ = model.fit(**clusters)
+        if not model.converted:
+            raise RuntimeError("this version of linearmodels does not report results as rfpcore expects")
 
     def _predict(self, inputs: Array) -> Array:
         n_covariates = self.n_covariates_
         n_endogenous = inputs.shape[1] - n_covariates
         names = [f"x{i}" for i in range(n_endogenous)] + [f"w{i}" for i in range(n_covariates)]
-        coefficients = self.results_.params
-        return np.asarray(coefficients["const"] + inputs @ coefficients[names].to_numpy())
+        coefficients = self.results_.params.reindex(["const", *names], fill_value=0.0).to_numpy()
+        return np.asarray(coefficients[0] + inputs @ coefficients[1:])
+
+
+def _frame(values: Array, chosen: list[int], letter: str) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(standardized(values[:, chosen]), columns=[f"{letter}{i}" for i in chosen])
+
+
+def _useful(w: Array, x: Array, z: Array) -> tuple[list[int], list[int]]:
+    """Covariates and instruments that are not linear in what comes before; ValueError if too few are left."""
+    new_w, new_x = _new_columns(w, x)
+    new_z = _new_columns(w, z)[1]
+    if len(new_x) < x.shape[1]:
+        gone = min(set(range(x.shape[1])) - set(new_x))
+        raise ValueError(
+            f"column {gone} of X is a linear function of the constant, covariates and columns before"
+        )
+    if len(new_z) < x.shape[1]:
+        raise ValueError(
+            f"{len(new_z)} of {z.shape[1]} instruments say anything beyond the constant and the covariates, "
+            f"but X has {x.shape[1]} columns: as many are needed"
+        )
+    _warn_of_redundant(new_w, w.shape[1], "covariates")
+    _warn_of_redundant(new_z, z.shape[1], "Z")
+    return new_w, new_z
+
+
+def _new_columns(first: Array, then: Array) -> tuple[list[int], list[int]]:
+    """Columns of either that are no linear functions of the constant and those before."""
+    kept = basis_of(np.column_stack([first, then])).kept
+    n = first.shape[1]
+    return [i for i in kept if i < n], [i - n for i in kept if i >= n]
+
+
+def _warn_of_redundant(kept: list[int], n: int, name: str) -> None:
+    gone = sorted(set(range(n)) - set(kept))
+    if gone:
+        warn(
+            f"left out of {name}: column{'s' if len(gone) > 1 else ''} {named(gone)}, linear in the constant "
+            "(which is added), the covariates and the columns before",
+            InstrumentWarning,
+        )

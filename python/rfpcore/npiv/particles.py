@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from .. import _rfpcore
-from .._arrays import F32, F64, Array, as_floats, cast, matrix, require_finite, require_length, vector
-from .._options import MAX_PARAMETERS, choice, integer, n_threads, real
+from .._arrays import Array, as_floats, cast, float_dtype, matrix, require_finite, require_length, vector
+from .._frames import require_aligned
+from .._options import MAX_PARAMETERS, choice, integer, n_threads, random_source, real
 
 __all__ = ["MeanField"]
 
@@ -82,10 +82,8 @@ class MeanField:
         -------
         theta : ndarray (n_parameters,)
         """
-        kind = np.dtype(dtype)
-        if kind not in (F32, F64):
-            raise TypeError(f"dtype={kind}; float32 or float64 is needed")
-        theta = check_random_state(random_state).standard_normal((self.n_inputs + 2, self.n_particles))
+        kind = float_dtype(dtype)
+        theta = random_source(random_state).standard_normal((self.n_inputs + 2, self.n_particles))
         theta[: self.n_inputs] /= np.sqrt(self.n_inputs)
         return np.asarray(theta.ravel(), dtype=kind)
 
@@ -127,6 +125,7 @@ class MeanField:
         gradient : ndarray (n_parameters,)
             N times the Euclidean gradient of sum_b r_b h(x_b), r held fixed.
         """
+        require_aligned(X=X, residual=residual)
         theta = vector(theta, "theta", self.n_parameters)
         rows = cast(matrix(X, "X", self.n_inputs), theta.dtype, "X")
         factors = as_floats(residual, "residual").ravel()

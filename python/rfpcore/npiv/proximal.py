@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import Array
+from .._atomic import all_or_nothing
+from .._frames import require_aligned
 from .._options import integer
 from ._data import columns
 from ._file import Document, Tensors, tensor
@@ -46,6 +48,7 @@ class ProximalF2BMLD(F2BMLD):
 
     _proxies: Array
 
+    @all_or_nothing
     def fit(  # type: ignore[override]
         self,
         treatment: Any,
@@ -76,6 +79,15 @@ class ProximalF2BMLD(F2BMLD):
         -------
         self
         """
+        require_aligned(
+            treatment=treatment,
+            y=y,
+            outcome_proxy=outcome_proxy,
+            treatment_proxy=treatment_proxy,
+            covariates=covariates,
+            groups=groups,
+            sample_weight=sample_weight,
+        )
         treatments = columns(treatment, "treatment")
         parts = [treatments] if covariates is None else [treatments, columns(covariates, "covariates")]
         if len(parts[0]) != len(parts[-1]):

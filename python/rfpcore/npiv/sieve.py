@@ -2,19 +2,27 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import SplineTransformer
-from sklearn.utils import check_random_state
 
 from .._arrays import Array
-from .._options import integer, real
-from ._data import Rows, Scales, split
-from ._file import Document, FileNPIV, Tensors, tensor
+from .._options import boolean, fraction, integer, positive, random_source, real
+from ._background import interruptible
+from ._data import Rows, Scales
+from ._file import Document, Tensors, tensor
+from ._flexible import FlexibleNPIV
 
 __all__ = ["SieveIV"]
+
+FEW = 3
+"""Columns up to which products are taken by default: those of more are many weak instruments."""
+
+DRAWS = 2
+"""How often the rows are parted: one draw alone decides between numbers of knots by chance."""
 
 
 def _knots(n_knots: int, column: Array) -> Array | None:
@@ -25,10 +33,11 @@ def _knots(n_knots: int, column: Array) -> Array | None:
 
 
 class _Basis:
-    """Cubic B-splines of every column, and the products of those of each pair of columns."""
+    """Cubic B-splines of every column and, with interactions, the products of those of each pair."""
 
-    def __init__(self, knots: Sequence[Array | None]) -> None:
+    def __init__(self, knots: Sequence[Array | None], interactions: bool) -> None:
         self.knots = knots
+        self.interactions = interactions
         self._splines = [
             None
             if places is None
@@ -39,9 +48,9 @@ class _Basis:
         ]
 
     @classmethod
-    def of(cls, n_knots: int, points: Array) -> "_Basis":
+    def of(cls, n_knots: int, interactions: bool, points: Array) -> "_Basis":
         """Knots at the quantiles of points (n, d)."""
-        return cls([_knots(n_knots, column) for column in points.T])
+        return cls([_knots(n_knots, column) for column in points.T], interactions)
 
     def __call__(self, points: Array) -> Array:
         """(n, number of functions); a column with fewer values than knots enters as it is and squared."""
@@ -51,6 +60,8 @@ class _Basis:
             else spline.transform(points[:, [j]])[:, 1:]
             for j, spline in enumerate(self._splines)
         ]
+        if not self.interactions:
+            return np.hstack(columns)
         products = [
             (one[:, :, None] * other[:, None, :]).reshape(len(points), -1)
             for one, other in combinations(columns, 2)
@@ -58,26 +69,33 @@ class _Basis:
         return np.hstack([*columns, *products])
 
 
-class SieveIV(FileNPIV):
+class SieveIV(FlexibleNPIV):
     """Two-stage least squares on spline bases of inputs and instruments [1]_, with a small ridge.
 
-    Cubic B-splines of every column with knots at quantiles, and the products of each pair of columns. The
-    instruments' basis has twice as many knots. The number of knots is chosen by the held-out error of the
-    second stage.
+    Cubic B-splines of every column with knots at quantiles and, where there are at most three columns, the
+    products of each pair. The instruments' basis has twice as many knots. The number of knots is
+    chosen by the error of the second stage on rows left out, each in its turn.
 
     Parameters
     ----------
     n_knots : sequence of int, default=(3, 4, 6)
         Knots of the structural basis to choose from.
+    interactions : {"auto"} or bool, default="auto"
+        Whether the products of columns are in the bases. "auto" leaves them out with more than three
+        columns of X and covariates: h is then a sum of functions of one column each.
     ridge : float, default=1e-4
         Penalty of both stages, times the number of rows.
     validation_fraction : float in (0, 1), default=0.2
-        Share of the rows (whole groups) held out for the choice.
+        Share of the rows (whole groups) left out at a time for the choice: 1 / 0.2 = 5 parts, drawn twice.
+    linear_part : bool, default=True
+        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
+        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
     random_state : int, RandomState or None, default=None
 
     Attributes
     ----------
     n_knots_ : int
+    interactions_ : bool
 
     References
     ----------
@@ -98,38 +116,52 @@ class SieveIV(FileNPIV):
         self,
         *,
         n_knots: Sequence[int] = (3, 4, 6),
+        interactions: Literal["auto"] | bool = "auto",
         ridge: float = 1e-4,
         validation_fraction: float = 0.2,
+        linear_part: bool = True,
         random_state: Any = None,
     ) -> None:
         self.n_knots = n_knots
+        self.interactions = interactions
         self.ridge = ridge
         self.validation_fraction = validation_fraction
+        self.linear_part = linear_part
         self.random_state = random_state
 
     n_knots_: int
+    interactions_: bool
 
-    def _fit(self, rows: Rows) -> None:
-        candidates = [integer(n, f"n_knots[{i}]", 2, 1000) for i, n in enumerate(self.n_knots)]
-        if not candidates:
+    def _require_params(self) -> None:
+        super()._require_params()
+        if not len(self.n_knots):
             raise ValueError("n_knots is empty; at least one number of knots is needed")
-        ridge = real(self.ridge, "ridge", "a positive number")
-        if ridge <= 0:
-            raise ValueError(f"ridge={ridge}; a positive number is needed")
+        for i, n in enumerate(self.n_knots):
+            integer(n, f"n_knots[{i}]", 2, 1000)
+        if self.interactions != "auto" and not isinstance(self.interactions, bool | np.bool_):
+            raise ValueError(f"interactions={self.interactions!r}; 'auto', True or False is needed")
+        positive(self.ridge, "ridge")
+        fraction(self.validation_fraction, "validation_fraction")
+
+    def _learn(self, rows: Rows) -> None:
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
-        parts = split(rows, self.validation_fraction, check_random_state(self.random_state))
-        fitted, held = (scaled.take(part) for part in parts)
-        errors = []
-        for n_knots in candidates:
-            first, stage_two, _ = _two_stages(fitted, n_knots, ridge)
-            values = stage_two.predict(first(held.instruments))
-            errors.append(np.average((held.y - values) ** 2, weights=held.weights))
-        self.n_knots_ = candidates[int(np.argmin(errors))]
-        _, stage_two, self._basis = _two_stages(scaled, self.n_knots_, ridge)
+        folds = _folds(rows, self.validation_fraction, random_source(self.random_state))
+        self.interactions_ = self._products(scaled.inputs)
+        errors = [_left_out(scaled, folds, int(n), self.interactions_, self.ridge) for n in self.n_knots]
+        self.n_knots_ = int(self.n_knots[int(np.argmin(errors))])
+        _, stage_two, self._basis = interruptible(
+            _two_stages, scaled, self.n_knots_, self.interactions_, self.ridge
+        )
         self._coefficients, self._intercept = stage_two.coef_, float(stage_two.intercept_)
 
-    def _predict(self, inputs: Array) -> Array:
+    def _products(self, inputs: Array) -> bool:
+        """Whether the bases have products."""
+        if isinstance(self.interactions, bool | np.bool_):
+            return bool(self.interactions)
+        return int(inputs.shape[1]) <= FEW
+
+    def _flexible(self, inputs: Array) -> Array:
         basis = self._basis(self._scales.inputs.transform(inputs))
         values = basis @ self._coefficients + self._intercept
         return np.asarray(self._scales.y_mean + self._scales.y_scale * values)
@@ -138,22 +170,56 @@ class SieveIV(FileNPIV):
         tensors["coefficients"] = self._coefficients
         splines = {str(j): knots for j, knots in enumerate(self._basis.knots) if knots is not None}
         tensors |= {f"knots.{j}": knots for j, knots in splines.items()}
-        return {"n_knots": self.n_knots_, "intercept": self._intercept, "splines": list(splines)}
+        return {
+            "n_knots": self.n_knots_,
+            "intercept": self._intercept,
+            "splines": list(splines),
+            "interactions": self.interactions_,
+        }
 
     def _restore(self, tensors: Tensors, learnt: Document) -> None:
         self.n_knots_ = integer(learnt["n_knots"], "n_knots_", 2, 1000)
         self._intercept = real(learnt["intercept"], "the intercept")
         n_inputs, splines = self.n_features_in_ + self.n_covariates_, learnt["splines"]
+        # Files from before there was a choice have products.
+        self.interactions_ = boolean(learnt.get("interactions", True), "interactions_")
         self._basis = _Basis(
-            [tensor(tensors, f"knots.{j}", None) if str(j) in splines else None for j in range(n_inputs)]
+            [tensor(tensors, f"knots.{j}", None) if str(j) in splines else None for j in range(n_inputs)],
+            self.interactions_,
         )
         width = self._basis(np.zeros((1, n_inputs))).shape[1]
         self._coefficients = tensor(tensors, "coefficients", width)
 
 
-def _two_stages(rows: Rows, n_knots: int, ridge: float) -> Any:
+def _folds(rows: Rows, share: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:
+    """The part (0, 1, …) of each row, whole groups in one, drawn `DRAWS` times."""
+    units = np.arange(rows.n) if rows.codes is None else rows.codes
+    n_units = int(units.max()) + 1
+    if n_units < 2:
+        raise ValueError(f"groups has {n_units} group; at least 2 are needed to hold one out")
+    n_parts = min(max(2, round(1 / share)), n_units)
+    parts = np.arange(n_units) % n_parts
+    return [random.permutation(parts)[units] for _ in range(DRAWS)]
+
+
+def _left_out(
+    rows: Rows, folds: list[NDArray[np.intp]], n_knots: int, interactions: bool, ridge: float
+) -> float:
+    """Mean squared error in stage two of each row, fitted without the rows of its part, over all draws."""
+    squares = np.zeros(rows.n)
+    for parts in folds:
+        for part in range(int(parts.max()) + 1):
+            held = np.flatnonzero(parts == part)
+            others = rows.take(np.flatnonzero(parts != part))
+            first, stage_two, _ = interruptible(_two_stages, others, n_knots, interactions, ridge)
+            squares[held] += (rows.y[held] - stage_two.predict(first(rows.instruments[held]))) ** 2
+    return float(np.average(squares, weights=rows.weights))
+
+
+def _two_stages(rows: Rows, n_knots: int, interactions: bool, ridge: float) -> Any:
     """E[basis | instruments] as a function, the second stage, and the structural basis."""
-    basis, of_instruments = _Basis.of(n_knots, rows.inputs), _Basis.of(2 * n_knots, rows.instruments)
+    basis = _Basis.of(n_knots, interactions, rows.inputs)
+    of_instruments = _Basis.of(2 * n_knots, interactions, rows.instruments)
     stage_one = Ridge(ridge * rows.n).fit(of_instruments(rows.instruments), basis(rows.inputs), rows.weights)
 
     def first(instruments: Array) -> Array:

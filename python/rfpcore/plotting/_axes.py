@@ -19,6 +19,16 @@ def axes(display: Any, ax: Any) -> Any:
     return ax
 
 
+def learnt(estimator: Any, name: str) -> Any:
+    """An attribute of a fitted estimator."""
+    try:
+        return getattr(estimator, name)
+    except AttributeError:
+        raise TypeError(
+            f"estimator is a {type(estimator).__name__} without {name}; a fitted one that has it is needed"
+        ) from None
+
+
 def time_colours(n: int) -> list[Any]:
     """Colours of n moments, red for the first to blue for the last."""
     import matplotlib

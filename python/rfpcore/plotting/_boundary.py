@@ -6,8 +6,9 @@ from typing import Any, cast
 import numpy as np
 
 from .._arrays import Array, as_floats, matrix
-from .._options import at_least, integer
-from ._axes import axes
+from .._frames import require_aligned
+from .._options import at_least, integer, real
+from ._axes import axes, learnt
 
 __all__ = ["DecisionBoundaryDisplay"]
 
@@ -71,7 +72,8 @@ class DecisionBoundaryDisplay:
         eps : float, default=0.5
             How far the rectangle goes beyond the rows.
         """
-        classes = estimator.classes_
+        classes = learnt(estimator, "classes_")
+        predict_proba = learnt(estimator, "predict_proba")
         if len(classes) != 2:
             raise ValueError(
                 f"estimator has {len(classes)} classes; 2 are needed "
@@ -82,7 +84,7 @@ class DecisionBoundaryDisplay:
             # A frame's columns have names, which the estimator wants to see again.
             columns = getattr(X, "columns", None)
             named = points if columns is None else type(X)(dict(zip(columns, points.T, strict=True)))
-            probabilities: Array = estimator.predict_proba(named)[:, 1]
+            probabilities: Array = predict_proba(named)[:, 1]
             return probabilities
 
         return cls.from_function(second, X, grid_resolution=grid_resolution, eps=eps)
@@ -99,12 +101,20 @@ class DecisionBoundaryDisplay:
         X, grid_resolution, eps
             As in `from_estimator`.
         """
+        if not callable(function):
+            raise TypeError(f"function is a {type(function).__name__}; a callable of points (n, 2) is needed")
         rows = matrix(X)
         if rows.shape[1] != 2:
             raise ValueError(f"X has {rows.shape[1]} features; a boundary in the plane needs 2")
         side = integer(grid_resolution, "grid_resolution", 2, 10_000)
         margin = at_least(eps, "eps", 0.0)
         low, high = rows.min(axis=0) - margin, rows.max(axis=0) + margin
+        with np.errstate(over="ignore"):
+            width = high - low
+        if not np.isfinite(width).all():
+            raise ValueError(
+                f"X from {rows.min():.3g} to {rows.max():.3g} and eps={margin:g} around is wider than 1.8e308"
+            )
         xx0, xx1 = np.meshgrid(*(np.linspace(low[i], high[i], side) for i in range(2)))
         found = as_floats(function(np.column_stack([xx0.ravel(), xx1.ravel()])), "function(points)")
         if found.shape != (xx0.size,):
@@ -113,6 +123,7 @@ class DecisionBoundaryDisplay:
 
     def boundary_length(self, level: float = 0.5) -> float:
         """Length of the line where the probability is `level`, within the rectangle."""
+        height = real(level, "level")
         try:
             from contourpy import contour_generator
         except ImportError as error:
@@ -122,7 +133,7 @@ class DecisionBoundaryDisplay:
             ) from error
 
         # Separate lines, each (points, 2): the library's default, one of several kinds in its types.
-        lines = cast("list[Array]", contour_generator(self.xx0, self.xx1, self.response).lines(level))
+        lines = cast("list[Array]", contour_generator(self.xx0, self.xx1, self.response).lines(height))
         return float(sum(np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in lines))
 
     def plot(
@@ -153,6 +164,7 @@ class DecisionBoundaryDisplay:
         -------
         self
         """
+        require_aligned(X=X, y=y)
         ax = axes(self, ax)
         levels = np.linspace(0, 1, 11) if levels is None else levels
         grid = (self.xx0, self.xx1, self.response)

@@ -1,11 +1,13 @@
 """Losses, or anything else, against steps."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Array, as_floats
-from ._axes import axes
+from .._options import boolean
+from ._axes import axes, learnt
 
 __all__ = ["LossCurveDisplay"]
 
@@ -43,6 +45,8 @@ class LossCurveDisplay:
         self.steps = as_floats(steps, "steps")
         if self.steps.ndim != 1:
             raise ValueError(f"steps has shape {self.steps.shape}; (T,) is needed")
+        if not isinstance(curves, Mapping):
+            raise TypeError(f"curves is a {type(curves).__name__}; a dict of names to curves is needed")
         self.curves = {name: self._curve(name, values) for name, values in curves.items()}
 
     def _curve(self, name: str, values: Any) -> Array:
@@ -58,7 +62,7 @@ class LossCurveDisplay:
     @classmethod
     def from_estimator(cls, estimator: Any) -> "LossCurveDisplay":
         """Take the curve that a fitted estimator kept in `loss_curve_`."""
-        losses = estimator.loss_curve_
+        losses = learnt(estimator, "loss_curve_")
         return cls(np.arange(1, len(losses) + 1), {type(estimator).__name__: losses})
 
     def plot(
@@ -79,17 +83,18 @@ class LossCurveDisplay:
         -------
         self
         """
+        logarithmic = boolean(log, "log")
         ax = axes(self, ax)
         self.lines_ = []
         for name, curve in self.curves.items():
-            low, mean, high = _band(curve, log)
+            low, mean, high = _band(curve, logarithmic)
             (line,) = ax.plot(self.steps, mean, **({"label": name} | line_options))
             if len(curve) > 1:
                 band = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
                 ax.fill_between(self.steps, low, high, **band)
             self.lines_.append(line)
         ax.set(xlabel="steps", ylabel=ylabel)
-        if log:
+        if logarithmic:
             ax.set_yscale("log")
         ax.legend(frameon=False)
         return self

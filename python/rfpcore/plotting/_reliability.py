@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from .._frames import require_aligned
+from .._options import boolean
 from ..calibration import Reliability, Strategy, reliability_curve
-from ._axes import axes
+from ._axes import axes, learnt
 
 __all__ = ["ReliabilityDisplay"]
 
@@ -39,6 +41,10 @@ class ReliabilityDisplay:
     figure_: Any
 
     def __init__(self, reliability: Reliability, *, name: str | None = None) -> None:
+        if not isinstance(reliability, Reliability):
+            raise TypeError(
+                f"reliability is a {type(reliability).__name__}; what reliability_curve returns is needed"
+            )
         self.reliability = reliability
         self.name = name
 
@@ -66,12 +72,13 @@ class ReliabilityDisplay:
         name : str, optional
             None takes the name of the estimator's class.
         """
+        require_aligned(X=X, y=y)
         return cls.from_predictions(
             y,
-            estimator.predict_proba(X),
+            learnt(estimator, "predict_proba")(X),
             n_bins=n_bins,
             strategy=strategy,
-            classes=estimator.classes_,
+            classes=learnt(estimator, "classes_"),
             name=type(estimator).__name__ if name is None else name,
         )
 
@@ -109,13 +116,15 @@ class ReliabilityDisplay:
         -------
         self
         """
+        diagonal_too = boolean(ref_line, "ref_line")
         ax = axes(self, ax)
         label = self.name if name is None else name
         diagonal = "perfectly calibrated"
-        if ref_line and diagonal not in ax.get_legend_handles_labels()[1]:
+        if diagonal_too and diagonal not in ax.get_legend_handles_labels()[1]:
             ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", label=diagonal)
         options = {"marker": "o", "markersize": 4, "label": label} | line_options
         (self.line_,) = ax.plot(self.reliability.confidence, self.reliability.accuracy, **options)
         ax.set(xlabel="mean confidence", ylabel="accuracy")
-        ax.legend(frameon=False)
+        if ax.get_legend_handles_labels()[1]:  # without a name there is nothing to tell
+            ax.legend(frameon=False)
         return self

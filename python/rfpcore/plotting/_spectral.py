@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import as_floats
+from .._arrays import as_floats, require_finite
+from .._options import boolean
 from ..spectral import component_energy, cumulative_energy, isotropic_energy, principal_components
 from ._axes import axes, time_colours
 
@@ -72,7 +73,16 @@ class SpectralEnergyDisplay:
         steps : array (T,)
             When the snapshots were taken.
         """
-        change = as_floats(weights, "weights") - as_floats(start, "start")
+        later, first = as_floats(weights, "weights"), as_floats(start, "start")
+        if later.ndim != 3 or later.shape[1:] != first.shape:
+            raise ValueError(
+                f"weights has shape {later.shape} and start {first.shape}; "
+                "(T, d, units) and (d, units) are needed"
+            )
+        require_finite(later, "weights", axis="index")
+        require_finite(first, "start", axis="index")
+        with np.errstate(over="ignore"):
+            change = later - first
         energy = component_energy(change, principal_components(X).components)
         return cls(cumulative_energy(energy), steps)
 
@@ -91,9 +101,10 @@ class SpectralEnergyDisplay:
         -------
         self
         """
+        isotropic = boolean(reference, "reference")
         ax = axes(self, ax)
         ranks = np.arange(1, self.share.shape[1] + 1)
-        if reference:
+        if isotropic:
             ax.plot(ranks, isotropic_energy(len(ranks)), color="0.6", linestyle="--", label="isotropic")
         self.colours_ = time_colours(len(self.share))
         self.lines_ = [

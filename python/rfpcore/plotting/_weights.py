@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from .._arrays import matrix
-from .._options import integer
-from ._axes import axes
+from .._options import at_least, boolean, integer, positive
+from ._axes import axes, learnt
 
 __all__ = ["WeightMatrixDisplay"]
 
@@ -48,12 +48,12 @@ class WeightMatrixDisplay:
             With `net_` and `theta_`.
         layer : int, default=1
         """
-        layers = estimator.net_.unflatten(estimator.theta_)
+        layers = learnt(estimator, "net_").unflatten(learnt(estimator, "theta_"))
         return cls(layers[integer(layer, "layer", 0, len(layers) - 1)][0])
 
     def zero_share(self, tolerance: float = 0.0) -> float:
         """Share of the weights of at most `tolerance` in size; by default of exact zeros."""
-        return float((np.abs(self.weights) <= tolerance).mean())
+        return float((np.abs(self.weights) <= at_least(tolerance, "tolerance", 0.0)).mean())
 
     def plot(
         self, ax: Any = None, *, limit: float | None = None, colorbar: bool = True, **image_options: Any
@@ -73,11 +73,12 @@ class WeightMatrixDisplay:
         -------
         self
         """
+        bar = boolean(colorbar, "colorbar")
+        top = float(np.abs(self.weights).max()) if limit is None else positive(limit, "limit")
         ax = axes(self, ax)
-        top = float(np.abs(self.weights).max()) if limit is None else limit
         options = {"cmap": "RdBu_r", "vmin": -top, "vmax": top, "interpolation": "nearest"} | image_options
         self.image_ = ax.imshow(self.weights, **options)
-        if colorbar:
+        if bar:
             self.figure_.colorbar(self.image_, ax=ax)
         ax.set(xlabel="unit", ylabel="input")
         return self

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .._arrays import shown
 from .._options import MAX_STEPS, at_least, below_one, choice, integer, positive, real
 from ._terms import Term
 
@@ -160,8 +161,8 @@ class Shifts(Term):
 def _integers(values: Any, name: str, low: int, count: int | None = None) -> tuple[int, ...]:
     """A tuple of integers, `count` of them or at least one."""
     needed = "at least one integer is" if count is None else f"{count} integers are"
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"{name}={values!r} is a {type(values).__name__}; {needed} needed")
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
+        raise TypeError(f"{name}={shown(values)} is a {type(values).__name__}; {needed} needed")
     found = tuple(integer(value, f"{name}[{i}]", low, MAX_STEPS) for i, value in enumerate(values))
     if len(found) != count if count is not None else not found:
         raise ValueError(f"{name}={found} has {len(found)} entries; {needed} needed")

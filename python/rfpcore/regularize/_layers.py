@@ -50,8 +50,8 @@ class Dropout(Term):
 
     def __post_init__(self) -> None:
         choice(self.mask, "mask", Mask)
-        several = isinstance(self.rate, Sequence | np.ndarray) and not isinstance(self.rate, str)
-        if not several or np.ndim(self.rate) == 0:
+        several = isinstance(self.rate, Sequence | np.ndarray) and not isinstance(self.rate, str | bytes)
+        if not several or (isinstance(self.rate, np.ndarray) and self.rate.ndim == 0):
             self._store(rate=below_one(self.rate, "rate"))
         else:
             rates = enumerate(self.rate)  # type: ignore[arg-type]  # mypy does not follow `several`

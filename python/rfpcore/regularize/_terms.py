@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._arrays import shown
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -84,16 +86,16 @@ class Regularization:
     terms: tuple[Term, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.terms, Term | Regularization | str) or not isinstance(self.terms, Iterable):
+        if isinstance(self.terms, Term | Regularization | str) or not _iterable(self.terms):
             raise TypeError(
-                f"terms={self.terms!r} is a {type(self.terms).__name__}; a sequence of terms is needed, "
+                f"terms={shown(self.terms)} is a {type(self.terms).__name__}; a sequence of terms is needed, "
                 "such as [L2(0.001)]; Regularization.of takes a single term"
             )
         by_kind: dict[str, Term] = {}
         for term in self.terms:
             kind = type(term).__name__
             if not isinstance(term, Term):
-                raise TypeError(f"{term!r} is a {kind}; a term such as L2(0.001) is needed")
+                raise TypeError(f"{shown(term)} is a {kind}; a term such as L2(0.001) is needed")
             if kind in by_kind:
                 raise ValueError(f"two terms of the kind {kind}: {by_kind[kind]} and {term}; one is possible")
             by_kind[kind] = term
@@ -113,9 +115,9 @@ class Regularization:
             return cls(given.terms)
         if given is None or isinstance(given, Term):
             return cls(() if given is None else (given,))
-        if isinstance(given, str) or not isinstance(given, Iterable):
+        if isinstance(given, str) or not _iterable(given):
             raise TypeError(
-                f"regularization={given!r} is a {type(given).__name__}; a term such as L2(0.001), "
+                f"regularization={shown(given)} is a {type(given).__name__}; a term such as L2(0.001), "
                 "a sum or sequence of terms, or None is needed"
             )
         return cls(tuple(given))
@@ -154,25 +156,36 @@ class Regularization:
         ValueError
             If the text is no such list, or names a kind or a field that does not exist.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"text is a {type(text).__name__}; a str is needed")
         try:
             entries = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"the specification is no JSON: {error}") from None
         if not isinstance(entries, list):
             raise ValueError(f"the specification is a {type(entries).__name__}; a list of terms is needed")
         return cls(tuple(_from_dict(entry) for entry in entries))
 
 
+def _iterable(value: Any) -> bool:
+    return (
+        isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
+    )  # an array of no dimension says it is one
+
+
 def _from_dict(entry: Any) -> Term:
     """The term of one entry of the list."""
-    if not isinstance(entry, dict) or entry.get("kind") not in _KINDS:
-        raise ValueError(f"{entry!r} is no term; an object is needed whose kind is one of {sorted(_KINDS)}")
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(
+            f"{shown(entry)} is no term; an object is needed whose kind is one of {sorted(_KINDS)}"
+        )
     values = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in entry.items()
         if name != "kind"
     }
     try:
-        return _KINDS[entry["kind"]](**values)
+        return _KINDS[kind](**values)
     except TypeError as error:
-        raise ValueError(f"{entry!r} is no term: {error}") from None
+        raise ValueError(f"{shown(entry)} is no term: {error}") from None

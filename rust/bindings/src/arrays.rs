@@ -6,8 +6,9 @@ use numpy::{
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use rfp_kernel::memory::{list, room};
 use rfp_kernel::simd::math::Elementary;
-use rfp_kernel::{Clusters, KernelError};
+use rfp_kernel::{Clusters, KernelError, balanced};
 
 use crate::errors::to_python;
 
@@ -73,7 +74,12 @@ pub fn indices(what: &str, array: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<us
     let convert = |&i: &i64| {
         usize::try_from(i).map_err(|_| PyValueError::new_err(format!("{what} must not be negative, got {i}")))
     };
-    array.as_array().iter().map(convert).collect()
+    let array = array.as_array();
+    let mut indices = room("a list of indices", array.len()).map_err(to_python)?;
+    for index in array.iter().map(convert) {
+        indices.push(index?);
+    }
+    Ok(indices)
 }
 
 /// Columns that the architecture needs.
@@ -123,13 +129,27 @@ impl<T: Scalar> Arrays<T> {
         check_columns("y (rows)", y.shape()[0], rows)?;
         let weights = match weights {
             None => None,
-            Some(weights) => Some(vector::<T>("weights", weights)?.as_array().to_vec()),
+            Some(weights) => {
+                let weights = vector::<T>("weights", weights)?;
+                Some(list("the row weights", weights.as_slice()?.iter().copied()).map_err(to_python)?)
+            }
         };
-        let arrays =
+        let mut arrays =
             Self { x: (*x).clone().unbind(), y: (*y).clone().unbind(), offsets, weights, n_support, cluster_weights };
         let lent = Lent { x, y };
         arrays.clusters(&lent)?.validate().map_err(to_python)?;
+        arrays.balance();
         Ok(arrays)
+    }
+
+    /// Weights count by their ratios, the rows' within each cluster: extreme ones are brought to a middling size.
+    fn balance(&mut self) {
+        if let Some(weights) = &mut self.cluster_weights {
+            balanced(weights);
+        }
+        if let Some(weights) = &mut self.weights {
+            self.offsets.windows(2).for_each(|pair| balanced(&mut weights[pair[0]..pair[1]]));
+        }
     }
 
     /// The arrays, lent for a call.
@@ -200,7 +220,8 @@ impl ClusterData {
     ) -> PyResult<Self> {
         let offsets = indices("offsets", &offsets)?;
         let n_support = n_support.map(|n| indices("n_support", &n)).transpose()?;
-        let cluster_weights = cluster_weights.map(|w| w.as_array().to_vec());
+        let copy = |w: PyReadonlyArray1<'_, f64>| list("the cluster weights", w.as_array().iter().copied());
+        let cluster_weights = cluster_weights.map(copy).transpose().map_err(to_python)?;
         Ok(Self(if is_f32(x)? {
             Held::F32(Arrays::new(x, y, offsets, weights, n_support, cluster_weights)?)
         } else {

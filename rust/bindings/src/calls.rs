@@ -1,10 +1,10 @@
 //! The kernel's functions.
 
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
-use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use rfp_kernel as kernel;
 use rfp_kernel::ClusterStatus;
+use rfp_kernel::memory::list;
 
 use crate::arrays::{Arrays, ClusterData, Holds, Scalar, check_columns, indices, matrix, vector};
 use crate::errors::to_python;
@@ -37,7 +37,7 @@ pub fn predict<'py>(
         check_columns("x (columns)", x.shape()[1], architecture.0.n_inputs())?;
         let (rows, columns) = (x.shape()[0], architecture.0.n_outputs());
         let (theta, x) = (theta.as_slice()?, x.as_slice()?);
-        let mut outputs = zeros::<T>([rows, columns])?;
+        let mut outputs = zeros::<T>("the outputs", [rows, columns])?;
         detached(py, forward_work(architecture, rows), n_threads, |threads| {
             kernel::predict(&architecture.0, theta, x, &mut outputs, threads)
         })?;
@@ -69,7 +69,7 @@ pub fn predict_each<'py>(
         check_columns("x (columns)", x.shape()[1], architecture.0.n_inputs())?;
         let (rows, columns) = (x.shape()[0], architecture.0.n_outputs());
         let (thetas, x) = (thetas.as_slice()?, x.as_slice()?);
-        let mut outputs = zeros::<T>([rows, columns])?;
+        let mut outputs = zeros::<T>("the outputs", [rows, columns])?;
         detached(py, forward_work(architecture, rows), n_threads, |threads| {
             kernel::predict_each(&architecture.0, thetas, x, offsets, &mut outputs, threads)
         })?;
@@ -159,12 +159,13 @@ pub struct Objective {
 /// Steps (−1 where a cluster did not diverge), losses before and losses after.
 type StatusArrays<'py> = (Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
-fn status_arrays<'py>(py: Python<'py>, status: &[ClusterStatus]) -> StatusArrays<'py> {
+fn status_arrays<'py>(py: Python<'py>, status: &[ClusterStatus]) -> PyResult<StatusArrays<'py>> {
     let step = |s: &ClusterStatus| s.diverged_step.map_or(-1, |step| i32::try_from(step).unwrap_or(i32::MAX));
-    let steps: Vec<i32> = status.iter().map(step).collect();
-    let before: Vec<f64> = status.iter().map(|s| s.loss_before).collect();
-    let after: Vec<f64> = status.iter().map(|s| s.loss_after).collect();
-    (steps.into_pyarray(py), before.into_pyarray(py), after.into_pyarray(py))
+    let what = "the status of the clusters";
+    let steps = list(what, status.iter().map(step)).map_err(to_python)?;
+    let before = list(what, status.iter().map(|s| s.loss_before)).map_err(to_python)?;
+    let after = list(what, status.iter().map(|s| s.loss_after)).map_err(to_python)?;
+    Ok((steps.into_pyarray(py), before.into_pyarray(py), after.into_pyarray(py)))
 }
 
 /// `R_k` with everything that can be known of it.
@@ -187,7 +188,7 @@ pub fn objective<'py>(
     let wanted = kernel::Wanted { rate_gradient: inner_lr_gradient, status: true };
     with_dtype!(theta, T => {
         let found = evaluate::<T>(py, architecture, theta, data, &objective, wanted, n_threads)?;
-        let (steps, before, after) = status_arrays(py, &found.status);
+        let (steps, before, after) = status_arrays(py, &found.status)?;
         Ok(Objective {
             value: found.value,
             gradient: found.gradient.into_pyarray(py).into_any().unbind(),
@@ -201,14 +202,8 @@ pub fn objective<'py>(
 }
 
 /// Zeros, or MemoryError where the machine has no room for them.
-fn zeros<T: Scalar>(shape: [usize; 2]) -> PyResult<Vec<T>> {
-    let len = shape[0].checked_mul(shape[1]);
-    let mut numbers = Vec::new();
-    match len.map(|len| (len, numbers.try_reserve_exact(len))) {
-        Some((len, Ok(()))) => numbers.resize(len, T::default()),
-        _ => return Err(PyMemoryError::new_err(format!("no room for {} x {} parameters", shape[0], shape[1]))),
-    }
-    Ok(numbers)
+fn zeros<T: Scalar>(what: &'static str, [rows, columns]: [usize; 2]) -> PyResult<Vec<T>> {
+    kernel::memory::zeros(what, rows.saturating_mul(columns)).map_err(to_python)
 }
 
 /// Adapted parameters, with the statuses' arrays.
@@ -241,12 +236,12 @@ pub fn adapt<'py>(
         let theta = vector::<T>("theta", theta)?;
         let theta = theta.as_slice()?;
         let shape = [data.n_clusters(), architecture.0.n_parameters()];
-        let mut thetas = zeros::<T>(shape)?;
+        let mut thetas = zeros::<T>("adapted parameters", shape)?;
         let work = kernel::work(&architecture.0, data.rows(), &inner.0);
         let status = on_clusters(py, data, work, n_threads, |clusters, threads| {
             kernel::adapt(&architecture.0, theta, clusters, &inner.0, loss, &mut thetas, threads)
         })?;
-        let (steps, before, after) = status_arrays(py, &status);
+        let (steps, before, after) = status_arrays(py, &status)?;
         Ok((thetas.into_pyarray(py).reshape(shape)?.into_any(), steps, before, after))
     }
     let loss = loss.parse().map_err(to_python)?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 use rfp_kernel::{KernelError, Question, SERIAL_WORK, Threads, pool};
 
-use crate::errors::to_python;
+use crate::errors::{guarded, to_python};
 
 /// Multiplications that are done in some milliseconds even on a slow machine: such calls do not ask.
 const SHORT_WORK: f64 = 1e7;
@@ -20,12 +20,12 @@ pub fn detached<O: Send>(
     call: impl FnOnce(Threads<'_>) -> Result<O, KernelError> + Send,
 ) -> PyResult<O> {
     if work < SERIAL_WORK {
-        return py.detach(|| call(Threads::serial())).map_err(to_python);
+        return py.detach(|| guarded(|| call(Threads::serial())));
     }
-    let pool = pool(n_threads);
+    let pool = pool(n_threads).map_err(to_python)?;
     let threads = Threads::with_pool(pool.as_deref());
     if work < SHORT_WORK {
-        return py.detach(|| call(threads)).map_err(to_python);
+        return py.detach(|| guarded(|| call(threads)));
     }
     let signal = Mutex::new(None);
     let ask = || {
@@ -35,10 +35,10 @@ pub fn detached<O: Send>(
         stop
     };
     let question = Question::new(&ask);
-    let result = py.detach(|| call(threads.with_question(&question)));
+    let result = py.detach(|| guarded(|| call(threads.with_question(&question))));
     match signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(signal) => Err(signal),
-        None => result.map_err(to_python),
+        None => result,
     }
 }
 
@@ -95,18 +95,18 @@ pub fn streamed<M: Send>(
     call: impl FnOnce(Threads<'_>, &Parts<M>) -> Result<(), KernelError> + Send,
     receive: impl FnMut(Python<'_>, M) -> PyResult<()> + Send,
 ) -> PyResult<()> {
-    let pool = pool(n_threads);
+    let pool = pool(n_threads).map_err(to_python)?;
     let (sender, parts) = channel();
     let sender = Parts(sender);
     let receiving = Mutex::new(Receiving { parts, receive, error: None, refused: false });
     let ask = || Python::attach(|py| receiving.lock().unwrap_or_else(PoisonError::into_inner).says_stop(py));
     let question = Question::new(&ask);
     let threads = Threads::with_pool(pool.as_deref()).with_question(&question);
-    let result = py.detach(|| call(threads, &sender));
+    let result = py.detach(|| guarded(|| call(threads, &sender)));
     let mut receiving = receiving.into_inner().unwrap_or_else(PoisonError::into_inner);
     receiving.drain(py);
     match receiving.error {
         Some(error) => Err(error),
-        None => result.map_err(to_python),
+        None => result,
     }
 }

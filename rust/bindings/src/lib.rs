@@ -20,7 +20,7 @@ mod _rfpcore {
     #[pymodule_export]
     use crate::calls::{Objective, adapt, curvature, hvp, isa, objective, predict, predict_each, value_and_grad};
     #[pymodule_export]
-    use crate::errors::DivergenceError;
+    use crate::errors::{DivergenceError, InternalError};
     #[pymodule_export]
     use crate::many::{Model, Outcome, draws, dropout_mask, fit_many, fold_batch_norm};
     #[pymodule_export]

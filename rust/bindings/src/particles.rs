@@ -5,10 +5,11 @@ use numpy::{
 };
 use pyo3::prelude::*;
 use rfp_kernel as kernel;
+use rfp_kernel::memory::{list, room};
 use rfp_kernel::particles as mean_field;
 
 use crate::arrays::{Scalar, check_columns, indices, matrix, vector};
-use crate::errors::to_python;
+use crate::errors::{guarded, to_python};
 use crate::interrupt::detached;
 use crate::with_dtype;
 
@@ -69,8 +70,10 @@ pub fn particle_gradient<'py>(
         let (theta, x) = (vector::<T>("theta", theta)?, matrix::<T>("x", x)?);
         let residual = vector::<T>("residual", residual)?;
         check_columns("x (columns)", x.shape()[1], particles.0.n_inputs)?;
-        let found = mean_field::gradient(&particles.0, theta.as_slice()?, x.as_slice()?, residual.as_slice()?);
-        Ok(found.map_err(to_python)?.into_pyarray(py).into_any())
+        let (theta, x, residual) = (theta.as_slice()?, x.as_slice()?, residual.as_slice()?);
+        let work = 4.0 * theta.len() as f64 * residual.len() as f64;
+        let found = detached(py, work, 1, |threads| mean_field::gradient(&particles.0, theta, x, residual, threads))?;
+        Ok(found.into_pyarray(py).into_any())
     })
 }
 
@@ -82,8 +85,8 @@ pub fn particle_noise<'py>(
     purpose: &str,
     index: u64,
     n: usize,
-) -> Bound<'py, PyArray1<f32>> {
-    mean_field::normals(seed, purpose, index, n).into_pyarray(py)
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    Ok(py.detach(|| guarded(|| mean_field::normals(seed, purpose, index, n)))?.into_pyarray(py))
 }
 
 /// Places in a run's list of rows that a mini-batch takes, (size,).
@@ -97,8 +100,9 @@ pub fn particle_rows<'py>(
     size: usize,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
     check_columns("the list of rows", usize::from(n > 0), 1)?;
-    let rows = mean_field::batch_rows(seed, purpose, index, n, size).map(|row| row as i64);
-    Ok(rows.collect::<Vec<_>>().into_pyarray(py))
+    let mut rows = room("the rows of a mini-batch", size).map_err(to_python)?;
+    rows.extend(mean_field::batch_rows(seed, purpose, index, n, size).map(|row| row as i64));
+    Ok(rows.into_pyarray(py))
 }
 
 /// What the runs of a call share.
@@ -253,12 +257,15 @@ pub fn solve_bilevel<'py>(
             let width = all.len() / n_runs.max(1);
             run * width..(run + 1) * width
         };
-        let runs: Vec<mean_field::Run<'_, T>> = (0..n_runs).map(|run| mean_field::Run {
-            rates: rates[run],
-            seed: seeds[run],
-            rows: rows[offsets[run]..offsets[run + 1]].to_vec(),
-            start: [&a[of_run(a, run)], &b[of_run(b, run)], &c[of_run(c, run)]],
-        }).collect();
+        let runs = (0..n_runs).map(|run| {
+            Ok(mean_field::Run {
+                rates: rates[run],
+                seed: seeds[run],
+                rows: list("the rows of a run", rows[offsets[run]..offsets[run + 1]].iter().copied())?,
+                start: [&a[of_run(a, run)], &b[of_run(b, run)], &c[of_run(c, run)]],
+            })
+        });
+        let runs = runs.collect::<Result<Vec<mean_field::Run<'_, T>>, kernel::KernelError>>().map_err(to_python)?;
         let work = runs.iter().map(|run| options.work(run.rows.len())).sum();
         let paths = detached(py, work, n_threads, |threads| mean_field::solve(&problem, &runs, &options.0, threads))?;
         let n_parameters = options.0.structural.n_parameters();

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use rfp_kernel as kernel;
 use rfp_kernel::KernelError;
+use rfp_kernel::memory::{list, room, zeros};
 
 use crate::arrays::{Arrays, ClusterData, Holds, Scalar, check_columns, matrix};
 use crate::errors::to_python;
@@ -92,7 +93,7 @@ pub fn refit<'py>(
         alphas: alphas.as_array().to_vec(),
         inners: inners.iter().map(|inner| inner.0.clone()).collect(),
         seeds: seeds.as_array().to_vec(),
-        counts: counts.as_array().iter().copied().collect(),
+        counts: list("the counts of the clusters", counts.as_array().iter().copied()).map_err(to_python)?,
         held_out,
     };
     with_dtype!(thetas, T => run::<T>(py, &common, &own, thetas, data))
@@ -120,14 +121,21 @@ where
         let (alpha, inner) = (own.alphas[i], own.inners[i].clone());
         let objective = kernel::Objective { loss: common.loss, alpha, inner, skip_diverged: common.skip_diverged };
         let (net, optimizer, seed) = (common.architecture.clone(), common.optimizer, own.seeds[i]);
-        let trainer = kernel::Trainer::new(net, theta.to_vec(), objective, optimizer, common.batch_size, seed)?;
+        let trainer = kernel::Trainer::new(
+            net,
+            list("parameters", theta.iter().copied())?,
+            objective,
+            optimizer,
+            common.batch_size,
+            seed,
+        )?;
         Ok(kernel::Refit { trainer, counts, held_out: &own.held_out[i] })
     });
     let runs = runs.collect::<Result<Vec<_>, KernelError>>().map_err(to_python)?;
     let a_step = |inner: &kernel::Inner| kernel::work(common.architecture, data.rows(), inner);
     let work = own.inners.iter().map(a_step).sum::<f64>() * common.n_steps as f64;
     let done = detached(py, work, common.n_threads, |threads| {
-        kernel::refit(runs, &clusters, common.n_steps, &common.watch, threads)
+        kernel::refit(&runs, &clusters, common.n_steps, &common.watch, threads)
     })?;
     to_arrays(py, done)
 }
@@ -137,7 +145,8 @@ fn to_arrays<T: Scalar>(py: Python<'_>, done: Vec<kernel::Refitted<T>>) -> PyRes
     let n_runs = done.len();
     let looks = done.iter().map(|run| run.held_out.len()).max().unwrap_or(0);
     let n_parameters = done.first().map_or(0, |run| run.theta.len());
-    let mut values = vec![f64::NAN; n_runs * looks];
+    let mut values: Vec<f64> = zeros("the looks of all runs", n_runs.saturating_mul(looks)).map_err(to_python)?;
+    values.fill(f64::NAN);
     for (row, run) in values.chunks_exact_mut(looks.max(1)).zip(&done) {
         row[..run.held_out.len()].copy_from_slice(&run.held_out);
     }
@@ -146,7 +155,9 @@ fn to_arrays<T: Scalar>(py: Python<'_>, done: Vec<kernel::Refitted<T>>) -> PyRes
     let skipped: Vec<u64> = done.iter().map(|run| run.n_skipped).collect();
     let fault = |run: &kernel::Refitted<T>| run.fault.clone().map(|error| to_python(error).into_value(py));
     let faults = PyList::new(py, done.iter().map(fault))?;
-    let thetas: Vec<T> = done.into_iter().flat_map(|run| run.theta).collect();
+    let mut thetas: Vec<T> =
+        room("the parameters of all runs", n_runs.saturating_mul(n_parameters)).map_err(to_python)?;
+    done.into_iter().for_each(|run| thetas.extend_from_slice(&run.theta));
     let result = (
         thetas.into_pyarray(py).reshape([n_runs, n_parameters])?,
         steps.into_pyarray(py),

@@ -4,6 +4,7 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rfp_kernel as kernel;
+use rfp_kernel::memory::list;
 
 use crate::arrays::{ClusterData, Holds, Scalar, is_f32, vector};
 use crate::calls::{objective_of, on_clusters};
@@ -62,12 +63,18 @@ fn start<T: Scalar>(
         u64,
     ),
 ) -> PyResult<kernel::Trainer<T>> {
-    let theta = vector::<T>("theta", theta)?.as_slice()?.to_vec();
+    let theta = owned::<T>("theta", theta)?;
     kernel::Trainer::new(architecture.clone(), theta, objective, optimizer, batch_size, seed).map_err(to_python)
 }
 
+/// A vector's numbers, copied.
+fn owned<T: Scalar>(what: &'static str, array: &Bound<'_, PyAny>) -> PyResult<Vec<T>> {
+    let array = vector::<T>(what, array)?;
+    list(what, array.as_slice()?.iter().copied()).map_err(to_python)
+}
+
 fn restored<T: Scalar>(state: &Bound<'_, PyTuple>, n_skipped: u64) -> PyResult<kernel::State<T>> {
-    let part = |i: usize| -> PyResult<Vec<T>> { Ok(vector::<T>("state", &state.get_item(i)?)?.as_slice()?.to_vec()) };
+    let part = |i: usize| -> PyResult<Vec<T>> { owned::<T>("state", &state.get_item(i)?) };
     Ok(kernel::State {
         n_steps: state.get_item(0)?.extract()?,
         n_skipped,
@@ -115,8 +122,10 @@ impl Trainer {
 
     /// A copy of the parameters.
     #[getter]
-    fn theta<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        with_trainer!(&self.inner, trainer => trainer.state().theta.clone().into_pyarray(py).into_any())
+    fn theta<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        with_trainer!(&self.inner, trainer => {
+            Ok(list("theta", trainer.state().theta.iter().copied()).map_err(to_python)?.into_pyarray(py).into_any())
+        })
     }
 
     /// Steps taken.
@@ -143,8 +152,10 @@ impl Trainer {
     /// (steps taken, theta, first moment or velocity, second moment).
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         with_trainer!(&self.inner, trainer => {
-            let state = trainer.state().clone();
-            let (theta, first, second) = (state.theta.into_pyarray(py), state.first.into_pyarray(py), state.second.into_pyarray(py));
+            let state = trainer.state();
+            let part = |vector: &[_]| list("a copy of the state", vector.iter().copied()).map_err(to_python);
+            let (theta, first, second) = (part(&state.theta)?, part(&state.first)?, part(&state.second)?);
+            let (theta, first, second) = (theta.into_pyarray(py), first.into_pyarray(py), second.into_pyarray(py));
             (state.n_steps, theta, first, second).into_pyobject(py)
         })
     }

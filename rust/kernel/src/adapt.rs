@@ -7,6 +7,7 @@ use crate::clusters::{Clusters, Schedule};
 use crate::error::{ClusterStatus, KernelError};
 use crate::inner::{Halt, Path};
 use crate::loss::Loss;
+use crate::memory;
 use crate::outer::{check_point, in_order, padded_rates};
 use crate::passes::Network;
 use crate::rows::{Engine, Side};
@@ -35,15 +36,15 @@ pub fn adapt<T: Elementary>(
 ) -> Result<Vec<ClusterStatus>, KernelError> {
     inner.validate(architecture.n_parameters())?;
     check_point(architecture, theta, data, loss)?;
-    let needed = data.n_clusters() * architecture.n_parameters();
+    let needed = data.n_clusters().saturating_mul(architecture.n_parameters());
     if into.len() != needed {
         return Err(KernelError::Length { what: "adapted parameters", got: into.len(), needed });
     }
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
-        let network = Network { isa, layout: &layout, loss };
-        let start = Start::new(&network, theta);
-        let rates: Option<Buffer<T>> = padded_rates(&layout, architecture, inner, false);
+        let network = Network { isa, layout: &layout, loss, threads };
+        let start = Start::new(&network, theta)?;
+        let rates: Option<Buffer<T>> = padded_rates(&layout, architecture, inner, false)?;
         let setting = Setting {
             network,
             start: start.point(),
@@ -56,7 +57,8 @@ pub fn adapt<T: Elementary>(
             first_order: true,
             dual_rows: 0,
         };
-        let into = into.chunks_exact_mut(architecture.n_parameters()).map(Mutex::new).collect();
+        let slots = into.chunks_exact_mut(architecture.n_parameters()).map(Mutex::new);
+        let into = memory::list("the list of the clusters", slots)?;
         let visitor = Adapt { theta, into, threads };
         let schedule = Schedule::of(data, None, layout.len);
         sweep(&visitor, &setting, data, None, &schedule, threads).map(in_order)
@@ -72,8 +74,8 @@ struct Adapt<'a, T> {
 impl<S: Isa, T: Elementary> Visitor<S, T> for Adapt<'_, T> {
     type Sums = Vec<(usize, ClusterStatus)>;
 
-    fn sums(&self) -> Self::Sums {
-        Vec::new()
+    fn sums(&self) -> Result<Self::Sums, KernelError> {
+        Ok(Vec::new())
     }
 
     fn visit<E: Engine<T>>(
@@ -101,6 +103,7 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Adapt<'_, T> {
         } else {
             into.copy_from_slice(self.theta);
         }
+        memory::reserve_one("the status of the clusters", sums)?;
         sums.push((cluster, status));
         Ok(())
     }

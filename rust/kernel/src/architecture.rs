@@ -5,6 +5,9 @@ use crate::error::KernelError;
 use crate::optimizer::{Kind, Span, Units};
 use crate::simd::Real;
 
+/// No deeper network can be trained by plain descent, and each layer costs memory of its own.
+pub const MOST_LAYERS: usize = 1000;
+
 /// A multilayer perceptron: inputs, hidden widths, linear outputs.
 ///
 /// The flat layout is, per layer, W (in × out, row-major), then b.
@@ -28,13 +31,18 @@ impl Architecture {
     /// Checks the widths.
     ///
     /// # Errors
-    /// [`KernelError::Range`] for a width of zero, [`KernelError::Overflow`] when the parameters cannot be counted.
+    /// [`KernelError::Limit`] for more than [`MOST_LAYERS`], [`KernelError::Range`] for a width of zero,
+    /// [`KernelError::Overflow`] when the parameters cannot be counted.
     pub fn new(
         n_inputs: usize,
         hidden: &[usize],
         n_outputs: usize,
         activation: Activation,
     ) -> Result<Self, KernelError> {
+        if hidden.len() > MOST_LAYERS {
+            let got = hidden.len().to_string();
+            return Err(KernelError::Limit { what: "the number of hidden layers", got, most: MOST_LAYERS });
+        }
         let overflow = KernelError::Overflow { what: "the number of parameters" };
         let mut n_parameters = 0_usize;
         let mut from = n_inputs;

@@ -35,14 +35,14 @@ impl<S: Isa> Network<'_, S> {
                 let factors = [Some(Factors { a: deltas, b, depth: layout.n_outputs }), None];
                 let shape = (rows, layout.head_inputs);
                 let epilogue = Backward(layout.activation, trace);
-                product(self.isa, Order::Columns, shape, factors, std::ptr::null(), trace.delta, &epilogue);
+                product(self.processor(), Order::Columns, shape, factors, std::ptr::null(), trace.delta, &epilogue);
             }
             if let Some(targets) = &targets {
                 let b = self.input(top, batch, record.layout, numbers);
                 let factors = [Some(Factors { a: deltas, b, depth: rows }), None];
                 let shape = (layout.n_outputs, layout.head_inputs);
                 let weights = offset_targets(targets, layout.head_weights);
-                update(self.isa, Order::Rows, shape, factors, weights, layout.head_stride);
+                update(self.processor(), Order::Rows, shape, factors, weights, layout.head_stride);
                 add_plane_sums(self.isa, (layout.n_outputs, rows), deltas, offset_targets(targets, layout.head_bias));
             }
             for (l, layer) in layout.hidden.iter().enumerate().rev() {
@@ -51,7 +51,14 @@ impl<S: Isa> Network<'_, S> {
                     let a = self.input(l, batch, record.layout, numbers);
                     let factors = [Some(Factors { a, b: trace.delta, depth: rows }), None];
                     let weights = offset_targets(targets, layer.weights);
-                    update(self.isa, Order::Columns, (layer.inputs, layer.width), factors, weights, layer.stride);
+                    update(
+                        self.processor(),
+                        Order::Columns,
+                        (layer.inputs, layer.width),
+                        factors,
+                        weights,
+                        layer.stride,
+                    );
                     let bias = offset_targets(targets, layer.bias);
                     column_sums(self.isa, (rows, layer.width), trace.delta, bias);
                 }
@@ -61,7 +68,7 @@ impl<S: Isa> Network<'_, S> {
                     let lower = record.layout.layer(layout, numbers, below, batch.first_row);
                     let epilogue = Backward(layout.activation, lower);
                     let shape = (rows, layer.inputs);
-                    product(self.isa, Order::Rows, shape, factors, std::ptr::null(), lower.delta, &epilogue);
+                    product(self.processor(), Order::Rows, shape, factors, std::ptr::null(), lower.delta, &epilogue);
                 }
             }
         }

@@ -38,6 +38,26 @@ pub fn finite<T: Real>(what: &'static str, numbers: &[T]) -> Result<(), KernelEr
     bad.map_or(Ok(()), |(index, x)| Err(KernelError::NotFinite { what, index, value: x.to_f64() }))
 }
 
+/// Weights times a power of two, which changes nothing but their size: so that no sum of them overflows and none of their
+/// inverses does. Those of ordinary size stay as they are.
+pub fn balanced<T: Real>(weights: &mut [T]) {
+    let largest = weights.iter().map(|w| w.to_f64()).filter(|w| w.is_finite()).fold(0.0, f64::max);
+    if largest == 0.0 || (1e-100..1e100).contains(&largest) {
+        return;
+    }
+    // Twice half the power, because the whole one may not be a number.
+    let half = (-largest.log2() / 2.0).round().exp2();
+    weights.iter_mut().for_each(|w| *w = T::from_f64(w.to_f64() * half * half));
+}
+
+/// Results that stopped being finite, as an error.
+pub fn overflowed<T: Real>(what: &'static str, numbers: &[T]) -> Result<(), KernelError> {
+    finite(what, numbers).map_err(|error| match error {
+        KernelError::NotFinite { what, index, value } => KernelError::Overflowed { what, index, value },
+        other => other,
+    })
+}
+
 impl<'a, T: Real> Clusters<'a, T> {
     /// How many clusters.
     pub fn n_clusters(&self) -> usize {

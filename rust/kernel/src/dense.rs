@@ -10,6 +10,7 @@ pub use crate::target::{Target, Targets, offset_targets};
 
 use crate::simd::{Isa, Real, run};
 use crate::target::Update;
+use crate::threads::Threads;
 use crate::tile::{ColumnSums, Store, tiled};
 
 /// A row-major matrix in scratch memory: where it starts and how far its rows are apart.
@@ -41,6 +42,32 @@ impl<T> Matrix<T> {
     pub(crate) unsafe fn index(self, row: usize, col: usize) -> *mut T {
         // SAFETY: the caller asks for an element of the padded matrix.
         unsafe { self.at.add(row * self.stride + col) }
+    }
+}
+
+/// What multiplies, and what it asks whether to go on. A long product that is told to stop ends with some of its numbers
+/// unwritten: whoever asked for it asks the threads too, and gives no result.
+#[derive(Clone, Copy)]
+pub struct Processor<'a, S> {
+    /// The instruction set.
+    pub isa: S,
+    /// Who may say stop.
+    pub threads: Threads<'a>,
+}
+
+/// Multiplications of some milliseconds: shorter work does not ask on its way.
+const LONG: usize = 1 << 26;
+
+impl<'a, S: Isa> Processor<'a, S> {
+    /// One that nothing stops.
+    #[cfg(test)]
+    pub fn steady(isa: S) -> Self {
+        Self { isa, threads: Threads::serial() }
+    }
+
+    /// Who is asked on the way of so many multiplications, if they are many.
+    pub fn asked(&self, multiplications: usize) -> Option<Threads<'a>> {
+        (multiplications >= LONG).then_some(self.threads)
     }
 }
 
@@ -89,7 +116,7 @@ pub struct Block {
 /// # Safety
 /// `rows` × `cols` (padded to registers) of C, and what the factors name, must be valid; C must not overlap the factors.
 pub unsafe fn product<S: Isa, T: Real>(
-    isa: S,
+    processor: Processor<'_, S>,
     order: Order,
     (rows, cols): (usize, usize),
     factors: [Option<Factors<T>>; 2],
@@ -99,7 +126,7 @@ pub unsafe fn product<S: Isa, T: Real>(
 ) {
     let (factors, terms) = listed(factors);
     // SAFETY: the caller's promise.
-    unsafe { sum_of_products(isa, order, (rows, cols), &factors[..terms], bias, into, epilogue) }
+    unsafe { sum_of_products(processor, order, (rows, cols), &factors[..terms], bias, into, epilogue) }
 }
 
 /// As [`product`], of any number of factors.
@@ -107,7 +134,7 @@ pub unsafe fn product<S: Isa, T: Real>(
 /// # Safety
 /// As [`product`].
 pub unsafe fn sum_of_products<S: Isa, T: Real>(
-    isa: S,
+    processor: Processor<'_, S>,
     order: Order,
     (rows, cols): (usize, usize),
     factors: &[Factors<T>],
@@ -117,7 +144,7 @@ pub unsafe fn sum_of_products<S: Isa, T: Real>(
 ) {
     let finish = Store { bias, into, epilogue };
     // SAFETY: the caller's promise.
-    unsafe { tiled(isa, order, (rows, cols), factors, finish) }
+    unsafe { tiled(processor, order, (rows, cols), factors, finish) }
 }
 
 /// One or two factors as an array and its length.
@@ -132,7 +159,7 @@ fn listed<T: Copy>([first, second]: [Option<Factors<T>>; 2]) -> ([Factors<T>; 2]
 /// # Safety
 /// As [`product`].
 pub unsafe fn update<S: Isa, T: Real>(
-    isa: S,
+    processor: Processor<'_, S>,
     order: Order,
     (rows, cols): (usize, usize),
     factors: [Option<Factors<T>>; 2],
@@ -141,7 +168,7 @@ pub unsafe fn update<S: Isa, T: Real>(
 ) {
     let (factors, terms) = listed(factors);
     // SAFETY: the caller's promise.
-    unsafe { update_sum(isa, order, (rows, cols), &factors[..terms], targets, stride) }
+    unsafe { update_sum(processor, order, (rows, cols), &factors[..terms], targets, stride) }
 }
 
 /// As [`update`], of any number of factors.
@@ -149,7 +176,7 @@ pub unsafe fn update<S: Isa, T: Real>(
 /// # Safety
 /// As [`product`].
 pub unsafe fn update_sum<S: Isa, T: Real>(
-    isa: S,
+    processor: Processor<'_, S>,
     order: Order,
     (rows, cols): (usize, usize),
     factors: &[Factors<T>],
@@ -157,7 +184,7 @@ pub unsafe fn update_sum<S: Isa, T: Real>(
     stride: usize,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { tiled(isa, order, (rows, cols), factors, Update { targets, stride }) }
+    unsafe { tiled(processor, order, (rows, cols), factors, Update { targets, stride }) }
 }
 
 /// Adds the column sums of a matrix into the targets.

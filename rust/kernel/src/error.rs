@@ -67,6 +67,34 @@ pub enum KernelError {
         /// The size at fault.
         what: &'static str,
     },
+    /// Memory that is not to be had.
+    #[error("not enough memory: {bytes} bytes are needed for {what}")]
+    Memory {
+        /// What it is needed for.
+        what: &'static str,
+        /// How much of it.
+        bytes: usize,
+    },
+    /// A count beyond what makes sense.
+    #[error("{what} is {got}; at most {most} is possible")]
+    Limit {
+        /// The argument.
+        what: &'static str,
+        /// What was asked for.
+        got: String,
+        /// The limit.
+        most: usize,
+    },
+    /// A result that is too large for the numbers it is made of.
+    #[error("{what} is not finite: {value} at index {index}; theta, the data or the weights are too large")]
+    Overflowed {
+        /// The result.
+        what: &'static str,
+        /// Flat index of the first such number.
+        index: usize,
+        /// What became of it.
+        value: f64,
+    },
     /// At least one cluster's loss stopped being finite.
     #[error(
         "{n_diverged} of {n_clusters} clusters diverged; the first is cluster {cluster}, at inner step {step}, with loss {loss}"
@@ -110,6 +138,16 @@ pub enum KernelError {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl KernelError {
+    /// Memory for a part of something, told of as the whole: the bytes are those of the part and of what it had before.
+    pub(crate) fn of(self, what: &'static str, before: usize) -> Self {
+        match self {
+            Self::Memory { bytes, .. } => Self::Memory { what, bytes: bytes.saturating_add(before) },
+            other => other,
+        }
+    }
 }
 
 /// What happened to one cluster.

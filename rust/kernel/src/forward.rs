@@ -47,13 +47,14 @@ impl<S: Isa> Network<'_, S> {
                 let factors = [Some(Factors { a, b, depth: layer.inputs }), None];
                 let epilogue = Forward(layout.activation, trace);
                 let shape = (batch.rows, layer.width);
-                product(self.isa, Order::Rows, shape, factors, theta.add(layer.bias), trace.value, &epilogue);
+                product(self.processor(), Order::Rows, shape, factors, theta.add(layer.bias), trace.value, &epilogue);
             }
             let rows = self.input(layout.hidden.len(), batch, record.layout, numbers);
             let weights = Matrix::of(theta.add(layout.head_weights), layout.head_stride);
             let into = Matrix { at: scratch.outputs.as_mut_ptr().add(batch.first_row), stride: record.layout.plane };
             let shape = (batch.rows, layout.n_outputs, layout.head_inputs);
-            outputs(self.isa, shape, [Some(Dot { rows, weights }), None], theta.add(layout.head_bias), into);
+            let bias = theta.add(layout.head_bias);
+            outputs(self.processor(), shape, (Dot { rows, weights }, None), bias, into);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The linear outputs: dot products along the last hidden layer, a few outputs at a time.
 
-use crate::dense::{Matrix, Targets};
+use crate::dense::{Matrix, Processor, Targets};
 use crate::simd::{Isa, Pass, Real, run};
+use crate::threads::Threads;
 
 /// One pair of operands: rows of activations and the head's weights, a row an output.
 #[derive(Clone, Copy, Debug)]
@@ -12,24 +13,22 @@ pub struct Dot<T> {
     pub weights: Matrix<T>,
 }
 
-/// into\[output, row\] = bias\[output\] + Σ over the pairs of rows\[row\]·weights\[output\]; the padding of each plane is
+/// into\[output, row\] = bias\[output\] + Σ over one or two pairs of rows\[row\]·weights\[output\]; the padding of each plane is
 /// set to zero.
 ///
 /// # Safety
 /// The matrices must hold `n_rows` and `n_outputs` rows of `width` (padded) elements, and `into` `n_outputs` planes.
 pub unsafe fn outputs<S: Isa, T: Real>(
-    isa: S,
+    processor: Processor<'_, S>,
     (n_rows, n_outputs, width): (usize, usize, usize),
-    pairs: [Option<Dot<T>>; 2],
+    (first, second): (Dot<T>, Option<Dot<T>>),
     bias: *const T,
     into: Matrix<T>,
 ) {
-    let pairs = pairs.map(|pair| {
-        let none = Dot { rows: into, weights: into };
-        (pair.unwrap_or(none), if pair.is_some() { width } else { 0 })
-    });
-    // SAFETY: the caller's promise.
-    unsafe { dots(isa, (n_rows, n_outputs), &pairs, Some(bias), 1.0, into) }
+    let pairs = [(first, width), (second.unwrap_or(first), width)];
+    let count = 1 + usize::from(second.is_some());
+    // SAFETY: the caller's promise, for the pairs that are there.
+    unsafe { dots(processor, (n_rows, n_outputs), &pairs[..count], Some(bias), 1.0, into) }
 }
 
 /// As [`outputs`] for any number of pairs, each with its width, times a factor: also the Gram matrix of two sets of rows.
@@ -37,15 +36,17 @@ pub unsafe fn outputs<S: Isa, T: Real>(
 /// # Safety
 /// As [`outputs`].
 pub unsafe fn dots<S: Isa, T: Real>(
-    isa: S,
+    processor: Processor<'_, S>,
     (n_rows, n_outputs): (usize, usize),
     pairs: &[(Dot<T>, usize)],
     bias: Option<*const T>,
     scale: f64,
     into: Matrix<T>,
 ) {
+    let depth: usize = pairs.iter().map(|(_, width)| width).sum();
+    let asked = processor.asked(n_rows.saturating_mul(n_outputs).saturating_mul(depth));
     // SAFETY: the caller's promise.
-    unsafe { run(isa, Outputs { n_rows, n_outputs, pairs, bias, scale, into }) }
+    unsafe { run(processor.isa, Outputs { n_rows, n_outputs, pairs, bias, scale, into, asked }) }
 }
 
 /// Rows at once: their sums' latencies overlap.
@@ -58,6 +59,8 @@ struct Outputs<'a, T> {
     bias: Option<*const T>,
     scale: f64,
     into: Matrix<T>,
+    /// Who may stop it, after each group of outputs.
+    asked: Option<Threads<'a>>,
 }
 
 impl<T: Real> Pass for Outputs<'_, T> {
@@ -66,7 +69,7 @@ impl<T: Real> Pass for Outputs<'_, T> {
     #[inline(always)]
     unsafe fn run<S: Isa>(self, s: S) {
         let mut output = 0;
-        while output < self.n_outputs {
+        while output < self.n_outputs && !self.asked.is_some_and(|threads| threads.check().is_err()) {
             // SAFETY: the group lies inside the outputs.
             output += unsafe {
                 match self.n_outputs - output {

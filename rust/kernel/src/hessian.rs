@@ -1,10 +1,11 @@
 //! Hessian-vector products of the mean loss, and each cluster's largest curvature.
 
 use crate::architecture::{Architecture, Layout};
-use crate::clusters::{Clusters, Schedule, finite};
+use crate::clusters::{Clusters, Schedule, finite, overflowed};
 use crate::error::KernelError;
 use crate::inner::Path;
 use crate::loss::Loss;
+use crate::memory;
 use crate::outer::check_point;
 use crate::passes::{Network, Point};
 use crate::random::Random;
@@ -55,15 +56,49 @@ pub fn hessian_vector<T: Elementary>(
     finite("v", direction)?;
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
-        let network = Network { isa, layout: &layout, loss };
-        let (start, along) = (Start::new(&network, theta), Start::of_direction(&network, direction));
+        let network = Network { isa, layout: &layout, loss, threads };
+        let (start, along) = (Start::new(&network, theta)?, Start::of_direction(&network, direction)?);
         let visitor = Along { direction: along.point(), data };
         let schedule = Schedule::of(data, None, layout.len);
-        let (sum, weight) = sweep(&visitor, &setting(network, start.point()), data, None, &schedule, threads)?;
-        let mut flat = vec![T::default(); needed];
-        layout.unpack(&sum, &mut flat, |x| T::from_f64(x / weight));
+        let total = sweep(&visitor, &setting(network, start.point()), data, None, &schedule, threads)?;
+        total.faults.none(data.n_clusters())?;
+        let mut flat = memory::zeros("the product", needed)?;
+        layout.unpack(&total.sum, &mut flat, |x| T::from_f64(x / total.weight));
+        overflowed("the product", &flat)?;
         Ok(flat)
     })
+}
+
+/// Clusters whose derivatives were not finite: the first, and how many.
+#[derive(Default)]
+struct Faults {
+    first: Option<usize>,
+    count: usize,
+}
+
+impl Faults {
+    fn add(&mut self, cluster: usize) {
+        self.merge(&Self { first: Some(cluster), count: 1 });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.first = [self.first, other.first].into_iter().flatten().min();
+        self.count += other.count;
+    }
+
+    /// An error unless there are none.
+    fn none(&self, n_clusters: usize) -> Result<(), KernelError> {
+        let diverged =
+            |cluster| KernelError::Diverged { cluster, step: 0, loss: f64::NAN, n_diverged: self.count, n_clusters };
+        self.first.map_or(Ok(()), |cluster| Err(diverged(cluster)))
+    }
+}
+
+/// Σ n_c H_c v and Σ n_c.
+struct Products {
+    sum: Buffer<f64>,
+    weight: f64,
+    faults: Faults,
 }
 
 struct Along<'a, T> {
@@ -72,10 +107,10 @@ struct Along<'a, T> {
 }
 
 impl<S: Isa, T: Elementary> Visitor<S, T> for Along<'_, T> {
-    type Sums = (Buffer<f64>, f64);
+    type Sums = Products;
 
-    fn sums(&self) -> Self::Sums {
-        (Buffer::new(self.direction.theta.len()), 0.0)
+    fn sums(&self) -> Result<Products, KernelError> {
+        Ok(Products { sum: Buffer::new(self.direction.theta.len())?, weight: 0.0, faults: Faults::default() })
     }
 
     fn visit<E: Engine<T>>(
@@ -84,19 +119,23 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Along<'_, T> {
         setting: &Setting<'_, S, T>,
         engine: &mut E,
         path: &mut Path<T>,
-        (sum, total): &mut Self::Sums,
+        total: &mut Products,
     ) -> Result<(), KernelError> {
         let weight = self.data.cluster_weight(cluster);
         let sink = Sink::new(From::Zero, &mut path.adjoint, T::from_f64(1.0));
         engine.tangent(0, &setting.start, &self.direction, sink);
-        vectors::add_scaled(setting.network.isa, weight, &path.adjoint, sum);
-        *total += weight;
+        if !vectors::all_finite(setting.network.isa, &path.adjoint) {
+            total.faults.add(cluster);
+        }
+        vectors::add_scaled(setting.network.isa, weight, &path.adjoint, &mut total.sum);
+        total.weight += weight;
         Ok(())
     }
 
     fn merge(&self, total: &mut Self::Sums, part: Self::Sums) {
-        total.0.iter_mut().zip(part.0.iter()).for_each(|(sum, x)| *sum += x);
-        total.1 += part.1;
+        total.sum.iter_mut().zip(part.sum.iter()).for_each(|(sum, x)| *sum += x);
+        total.weight += part.weight;
+        total.faults.merge(&part.faults);
     }
 }
 
@@ -121,15 +160,19 @@ pub fn curvature<T: Elementary>(
     }
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
-        let network = Network { isa, layout: &layout, loss };
-        let start = Start::new(&network, theta);
+        let network = Network { isa, layout: &layout, loss, threads };
+        let start = Start::new(&network, theta)?;
         let mut random = Random::new(0, "curvature", 0);
-        let flat: Vec<T> = theta.iter().map(|_| T::from_f64(random.normal())).collect();
-        let first = Start::of_direction(&network, &flat);
+        let draws = theta.iter().map(|_| T::from_f64(random.normal()));
+        let flat: Vec<T> = memory::list("a direction", draws)?;
+        let first = Start::of_direction(&network, &flat)?;
         let visitor = Power { first: first.point(), n_iterations, threads };
         let schedule = Schedule::of(data, None, layout.len);
         let mut found = sweep(&visitor, &setting(network, start.point()), data, None, &schedule, threads)?;
         found.sort_by_key(|&(cluster, _)| cluster);
+        let mut faults = Faults::default();
+        found.iter().filter(|(_, value)| !value.is_finite()).for_each(|&(cluster, _)| faults.add(cluster));
+        faults.none(data.n_clusters())?;
         Ok(found.into_iter().map(|(_, value)| value).collect())
     })
 }
@@ -143,8 +186,8 @@ struct Power<'a, T> {
 impl<S: Isa, T: Elementary> Visitor<S, T> for Power<'_, T> {
     type Sums = Vec<(usize, f64)>;
 
-    fn sums(&self) -> Self::Sums {
-        Vec::new()
+    fn sums(&self) -> Result<Self::Sums, KernelError> {
+        Ok(Vec::new())
     }
 
     fn visit<E: Engine<T>>(
@@ -157,6 +200,7 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Power<'_, T> {
     ) -> Result<(), KernelError> {
         let largest = self.iterate(setting, engine, path, 0.0)?;
         let value = if largest < 0.0 { self.iterate(setting, engine, path, largest)? } else { largest };
+        memory::reserve_one("the curvatures", sums)?;
         sums.push((cluster, value));
         Ok(())
     }
@@ -178,7 +222,7 @@ impl<T: Elementary> Power<'_, T> {
         let network = setting.network;
         let (product, direction) = (&mut path.adjoint, &mut path.before);
         direction.copy_from_slice(self.first.theta);
-        let mut transposed = Buffer::new(network.layout.transposed_len);
+        let mut transposed = Buffer::new(network.layout.transposed_len)?;
         let mut value = 0.0;
         for _ in 0..self.n_iterations {
             self.threads.check()?;

@@ -9,6 +9,7 @@
 //! What the way back needs of the path is kept in a ring of slots. When all k steps do not fit the budget, the path is
 //! cut into segments: their first points are kept, and each segment is walked again before its way back.
 
+use crate::architecture::Layout;
 use crate::dual::Dual;
 use crate::error::KernelError;
 use crate::passes::Point;
@@ -24,6 +25,12 @@ use crate::workspace::{Buffer, From, Sink};
 struct Slot<T> {
     theta: Buffer<T>,
     transposed: Buffer<T>,
+}
+
+impl<T: Elementary> Slot<T> {
+    fn new(layout: &Layout) -> Result<Self, KernelError> {
+        Ok(Self { theta: Buffer::new(layout.len)?, transposed: Buffer::new(layout.transposed_len)? })
+    }
 }
 
 /// Scratch of the inner loop, sized once.
@@ -64,27 +71,32 @@ pub enum Halt {
 
 impl<T: Elementary> Path<T> {
     /// Scratch for the paths of a setting.
-    pub fn new<S: Isa>(setting: &Setting<'_, S, T>) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new<S: Isa>(setting: &Setting<'_, S, T>) -> Result<Self, KernelError> {
         let layout = setting.network.layout;
         let vector = |wanted: bool| Buffer::new(if wanted { layout.len } else { 0 });
-        let slot = || Slot { theta: vector(true), transposed: Buffer::new(layout.transposed_len) };
+        let slot = || Slot::new(layout);
         let general = !setting.is_plain();
         let segments = setting.steps.div_ceil(setting.plan.segment);
         let checkpoints = if setting.plan.way_back { segments.saturating_sub(1) } else { 0 };
-        Self {
-            ring: (0..setting.plan.slots()).map(|_| slot()).collect(),
-            checkpoints: (0..checkpoints).map(|_| [vector(true), vector(general)]).collect(),
-            before: vector(true),
-            adjoint: vector(true),
-            rates: vector(setting.rate_gradient),
-            dual: (setting.dual_rows > 0).then(|| Dual::new(setting, setting.dual_rows)),
-            direction: slot(),
-            gradient: vector(general),
-            velocity: vector(general),
-            velocities: (0..if setting.rate_gradient { setting.plan.slots() } else { 0 })
-                .map(|_| vector(true))
-                .collect(),
-        }
+        let velocities = if setting.rate_gradient { setting.plan.slots() } else { 0 };
+        let dual = (setting.dual_rows > 0).then(|| Dual::new(setting, setting.dual_rows));
+        Ok(Self {
+            ring: (0..setting.plan.slots()).map(|_| slot()).collect::<Result<_, _>>()?,
+            checkpoints: (0..checkpoints)
+                .map(|_| Ok([vector(true)?, vector(general)?]))
+                .collect::<Result<_, KernelError>>()?,
+            before: vector(true)?,
+            adjoint: vector(true)?,
+            rates: vector(setting.rate_gradient)?,
+            dual: dual.transpose()?,
+            direction: slot()?,
+            gradient: vector(general)?,
+            velocity: vector(general)?,
+            velocities: Buffer::several((0..velocities).map(|_| layout.len))?,
+        })
     }
 
     fn slot(&self, t: usize) -> usize {
@@ -175,7 +187,7 @@ impl<T: Elementary> Path<T> {
     pub fn measure<S: Isa, E: Engine<T>>(&mut self, setting: &Setting<'_, S, T>, engine: &mut E) -> Result<f64, Halt> {
         let k = setting.steps;
         let slot = self.slot(k);
-        let mut adjoint = std::mem::replace(&mut self.adjoint, Buffer::new(0));
+        let mut adjoint = std::mem::replace(&mut self.adjoint, Buffer::empty());
         let sink = Sink::new(From::Zero, &mut adjoint, T::from_f64(1.0));
         let loss = engine.gradient(Side::Query, &self.point(setting, k), slot, Some(sink));
         self.adjoint = adjoint;
@@ -199,7 +211,7 @@ impl<T: Elementary> Path<T> {
         for index in (0..=last).rev() {
             let range = index * segment..((index + 1) * segment).min(setting.steps);
             if index < last {
-                self.walk_again(setting, engine, range.clone());
+                self.walk_again(setting, engine, threads, range.clone())?;
             }
             for t in range.rev() {
                 threads.check().map_err(Halt::Stopped)?;
@@ -214,8 +226,9 @@ impl<T: Elementary> Path<T> {
         &mut self,
         setting: &Setting<'_, S, T>,
         engine: &mut E,
+        threads: &Threads<'_>,
         range: std::ops::Range<usize>,
-    ) {
+    ) -> Result<(), Halt> {
         self.velocity.fill(T::default());
         if let Some(index) = (range.start / setting.plan.segment).checked_sub(1) {
             let slot = range.start % self.ring.len();
@@ -226,14 +239,16 @@ impl<T: Elementary> Path<T> {
             setting.network.transpose(&at.theta, &mut at.transposed);
         }
         for t in range {
+            threads.check().map_err(Halt::Stopped)?;
             self.step(setting, engine, t, false);
         }
+        Ok(())
     }
 
     fn pull_step<S: Isa, E: Engine<T>>(&mut self, setting: &Setting<'_, S, T>, engine: &mut E, t: usize) {
         let isa = setting.network.isa;
         let slot = self.slot(t);
-        let mut adjoint = std::mem::replace(&mut self.adjoint, Buffer::new(0));
+        let mut adjoint = std::mem::replace(&mut self.adjoint, Buffer::empty());
         let scale = match setting.rates {
             None => {
                 // v becomes the direction, and the new v starts from it.

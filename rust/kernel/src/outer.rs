@@ -8,6 +8,7 @@ use crate::clusters::{Clusters, Schedule, finite};
 use crate::dual;
 use crate::error::{ClusterStatus, KernelError};
 use crate::loss::Loss;
+use crate::memory;
 use crate::passes::Network;
 use crate::setting::{Inner, Plan, Setting, StepSize};
 use crate::share::Call;
@@ -101,10 +102,10 @@ pub fn evaluate<T: Elementary>(
     check_point(architecture, theta, data, objective.loss)?;
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
-        let network = Network { isa, layout: &layout, loss: objective.loss };
-        let start = Start::new(&network, theta);
+        let network = Network { isa, layout: &layout, loss: objective.loss, threads };
+        let start = Start::new(&network, theta)?;
         let inner = &objective.inner;
-        let rates = padded_rates(&layout, architecture, inner, wanted.rate_gradient);
+        let rates = padded_rates(&layout, architecture, inner, wanted.rate_gradient)?;
         let adapts = objective.alpha < 1.0 || wanted.status || wanted.rate_gradient;
         let way_back = objective.alpha < 1.0 && (!inner.first_order || wanted.rate_gradient);
         let schedule = Schedule::of(data, only, layout.len);
@@ -151,11 +152,11 @@ pub(crate) fn padded_rates<T: Elementary>(
     architecture: &Architecture,
     inner: &Inner,
     wanted: bool,
-) -> Option<Buffer<T>> {
+) -> Result<Option<Buffer<T>>, KernelError> {
     let is_plain =
         matches!(inner.step_size, StepSize::Common(_)) && inner.momentum == 0.0 && !inner.head_only && !wanted;
     if is_plain {
-        return None;
+        return Ok(None);
     }
     let adapted = if inner.head_only { architecture.head_start() } else { 0 };
     let rate = |i: usize| match &inner.step_size {
@@ -163,10 +164,11 @@ pub(crate) fn padded_rates<T: Elementary>(
         StepSize::Common(rate) => *rate,
         StepSize::PerParameter(rates) => rates[i],
     };
-    let flat: Vec<T> = (0..architecture.n_parameters()).map(|i| T::from_f64(rate(i))).collect();
-    let mut padded = Buffer::new(layout.len);
+    let numbers = (0..architecture.n_parameters()).map(|i| T::from_f64(rate(i)));
+    let flat: Vec<T> = memory::list("the inner steps", numbers)?;
+    let mut padded = Buffer::new(layout.len)?;
     layout.pack(&flat, &mut padded);
-    Some(padded)
+    Ok(Some(padded))
 }
 
 /// Statuses in the clusters' order: split clusters are visited last.

@@ -4,9 +4,10 @@
 //! `tangent.rs` hold one pass each.
 
 use crate::architecture::Layout;
-use crate::dense::Matrix;
+use crate::dense::{Matrix, Processor};
 use crate::loss::{Loss, Planes};
 use crate::simd::{Isa, Real, transpose};
+use crate::threads::Threads;
 use crate::workspace::{Batch, Scratch, TraceLayout};
 
 /// A network's shape and loss, for one instruction set.
@@ -18,6 +19,8 @@ pub struct Network<'a, S> {
     pub layout: &'a Layout,
     /// The row loss.
     pub loss: Loss,
+    /// Who may stop its passes on their way. What they leave then is not to be used.
+    pub threads: Threads<'a>,
 }
 
 /// Parameters, or a direction in their space, with the hidden weights transposed too.
@@ -37,7 +40,12 @@ pub struct Record<'a, T> {
     pub numbers: &'a mut [T],
 }
 
-impl<S: Isa> Network<'_, S> {
+impl<'a, S: Isa> Network<'a, S> {
+    /// What its products are computed by.
+    pub(crate) fn processor(&self) -> Processor<'a, S> {
+        Processor { isa: self.isa, threads: self.threads }
+    }
+
     /// Fills the transposed hidden weights of a padded vector.
     pub fn transpose<T: Real>(&self, theta: &[T], transposed: &mut [T]) {
         assert!(theta.len() == self.layout.len && transposed.len() == self.layout.transposed_len);

@@ -4,15 +4,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::architecture::{Architecture, Layout, padded_stride};
-use crate::clusters::finite;
+use crate::clusters::{finite, overflowed};
 use crate::error::KernelError;
 use crate::loss::Loss;
+use crate::memory;
 use crate::passes::{Network, Record};
 use crate::rows::PART_ROWS;
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
 use crate::start::Start;
-use crate::threads::Threads;
+use crate::threads::{Threads, made};
 use crate::with_isa;
 use crate::workspace::{Batch, Buffer, Scratch, TraceLayout};
 
@@ -45,7 +46,7 @@ pub fn predict_each<T: Elementary>(
 ) -> Result<(), KernelError> {
     let rows = check_shapes(architecture, x, into)?;
     let n_clusters = offsets.len().saturating_sub(1);
-    let needed = n_clusters * architecture.n_parameters();
+    let needed = n_clusters.saturating_mul(architecture.n_parameters());
     if thetas.len() != needed {
         return Err(KernelError::Length { what: "theta", got: thetas.len(), needed });
     }
@@ -60,10 +61,11 @@ pub fn predict_each<T: Elementary>(
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
         // The loss is not evaluated.
-        let network = Network { isa, layout: &layout, loss: Loss::Squared };
-        predict_parts(&network, architecture, thetas, x, offsets, into, threads);
+        let network = Network { isa, layout: &layout, loss: Loss::Squared, threads };
+        predict_parts(&network, architecture, thetas, x, offsets, into, threads)?;
     });
-    threads.check()
+    threads.check()?;
+    overflowed("the network's output", into)
 }
 
 fn check_shapes<T>(architecture: &Architecture, x: &[T], into: &[T]) -> Result<usize, KernelError> {
@@ -76,7 +78,8 @@ fn check_shapes<T>(architecture: &Architecture, x: &[T], into: &[T]) -> Result<u
 
 /// One thread's scratch: the cluster it last packed, and room for a part's rows.
 struct Worker<T> {
-    packed: Option<(usize, Start<T>)>,
+    packed: Option<usize>,
+    start: Start<T>,
     record: Buffer<T>,
     scratch: Scratch<T>,
     x: Buffer<T>,
@@ -90,10 +93,12 @@ fn predict_parts<S: Isa, T: Elementary>(
     offsets: &[usize],
     into: &mut [T],
     threads: Threads<'_>,
-) {
+) -> Result<(), KernelError> {
     let layout = network.layout;
-    let trace = TraceLayout::new::<T>(layout, PART_ROWS);
-    let mut parts = Vec::new();
+    let most_rows = offsets.last().map_or(0, |&rows| rows.min(PART_ROWS));
+    let trace = TraceLayout::new::<T>(layout, most_rows);
+    let counts = offsets.windows(2).map(|pair| (pair[1] - pair[0]).div_ceil(PART_ROWS));
+    let mut parts = memory::room("the list of the rows' parts", counts.sum())?;
     let mut rest = into;
     for cluster in 0..offsets.len() - 1 {
         for first in (offsets[cluster]..offsets[cluster + 1]).step_by(PART_ROWS) {
@@ -104,30 +109,34 @@ fn predict_parts<S: Isa, T: Elementary>(
         }
     }
     let x_stride = if layout.hidden.is_empty() { padded_stride::<T>(layout.n_inputs) } else { 0 };
-    let worker = || Worker {
-        packed: None,
-        record: Buffer::new(trace.len),
-        scratch: Scratch::new(layout, PART_ROWS, trace.plane),
-        x: Buffer::new(PART_ROWS * x_stride),
+    let make = || {
+        Ok(Worker {
+            packed: None,
+            record: Buffer::new(trace.len)?,
+            scratch: Scratch::new(layout, most_rows, trace.plane)?,
+            x: Buffer::new(most_rows * x_stride)?,
+            start: Start::room(network)?,
+        })
     };
-    let count = threads.count().min(parts.len());
-    let mut workers: Vec<Option<Worker<T>>> = (0..count).map(|_| None).collect();
+    let mut workers = threads.workers(parts.len(), make)?;
     let next = AtomicUsize::new(0);
     threads.each(&mut workers, |slot| {
-        let worker = slot.get_or_insert_with(worker);
+        let Ok(worker) = made(slot, make) else { return };
         while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
             if threads.check().is_err() {
                 break;
             }
             let mut part = part.lock().expect("a part is worked on once");
             let (cluster, rows, into) = &mut *part;
-            if worker.packed.as_ref().is_none_or(|(packed, _)| packed != cluster) {
+            if worker.packed != Some(*cluster) {
                 let n = architecture.n_parameters();
-                worker.packed = Some((*cluster, Start::new(network, &thetas[*cluster * n..(*cluster + 1) * n])));
+                worker.start.pack(network, &thetas[*cluster * n..(*cluster + 1) * n]);
+                worker.packed = Some(*cluster);
             }
             predict_part(network, &trace, worker, &x[rows.start * layout.n_inputs..rows.end * layout.n_inputs], into);
         }
     });
+    Ok(())
 }
 
 fn predict_part<S: Isa, T: Elementary>(
@@ -139,7 +148,7 @@ fn predict_part<S: Isa, T: Elementary>(
 ) {
     let layout = network.layout;
     let rows = x.len() / layout.n_inputs;
-    let Worker { packed, record, scratch, x: padded } = worker;
+    let Worker { start, record, scratch, x: padded, .. } = worker;
     let (x, x_stride) = if padded.is_empty() {
         (x, layout.n_inputs)
     } else {
@@ -149,7 +158,6 @@ fn predict_part<S: Isa, T: Elementary>(
         (&padded[..], layout.head_stride)
     };
     let batch = Batch { x, x_stride, targets: &[], weights: &[], plane: trace.plane, rows, first_row: 0 };
-    let (_, start) = packed.as_ref().expect("parameters are packed before their rows");
     network.values(&batch, &start.point(), &mut Record { layout: trace, numbers: record }, scratch);
     for (row, to) in into.chunks_exact_mut(layout.n_outputs).enumerate() {
         for (output, to) in to.iter_mut().enumerate() {

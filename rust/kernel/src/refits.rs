@@ -4,11 +4,9 @@
 //! and each is worked on by one thread, so that a run gives the same bits alone, among others, and on any number of
 //! threads.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::clusters::Clusters;
 use crate::error::KernelError;
+use crate::memory;
 use crate::outer::{Objective, Wanted, evaluate};
 use crate::simd::math::Elementary;
 use crate::threads::Threads;
@@ -103,7 +101,7 @@ impl<T: Elementary> Refit<'_, T> {
 /// # Errors
 /// Misuse, or [`KernelError::Interrupted`]. Clusters that diverge end their own run only: see [`Refitted::fault`].
 pub fn refit<T: Elementary>(
-    runs: Vec<Refit<'_, T>>,
+    runs: &[Refit<'_, T>],
     data: &Clusters<'_, T>,
     n_steps: usize,
     watch: &Watch,
@@ -113,31 +111,23 @@ pub fn refit<T: Elementary>(
     runs.iter().try_for_each(|run| run.validate(data.n_clusters()))?;
     // A single run has all threads to itself: the bits are the same.
     let within = if runs.len() == 1 { threads } else { threads.alone() };
-    let mut workers = vec![(); threads.count().min(runs.len())];
-    let slots: Vec<_> = runs.into_iter().map(|run| Mutex::new((Some(run), None))).collect();
-    let next = AtomicUsize::new(0);
-    threads.each(&mut workers, |()| {
-        while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let mut slot = slot.lock().expect("a run is worked on once");
-            let run = slot.0.take().expect("a run is worked on once");
-            slot.1 = Some(train(run, data, n_steps, watch, within));
-        }
-    });
-    let done = slots.into_iter().map(|slot| slot.into_inner().expect("no run panicked").1);
-    done.map(|result| result.unwrap_or(Err(KernelError::Interrupted))).collect()
+    threads.map(runs.len(), |index| train(&runs[index], data, n_steps, watch, within))
 }
 
 fn train<T: Elementary>(
-    run: Refit<'_, T>,
+    run: &Refit<'_, T>,
     data: &Clusters<'_, T>,
     n_steps: usize,
     watch: &Watch,
     threads: Threads<'_>,
 ) -> Result<Refitted<T>, KernelError> {
-    let Refit { mut trainer, counts, held_out } = run;
-    let weights: Vec<f64> = counts.iter().enumerate().map(|(c, n)| n * data.cluster_weight(c)).collect();
+    let Refit { counts, held_out, .. } = *run;
+    let mut trainer = run.trainer.copied()?;
+    let products = counts.iter().enumerate().map(|(c, n)| n * data.cluster_weight(c));
+    let weights: Vec<f64> = memory::list("the clusters' weights", products)?;
     let weighed = Clusters { cluster_weights: Some(&weights), ..*data };
-    let among: Vec<usize> = (0..counts.len()).filter(|&c| counts[c] > 0.0).collect();
+    let mut among = memory::room("a list of clusters", counts.len())?;
+    among.extend((0..counts.len()).filter(|&c| counts[c] > 0.0));
     let mut looks = Looks::default();
     let mut fault = None;
     let end = trainer.state().n_steps + n_steps as u64;
@@ -157,7 +147,10 @@ fn train<T: Elementary>(
         }
     }
     let state = trainer.state();
-    let (theta, best_step) = looks.best.unwrap_or_else(|| (state.theta.clone(), state.n_steps));
+    let (theta, best_step) = match looks.best {
+        Some(best) => best,
+        None => (memory::list("parameters", state.theta.iter().copied())?, state.n_steps),
+    };
     let (n_steps, n_skipped, held_out) = (state.n_steps, state.n_skipped, looks.values);
     Ok(Refitted { theta, n_steps, best_step, n_skipped, held_out, fault })
 }
@@ -198,10 +191,11 @@ impl<T: Elementary> Looks<T> {
             Ok(_) | Err(KernelError::Diverged { .. }) => f64::INFINITY,
             Err(error) => return Err(error),
         };
+        memory::reserve_one("the looks at held-out clusters", &mut self.values)?;
         self.values.push(value);
         if value < self.least || self.best.is_none() {
             self.least = value;
-            self.best = Some((state.theta.clone(), state.n_steps));
+            self.best = Some((memory::list("parameters", state.theta.iter().copied())?, state.n_steps));
         }
         if value < self.bar.0 - watch.min_gain {
             self.bar = (value, state.n_steps);

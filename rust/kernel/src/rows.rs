@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::clusters::Clusters;
+use crate::error::KernelError;
 use crate::passes::{Network, Point, Record};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
@@ -50,19 +51,22 @@ pub struct Prepared<T> {
 
 impl<T: Elementary> Prepared<T> {
     /// Room for clusters of up to `most_rows` rows.
-    pub fn new<S: Isa>(network: &Network<'_, S>, most_rows: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new<S: Isa>(network: &Network<'_, S>, most_rows: usize) -> Result<Self, KernelError> {
         let layout = network.layout;
         let plane = most_rows.next_multiple_of(T::PAD);
         let target_width = network.loss.target_width(layout.n_outputs);
         let is_linear = layout.hidden.is_empty();
-        Self {
-            targets: Buffer::new(target_width * plane),
-            weights: Buffer::new(plane),
-            x: Buffer::new(if is_linear { most_rows * layout.head_stride } else { 0 }),
+        Ok(Self {
+            targets: Buffer::new(target_width * plane)?,
+            weights: Buffer::new(plane)?,
+            x: Buffer::new(if is_linear { most_rows * layout.head_stride } else { 0 })?,
             x_stride: if is_linear { layout.head_stride } else { layout.n_inputs },
             target_width,
             rows: 0..0,
-        }
+        })
     }
 
     /// Takes over some rows: targets into planes, weights that sum to one.
@@ -117,18 +121,26 @@ pub struct Records<T> {
 
 impl<T: Elementary> Records<T> {
     /// `slots` records of `most_rows` rows when kept, else one of a part's rows.
-    pub fn new<S: Isa>(network: &Network<'_, S>, most_rows: usize, slots: usize, keep: bool) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new<S: Isa>(
+        network: &Network<'_, S>,
+        most_rows: usize,
+        slots: usize,
+        keep: bool,
+    ) -> Result<Self, KernelError> {
         let part = most_rows.min(PART_ROWS);
         let layout = TraceLayout::new::<T>(network.layout, if keep { most_rows } else { part });
-        let ring = (0..if keep { slots } else { 1 }).map(|_| Buffer::any(layout.len)).collect();
-        let scratch = Scratch::new(network.layout, part, layout.plane);
-        Self { layout, ring, keep, scratch }
+        let ring = (0..if keep { slots } else { 1 }).map(|_| Buffer::any(layout.len)).collect::<Result<_, _>>()?;
+        let scratch = Scratch::new(network.layout, part, layout.plane)?;
+        Ok(Self { layout, ring, keep, scratch })
     }
 
     /// Numbers that such records take.
     pub fn size<S: Isa>(network: &Network<'_, S>, most_rows: usize, slots: usize, keep: bool) -> usize {
         let rows = if keep { most_rows } else { most_rows.min(PART_ROWS) };
-        TraceLayout::new::<T>(network.layout, rows).len * if keep { slots } else { 1 }
+        TraceLayout::new::<T>(network.layout, rows).len.saturating_mul(if keep { slots } else { 1 })
     }
 
     fn record(&mut self, slot: usize) -> (Record<'_, T>, &mut Scratch<T>) {
@@ -143,13 +155,17 @@ struct Walk<'a, S, T> {
     records: &'a mut Records<T>,
 }
 
-impl<S: Isa, T: Elementary> Walk<'_, S, T> {
-    fn parts<'b>(&self, batch: Batch<'b, T>) -> impl Iterator<Item = Batch<'b, T>> + use<'b, S, T> {
+impl<'a, S: Isa, T: Elementary> Walk<'a, S, T> {
+    fn parts<'b>(&self, batch: Batch<'b, T>) -> impl Iterator<Item = Batch<'b, T>> + use<'a, 'b, S, T> {
         let keep = self.records.keep;
-        (0..batch.rows).step_by(PART_ROWS).map(move |first| {
-            let part = batch.part(first, (first + PART_ROWS).min(batch.rows));
-            if keep { part } else { part.with_own_record() }
-        })
+        let threads = self.network.threads;
+        // Whoever waits for the sum asks the threads too.
+        (0..batch.rows).step_by(PART_ROWS).take_while(move |&first| first == 0 || threads.check().is_ok()).map(
+            move |first| {
+                let part = batch.part(first, (first + PART_ROWS).min(batch.rows));
+                if keep { part } else { part.with_own_record() }
+            },
+        )
     }
 
     fn gradient(
@@ -270,7 +286,7 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
             self.partial[..count].iter_mut().map(|partial| std::sync::Mutex::new((partial, 0.0))).collect();
         let next = AtomicUsize::new(0);
         self.threads.each(self.records, |records| {
-            loop {
+            while self.threads.check().is_ok() {
                 let chunk = next.fetch_add(1, Ordering::Relaxed);
                 let Some(slot) = slots.get(chunk) else { break };
                 let mut slot = slot.lock().expect("a chunk is worked on once");
@@ -280,7 +296,10 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
         });
         let losses = slots.iter_mut().map(|slot| slot.get_mut().expect("no chunk panicked").1).sum();
         drop(slots);
-        if let Some(mut sink) = sink {
+        // Told to stop, nobody wants the sum any more.
+        if let Some(mut sink) = sink
+            && self.threads.check().is_ok()
+        {
             for partial in &self.partial[..count] {
                 sink.add(self.network.isa, partial);
                 sink.onto_itself();

@@ -116,14 +116,13 @@ impl Plan {
         let cost = |plan: Self| {
             let slots = plan.segment + 1;
             let checkpoints = steps.div_ceil(plan.segment) - 1;
-            slots * point
-                + checkpoints * network.layout.len
-                + Records::<T>::size(network, most_rows, slots, plan.keep_records)
+            let kept = slots.saturating_mul(point).saturating_add(checkpoints.saturating_mul(network.layout.len));
+            kept.saturating_add(Records::<T>::size(network, most_rows, slots, plan.keep_records))
         };
         let root = steps.isqrt().max(1);
         let plans = [(steps, true), (steps, false), (root, true), (root, false)];
         let plans = plans.map(|(segment, keep_records)| Self { segment, keep_records, way_back });
-        let fits = |plan: &Self| cost(*plan) * T::SIZE <= SCRATCH_BYTES;
+        let fits = |plan: &Self| cost(*plan).saturating_mul(T::SIZE) <= SCRATCH_BYTES;
         // Beyond every plan's budget the one that grows slowest is taken.
         plans.into_iter().find(fits).unwrap_or(plans[3])
     }

@@ -1,9 +1,10 @@
 //! One cluster's share of the objective, and the sum of several.
 
 use crate::architecture::Architecture;
-use crate::clusters::Clusters;
+use crate::clusters::{Clusters, overflowed};
 use crate::error::{ClusterStatus, KernelError};
 use crate::inner::{Divergence, Halt, Path};
+use crate::memory;
 use crate::outer::{Evaluation, Objective, Wanted, in_order};
 use crate::rows::{Engine, Side};
 use crate::setting::Setting;
@@ -46,18 +47,18 @@ pub struct Sums {
 }
 
 impl Sums {
-    fn new(len: usize, rates: bool) -> Self {
-        Self {
+    fn new(len: usize, rates: bool) -> Result<Self, KernelError> {
+        Ok(Self {
             value: 0.0,
             before: 0.0,
             after: 0.0,
             weight: 0.0,
-            gradient: Buffer::new(len),
-            rates: Buffer::new(if rates { len } else { 0 }),
+            gradient: Buffer::new(len)?,
+            rates: Buffer::new(if rates { len } else { 0 })?,
             first_fault: None,
             n_diverged: 0,
             status: Vec::new(),
-        }
+        })
     }
 
     fn add<S: Isa>(&mut self, isa: S, other: &Self) {
@@ -78,7 +79,7 @@ impl Sums {
 impl<S: Isa, T: Elementary> Visitor<S, T> for Call<'_, S, T> {
     type Sums = Sums;
 
-    fn sums(&self) -> Sums {
+    fn sums(&self) -> Result<Sums, KernelError> {
         Sums::new(self.setting.network.layout.len, self.wanted.rate_gradient)
     }
 
@@ -105,6 +106,7 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Call<'_, S, T> {
             }
         };
         if self.wanted.status {
+            memory::reserve_one("the status of the clusters", &mut sums.status)?;
             sums.status.push((cluster, status));
         }
         Ok(())
@@ -240,22 +242,26 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
         }
         let layout = self.setting.network.layout;
         let scale = 1.0 / total.weight;
-        let flat = |padded: &[f64]| {
-            let mut flat = vec![T::default(); architecture.n_parameters()];
+        let flat = |what, padded: &[f64]| {
+            let mut flat = memory::zeros(what, architecture.n_parameters())?;
             layout.unpack(padded, &mut flat, |x| T::from_f64(x * scale));
-            flat
+            overflowed(what, &flat)?;
+            Ok(flat)
         };
-        let rate_gradient = self.wanted.rate_gradient.then(|| {
-            let mut rates = flat(&total.rates);
+        let value = total.value * scale;
+        overflowed("the objective", &[value])?;
+        let mut rate_gradient = None;
+        if self.wanted.rate_gradient {
+            let mut rates = flat("the gradient in the inner steps", &total.rates)?;
             if self.objective.inner.head_only {
                 // The other parameters take no step, whatever its size.
                 rates[..architecture.head_start()].fill(T::default());
             }
-            rates
-        });
+            rate_gradient = Some(rates);
+        }
         Ok(Evaluation {
-            value: total.value * scale,
-            gradient: flat(&total.gradient),
+            value,
+            gradient: flat("the gradient", &total.gradient)?,
             alpha_gradient: (total.before - total.after) * scale,
             rate_gradient,
             status: in_order(total.status),

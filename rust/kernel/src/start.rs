@@ -1,5 +1,6 @@
 //! A flat vector in the padded layout, with its transposed weights.
 
+use crate::error::KernelError;
 use crate::passes::{Network, Point};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
@@ -13,19 +14,38 @@ pub struct Start<T> {
 
 impl<T: Elementary> Start<T> {
     /// Parameters.
-    pub fn new<S: Isa>(network: &Network<'_, S>, flat: &[T]) -> Self {
-        let mut start = Self::of_direction(network, flat);
-        network.layout.pack_parameters(flat, &mut start.theta);
-        start
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new<S: Isa>(network: &Network<'_, S>, flat: &[T]) -> Result<Self, KernelError> {
+        let mut start = Self::room(network)?;
+        start.pack(network, flat);
+        Ok(start)
+    }
+
+    /// Room for parameters.
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn room<S: Isa>(network: &Network<'_, S>) -> Result<Self, KernelError> {
+        Ok(Self { theta: Buffer::new(network.layout.len)?, transposed: Buffer::new(network.layout.transposed_len)? })
+    }
+
+    /// Takes parameters.
+    pub fn pack<S: Isa>(&mut self, network: &Network<'_, S>, flat: &[T]) {
+        network.layout.pack_parameters(flat, &mut self.theta);
+        network.transpose(&self.theta, &mut self.transposed);
     }
 
     /// A direction, whose padding is zero.
-    pub fn of_direction<S: Isa>(network: &Network<'_, S>, flat: &[T]) -> Self {
-        let mut start =
-            Self { theta: Buffer::new(network.layout.len), transposed: Buffer::new(network.layout.transposed_len) };
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn of_direction<S: Isa>(network: &Network<'_, S>, flat: &[T]) -> Result<Self, KernelError> {
+        let mut start = Self::room(network)?;
         network.layout.pack(flat, &mut start.theta);
         network.transpose(&start.theta, &mut start.transposed);
-        start
+        Ok(start)
     }
 
     /// To be read.

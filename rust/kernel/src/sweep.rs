@@ -14,7 +14,7 @@ use crate::rows::{Engine, Prepared, Records, Serial, Split, chunks};
 use crate::setting::{Plan, SCRATCH_BYTES, Setting};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
+use crate::threads::{Threads, made};
 use crate::workspace::{Batch, Buffer};
 
 /// What is done at each cluster, and how the results of several are put together.
@@ -22,7 +22,7 @@ pub trait Visitor<S, T>: Sync {
     /// Results of a run of clusters.
     type Sums: Send;
     /// No results yet.
-    fn sums(&self) -> Self::Sums;
+    fn sums(&self) -> Result<Self::Sums, KernelError>;
     /// Visits one cluster; the engine knows its rows.
     fn visit<E: Engine<T>>(
         &self,
@@ -44,13 +44,14 @@ struct Worker<T> {
 }
 
 impl<T: Elementary> Worker<T> {
-    fn new<S: Isa>(setting: &Setting<'_, S, T>, most_rows: usize, has_query: bool) -> Self {
+    fn new<S: Isa>(setting: &Setting<'_, S, T>, most_rows: usize, has_query: bool) -> Result<Self, KernelError> {
         let network = &setting.network;
-        Self {
-            sides: [Some(Prepared::new(network, most_rows)), has_query.then(|| Prepared::new(network, most_rows))],
-            records: Records::new(network, most_rows, setting.plan.slots(), setting.plan.keep_records),
-            path: Path::new(setting),
-        }
+        let query = has_query.then(|| Prepared::new(network, most_rows)).transpose()?;
+        Ok(Self {
+            sides: [Some(Prepared::new(network, most_rows)?), query],
+            records: Records::new(network, most_rows, setting.plan.slots(), setting.plan.keep_records)?,
+            path: Path::new(setting)?,
+        })
     }
 
     fn fill(&mut self, data: &Clusters<'_, T>, n_inputs: usize, cluster: usize) {
@@ -87,11 +88,12 @@ pub fn sweep<S: Isa, T: Elementary, V: Visitor<S, T>>(
     threads: Threads<'_>,
 ) -> Result<V::Sums, KernelError> {
     let sweep = Sweep { visitor, setting, data, only, schedule, threads };
-    let mut total = visitor.sums();
+    let mut total = visitor.sums()?;
     for part in sweep.blocks()? {
         visitor.merge(&mut total, part);
     }
     sweep.split(&mut total)?;
+    threads.check()?;
     Ok(total)
 }
 
@@ -115,14 +117,13 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
     fn blocks(&self) -> Result<Vec<V::Sums>, KernelError> {
         let n_blocks = self.schedule.blocks.len();
         let results: Vec<Outcome<V::Sums>> = (0..n_blocks).map(|_| Mutex::new(None)).collect();
-        let mut workers: Vec<Option<Worker<T>>> = (0..self.threads.count().min(n_blocks)).map(|_| None).collect();
+        let make = || Worker::new(self.setting, self.schedule.most_rows, self.data.n_support.is_some());
+        let mut workers = self.threads.workers(n_blocks, make)?;
         let next = AtomicUsize::new(0);
         self.threads.each(&mut workers, |worker| {
+            // Made by the thread that uses it, so that its pages are near; without room the others do the work.
+            let Ok(worker) = made(worker, make) else { return };
             while let Some(&index) = self.schedule.order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                // Made by the thread that uses it, so that its pages are near.
-                let worker = worker.get_or_insert_with(|| {
-                    Worker::new(self.setting, self.schedule.most_rows, self.data.n_support.is_some())
-                });
                 *results[index].lock().expect("a block is worked on once") = Some(self.block(index, worker));
             }
         });
@@ -131,7 +132,7 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
     }
 
     fn block(&self, index: usize, worker: &mut Worker<T>) -> Result<V::Sums, KernelError> {
-        let mut sums = self.visitor.sums();
+        let mut sums = self.visitor.sums()?;
         for position in self.schedule.block(index) {
             self.threads.check()?;
             let cluster = self.cluster(position);
@@ -150,14 +151,18 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         };
         let network = self.setting.network;
         let setting = Setting { plan: self.split_plan(), ..*self.setting };
-        let mut worker = Worker::new(&setting, most_rows, self.data.n_support.is_some());
+        let mut worker = Worker::new(&setting, most_rows, self.data.n_support.is_some())?;
         // A smaller cluster may have more chunks, because chunks grow in steps.
         let sides = self.schedule.split.iter().flat_map(|&p| side_rows(self.data, self.cluster(p)));
         let most = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
         let (rows, count) = sides.map(|side| chunks(side.len())).fold((0, 0), most);
-        let mut records: Vec<_> =
-            (0..self.threads.count().min(count)).map(|_| Records::new(&network, rows, 1, false)).collect();
-        let mut partial: Vec<_> = (0..count).map(|_| Buffer::new(network.layout.len)).collect();
+        let mut partial = Buffer::several((0..count).map(|_| network.layout.len))?;
+        let make = || Records::new(&network, rows, 1, false);
+        let mut records: Vec<Records<T>> = Vec::new();
+        for slot in self.threads.workers(count, make)? {
+            // A thread less where there is no room any more.
+            records.extend(slot.map_or_else(make, Ok).ok());
+        }
         for &position in &self.schedule.split {
             self.threads.check()?;
             let cluster = self.cluster(position);
@@ -165,7 +170,7 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
             let Worker { sides, path, .. } = &mut worker;
             let (records, partial, threads) = (&mut records[..], &mut partial[..], &self.threads);
             let mut engine = Split { network, sides: batches(sides, self.data), records, partial, threads };
-            let mut sums = self.visitor.sums();
+            let mut sums = self.visitor.sums()?;
             self.visitor.visit(cluster, &setting, &mut engine, path, &mut sums)?;
             self.visitor.merge(total, sums);
         }

@@ -94,7 +94,7 @@ impl<S: Isa> Network<'_, S> {
                     TangentForward { activation: layout.activation, trace, value: tangent.value, delta: tangent.delta };
                 let factors = [Some(from_direction), from_tangent];
                 let shape = (batch.rows, layer.width);
-                product(self.isa, Order::Rows, shape, factors, along.add(layer.bias), tangent.value, &epilogue);
+                product(self.processor(), Order::Rows, shape, factors, along.add(layer.bias), tangent.value, &epilogue);
             }
             let top = layout.hidden.len();
             let weights = |vector: *const T| Matrix::of(vector.add(layout.head_weights), layout.head_stride);
@@ -105,7 +105,8 @@ impl<S: Isa> Network<'_, S> {
                 .map(|below| Dot { rows: self.layer_tangent(below, scratch).value, weights: weights(theta) });
             let [into, deltas] = self.output_tangents(batch, record.layout.plane, scratch);
             let shape = (batch.rows, layout.n_outputs, layout.head_inputs);
-            outputs(self.isa, shape, [Some(from_direction), from_tangent], along.add(layout.head_bias), into);
+            let bias = along.add(layout.head_bias);
+            outputs(self.processor(), shape, (from_direction, from_tangent), bias, into);
             let planes = self.planes(batch, record.layout, numbers, scratch.outputs.as_ptr());
             loss::tangent(self.isa, self.loss, planes, into.at, deltas.at);
         }
@@ -149,7 +150,14 @@ impl<S: Isa> Network<'_, S> {
             let b = self.input(top, batch, record.layout, numbers);
             let factors = [Some(Factors { a: tangent_deltas, b, depth }), from_tangent];
             let weights = offset_targets(&targets, layout.head_weights);
-            update(self.isa, Order::Rows, (layout.n_outputs, layout.head_inputs), factors, weights, layout.head_stride);
+            update(
+                self.processor(),
+                Order::Rows,
+                (layout.n_outputs, layout.head_inputs),
+                factors,
+                weights,
+                layout.head_stride,
+            );
             add_plane_sums(
                 self.isa,
                 (layout.n_outputs, rows),
@@ -168,7 +176,7 @@ impl<S: Isa> Network<'_, S> {
                 });
                 let factors = [Some(Factors { a, b: delta, depth: rows }), from_tangent];
                 let weights = offset_targets(&targets, layer.weights);
-                update(self.isa, Order::Columns, (layer.inputs, layer.width), factors, weights, layer.stride);
+                update(self.processor(), Order::Columns, (layer.inputs, layer.width), factors, weights, layer.stride);
                 column_sums(self.isa, (rows, layer.width), delta, offset_targets(&targets, layer.bias));
                 if let Some(below) = l.checked_sub(1) {
                     let transposed = |of: &Point<'_, T>| {
@@ -204,6 +212,8 @@ impl<S: Isa> Network<'_, S> {
             delta: self.layer_tangent(l, scratch).delta,
         };
         // SAFETY: the caller checked the lengths; the scratch has room for the widest product.
-        unsafe { product(self.isa, order, (batch.rows, layer.width), factors, std::ptr::null(), incoming, &epilogue) }
+        unsafe {
+            product(self.processor(), order, (batch.rows, layer.width), factors, std::ptr::null(), incoming, &epilogue)
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! Who does the work: the calling thread, and helpers from a pool.
+//! Who does the work: the calling thread, and helpers from a pool (`pools.rs`).
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::KernelError;
+use crate::memory;
 use crate::question::{Latch, Question};
 
 /// The calling thread, alone or with a pool's threads, and what stops them.
@@ -52,6 +52,62 @@ impl<'a> Threads<'a> {
         if flagged || self.question.is_some_and(Question::says_stop) { Err(KernelError::Interrupted) } else { Ok(()) }
     }
 
+    /// Room for the workers of up to `most` threads, the first of them made: what one takes of scratch is then known, and
+    /// as many threads take part as have room for theirs.
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`] where not even one has room.
+    pub fn workers<W>(
+        &self,
+        most: usize,
+        make: impl FnOnce() -> Result<W, KernelError>,
+    ) -> Result<Vec<Option<W>>, KernelError> {
+        let most = self.count().min(most);
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let (first, bytes) = memory::measured(make);
+        let first = first.map_err(|error| error.of("the scratch of one thread", bytes))?;
+        let mut others = most - 1;
+        while others > 0 && memory::could_have("the scratch of all threads", others.saturating_mul(bytes)).is_err() {
+            others /= 2;
+        }
+        Ok(std::iter::once(Some(first)).chain((0..others).map(|_| None)).collect())
+    }
+
+    /// `work` of each of 0..count, as many at a time as there are threads; the results in order. What found no memory beside
+    /// others is done once more by itself.
+    ///
+    /// # Errors
+    /// The first of `work`'s, or [`KernelError::Interrupted`].
+    pub fn map<R: Send>(
+        &self,
+        count: usize,
+        work: impl Fn(usize) -> Result<R, KernelError> + Sync,
+    ) -> Result<Vec<R>, KernelError> {
+        let slots = memory::list("a list of results", (0..count).map(|_| Mutex::new(None)))?;
+        let mut workers = vec![(); self.count().min(count)];
+        let next = AtomicUsize::new(0);
+        self.each(&mut workers, |()| {
+            while self.check().is_ok() {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(slot) = slots.get(index) else { break };
+                let result = work(index);
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            }
+        });
+        self.check()?;
+        let several = workers.len() > 1;
+        let done = slots.into_iter().enumerate().map(|(index, slot)| {
+            match slot.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                Some(Err(KernelError::Memory { .. })) if several => work(index),
+                Some(result) => result,
+                None => Err(KernelError::Interrupted),
+            }
+        });
+        done.collect()
+    }
+
     /// Calls `work` once on each worker's state, the first on the calling thread, at most one a thread.
     pub fn each<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
         let used = self.count().min(workers.len());
@@ -77,34 +133,13 @@ impl<'a> Threads<'a> {
     }
 }
 
-/// A pool whose threads help a calling thread: `n_threads` in all, 0 for `RAYON_NUM_THREADS` or the machine's cores.
-/// None where the calling thread works alone. Pools are made once and kept; a forked child makes its own, because its
-/// parent's threads do not come along.
-pub fn pool(n_threads: usize) -> Option<Arc<rayon::ThreadPool>> {
-    type Pools = HashMap<usize, Arc<rayon::ThreadPool>>;
-    static POOLS: Mutex<Option<(u32, Pools)>> = Mutex::new(None);
-    let n_threads = if n_threads == 0 { default_threads() } else { n_threads };
-    let helpers = n_threads.checked_sub(1).filter(|&n| n > 0)?;
-    let process = std::process::id();
-    let mut pools = POOLS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if pools.as_ref().is_none_or(|(owner, _)| *owner != process) {
-        // The parent's pools must not be dropped here: that would wait for threads that do not exist.
-        std::mem::forget(pools.replace((process, Pools::new())));
+/// What a thread works with, made where it is not there yet.
+///
+/// # Errors
+/// As `make`.
+pub fn made<W>(slot: &mut Option<W>, make: impl FnOnce() -> Result<W, KernelError>) -> Result<&mut W, KernelError> {
+    if slot.is_none() {
+        *slot = Some(make()?);
     }
-    let (_, pools) = pools.as_mut()?;
-    if let Some(pool) = pools.get(&helpers) {
-        return Some(Arc::clone(pool));
-    }
-    let name = |i| format!("rfp-{i}");
-    let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(helpers).thread_name(name).build().ok()?);
-    pools.insert(helpers, Arc::clone(&pool));
-    Some(pool)
-}
-
-fn default_threads() -> usize {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| {
-        let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
-        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-    })
+    slot.as_mut().ok_or(KernelError::Interrupted)
 }

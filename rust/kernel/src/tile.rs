@@ -3,9 +3,10 @@
 //! A tile keeps up to [`Isa::ACCUMULATORS`] registers of C while it walks the inner length (`accumulate`, the heart), and
 //! hands them to a [`Finish`]: the store that an epilogue then works on, or the update of a parameter vector.
 
-use crate::dense::{Block, Epilogue, Factors, Matrix, Order};
+use crate::dense::{Block, Epilogue, Factors, Matrix, Order, Processor};
 use crate::simd::{Isa, Pass, Real, run};
 use crate::target::Update;
+use crate::threads::Threads;
 
 /// Where the sums of a tile start, and where they go.
 pub trait Finish<S: Isa, T: Real>: Copy {
@@ -69,17 +70,21 @@ impl<S: Isa, T: Real> Finish<S, T> for Store<'_, S, T> {
 /// # Safety
 /// As [`product`](crate::dense::product).
 pub unsafe fn tiled<S: Isa, T: Real, F: Finish<S, T>>(
-    isa: S,
+    processor: Processor<'_, S>,
     order: Order,
     (rows, cols): (usize, usize),
     factors: &[Factors<T>],
     finish: F,
 ) {
+    let isa = processor.isa;
+    // Of the first factors, which are as long as the others or longer: small products must not pay for the question.
+    let depth = factors.first().map_or(0, |factors| factors.depth);
+    let asked = processor.asked(rows.wrapping_mul(cols).wrapping_mul(depth));
     // SAFETY: the caller's promise.
     unsafe {
         match order {
-            Order::Rows => run(isa, Tiled::<S, T, F, false> { rows, cols, factors, finish, isa }),
-            Order::Columns => run(isa, Tiled::<S, T, F, true> { rows, cols, factors, finish, isa }),
+            Order::Rows => run(isa, Tiled::<S, T, F, false> { rows, cols, factors, finish, isa, asked }),
+            Order::Columns => run(isa, Tiled::<S, T, F, true> { rows, cols, factors, finish, isa, asked }),
         }
     }
 }
@@ -95,6 +100,8 @@ struct Tiled<'a, S, T, F, const COLUMNS: bool> {
     factors: &'a [Factors<T>],
     finish: F,
     isa: S,
+    /// Who may stop it, after each block.
+    asked: Option<Threads<'a>>,
 }
 
 /// No tile is higher: with one register a row, more rows gain nothing over the latency of the sums.
@@ -107,7 +114,7 @@ impl<S0: Isa, T: Real, F: Finish<S0, T>, const COLUMNS: bool> Pass for Tiled<'_,
     unsafe fn run<S: Isa>(self, _: S) {
         let mut registers = self.cols.div_ceil(T::lanes::<S0>());
         let mut col = 0;
-        while registers > 0 && self.rows > 0 {
+        while registers > 0 && self.rows > 0 && !self.is_stopped() {
             let taken = panel_width::<S0>(registers);
             // SAFETY: the panel lies inside the padded columns.
             unsafe {
@@ -136,6 +143,11 @@ fn panel_width<S: Isa>(left: usize) -> usize {
 
 impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, COLUMNS> {
     #[inline(always)]
+    fn is_stopped(&self) -> bool {
+        self.asked.is_some_and(|threads| threads.check().is_err())
+    }
+
+    #[inline(always)]
     unsafe fn panel<const N: usize>(&self, col: usize) {
         let highest = (S::ACCUMULATORS / N).min(MAX_ROWS);
         let tiles = self.rows.div_ceil(highest);
@@ -151,6 +163,9 @@ impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, C
                 // SAFETY: these rows of the panel are stored.
                 unsafe { self.finish.stored(self.isa, block) };
                 done = row;
+                if self.is_stopped() {
+                    return;
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::architecture::Architecture;
 use crate::clusters::Clusters;
 use crate::error::KernelError;
+use crate::memory;
 use crate::optimizer::{Optimizer, Stepper};
 use crate::outer::{Objective, Wanted, evaluate};
 use crate::random::Random;
@@ -60,11 +61,25 @@ impl<T: Elementary> Trainer<T> {
         if batch_size == Some(0) {
             return Err(KernelError::Range { what: "batch_size", got: 0.0, needed: "at least 1" });
         }
-        let zeros = vec![T::default(); theta.len()];
-        let state = State { n_steps: 0, n_skipped: 0, theta, first: zeros.clone(), second: zeros };
-        let mut trainer = Self { architecture, objective, optimizer, batch_size, seed, state: state.clone() };
+        let [first, second] = [memory::zeros("a moment", theta.len())?, memory::zeros("a moment", theta.len())?];
+        let state = State { n_steps: 0, n_skipped: 0, theta, first, second };
+        let empty = State { n_steps: 0, n_skipped: 0, theta: Vec::new(), first: Vec::new(), second: Vec::new() };
+        let mut trainer = Self { architecture, objective, optimizer, batch_size, seed, state: empty };
         trainer.restore(state)?;
         Ok(trainer)
+    }
+
+    /// Another loop that stands where this one does.
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn copied(&self) -> Result<Self, KernelError> {
+        let State { n_steps, n_skipped, theta, first, second } = &self.state;
+        let copy = |vector: &Vec<T>| memory::list("a training run's parameters", vector.iter().copied());
+        let (theta, first, second) = (copy(theta)?, copy(first)?, copy(second)?);
+        let state = State { n_steps: *n_steps, n_skipped: *n_skipped, theta, first, second };
+        let (architecture, objective) = (self.architecture.clone(), self.objective.clone());
+        Ok(Self { architecture, objective, state, ..*self })
     }
 
     /// Where the loop stands.
@@ -114,13 +129,13 @@ impl<T: Elementary> Trainer<T> {
         n_steps: usize,
         threads: Threads<'_>,
     ) -> Result<Vec<f64>, KernelError> {
-        let mut values = Vec::with_capacity(n_steps);
+        let mut values = memory::room("the objective of every step", n_steps)?;
         let mut batches = Batches::new(self.batch_size, self.seed, among);
         let (spans, units) = self.architecture.spans();
         let stepper = Stepper::new(self.optimizer, &spans, units);
         for _ in 0..n_steps {
             let Self { architecture, objective, state, .. } = self;
-            let only = batches.of_step(data.n_clusters(), state.n_steps);
+            let only = batches.of_step(data.n_clusters(), state.n_steps)?;
             let result = evaluate(architecture, &state.theta, data, only, objective, Wanted::default(), threads)?;
             let (theta, first, second) = (&mut state.theta, &mut state.first, &mut state.second);
             with_isa!(Backend::detect(), isa => {
@@ -149,18 +164,21 @@ impl<'a> Batches<'a> {
     }
 
     /// Clusters of a step; none: all.
-    fn of_step(&mut self, n_clusters: usize, step: u64) -> Option<&[usize]> {
+    fn of_step(&mut self, n_clusters: usize, step: u64) -> Result<Option<&[usize]>, KernelError> {
         let n_clusters = self.among.map_or(n_clusters, <[usize]>::len);
-        let Some(size) = self.size.filter(|&size| size < n_clusters) else { return self.among };
+        let Some(size) = self.size.filter(|&size| size < n_clusters) else { return Ok(self.among) };
         let a_epoch = n_clusters.div_ceil(size) as u64;
         let (epoch, index) = (step / a_epoch, (step % a_epoch) as usize);
         if self.epoch != Some(epoch) {
-            self.order = Random::new(self.seed, "batches", epoch).permutation(n_clusters);
+            self.order.clear();
+            memory::reserve("the order of the clusters", &mut self.order, n_clusters)?;
+            self.order.extend(0..n_clusters);
+            Random::new(self.seed, "batches", epoch).shuffle(&mut self.order);
             if let Some(among) = self.among {
                 self.order.iter_mut().for_each(|position| *position = among[*position]);
             }
             self.epoch = Some(epoch);
         }
-        Some(&self.order[index * size..((index + 1) * size).min(n_clusters)])
+        Ok(Some(&self.order[index * size..((index + 1) * size).min(n_clusters)]))
     }
 }

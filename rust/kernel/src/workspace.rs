@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use crate::architecture::Layout;
 use crate::dense::{Matrix, Target, Targets, column_sums};
 use crate::epilogues::LayerTrace;
+use crate::error::KernelError;
 use crate::memory;
 use crate::simd::{Isa, Real};
 
@@ -22,22 +23,42 @@ unsafe impl<T: Real> Send for Buffer<T> {}
 unsafe impl<T: Real> Sync for Buffer<T> {}
 
 impl<T: Real> Buffer<T> {
+    /// No numbers.
+    pub fn empty() -> Self {
+        Self { at: NonNull::dangling(), len: 0 }
+    }
+
     /// `len` zeros.
-    pub fn new(len: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(len: usize) -> Result<Self, KernelError> {
         Self::with(len, true)
     }
 
     /// `len` numbers, whatever they are: for scratch that is written before it is read.
-    pub fn any(len: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn any(len: usize) -> Result<Self, KernelError> {
         Self::with(len, false)
     }
 
-    fn with(len: usize, zeroed: bool) -> Self {
-        let bytes = len.checked_mul(T::SIZE).expect("scratch fits the address space");
-        if bytes == 0 {
-            return Self { at: NonNull::dangling(), len: 0 };
+    /// Buffers of zeros, one for each length.
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn several(lens: impl Iterator<Item = usize>) -> Result<Vec<Self>, KernelError> {
+        lens.map(Self::new).collect()
+    }
+
+    fn with(len: usize, zeroed: bool) -> Result<Self, KernelError> {
+        if len == 0 {
+            return Ok(Self::empty());
         }
-        Self { at: memory::take(bytes, zeroed).cast(), len }
+        let bytes = len.saturating_mul(T::SIZE);
+        let at = memory::take(bytes, zeroed).ok_or(KernelError::Memory { what: "a block of scratch", bytes })?;
+        Ok(Self { at: at.cast(), len })
     }
 }
 
@@ -233,16 +254,19 @@ pub struct Scratch<T> {
 
 impl<T: Real> Scratch<T> {
     /// Scratch for `rows` rows at a time, beside a record with planes of length `plane`.
-    pub fn new(layout: &Layout, rows: usize, plane: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(layout: &Layout, rows: usize, plane: usize) -> Result<Self, KernelError> {
         let planes = layout.n_outputs * plane;
         let widths: usize = layout.hidden.iter().map(|l| l.stride).sum();
         let widest = layout.hidden.iter().map(|l| l.stride).max().unwrap_or(0);
-        Self {
-            outputs: Buffer::any(planes),
-            tangent: Buffer::any(rows * (2 * widths + widest)),
-            tangent_outputs: Buffer::any(2 * planes),
+        Ok(Self {
+            outputs: Buffer::any(planes)?,
+            tangent: Buffer::any(rows * (2 * widths + widest))?,
+            tangent_outputs: Buffer::any(2 * planes)?,
             rows,
-        }
+        })
     }
 }
 

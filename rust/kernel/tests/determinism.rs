@@ -56,7 +56,7 @@ fn same_on_any_threads<T: Elementary>(shape: &Shape, inner: &Inner) {
     let alone = results::<T>(&problem, inner, Threads::serial());
     assert_eq!(alone, results::<T>(&problem, inner, Threads::serial()), "two runs by one thread");
     for n_threads in [2, 5] {
-        let pool = pool(n_threads);
+        let pool = pool(n_threads).unwrap();
         let threads = Threads::with_pool(pool.as_deref());
         assert_eq!(threads.count(), n_threads);
         // More than once: which thread takes which block changes from run to run.
@@ -118,7 +118,7 @@ fn split_clusters_of_sizes_whose_chunks_cross() {
     let mut problem = shape.problem();
     problem.n_support = Some(vec![8192]);
     let alone = results::<f64>(&problem, &plain(1, 0.05), Threads::serial());
-    let pool = pool(2);
+    let pool = pool(2).unwrap();
     assert_eq!(alone, results::<f64>(&problem, &plain(1, 0.05), Threads::with_pool(pool.as_deref())));
 }
 
@@ -161,7 +161,7 @@ fn chunks_do_not_matter<T: Elementary>() {
         let mut whole = trainer::<T>(&problem, batch_size, 5);
         let values = whole.advance(&data.clusters(), 15, Threads::serial()).unwrap();
         let mut parts = trainer::<T>(&problem, batch_size, 5);
-        let pool = pool(2);
+        let pool = pool(2).unwrap();
         let threads = Threads::with_pool(pool.as_deref());
         let chunks = [1, 0, 4, 7, 3];
         let again: Vec<f64> =

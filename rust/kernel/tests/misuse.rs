@@ -461,7 +461,7 @@ fn a_set_flag_stops_every_call() {
     let stop = AtomicBool::new(true);
     let (net, theta, clusters) = (&problem.net, &data.theta, data.clusters());
     for n_threads in [1, 2] {
-        let pool = pool(n_threads);
+        let pool = pool(n_threads).unwrap();
         let threads = Threads::with_pool(pool.as_deref()).with_stop(&stop);
         for alpha in [0.5, 1.0] {
             let objective = Objective { alpha, ..objective() };
@@ -487,7 +487,7 @@ fn a_flag_set_meanwhile_stops_a_long_path() {
                 std::thread::sleep(Duration::from_millis(30));
                 stop.store(true, Ordering::Relaxed);
             });
-            let pool = pool(2);
+            let pool = pool(2).unwrap();
             let threads = Threads::with_pool(pool.as_deref()).with_stop(&stop);
             let mut into = vec![0.0; 13 * problem.n_clusters()];
             let inner = plain(10_000_000_000, 1e-12);
@@ -510,7 +510,7 @@ fn a_question_stops_a_long_path() {
             asked.fetch_add(1, Ordering::Relaxed) == 2
         };
         let question = Question::new(&ask);
-        let pool = pool(n_threads);
+        let pool = pool(n_threads).unwrap();
         let threads = Threads::with_pool(pool.as_deref()).with_question(&question);
         let mut into = vec![0.0; 13 * problem.n_clusters()];
         let inner = plain(10_000_000_000, 1e-12);

@@ -53,7 +53,8 @@ fn leave_one_out(n_clusters: usize) -> Vec<Vec<f64>> {
 fn jackknife(problem: &Problem, data: &Clusters<'_, f64>, threads: Threads<'_>) -> Vec<Refitted<f64>> {
     let counts = leave_one_out(problem.n_clusters());
     let run = |(i, counts)| Refit { trainer: trainer(problem, Some(2), i as u64), counts, held_out: &[] };
-    refit(counts.iter().map(Vec::as_slice).enumerate().map(run).collect(), data, 25, &WATCH, threads).unwrap()
+    let runs: Vec<_> = counts.iter().map(Vec::as_slice).enumerate().map(run).collect();
+    refit(&runs, data, 25, &WATCH, threads).unwrap()
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn the_same_bits_on_any_number_of_threads() {
     let data = Data::<f64>::of(&problem);
     let alone = jackknife(&problem, &data.clusters(), Threads::serial());
     for n_threads in [2, 5] {
-        let pool = pool(n_threads);
+        let pool = pool(n_threads).unwrap();
         assert_eq!(alone, jackknife(&problem, &data.clusters(), Threads::with_pool(pool.as_deref())));
     }
 }
@@ -86,8 +87,8 @@ fn a_cluster_that_counts_twice_is_two_clusters() {
     let problem = shape().problem();
     let data = Data::<f64>::of(&problem);
     let counts = [2.0, 0.0, 1.0, 1.0, 0.0, 3.0];
-    let runs = vec![Refit { trainer: trainer(&problem, None, 0), counts: &counts, held_out: &[] }];
-    let found = refit(runs, &data.clusters(), 10, &WATCH, Threads::serial()).unwrap();
+    let runs = [Refit { trainer: trainer(&problem, None, 0), counts: &counts, held_out: &[] }];
+    let found = refit(&runs, &data.clusters(), 10, &WATCH, Threads::serial()).unwrap();
     let twice = copied(&problem, &[0, 0, 2, 3, 5, 5, 5]);
     let mut alone = trainer(&problem, None, 0);
     alone.advance(&Data::of(&twice).clusters(), 10, Threads::serial()).unwrap();
@@ -106,8 +107,8 @@ fn held_out_clusters_keep_the_best_parameters_and_stop() {
     let run = |n_steps: usize, watch: &Watch| {
         let mut trainer = trainer(&problem, None, 0);
         trainer.optimizer.learning_rate = 0.05;
-        let runs = vec![Refit { trainer, counts: &counts, held_out: &held_out }];
-        refit(runs, &clusters, n_steps, watch, Threads::serial()).unwrap().remove(0)
+        let runs = [Refit { trainer, counts: &counts, held_out: &held_out }];
+        refit(&runs, &clusters, n_steps, watch, Threads::serial()).unwrap().remove(0)
     };
     let loss = |theta: &[f64]| {
         let objective = Objective { loss: problem.loss, alpha: 1.0, inner: plain(0, 0.1), skip_diverged: false };
@@ -136,7 +137,7 @@ fn a_run_that_diverges_leaves_the_others_alone() {
         wild.objective.inner = plain(40, rate);
         [wild, trainer(&problem, None, 0)].map(|trainer| Refit { trainer, counts: &counts, held_out: &[] }).to_vec()
     };
-    let found = refit(runs(1e200), &data.clusters(), 5, &WATCH, Threads::serial()).unwrap();
+    let found = refit(&runs(1e200), &data.clusters(), 5, &WATCH, Threads::serial()).unwrap();
     assert!(matches!(found[0].fault, Some(KernelError::Diverged { .. })), "{:?}", found[0].fault);
     assert_eq!((found[0].n_steps, &found[0].theta), (0, &problem.theta));
     assert_eq!((found[1].n_steps, &found[1].fault), (5, &None));
@@ -149,7 +150,7 @@ fn misuse_and_interruption() {
     let clusters = data.clusters();
     let attempt = |counts: &[f64], held_out: &[usize], watch: &Watch, threads: Threads<'_>| {
         let runs = vec![Refit { trainer: trainer(&problem, None, 0), counts, held_out }];
-        refit(runs, &clusters, 5, watch, threads).map(|_| ()).unwrap_err().to_string()
+        refit(&runs, &clusters, 5, watch, threads).map(|_| ()).unwrap_err().to_string()
     };
     let ones = [1.0; 6];
     let serial = Threads::serial;

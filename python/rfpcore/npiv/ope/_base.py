@@ -8,10 +8,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import Array
+from ..._frames import require_aligned
 from ..._options import below_one
 from .._bilevel import Problem
 from .._data import columns
-from ._transitions import Policy, Transitions
+from ._transitions import Policy, Transitions, check_actions
 
 
 class Evaluation(BaseEstimator):
@@ -27,13 +28,23 @@ class Evaluation(BaseEstimator):
         self._scale = np.where(scale > 0, scale, 1.0)
         self._n_actions = steps.n_actions
 
-    def _features(self, states: Array, actions: Any) -> Array:
+    def _features(self, states: Array, actions: Any, name: str = "actions") -> Array:
         """Standardised states beside the action, one column each, in -1 and 1."""
-        meant = np.asarray(actions)
+        if states.shape[1] != len(self._centre):
+            raise ValueError(f"states has {states.shape[1]} columns; fit had {len(self._centre)}")
+        meant = check_actions(actions, len(states), self._n_actions, name)
         signs = np.where(meant[:, None] == np.arange(self._n_actions), 1.0, -1.0)
         if self._n_actions == 2:
             signs = signs[:, 1:]
         return np.hstack([(states - self._centre) / self._scale, signs])
+
+    def _followed(self, states: Array, policy: Policy) -> Array:
+        """Features of states and of what the policy does there."""
+        if not callable(policy):
+            raise TypeError(
+                f"policy is a {type(policy).__name__}; a function from states to actions is needed"
+            )
+        return self._features(states, policy(states), "what the policy returns")
 
     def _discount(self) -> float:
         return below_one(self.gamma, "gamma")
@@ -41,12 +52,13 @@ class Evaluation(BaseEstimator):
     def q(self, states: Any, actions: Any) -> Array:
         """Q of the policy at states (n, d) and actions (n,)."""
         check_is_fitted(self)
+        require_aligned(states=states, actions=actions)
         return self._q(self._features(columns(states, "states"), actions))
 
     def value(self, states: Any, policy: Policy) -> float:
         """Mean of Q(s, policy(s)) over initial states (n, d): the policy's value."""
-        first = columns(states, "states")
-        return float(self.q(first, policy(first)).mean())
+        check_is_fitted(self)
+        return float(self._q(self._followed(columns(states, "states"), policy)).mean())
 
     def _q(self, features: Array) -> Array:
         raise NotImplementedError
@@ -62,8 +74,7 @@ class TrainedEvaluation(Evaluation):
     def path_values(self, states: Any, policy: Policy) -> Array:
         """`value` at each checkpoint of training, (n_checkpoints,), from initial states (n, d)."""
         check_is_fitted(self)
-        first = columns(states, "states")
-        features = self._features(first, policy(first))
+        features = self._followed(columns(states, "states"), policy)
         return np.array([self._values(parameters, features).mean() for parameters in self.path_])
 
     def _values(self, parameters: Array, features: Array) -> Array:
@@ -77,7 +88,7 @@ class TrainedEvaluation(Evaluation):
         self._learn_features(steps)
         self._unit = max(float(np.abs(steps.rewards).max()), 1e-12) / (1 - discount)
         now = self._features(steps.states, steps.actions)
-        then = self._features(steps.next_states, policy(steps.next_states))
+        then = self._followed(steps.next_states, policy)
         x = np.stack([now, then], axis=1).reshape(-1, now.shape[1])
         follows = np.where(steps.terminated, 0.0, -discount)
         coefficients = np.column_stack([np.ones(len(now)), follows]).ravel()

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from ..._arrays import Array
-from ..._options import MAX_STEPS, integer, n_threads, positive
+from ..._atomic import all_or_nothing
+from ..._options import MAX_STEPS, integer, n_threads, positive, random_source
 from .._bilevel import Problem
 from .._features import FeatureNet, Ridge
 from ._base import TrainedEvaluation
@@ -111,6 +111,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
     path_: Array
     path_steps_: NDArray[np.int64]
 
+    @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
         problem = self._problem(transitions, policy, self._discount())
@@ -120,7 +121,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
         rounds = integer(self.max_iter, "max_iter", 1, MAX_STEPS)
         every = max(1, rounds // integer(self.n_checkpoints, "n_checkpoints", 1, MAX_STEPS))
         batch = min(integer(self.batch_size, "batch_size", 2, MAX_STEPS), n // 2)
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         self._stages = stages = _Stages(self, problem, random)
         halves = np.array_split(random.permutation(n), 2)
         path, steps = [], []

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 from ..._arrays import Array
-from ..._options import n_threads, positive
+from ..._atomic import all_or_nothing
+from ..._options import n_threads, positive, random_source
 from .. import _fit
 from .._bilevel import BilevelSolver, Problem, networks, settings
 from .._data import split_rows
@@ -109,10 +109,11 @@ class F2BMLDEvaluation(TrainedEvaluation):
     _network: MeanField
     _parameters: Array
 
+    @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
         problem = self._scaled(transitions, policy)
-        random = check_random_state(self.random_state)
+        random = random_source(self.random_state)
         parts = split_rows(len(problem.y), transitions.episodes, self.validation_fraction, random)
         held_out = HeldOut(problem.z.astype(np.float64), None, parts, random)
         config = settings(

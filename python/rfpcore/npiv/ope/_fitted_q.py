@@ -1,16 +1,17 @@
 """Fitted Q evaluation, the baseline."""
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
-from sklearn.utils import check_random_state
 
 from ..._arrays import Array
-from ..._options import MAX_STEPS, integer, positive, real
+from ..._atomic import all_or_nothing
+from ..._options import MAX_STEPS, integer, positive, random_source, real
+from ..._warn import warn
+from .._background import interruptible
 from .._select import bandwidth
 from ._base import Evaluation
 from ._transitions import Policy, Transitions
@@ -81,6 +82,7 @@ class FittedQEvaluation(Evaluation):
 
     n_iter_: int
 
+    @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
         discount = self._discount()
@@ -89,16 +91,14 @@ class FittedQEvaluation(Evaluation):
         self._learn_features(transitions)
         now = self._features(transitions.states, transitions.actions)
         components = min(integer(self.n_components, "n_components", 1, MAX_STEPS), len(now))
-        self._map = Nystroem(
-            gamma=bandwidth(now), n_components=components, random_state=check_random_state(self.random_state)
-        ).fit(now)
-        features, n = self._basis(now), len(now)
-        then = self._basis(self._features(transitions.next_states, policy(transitions.next_states)))
+        nystroem = Nystroem(
+            gamma=bandwidth(now), n_components=components, random_state=random_source(self.random_state)
+        )
+        self._map = interruptible(nystroem.fit, now)
+        features = interruptible(self._basis, now)
+        then = interruptible(self._basis, self._followed(transitions.next_states, policy))
         then *= np.where(transitions.terminated, 0.0, discount)[:, None]
-        factor = cho_factor(features.T @ features + ridge * n * np.eye(features.shape[1]))
-        # Targets are linear in the last coefficients, and so is what they are regressed to.
-        at_once = cho_solve(factor, features.T @ transitions.rewards)
-        carried, size_of = cho_solve(factor, features.T @ then), then.T @ then / n
+        at_once, carried, size_of = interruptible(_regressions, features, then, transitions.rewards, ridge)
         self._coefficients, scale = at_once, np.sqrt(np.mean(transitions.rewards**2))
         with np.errstate(over="ignore", invalid="ignore"):  # what diverges is said below
             for self.n_iter_ in range(1, most + 1):
@@ -108,10 +108,9 @@ class FittedQEvaluation(Evaluation):
                     return self
                 if not np.isfinite(new).all():
                     break
-        warnings.warn(
+        warn(
             f"fitted Q evaluation has not converged after {self.n_iter_} regressions",
             ConvergenceWarning,
-            stacklevel=2,
         )
         return self
 
@@ -120,3 +119,13 @@ class FittedQEvaluation(Evaluation):
 
     def _q(self, features: Array) -> Array:
         return np.asarray(self._basis(features) @ self._coefficients)
+
+
+def _regressions(features: Array, then: Array, rewards: Array, ridge: float) -> tuple[Array, Array, Array]:
+    """Coefficients of the rewards, those of Q that follow from the last, and the size of what these carry.
+
+    Targets are linear in the last coefficients, and so is what they are regressed to.
+    """
+    n = len(features)
+    factor = cho_factor(features.T @ features + ridge * n * np.eye(features.shape[1]))
+    return cho_solve(factor, features.T @ rewards), cho_solve(factor, features.T @ then), then.T @ then / n

@@ -7,11 +7,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array, as_floats, require_finite, require_length
+from ..._frames import require_aligned
 from ..._options import integer
-from .._data import columns
+from .._data import columns, require_size
 
 Policy = Callable[[Array], Array]
 """From states (n, d) to actions (n,), integers from 0."""
+
+
+def check_actions(values: Any, n: int, n_actions: int, name: str) -> NDArray[np.int64]:
+    """Actions (n,), integers from 0 to n_actions - 1.
+
+    Parameters
+    ----------
+    values : array (n,)
+        Of integers, or of floats that are integers.
+    n : int
+        As many as there are states.
+    n_actions : int
+    name : str
+        What they are called in a message.
+    """
+    actions = np.asarray(values)
+    if actions.shape == (n, n_actions) and actions.ndim == 2:
+        raise ValueError(
+            f"{name} has shape {actions.shape}, as probabilities have; one action a state, ({n},), is "
+            "needed: draw them, or take the most likely one (argmax)"
+        )
+    if actions.shape != (n,):
+        given = "is None" if values is None else f"has shape {actions.shape}"
+        raise ValueError(f"{name} {given}; one action a state, ({n},), is needed")
+    if actions.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {actions.dtype}; integers from 0 to {n_actions - 1} are needed")
+    bad = np.flatnonzero(~((actions >= 0) & (actions < n_actions) & (actions == np.floor(actions))))
+    if bad.size:
+        counted = " (are they counted from 1?)" if actions.min() >= 1 else ""
+        raise ValueError(
+            f"{name} holds {actions[bad[0]]} for state {bad[0]}, one of {bad.size} that are no action; "
+            f"integers from 0 to {n_actions - 1} are needed{counted}"
+        )
+    return actions.astype(np.int64)
 
 
 class Transitions(NamedTuple):
@@ -73,6 +108,8 @@ def make_transitions(
     >>> steps.terminated
     array([False,  True])
     """
+    # Next states are often the same frame a row on: their index is rightly another.
+    require_aligned(states=states, actions=actions, rewards=rewards, terminated=terminated, episodes=episodes)
     before, after = columns(states, "states"), columns(next_states, "next_states")
     n = len(before)
     if after.shape != before.shape:
@@ -86,17 +123,21 @@ def make_transitions(
     ended = np.asarray(terminated)
     if ended.dtype != np.bool_:
         raise TypeError(f"terminated has dtype {ended.dtype}; bool is needed")
-    chosen, gains = np.asarray(actions), as_floats(rewards, "rewards").astype(np.float64)
-    if chosen.dtype.kind not in "iu":
-        raise TypeError(f"actions has dtype {chosen.dtype}; integers are needed")
-    for array, name in ((ended, "terminated"), (chosen, "actions"), (gains, "rewards")):
+    if np.asarray(actions).dtype.kind == "f":
+        raise TypeError(f"actions has dtype {np.asarray(actions).dtype}; integers are needed")
+    chosen, gains = check_actions(actions, n, count, "actions"), as_floats(rewards, "rewards")
+    gains = gains.astype(np.float64)
+    for array, name in ((ended, "terminated"), (gains, "rewards")):
         if array.shape != (n,):
             raise ValueError(f"{name} has shape {array.shape}; states has {n} rows, so ({n},) is needed")
     require_finite(gains, "rewards")
-    if chosen.min() < 0 or chosen.max() >= count:
-        raise ValueError(f"actions are {chosen.min()} to {chosen.max()}; 0 to {count - 1} are needed")
+    for array, name in ((before, "states"), (after, "next_states"), (gains, "rewards")):
+        require_size(array, name)
     codes = None
     if episodes is not None:
-        codes = np.unique(np.asarray(episodes), return_inverse=True)[1]
-        require_length(codes, "episodes", n)
-    return Transitions(before, chosen.astype(np.int64), gains, after, ended, codes, count)
+        labels = np.asarray(episodes)
+        if labels.ndim != 1:
+            raise ValueError(f"episodes has shape {labels.shape}; ({n},), one episode a step, is needed")
+        require_length(labels, "episodes", n)
+        codes = np.unique(labels, return_inverse=True)[1]
+    return Transitions(before, chosen, gains, after, ended, codes, count)

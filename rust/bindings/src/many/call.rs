@@ -1,14 +1,18 @@
 //! Calls of the trainer.
 
-use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use std::collections::HashMap;
+
+use numpy::{IntoPyArray, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rfp_kernel as kernel;
 use rfp_kernel::many;
+use rfp_kernel::memory::list;
 
 use super::{Model, Outcome};
 use crate::arrays::{Scalar, check_columns, matrix, vector};
+use crate::errors::{guarded, to_python};
 use crate::interrupt::streamed;
 use crate::options::Architecture;
 use crate::with_dtype;
@@ -28,67 +32,102 @@ fn recording((every, steps, [losses, metrics, thetas, gradients]): RecordOptions
     Ok(many::Recording { when, losses, metrics, thetas, gradients })
 }
 
-/// The arrays of a call, borrowed from NumPy for as long as it lasts.
-struct Borrowed<'py, T: Scalar> {
-    thetas: Vec<PyReadonlyArray1<'py, T>>,
-    tables: Vec<[PyReadonlyArray2<'py, T>; 2]>,
-    rows: Vec<Option<PyReadonlyArray1<'py, i64>>>,
-    weights: Option<PyReadonlyArray2<'py, T>>,
+/// The numbers of a call, copied: Python runs while the models are trained, and may change what it gave.
+struct Owned<T> {
+    thetas: Vec<Vec<T>>,
+    tables: Vec<OwnedTable<T>>,
+    /// Different lists of rows, and the one of each model; none: all rows.
+    lists: Vec<Vec<i64>>,
+    rows: Vec<Option<usize>>,
+    weights: Option<OwnedTable<T>>,
 }
 
-impl<'py, T: Scalar> Borrowed<'py, T> {
+/// A matrix, or two of as many rows.
+struct OwnedTable<T> {
+    x: Vec<T>,
+    y: Vec<T>,
+    n_rows: usize,
+    n_columns: usize,
+}
+
+fn copied<T: Copy>(what: &'static str, numbers: &[T]) -> PyResult<Vec<T>> {
+    list(what, numbers.iter().copied()).map_err(to_python)
+}
+
+impl<T: Scalar> OwnedTable<T> {
+    fn new(x: &Bound<'_, PyAny>, y: Option<&Bound<'_, PyAny>>, what: &'static str) -> PyResult<Self> {
+        let x = matrix::<T>(what, x)?;
+        let [n_rows, n_columns] = [x.shape()[0], x.shape()[1]];
+        let mut targets = Vec::new();
+        if let Some(y) = y {
+            let y = matrix::<T>("y", y)?;
+            check_columns("y (rows)", y.shape()[0], n_rows)?;
+            targets = copied("a copy of y", y.as_slice()?)?;
+        }
+        Ok(Self { x: copied("a copy of the data", x.as_slice()?)?, y: targets, n_rows, n_columns })
+    }
+}
+
+impl<T: Scalar> Owned<T> {
     fn new(
-        thetas: &[Bound<'py, PyAny>],
-        tables: &[&Table<'py>],
-        rows: Vec<Option<PyReadonlyArray1<'py, i64>>>,
-        weights: Option<&Bound<'py, PyAny>>,
+        thetas: &[Bound<'_, PyAny>],
+        tables: &[&Table<'_>],
+        rows: &[Option<PyReadonlyArray1<'_, i64>>],
+        weights: Option<&Bound<'_, PyAny>>,
         n_models: usize,
     ) -> PyResult<Self> {
-        let tables = tables.iter().map(|(x, y)| {
-            let (x, y) = (matrix("x", x)?, matrix("y", y)?);
-            check_columns("y (rows)", y.shape()[0], x.shape()[0])?;
-            Ok([x, y])
-        });
-        let weights: Option<PyReadonlyArray2<'py, T>> = weights.map(|w| matrix("row weights", w)).transpose()?;
+        let weights = weights.map(|w| OwnedTable::<T>::new(w, None, "row weights")).transpose()?;
         check_columns("thetas", thetas.len(), n_models)?;
-        if let Some(weights) = weights.as_ref().filter(|w| w.shape()[0] != 1) {
-            check_columns("row weights (models)", weights.shape()[0], n_models)?;
+        if let Some(weights) = weights.as_ref().filter(|w| w.n_rows != 1) {
+            check_columns("row weights (models)", weights.n_rows, n_models)?;
         }
         if rows.len() != 1 {
             check_columns("rows", rows.len(), n_models)?;
         }
+        let own_theta = |theta: &Bound<'_, PyAny>| copied("a copy of theta", vector::<T>("theta", theta)?.as_slice()?);
+        let (lists, rows) = Self::lists(rows)?;
         Ok(Self {
-            thetas: thetas.iter().map(|theta| vector("theta", theta)).collect::<PyResult<_>>()?,
-            tables: tables.collect::<PyResult<_>>()?,
+            thetas: thetas.iter().map(own_theta).collect::<PyResult<_>>()?,
+            tables: tables.iter().map(|(x, y)| OwnedTable::new(x, Some(y), "x")).collect::<PyResult<_>>()?,
+            lists,
             rows,
             weights,
         })
     }
 
-    fn table(&self, table: usize) -> PyResult<many::Rows<'_, T>> {
-        let [x, y] = &self.tables[table];
-        Ok(many::Rows { x: x.as_slice()?, y: y.as_slice()?, n_rows: x.shape()[0] })
+    /// Every list of rows once: many models may share one.
+    fn lists(rows: &[Option<PyReadonlyArray1<'_, i64>>]) -> PyResult<(Vec<Vec<i64>>, Vec<Option<usize>>)> {
+        let (mut lists, mut found) = (Vec::new(), HashMap::new());
+        let mut of_model = |rows: &PyReadonlyArray1<'_, i64>| -> PyResult<usize> {
+            let rows = rows.as_slice()?;
+            if let Some(&index) = found.get(&rows.as_ptr_range()) {
+                return Ok(index);
+            }
+            lists.push(copied("a copy of rows", rows)?);
+            found.insert(rows.as_ptr_range(), lists.len() - 1);
+            Ok(lists.len() - 1)
+        };
+        let of_models = rows.iter().map(|rows| rows.as_ref().map(&mut of_model).transpose());
+        let of_models = of_models.collect::<PyResult<_>>()?;
+        Ok((lists, of_models))
     }
 
-    fn task<'a>(&'a self, index: usize, model: &'a Model) -> PyResult<many::Task<'a, T>> {
+    fn table(&self, table: usize) -> many::Rows<'_, T> {
+        let OwnedTable { x, y, n_rows, .. } = &self.tables[table];
+        many::Rows { x, y, n_rows: *n_rows }
+    }
+
+    fn task<'a>(&'a self, index: usize, model: &'a Model) -> many::Task<'a, T> {
         let own = |count: usize| if count == 1 { 0 } else { index };
-        let rows = match &self.rows[own(self.rows.len())] {
-            Some(rows) => Some(rows.as_slice()?),
-            None => None,
-        };
-        let weights = match &self.weights {
-            Some(weights) => {
-                let (line, width) = (own(weights.shape()[0]), weights.shape()[1]);
-                Some(&weights.as_slice()?[line * width..(line + 1) * width])
-            }
-            None => None,
-        };
-        let train = many::Selection { of: self.table(0)?, rows, weights };
-        let held_out = match self.tables.len() {
-            1 => None,
-            _ => Some(many::Selection { of: self.table(1)?, rows: None, weights: None }),
-        };
-        Ok(many::Task { spec: &model.0, theta: self.thetas[index].as_slice()?, train, held_out })
+        let weights = self.weights.as_ref().map(|weights| {
+            let (line, width) = (own(weights.n_rows), weights.n_columns);
+            &weights.x[line * width..(line + 1) * width]
+        });
+        let rows = self.rows[own(self.rows.len())].map(|list| &self.lists[list][..]);
+        let train = many::Selection { of: self.table(0), rows, weights };
+        let held_out =
+            (self.tables.len() > 1).then(|| many::Selection { of: self.table(1), rows: None, weights: None });
+        many::Task { spec: &model.0, theta: &self.thetas[index], train, held_out }
     }
 }
 
@@ -112,9 +151,9 @@ pub fn fit_many<'py>(
     let recording = recording(record)?;
     let tables: Vec<_> = [Some(&data), held_out.as_ref()].into_iter().flatten().collect();
     with_dtype!(&data.0, T => {
-        let borrowed = Borrowed::<T>::new(&thetas, &tables, rows, weights.as_ref(), models.len())?;
-        let tasks = models.iter().enumerate().map(|(index, model)| borrowed.task(index, model));
-        train(py, &tasks.collect::<PyResult<Vec<_>>>()?, &recording, on_finished.as_ref(), n_threads)
+        let owned = Owned::<T>::new(&thetas, &tables, &rows, weights.as_ref(), models.len())?;
+        let tasks: Vec<_> = models.iter().enumerate().map(|(index, model)| owned.task(index, model)).collect();
+        train(py, &tasks, &recording, on_finished.as_ref(), n_threads)
     })
 }
 
@@ -147,7 +186,7 @@ fn train<T: Scalar>(
 /// it is scaled), "mixup" (λ and partners) and "shift" (down, right); empty or None for what it has not.
 #[pyfunction]
 pub fn draws<'py>(py: Python<'py>, model: &Model, n_rows: usize, step: u64) -> PyResult<Bound<'py, PyDict>> {
-    let drawn = many::Draws::all(&model.0, n_rows, step);
+    let drawn = py.detach(|| guarded(|| many::Draws::all(&model.0, n_rows, step)))?;
     let found = PyDict::new(py);
     found.set_item("rows", drawn.rows.into_pyarray(py))?;
     let masks: Vec<_> = drawn.masks.into_iter().map(|mask| mask.into_pyarray(py)).collect();
@@ -168,7 +207,7 @@ pub fn dropout_mask<'py>(
     sample: u64,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
     check_columns("dropout rates", rates.len(), widths.len())?;
-    let masks = many::Draws { seed }.sample(sample, &widths, &rates);
+    let masks = py.detach(|| guarded(|| many::Draws { seed }.sample(sample, &widths, &rates)))?;
     Ok(masks.into_iter().map(|mask| mask.into_pyarray(py).into_any()).collect())
 }
 
@@ -188,11 +227,9 @@ pub fn fold_batch_norm<'py>(
         epsilon: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (theta, batch_norm) = (vector::<T>("theta", theta)?, vector::<T>("batch_norm", batch_norm)?);
-        check_columns("theta", theta.shape()[0], architecture.n_parameters())?;
-        check_columns("batch_norm", batch_norm.shape()[0], 4 * architecture.hidden().iter().sum::<usize>())?;
-        let mut folded = theta.as_slice()?.to_vec();
-        many::fold(many::Folding { architecture, batch_norm: batch_norm.as_slice()?, epsilon }, &mut folded);
-        Ok(folded.into_pyarray(py).into_any())
+        let folding = many::Folding { architecture, batch_norm: batch_norm.as_slice()?, epsilon };
+        let theta = theta.as_slice()?;
+        Ok(guarded(|| many::folded(folding, theta))?.into_pyarray(py).into_any())
     }
     with_dtype!(theta, T => typed::<T>(py, &architecture.0, (theta, batch_norm), epsilon))
 }

@@ -90,7 +90,7 @@ fn check_product<S: Isa, T: Real>(isa: S) {
             let factors = [0, 1].map(|i| both[i].as_ref().map(Operands::factors));
             let bias_at = bias.as_ref().map_or(std::ptr::null(), Framed::ptr);
             // SAFETY: the matrices have the sizes named, the columns padded to registers.
-            unsafe { product(isa, order, (rows, cols), factors, bias_at, at, &epilogue) };
+            unsafe { product(Processor::steady(isa), order, (rows, cols), factors, bias_at, at, &epilogue) };
             into.assert_frame_intact();
             for row in 0..rows {
                 for col in 0..width {
@@ -199,7 +199,7 @@ fn check_update<S: Isa, T: Real>(isa: S) {
             let targets = written.each_mut().map(|w| w.as_mut().map(Written::target));
             let stride = written.iter().flatten().next().unwrap().to.stride();
             // SAFETY: the matrices have the sizes named, the columns padded to registers.
-            unsafe { update::<S, T>(isa, order, (rows, cols), factors, targets, stride) };
+            unsafe { update::<S, T>(Processor::steady(isa), order, (rows, cols), factors, targets, stride) };
             let what = format!("{order:?} {rows} × {cols} × {depth}, {}", S::NAME);
             written.iter().flatten().for_each(|w| w.assert_is(|row, col| expected(&both, 0.0, row, col), &what));
         }
@@ -266,7 +266,9 @@ fn check_nan<S: Isa, T: Real>(isa: S) {
         let mut into = Framed::<T>::new(rows, width, |_, _| 0.0);
         let factors = [Some(Factors { a: a.matrix(), b: b.matrix(), depth }), None];
         // SAFETY: the matrices have the sizes named, the columns padded to registers.
-        unsafe { product(isa, order, (rows, cols), factors, std::ptr::null(), into.matrix_mut(), &Nothing) };
+        unsafe {
+            product(Processor::steady(isa), order, (rows, cols), factors, std::ptr::null(), into.matrix_mut(), &Nothing)
+        };
         for row in 0..rows {
             for col in 0..width {
                 let is_nan = row == 9 || col == 20;

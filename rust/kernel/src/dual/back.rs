@@ -65,7 +65,15 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
                 let (value, delta) = (self.tangent_input(l + 1, t), self.tangent_delta(l, t));
                 let epilogue = TangentForward { activation: layout.activation, trace, value, delta };
                 let shape = (self.n, layer.width);
-                sum_of_products(isa, Order::Rows, shape, &factors[..terms], std::ptr::null(), value, &epilogue);
+                sum_of_products(
+                    network.processor(),
+                    Order::Rows,
+                    shape,
+                    &factors[..terms],
+                    std::ptr::null(),
+                    value,
+                    &epilogue,
+                );
             }
             let top = self.top();
             let grams = self.tangent_grams(top, t);
@@ -79,7 +87,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
                 (Dot { rows: grams[2], weights: Self::head_at(&mut self.dual.delta, 0) }, past),
             ];
             let into = self.dual.outputs[0].from(0);
-            dots(isa, (self.n, layout.n_outputs), &pairs, None, 1.0, into);
+            dots(network.processor(), (self.n, layout.n_outputs), &pairs, None, 1.0, into);
             let planes = self.planes(t);
             loss::tangent(isa, network.loss, planes, into.at, planes.delta);
             self.keep_outputs(t, true);
@@ -170,7 +178,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
         // SAFETY: as the caller's.
         unsafe {
             sum_of_products(
-                self.setting.network.isa,
+                self.setting.network.processor(),
                 order,
                 (self.n, width),
                 factors,
@@ -214,7 +222,14 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
                     factors[1] = Factors { a: self.tangent_input(l, 0), b: self.delta(l, 0), depth: steps };
                 }
                 let shape = (layer.inputs, layer.width);
-                update_sum(isa, Order::Columns, shape, &factors[..terms], to(layer.weights), layer.stride);
+                update_sum(
+                    network.processor(),
+                    Order::Columns,
+                    shape,
+                    &factors[..terms],
+                    to(layer.weights),
+                    layer.stride,
+                );
                 column_sums(isa, (all, layer.width), self.tangent_delta(l, 0), to(layer.bias));
             }
             let top = self.top();
@@ -226,7 +241,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
             ];
             let shape = (layout.n_outputs, layout.head_inputs);
             let terms = &factors[..1 + with_tangents];
-            update_sum(isa, Order::Rows, shape, terms, to(layout.head_weights), layout.head_stride);
+            update_sum(network.processor(), Order::Rows, shape, terms, to(layout.head_weights), layout.head_stride);
             add_plane_sums(isa, (layout.n_outputs, all), tangents, to(layout.head_bias));
         }
     }

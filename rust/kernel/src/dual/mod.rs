@@ -16,6 +16,7 @@ mod walk;
 
 use crate::architecture::Layout;
 use crate::dense::Matrix;
+use crate::error::KernelError;
 use crate::inner::Divergence;
 use crate::setting::Setting;
 use crate::simd::math::Elementary;
@@ -55,13 +56,13 @@ struct Stack<T> {
 }
 
 impl<T: Real> Stack<T> {
-    fn new(rows: usize, stride: usize) -> Self {
-        Self { numbers: Buffer::new(rows * stride), stride }
+    fn new(rows: usize, stride: usize) -> Result<Self, KernelError> {
+        Ok(Self { numbers: Buffer::new(rows.saturating_mul(stride))?, stride })
     }
 
     fn from(&mut self, row: usize) -> Matrix<T> {
         let at = row * self.stride;
-        debug_assert!(at <= self.numbers.len());
+        assert!(at <= self.numbers.len(), "a stack has no such row");
         Matrix { at: self.numbers.as_mut_ptr().wrapping_add(at), stride: self.stride }
     }
 }
@@ -95,7 +96,10 @@ pub struct Dual<T> {
 
 impl<T: Elementary> Dual<T> {
     /// Scratch for paths of a setting.
-    pub fn new<S: Isa>(setting: &Setting<'_, S, T>, rows: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new<S: Isa>(setting: &Setting<'_, S, T>, rows: usize) -> Result<Self, KernelError> {
         let layout = setting.network.layout;
         let stacked = (setting.steps + 1) * rows;
         // Registers are read past the last row of a step, into the next or into this padding.
@@ -104,34 +108,57 @@ impl<T: Elementary> Dual<T> {
         let layer = |stride: usize| {
             let kept = if layout.activation.keeps_derivatives() { stacked } else { 0 };
             let stack = |rows: usize| Stack::new(rows, stride);
-            Layer {
-                value: stack(stacked),
-                delta: stack(stacked),
-                slope: stack(kept),
-                bend: stack(kept),
-                tangent_value: stack(stacked),
-                tangent_delta: stack(stacked),
-            }
+            Ok(Layer {
+                value: stack(stacked)?,
+                delta: stack(stacked)?,
+                slope: stack(kept)?,
+                bend: stack(kept)?,
+                tangent_value: stack(stacked)?,
+                tangent_delta: stack(stacked)?,
+            })
         };
         let widest = layout.hidden.iter().map(|l| l.stride).max().unwrap_or(0);
         // A Gram matrix lies either way round: n × stacked or stacked × n.
-        let gram = |_| Stack { numbers: Buffer::new(plane * padded.max(rows)), stride: plane };
-        Self {
+        let gram = || Stack::new(padded.max(rows), plane);
+        let planes = || Stack::new(layout.n_outputs, padded);
+        Ok(Self {
             rows,
-            layers: layout.hidden.iter().map(|l| layer(l.stride)).collect(),
-            x: Stack::new(stacked, layout.n_inputs.next_multiple_of(T::PAD)),
-            delta: Stack::new(layout.n_outputs, plane),
-            tangent_delta: Stack::new(layout.n_outputs, plane),
-            curvature: (0..=setting.steps).map(|_| Stack::new(layout.n_outputs, padded)).collect(),
-            outputs: std::array::from_fn(|_| Stack::new(layout.n_outputs, padded)),
-            grams: std::array::from_fn(gram),
-            incoming: Stack::new(rows, widest),
-        }
+            layers: layout.hidden.iter().map(|l| layer(l.stride)).collect::<Result<_, KernelError>>()?,
+            x: Stack::new(stacked, layout.n_inputs.next_multiple_of(T::PAD))?,
+            delta: Stack::new(layout.n_outputs, plane)?,
+            tangent_delta: Stack::new(layout.n_outputs, plane)?,
+            curvature: (0..=setting.steps).map(|_| planes()).collect::<Result<_, _>>()?,
+            outputs: [planes()?, planes()?, planes()?],
+            grams: [gram()?, gram()?, gram()?],
+            incoming: Stack::new(rows, widest)?,
+        })
     }
 
     /// Largest cluster that this scratch is for.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Checks what the unsafe parts rely on.
+    fn check<S: Isa>(&self, setting: &Setting<'_, S, T>, batch: &Batch<'_, T>, gradient: &[T]) {
+        let (network, layout, start) = (setting.network, setting.network.layout, setting.start);
+        let (rows, steps) = (batch.rows, setting.steps + 1);
+        assert!(rows > 0 && rows <= self.rows && self.curvature.len() == steps, "the scratch is for other clusters");
+        let strides = self.layers.iter().map(|layer| layer.value.stride);
+        assert!(strides.eq(layout.hidden.iter().map(|layer| layer.stride)), "the scratch is for another network");
+        assert_eq!(
+            self.delta.numbers.len(),
+            layout.n_outputs * self.delta.stride,
+            "the scratch is for another network"
+        );
+        assert_eq!(gradient.len(), layout.len, "a gradient is as long as the padded parameters");
+        assert_eq!(start.theta.len(), layout.len, "parameters are not padded");
+        assert_eq!(start.transposed.len(), layout.transposed_len, "transposed weights are missing");
+        let padded = rows.next_multiple_of(T::PAD);
+        let planes = network.loss.target_width(layout.n_outputs);
+        assert!(batch.targets.len() >= (planes - 1) * batch.plane + padded, "targets are short");
+        assert!(batch.weights.len() >= padded, "weights are short");
+        assert!(batch.x.len() >= (rows - 1) * batch.x_stride + layout.n_inputs, "x is short");
     }
 
     /// Losses before and after, and v + α/(1−α) ∇L(θ) into `gradient` (padded): the cluster's gradient over 1 − α.
@@ -142,10 +169,7 @@ impl<T: Elementary> Dual<T> {
         alpha: f64,
         gradient: &mut [T],
     ) -> Result<(f64, f64), Divergence> {
-        assert!(
-            batch.rows <= self.rows && gradient.len() == setting.network.layout.len,
-            "the scratch is for other clusters"
-        );
+        self.check(setting, &batch, gradient);
         let n = batch.rows;
         for (to, from) in
             self.x.numbers.chunks_exact_mut(self.x.stride).zip((0..(setting.steps + 1) * n).map(|i| i % n))
@@ -159,7 +183,7 @@ impl<T: Elementary> Dual<T> {
         let mut walk = walk::Walk { setting, batch, n, dual: self };
         let (mut before, mut after) = (0.0, 0.0);
         for t in 0..=setting.steps {
-            // SAFETY: the scratch is as large as its setting and rows ask for.
+            // SAFETY: `check` compared every length with what the setting and the rows ask for.
             after = unsafe { walk.step(t) };
             if t == 0 {
                 before = after;

@@ -81,7 +81,14 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
             unsafe {
                 let pair = Dot { rows: right, weights: left.skip_rows(first) };
                 let bias = shift.then_some(ones.as_ptr());
-                dots(self.setting.network.isa, (depth, count), &[(pair, width)], bias, rate, into.skip_rows(first));
+                dots(
+                    self.setting.network.processor(),
+                    (depth, count),
+                    &[(pair, width)],
+                    bias,
+                    rate,
+                    into.skip_rows(first),
+                );
             }
         }
         into
@@ -101,7 +108,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
         // SAFETY: as the caller's.
         unsafe {
             sum_of_products(
-                self.setting.network.isa,
+                self.setting.network.processor(),
                 Order::Columns,
                 (depth, self.n),
                 &factors,
@@ -125,7 +132,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
 
     pub(super) unsafe fn forward(&mut self, t: usize) -> f64 {
         let network = self.setting.network;
-        let (layout, isa, past) = (network.layout, network.isa, t * self.n);
+        let (layout, past) = (network.layout, t * self.n);
         let theta = self.setting.start.theta.as_ptr();
         // SAFETY: the caller's scratch is large enough; the layout's offsets are inside θ.
         unsafe {
@@ -142,7 +149,15 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
                 let shape = (self.n, layer.width);
                 let terms = &factors[..1 + usize::from(t > 0)];
                 let epilogue = Forward(layout.activation, trace);
-                sum_of_products(isa, Order::Rows, shape, terms, theta.add(layer.bias), trace.value, &epilogue);
+                sum_of_products(
+                    network.processor(),
+                    Order::Rows,
+                    shape,
+                    terms,
+                    theta.add(layer.bias),
+                    trace.value,
+                    &epilogue,
+                );
             }
             self.outputs(t)
         }
@@ -165,7 +180,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
             }
             let into = self.dual.outputs[0].from(0);
             let pairs = &pairs[..1 + usize::from(t > 0)];
-            dots(isa, (self.n, layout.n_outputs), pairs, Some(theta.add(layout.head_bias)), 1.0, into);
+            dots(network.processor(), (self.n, layout.n_outputs), pairs, Some(theta.add(layout.head_bias)), 1.0, into);
             let planes = self.planes(t);
             let loss = loss::gradient(isa, network.loss, planes);
             self.keep_outputs(t, false);
@@ -238,7 +253,15 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
         let epilogue = Backward(self.layout().activation, trace);
         // SAFETY: as the caller's.
         unsafe {
-            sum_of_products(self.setting.network.isa, order, shape, factors, std::ptr::null(), trace.delta, &epilogue);
+            sum_of_products(
+                self.setting.network.processor(),
+                order,
+                shape,
+                factors,
+                std::ptr::null(),
+                trace.delta,
+                &epilogue,
+            );
         }
     }
 }

@@ -20,18 +20,19 @@ fn check_outputs<S: Isa, T: Real>(isa: S) {
             let rows = zero_padded::<T>(&mut random, n_rows, width, cols);
             (rows, zero_padded::<T>(&mut random, n_outputs, width, cols))
         };
-        let pairs = [Some(pair()), (i % 2 == 0).then(pair)];
+        let (first, second) = (pair(), (i % 2 == 0).then(pair));
         let bias = Framed::<T>::random(&mut random, 1, n_outputs);
         let plane = n_rows.next_multiple_of(T::PAD);
         let mut into = Framed::<T>::new(n_outputs, plane, |_, _| f64::NAN);
         let at = into.matrix_mut();
-        let dots = [0, 1].map(|i| pairs[i].as_ref().map(|(r, w)| Dot { rows: r.matrix(), weights: w.matrix() }));
+        let dot = |(rows, weights): &(Framed<T>, Framed<T>)| Dot { rows: rows.matrix(), weights: weights.matrix() };
+        let dots = (dot(&first), second.as_ref().map(dot));
         // SAFETY: the matrices have the sizes named, the width padded to registers and the planes to lines.
-        unsafe { outputs(isa, (n_rows, n_outputs, width), dots, bias.ptr(), at) };
+        unsafe { outputs(Processor::steady(isa), (n_rows, n_outputs, width), dots, bias.ptr(), at) };
         into.assert_frame_intact();
         for output in 0..n_outputs {
             for row in 0..n_rows {
-                let terms = pairs.iter().flatten().flat_map(|(rows, weights)| {
+                let terms = [Some(&first), second.as_ref()].into_iter().flatten().flat_map(|(rows, weights)| {
                     (0..width).map(move |col| rows.get(row, col) * weights.get(output, col))
                 });
                 let (sum, size) = terms.chain([bias.get(0, output)]).fold((0.0, 0.0), |(s, m), x| (s + x, m + x.abs()));

@@ -48,10 +48,10 @@ impl<T: Elementary> Fixture<T> {
     /// θ^k, the derivative of the adapted loss and that in η, all padded, by one way of keeping the path.
     fn walk<S: Isa>(&self, isa: S, plan: Plan, rate_gradient: bool) -> [Vec<f64>; 3] {
         let layout = Layout::new::<T>(&self.net);
-        let network = Network { isa, layout: &layout, loss: Loss::Squared };
-        let start = Start::new(&network, &self.theta);
+        let network = Network { isa, layout: &layout, loss: Loss::Squared, threads: Threads::serial() };
+        let start = Start::new(&network, &self.theta).unwrap();
         let rates = self.rates.as_ref().map(|flat| {
-            let mut padded = Buffer::new(layout.len);
+            let mut padded = Buffer::new(layout.len).unwrap();
             layout.pack(flat, &mut padded);
             padded
         });
@@ -67,14 +67,14 @@ impl<T: Elementary> Fixture<T> {
             first_order: false,
             dual_rows: 0,
         };
-        let mut path = Path::new(&setting);
+        let mut path = Path::new(&setting).unwrap();
         let data = self.data();
         let sides = [0..12, 12..ROWS].map(|rows| {
-            let mut side = Prepared::new(&network, ROWS);
+            let mut side = Prepared::new(&network, ROWS).unwrap();
             side.fill(&data, self.net.n_inputs(), rows);
             side
         });
-        let mut records = Records::new(&network, ROWS, plan.slots(), plan.keep_records);
+        let mut records = Records::new(&network, ROWS, plan.slots(), plan.keep_records).unwrap();
         let sides = sides.each_ref().map(|side| side.batch(&data));
         let mut engine = Serial { network, sides, records: &mut records };
         let threads = Threads::serial();
@@ -136,7 +136,7 @@ fn plans_follow_the_budget() {
     let layout = Layout::new::<f64>(&net);
     let choose = |rows, steps, way_back| {
         with_isa!(Backend::detect(), isa => {
-            let network = Network { isa, layout: &layout, loss: Loss::Squared };
+            let network = Network { isa, layout: &layout, loss: Loss::Squared, threads: Threads::serial() };
             Plan::choose::<_, f64>(&network, rows, steps, way_back)
         })
     };

@@ -2,7 +2,11 @@
 
 use super::extended::Extended;
 use crate::architecture::{Architecture, Layout};
+use crate::clusters::overflowed;
 use crate::dense::Matrix;
+use crate::error::KernelError;
+use crate::memory;
+use crate::optimizer::range;
 use crate::simd::{Isa, Pass, Real, run};
 use crate::workspace::Buffer;
 
@@ -23,18 +27,21 @@ pub struct Normalization<T> {
 
 impl<T: Real> Normalization<T> {
     /// Mean 0 and variance 1, for batches of up to `most_rows` rows.
-    pub fn new(spec: super::BatchNorm, layout: &Layout, most_rows: usize) -> Self {
-        let lines = |rows: usize| layout.hidden.iter().map(move |layer| Buffer::new(rows * layer.stride)).collect();
-        let mut variances: Vec<Buffer<T>> = lines(1);
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(spec: super::BatchNorm, layout: &Layout, most_rows: usize) -> Result<Self, KernelError> {
+        let lines = |rows: usize| Buffer::several(layout.hidden.iter().map(|layer| rows * layer.stride));
+        let mut variances: Vec<Buffer<T>> = lines(1)?;
         variances.iter_mut().for_each(|line| line.fill(T::from_f64(1.0)));
-        Self {
+        Ok(Self {
             momentum: spec.momentum,
             epsilon: spec.epsilon,
-            means: lines(1),
+            means: lines(1)?,
             variances,
-            inverse: lines(1),
-            normal: lines(most_rows),
-        }
+            inverse: lines(1)?,
+            normal: lines(most_rows)?,
+        })
     }
 
     /// z, in place, becomes scale·(z − mean)/σ + shift; the running statistics take the batch's up.
@@ -195,6 +202,36 @@ pub struct Folding<'a, T> {
     pub batch_norm: &'a [T],
     /// ε.
     pub epsilon: f64,
+}
+
+/// The flat parameters of the network that a normalized one is at prediction.
+///
+/// # Errors
+/// [`KernelError::Length`], [`KernelError::Range`] for an ε or a variance below 0, [`KernelError::Overflowed`] or
+/// [`KernelError::Memory`].
+pub fn folded<T: Real>(folding: Folding<'_, T>, theta: &[T]) -> Result<Vec<T>, KernelError> {
+    let Folding { architecture, batch_norm, epsilon } = folding;
+    let widths: usize = architecture.hidden().iter().sum();
+    for (what, got, needed) in
+        [("theta", theta.len(), architecture.n_parameters()), ("batch_norm", batch_norm.len(), 4 * widths)]
+    {
+        if got != needed {
+            return Err(KernelError::Length { what, got, needed });
+        }
+    }
+    range("batch norm epsilon", epsilon, epsilon >= 0.0, "finite and at least 0")?;
+    let mut rest = batch_norm;
+    for &width in architecture.hidden() {
+        let (own, others) = rest.split_at(4 * width);
+        rest = others;
+        if let Some(variance) = own[3 * width..].iter().map(|v| v.to_f64()).find(|v| *v < 0.0 || v.is_nan()) {
+            return Err(KernelError::Range { what: "every variance", got: variance, needed: "at least 0" });
+        }
+    }
+    let mut flat = memory::list("the folded parameters", theta.iter().copied())?;
+    fold(folding, &mut flat);
+    overflowed("a folded parameter", &flat)?;
+    Ok(flat)
 }
 
 /// Folds the normalizations into flat parameters: W ← W·scale/σ, b ← (b − mean)·scale/σ + shift.

@@ -1,6 +1,8 @@
 //! Which rows a step sees: a function of the seed and the step alone.
 
 use super::Spec;
+use crate::error::KernelError;
+use crate::memory;
 use crate::random::Random;
 
 /// The mini-batches of one model: positions in its list of rows.
@@ -15,12 +17,24 @@ pub struct Batches {
 
 impl Batches {
     /// For a model with so many rows.
-    pub fn new(spec: &Spec, n_rows: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Range`] for no rows, [`KernelError::Limit`] for more than 32 bits count, or [`KernelError::Memory`].
+    pub fn new(spec: &Spec, n_rows: usize) -> Result<Self, KernelError> {
+        if n_rows == 0 {
+            return Err(KernelError::Range { what: "the number of rows", got: 0.0, needed: "at least 1" });
+        }
+        let most = u32::MAX as usize;
+        let count = u32::try_from(n_rows);
+        let count =
+            count.map_err(|_| KernelError::Limit { what: "the number of rows", got: n_rows.to_string(), most })?;
         let (size, steps) = spec.epoch(n_rows);
         let replacement = spec.replacement && spec.batch_size.is_some();
         // With replacement, `order` holds one batch, else an epoch.
-        let order = (0..if replacement { size } else { n_rows } as u32).collect();
-        Self { seed: spec.seed, size, steps, replacement, order, epoch: None }
+        // A batch is no larger than the rows.
+        let mut order = memory::room("the order of the rows", if replacement { size } else { n_rows })?;
+        order.extend(0..if replacement { size as u32 } else { count });
+        Ok(Self { seed: spec.seed, size, steps, replacement, order, epoch: None })
     }
 
     /// Whether every step sees all rows, in their own order.

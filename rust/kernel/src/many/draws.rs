@@ -1,6 +1,9 @@
 //! What is random in a step besides its rows, each a stream of (seed, purpose, step).
 
 use super::{Shifts, Spec};
+use crate::error::KernelError;
+use crate::memory;
+use crate::optimizer::range;
 use crate::random::Random;
 use crate::simd::Real;
 
@@ -54,12 +57,16 @@ impl Draws {
     }
 
     /// One mask a hidden layer for a sample of Monte-Carlo dropout, apart from those of training.
-    pub fn sample(self, sample: u64, widths: &[usize], rates: &[f64]) -> Vec<Vec<f64>> {
+    ///
+    /// # Errors
+    /// [`KernelError::Range`] for a rate outside [0, 1), or [`KernelError::Memory`].
+    pub fn sample(self, sample: u64, widths: &[usize], rates: &[f64]) -> Result<Vec<Vec<f64>>, KernelError> {
         let mut random = Masks(Random::new(self.seed, "sampled dropout", sample));
         let mask = |(&width, &rate): (&usize, &f64)| {
-            let mut mask = vec![0.0; width];
+            range("every dropout rate", rate, (0.0..1.0).contains(&rate), "in [0, 1)")?;
+            let mut mask = memory::zeros("a dropout mask", width)?;
             random.fill(rate, &mut mask);
-            mask
+            Ok(mask)
         };
         widths.iter().zip(rates).map(mask).collect()
     }
@@ -85,27 +92,34 @@ impl Draws {
     }
 
     /// All of a step's draws, for a model with so many rows.
-    pub fn all(spec: &Spec, n_rows: usize, step: u64) -> Drawn {
+    ///
+    /// # Errors
+    /// As [`Batches::new`](super::Batches::new).
+    pub fn all(spec: &Spec, n_rows: usize, step: u64) -> Result<Drawn, KernelError> {
         let draws = Self { seed: spec.seed };
-        let rows = super::Batches::new(spec, n_rows).of_step(step, n_rows).to_vec();
+        let mut batches = super::Batches::new(spec, n_rows)?;
+        let rows = memory::list("a batch", batches.of_step(step, n_rows).iter().copied())?;
         let hidden = spec.architecture.hidden();
         let mut masks = vec![Vec::new(); if spec.dropout.is_some() { hidden.len() } else { 0 }];
         if let Some(dropout) = &spec.dropout {
             let mut random = draws.masks(step);
             for ((mask, &width), &rate) in masks.iter_mut().zip(hidden).zip(&dropout.rates) {
-                mask.resize(if dropout.by_row { rows.len() } else { 1 } * width, 0.0);
+                let lines = if dropout.by_row { rows.len() } else { 1 };
+                *mask = memory::zeros("a dropout mask", lines.saturating_mul(width))?;
                 mask.chunks_exact_mut(width).for_each(|line| random.fill(rate, line));
             }
         }
         let mut random = draws.noise(step);
-        let inputs = if spec.input_noise > 0.0 { rows.len() * spec.architecture.n_inputs() } else { 0 };
-        let mut noise = vec![0.0; inputs];
-        noise.chunks_exact_mut(spec.architecture.n_inputs()).for_each(|line| random.normals(line));
-        let mixup = spec.mixup.map(|alpha| {
-            let mut order = vec![0; rows.len()];
-            (draws.mixup(step, alpha, &mut order), order)
-        });
+        let n_inputs = spec.architecture.n_inputs();
+        let inputs = if spec.input_noise > 0.0 { rows.len().saturating_mul(n_inputs) } else { 0 };
+        let mut noise = memory::zeros("input noise", inputs)?;
+        noise.chunks_exact_mut(n_inputs).for_each(|line| random.normals(line));
+        let mut mixup = None;
+        if let Some(alpha) = spec.mixup {
+            let mut order = memory::zeros("the order that rows are mixed in", rows.len())?;
+            mixup = Some((draws.mixup(step, alpha, &mut order), order));
+        }
         let shift = spec.shifts.as_ref().and_then(|shifts| draws.shift(step, shifts));
-        Drawn { rows, masks, noise, mixup, shift }
+        Ok(Drawn { rows, masks, noise, mixup, shift })
     }
 }

@@ -33,11 +33,14 @@ pub struct Evaluator<'a, T> {
 
 impl<'a, T: Elementary> Evaluator<'a, T> {
     /// Of a model's rows.
-    pub fn new(spec: &'a Spec, layout: &Layout, selection: Selection<'a, T>) -> Self {
-        let (rows, scale) = selection.chosen();
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(spec: &'a Spec, layout: &Layout, selection: Selection<'a, T>) -> Result<Self, KernelError> {
+        let (rows, scale) = selection.chosen()?;
         let most = rows.len().min(PART_ROWS);
-        let (gather, plain) = (Gather::bare(spec, layout, most), Plain::new(layout, most));
-        Self { selection, rows, scale, gather, plain }
+        let (gather, plain) = (Gather::bare(spec, layout, most)?, Plain::new(layout, most)?);
+        Ok(Self { selection, rows, scale, gather, plain })
     }
 
     /// Loss and accuracy at a point, and the gradient of the loss if it is wanted.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::architecture::Layout;
+use crate::error::KernelError;
 use crate::optimizer::{Kind, Span};
 use crate::simd::Real;
 use crate::workspace::Buffer;
@@ -40,14 +41,17 @@ impl<'a> Extended<'a> {
     }
 
     /// A starting point: scales 1, shifts 0.
-    pub fn start<T: Real>(&self, flat: &[T]) -> Buffer<T> {
-        let mut theta = Buffer::new(self.len);
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn start<T: Real>(&self, flat: &[T]) -> Result<Buffer<T>, KernelError> {
+        let mut theta = Buffer::new(self.len)?;
         self.layout.pack_parameters(flat, &mut theta[..self.layout.len]);
         for (&at, layer) in self.scales.iter().zip(&self.layout.hidden) {
             theta[at..at + layer.width].fill(T::from_f64(1.0));
         }
         self.hold_padding(&mut theta);
-        theta
+        Ok(theta)
     }
 
     /// Sets the biases of padded lanes to what keeps their activations at zero: a penalty may have moved them.

@@ -3,7 +3,9 @@
 use super::draws::Draws;
 use super::{Selection, Shifts, Smoothing, Spec};
 use crate::architecture::Layout;
+use crate::error::KernelError;
 use crate::loss::Loss;
+use crate::memory;
 use crate::simd::Real;
 use crate::workspace::{Batch, Buffer};
 
@@ -52,32 +54,44 @@ impl Labels {
 
 impl<'a, T: Real> Gather<'a, T> {
     /// Room for batches of up to `most_rows` rows of a model, as training sees them.
-    pub fn new(spec: &'a Spec, layout: &Layout, most_rows: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(spec: &'a Spec, layout: &Layout, most_rows: usize) -> Result<Self, KernelError> {
         Self::with(spec, layout, most_rows, Labels::of(spec), spec.training_loss())
     }
 
     /// As [`Gather::new`] for rows as they are.
-    pub fn bare(spec: &'a Spec, layout: &Layout, most_rows: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn bare(spec: &'a Spec, layout: &Layout, most_rows: usize) -> Result<Self, KernelError> {
         Self::with(spec, layout, most_rows, Labels::Same, spec.loss)
     }
 
-    fn with(spec: &'a Spec, layout: &Layout, most_rows: usize, labels: Labels, loss: Loss) -> Self {
+    fn with(
+        spec: &'a Spec,
+        layout: &Layout,
+        most_rows: usize,
+        labels: Labels,
+        loss: Loss,
+    ) -> Result<Self, KernelError> {
         let plane = most_rows.next_multiple_of(T::PAD);
         // Without hidden layers the head reads whole padded rows.
         let stride = if layout.hidden.is_empty() { layout.head_stride } else { layout.n_inputs };
-        Self {
+        Ok(Self {
             spec,
             n_inputs: layout.n_inputs,
             stride,
             labels,
-            x: Buffer::new(most_rows * stride),
-            targets: Buffer::new(loss.target_width(layout.n_outputs) * plane),
-            weights: Buffer::new(plane),
-            partners: Vec::with_capacity(most_rows),
-            noise: vec![0.0; if spec.input_noise > 0.0 { layout.n_inputs } else { 0 }],
-            spare: Buffer::new(if spec.mixup.is_some() { most_rows * stride } else { 0 }),
+            x: Buffer::new(most_rows * stride)?,
+            targets: Buffer::new(loss.target_width(layout.n_outputs) * plane)?,
+            weights: Buffer::new(plane)?,
+            partners: memory::room("the order that rows are mixed in", most_rows)?,
+            noise: memory::zeros("input noise", if spec.input_noise > 0.0 { layout.n_inputs } else { 0 })?,
+            spare: Buffer::new(if spec.mixup.is_some() { most_rows * stride } else { 0 })?,
             rows: 0,
-        }
+        })
     }
 
     /// The rows of a list at some positions, each of weight w·`scale`/rows, as they are.

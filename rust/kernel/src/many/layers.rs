@@ -10,6 +10,7 @@ use super::mask::{DropoutMasks, multiply};
 use crate::architecture::HiddenLayer;
 use crate::dense::{Block, Epilogue, Factors, Matrix, Order, column_sums, offset_targets, product, update};
 use crate::epilogues::{Backward, Forward, LayerTrace};
+use crate::error::KernelError;
 use crate::head::{Dot, add_plane_sums, outputs};
 use crate::loss;
 use crate::passes::{Network, Point, Record};
@@ -48,21 +49,26 @@ struct Step<'p, 'n, S, T> {
 
 impl<'a, T: Elementary> Layers<'a, T> {
     /// For a model, if it has dropout or batch normalization.
-    pub fn new(spec: &'a Spec, extended: &Extended<'_>, most_rows: usize) -> Option<Self> {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(spec: &'a Spec, extended: &Extended<'_>, most_rows: usize) -> Result<Option<Self>, KernelError> {
         if spec.dropout.is_none() && spec.batch_norm.is_none() {
-            return None;
+            return Ok(None);
         }
         let layout = extended.layout;
         let trace = TraceLayout::new::<T>(layout, most_rows);
         let rows = if spec.dropout.is_some() { most_rows } else { 0 };
-        Some(Self {
-            record: Buffer::new(trace.len),
-            scratch: Scratch::new(layout, most_rows, trace.plane),
+        let masks = spec.dropout.as_ref().map(|dropout| DropoutMasks::new(spec, dropout, layout, most_rows));
+        let normalization = spec.batch_norm.map(|norm| Normalization::new(norm, layout, most_rows));
+        Ok(Some(Self {
+            record: Buffer::new(trace.len)?,
+            scratch: Scratch::new(layout, most_rows, trace.plane)?,
             trace,
-            masks: spec.dropout.as_ref().map(|dropout| DropoutMasks::new(spec, dropout, layout, most_rows)),
-            masked: layout.hidden.iter().map(|layer| Buffer::new(rows * layer.stride)).collect(),
-            normalization: spec.batch_norm.map(|norm| Normalization::new(norm, layout, most_rows)),
-        })
+            masks: masks.transpose()?,
+            masked: Buffer::several(layout.hidden.iter().map(|layer| rows * layer.stride))?,
+            normalization: normalization.transpose()?,
+        }))
     }
 
     /// Mean loss of step t's batch at a point, and its gradient.
@@ -86,7 +92,9 @@ impl<'a, T: Elementary> Layers<'a, T> {
         // normalizations were sized from the same layout for at least as many rows as the record.
         unsafe {
             let loss = self.forward(&step);
-            self.backward(&step, into);
+            if network.threads.check().is_ok() {
+                self.backward(&step, into);
+            }
             loss
         }
     }
@@ -111,6 +119,9 @@ impl<'a, T: Elementary> Layers<'a, T> {
         // SAFETY: the caller's promise.
         unsafe {
             for (l, layer) in layout.hidden.iter().enumerate() {
+                if step.network.threads.check().is_err() {
+                    return f64::NAN;
+                }
                 self.hidden_forward(step, l, layer);
             }
             let top = layout.hidden.len();
@@ -118,7 +129,8 @@ impl<'a, T: Elementary> Layers<'a, T> {
             let dot = Dot { rows: self.input(step, top), weights };
             let into = Matrix { at: self.scratch.outputs.as_mut_ptr(), stride: self.trace.plane };
             let bias = step.theta.as_ptr().add(layout.head_bias);
-            outputs(isa, (rows, layout.n_outputs, layout.head_inputs), [Some(dot), None], bias, into);
+            let shape = (rows, layout.n_outputs, layout.head_inputs);
+            outputs(step.network.processor(), shape, (dot, None), bias, into);
             let numbers = self.record.as_mut_ptr();
             let planes = step.network.planes(&step.batch, &self.trace, numbers, self.scratch.outputs.as_ptr());
             loss::gradient(isa, step.network.loss, planes)
@@ -135,7 +147,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
             let b = Matrix::of(step.theta.as_ptr().add(layer.weights), layer.stride);
             let factors = [Some(Factors { a: self.input(step, l), b, depth: layer.inputs }), None];
             let bias = step.theta.as_ptr().add(layer.bias);
-            product(isa, Order::Rows, (rows, layer.width), factors, bias, trace.value, epilogue);
+            product(step.network.processor(), Order::Rows, (rows, layer.width), factors, bias, trace.value, epilogue);
             let cols = layer.width.next_multiple_of(T::PAD);
             if let Some(normalization) = &mut self.normalization {
                 let lines = step.extended.scale_and_shift(l).map(|range| &step.theta[range]);
@@ -163,18 +175,40 @@ impl<'a, T: Elementary> Layers<'a, T> {
                 let factors = [Some(Factors { a: deltas, b, depth: layout.n_outputs }), None];
                 let epilogue = Backward(layout.activation, trace);
                 let shape = (rows, layout.head_inputs);
-                product(isa, Order::Columns, shape, factors, std::ptr::null(), trace.delta, &epilogue);
+                product(
+                    step.network.processor(),
+                    Order::Columns,
+                    shape,
+                    factors,
+                    std::ptr::null(),
+                    trace.delta,
+                    &epilogue,
+                );
                 self.hidden_backward(step, above, scales);
             }
             let factors = [Some(Factors { a: deltas, b: self.input(step, top), depth: rows }), None];
             let shape = (layout.n_outputs, layout.head_inputs);
-            update(isa, Order::Rows, shape, factors, offset_targets(&targets, layout.head_weights), layout.head_stride);
+            update(
+                step.network.processor(),
+                Order::Rows,
+                shape,
+                factors,
+                offset_targets(&targets, layout.head_weights),
+                layout.head_stride,
+            );
             add_plane_sums(isa, (layout.n_outputs, rows), deltas, offset_targets(&targets, layout.head_bias));
             for (l, layer) in layout.hidden.iter().enumerate().rev() {
                 let trace = self.layer(step, l);
                 let factors = [Some(Factors { a: self.input(step, l), b: trace.delta, depth: rows }), None];
                 let weights = offset_targets(&targets, layer.weights);
-                update(isa, Order::Columns, (layer.inputs, layer.width), factors, weights, layer.stride);
+                update(
+                    step.network.processor(),
+                    Order::Columns,
+                    (layer.inputs, layer.width),
+                    factors,
+                    weights,
+                    layer.stride,
+                );
                 column_sums(isa, (rows, layer.width), trace.delta, offset_targets(&targets, layer.bias));
                 if let Some(below) = l.checked_sub(1) {
                     let b = Matrix::of(step.transposed.as_ptr().add(layer.transposed), layer.transposed_stride);
@@ -182,7 +216,15 @@ impl<'a, T: Elementary> Layers<'a, T> {
                     let lower = self.layer(step, below);
                     let epilogue = Backward(layout.activation, lower);
                     let shape = (rows, layer.inputs);
-                    product(isa, Order::Rows, shape, factors, std::ptr::null(), lower.delta, &epilogue);
+                    product(
+                        step.network.processor(),
+                        Order::Rows,
+                        shape,
+                        factors,
+                        std::ptr::null(),
+                        lower.delta,
+                        &epilogue,
+                    );
                     self.hidden_backward(step, below, scales);
                 }
             }

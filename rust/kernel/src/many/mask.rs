@@ -4,6 +4,7 @@ use super::draws::Draws;
 use super::{Dropout, Spec};
 use crate::architecture::Layout;
 use crate::dense::Matrix;
+use crate::error::KernelError;
 use crate::simd::{Isa, Pass, Real, run};
 use crate::workspace::Buffer;
 
@@ -17,11 +18,14 @@ pub struct DropoutMasks<'a, T> {
 
 impl<'a, T: Real> DropoutMasks<'a, T> {
     /// Room for batches of up to `most_rows` rows.
-    pub fn new(spec: &Spec, dropout: &'a Dropout, layout: &Layout, most_rows: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(spec: &Spec, dropout: &'a Dropout, layout: &Layout, most_rows: usize) -> Result<Self, KernelError> {
         let rows = if dropout.by_row { most_rows } else { 1 };
-        let lines = layout.hidden.iter().map(|layer| Buffer::new(rows * layer.stride)).collect();
+        let lines = Buffer::several(layout.hidden.iter().map(|layer| rows * layer.stride))?;
         let strides = layout.hidden.iter().map(|layer| (layer.stride, layer.width)).collect();
-        Self { draws: Draws { seed: spec.seed }, dropout, lines, strides }
+        Ok(Self { draws: Draws { seed: spec.seed }, dropout, lines, strides })
     }
 
     /// Draws a step's masks.

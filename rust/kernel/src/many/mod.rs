@@ -22,10 +22,7 @@ mod spec;
 mod stopping;
 mod training;
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-pub use batch_norm::{Folding, fold};
+pub use batch_norm::{Folding, folded};
 pub use batches::Batches;
 pub use draws::{Drawn, Draws};
 pub use observe::{Recording, When};
@@ -34,6 +31,7 @@ pub use rows::{Rows, Selection};
 pub use spec::{BatchNorm, Dropout, EarlyStopping, Length, Shifts, Smoothing, Spec};
 
 use crate::error::KernelError;
+use crate::memory;
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
 use crate::threads::Threads;
@@ -56,7 +54,7 @@ pub struct Task<'a, T> {
 ///
 /// # Errors
 /// [`KernelError::Model`] with the first fault of the first model at fault, before any work;
-/// [`KernelError::Interrupted`], after which models that were done have been delivered.
+/// [`KernelError::Memory`], for all records together before any work; [`KernelError::Interrupted`], after which models that were done have been delivered.
 pub fn fit_many<T: Elementary>(
     tasks: &[Task<'_, T>],
     recording: &Recording,
@@ -66,22 +64,14 @@ pub fn fit_many<T: Elementary>(
     for (index, task) in tasks.iter().enumerate() {
         task.validate(recording).map_err(|fault| KernelError::Model { index, fault: Box::new(fault) })?;
     }
-    let next = AtomicUsize::new(0);
-    let stopped = Mutex::new(Ok(()));
-    let mut workers = vec![(); threads.count().min(tasks.len())];
-    threads.each(&mut workers, |()| {
-        while let Some((index, task)) = threads.check().ok().and_then(|()| {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            tasks.get(index).map(|task| (index, task))
-        }) {
-            match with_isa!(Backend::detect(), isa => training::train(isa, task, recording, threads)) {
-                Ok(outcome) => deliver(index, outcome),
-                Err(error) => *stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Err(error),
-            }
-        }
-    });
-    threads.check()?;
-    stopped.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    let records = tasks.iter().map(|task| task.record_bytes(recording)).fold(0, usize::saturating_add);
+    memory::could_have("what is to be recorded of all models", records)?;
+    threads.map(tasks.len(), |index| {
+        let outcome = with_isa!(Backend::detect(), isa => training::train(isa, &tasks[index], recording, threads))?;
+        deliver(index, outcome);
+        Ok(())
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::outcome::Recorded;
 use super::stopping::Patience;
 use crate::architecture::Architecture;
 use crate::error::KernelError;
+use crate::memory;
 use crate::passes::{Network, Point};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
@@ -43,6 +44,16 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// How often something is recorded in so many steps.
+    pub(super) fn count(&self, n_steps: u64) -> u64 {
+        match &self.when {
+            When::Never => 0,
+            // Before the first step, and after the last wherever it falls.
+            When::Every(every) => n_steps.div_ceil(*every).saturating_add(1),
+            When::At(steps) => steps.iter().filter(|&&step| step <= n_steps).count() as u64,
+        }
+    }
+
     fn is_due(&self, step: u64, is_last: bool) -> bool {
         match &self.when {
             When::Never => false,
@@ -77,8 +88,11 @@ pub struct Snapshot<T> {
 
 impl<T: Elementary> Snapshot<T> {
     /// Room for one.
-    pub fn new(architecture: &Architecture) -> Self {
-        Self { theta: vec![T::default(); architecture.n_parameters()], batch_norm: Vec::new() }
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(architecture: &Architecture) -> Result<Self, KernelError> {
+        Ok(Self { theta: memory::zeros("a model's parameters", architecture.n_parameters())?, batch_norm: Vec::new() })
     }
 
     /// Takes a model's parameters over.
@@ -113,32 +127,40 @@ pub struct Observer<'a, T> {
 
 impl<'a, T: Elementary> Observer<'a, T> {
     /// For a model, if there is anything to look at.
-    pub fn new(task: &Task<'a, T>, extended: &Extended<'_>, recording: &'a Recording) -> Option<Self> {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(
+        task: &Task<'a, T>,
+        extended: &Extended<'_>,
+        recording: &'a Recording,
+    ) -> Result<Option<Self>, KernelError> {
         let spec = task.spec;
         let records = recording.when != When::Never;
         if !records && spec.early_stopping.is_none() {
-            return None;
+            return Ok(None);
         }
         let layout = extended.layout;
         let scores = records && (recording.losses || recording.metrics);
         let gradients = records && recording.gradients;
-        let train = (scores || gradients).then(|| Evaluator::new(spec, layout, task.train));
+        let train = (scores || gradients).then(|| Evaluator::new(spec, layout, task.train)).transpose()?;
         let held_out = task.held_out.filter(|_| scores || spec.early_stopping.is_some());
-        Some(Self {
+        let held_out = held_out.map(|held_out| Evaluator::new(spec, layout, held_out)).transpose()?;
+        Ok(Some(Self {
             architecture: &spec.architecture,
             recording,
             epsilon: spec.batch_norm.map_or(0.0, |norm| norm.epsilon),
             train,
-            held_out: held_out.map(|held_out| Evaluator::new(spec, layout, held_out)),
+            held_out,
             patience: spec.early_stopping.map(Patience::new),
-            folded: Buffer::new(if spec.batch_norm.is_some() { layout.len } else { 0 }),
-            gradient: Buffer::new(if gradients { layout.len } else { 0 }),
-            sum: vec![0.0; if gradients { layout.len } else { 0 }],
-            current: Snapshot::new(&spec.architecture),
+            folded: Buffer::new(if spec.batch_norm.is_some() { layout.len } else { 0 })?,
+            gradient: Buffer::new(if gradients { layout.len } else { 0 })?,
+            sum: memory::zeros("a recorded gradient", if gradients { layout.len } else { 0 })?,
+            current: Snapshot::new(&spec.architecture)?,
             best: None,
             validation_losses: Vec::new(),
             recorded: Recorded::default(),
-        })
+        }))
     }
 
     /// Looks at a model after so many steps; whether training should stop.
@@ -162,7 +184,7 @@ impl<'a, T: Elementary> Observer<'a, T> {
         if validates {
             let score = self.score_held_out(view, threads)?;
             held_out = score;
-            stop = self.validate(view, step, score.map_or(f64::NAN, |score| score.loss));
+            stop = self.validate(view, step, score.map_or(f64::NAN, |score| score.loss))?;
         }
         if records || (stop && self.recording.is_due(step, true)) {
             self.record(view, step, held_out, threads)?;
@@ -191,16 +213,20 @@ impl<'a, T: Elementary> Observer<'a, T> {
         held_out.score(&view.network, &point, None, threads).map(Some)
     }
 
-    fn validate<S: Isa>(&mut self, view: &View<'_, S, T>, step: u64, loss: f64) -> bool {
-        let Some(patience) = &mut self.patience else { return false };
+    fn validate<S: Isa>(&mut self, view: &View<'_, S, T>, step: u64, loss: f64) -> Result<bool, KernelError> {
+        let Some(patience) = &mut self.patience else { return Ok(false) };
         let verdict = patience.look(loss);
+        memory::reserve_one("held-out losses", &mut self.validation_losses)?;
         self.validation_losses.push(loss);
         if verdict.is_best {
-            let (at, best) = self.best.get_or_insert_with(|| (step, Snapshot::new(self.architecture)));
-            *at = step;
+            let mut best = match self.best.take() {
+                Some((_, best)) => best,
+                None => Snapshot::new(self.architecture)?,
+            };
             best.take(view);
+            self.best = Some((step, best));
         }
-        verdict.stop
+        Ok(verdict.stop)
     }
 
     fn record<S: Isa>(
@@ -210,9 +236,13 @@ impl<'a, T: Elementary> Observer<'a, T> {
         held_out: Option<Score>,
         threads: Threads<'_>,
     ) -> Result<(), KernelError> {
+        self.recorded.reserve()?;
         self.recorded.steps.push(step);
         if self.recording.thetas {
             self.current.take(view);
+            let Snapshot { theta, batch_norm } = &self.current;
+            memory::reserve_doubling("recorded parameters", &mut self.recorded.thetas, theta.len())?;
+            memory::reserve_doubling("recorded statistics", &mut self.recorded.batch_norms, batch_norm.len())?;
             self.recorded.thetas.extend_from_slice(&self.current.theta);
             self.recorded.batch_norms.extend_from_slice(&self.current.batch_norm);
         }
@@ -235,7 +265,9 @@ impl<'a, T: Elementary> Observer<'a, T> {
         }
         if gradients {
             let at = self.recorded.gradients.len();
-            self.recorded.gradients.resize(at + self.architecture.n_parameters(), T::default());
+            let more = self.architecture.n_parameters();
+            memory::reserve_doubling("recorded gradients", &mut self.recorded.gradients, more)?;
+            self.recorded.gradients.resize(at + more, T::default());
             view.extended.layout.unpack(&self.sum, &mut self.recorded.gradients[at..], T::from_f64);
         }
         Ok(())

@@ -1,5 +1,8 @@
 //! What training a model gives.
 
+use crate::error::KernelError;
+use crate::memory;
+
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Status {
@@ -56,4 +59,15 @@ pub struct Recorded<T> {
     pub batch_norms: Vec<T>,
     /// Gradients of the bare training loss, one after the other.
     pub gradients: Vec<T>,
+}
+
+impl<T> Recorded<T> {
+    /// Room for the numbers of one more step.
+    pub(super) fn reserve(&mut self) -> Result<(), KernelError> {
+        memory::reserve_one("recorded steps", &mut self.steps)?;
+        let Self { train_losses, train_accuracies, held_out_losses, held_out_accuracies, .. } = self;
+        [train_losses, train_accuracies, held_out_losses, held_out_accuracies]
+            .into_iter()
+            .try_for_each(|list| memory::reserve_one("recorded losses", list))
+    }
 }

@@ -18,10 +18,13 @@ pub struct Plain<T> {
 
 impl<T: Elementary> Plain<T> {
     /// For batches of up to `most_rows` rows.
-    pub fn new(layout: &Layout, most_rows: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn new(layout: &Layout, most_rows: usize) -> Result<Self, KernelError> {
         let part = most_rows.min(PART_ROWS);
         let trace = TraceLayout::new::<T>(layout, part);
-        Self { record: Buffer::any(trace.len), scratch: Scratch::new(layout, part, trace.plane), trace }
+        Ok(Self { record: Buffer::any(trace.len)?, scratch: Scratch::new(layout, part, trace.plane)?, trace })
     }
 
     /// Mean loss of a batch at a point, and its gradient into the sink, where there is one.

@@ -2,6 +2,7 @@
 
 use super::Spec;
 use crate::error::KernelError;
+use crate::memory;
 use crate::simd::Real;
 
 /// Rows that any number of models read.
@@ -56,10 +57,19 @@ impl<T: Real> Selection<'_, T> {
         if let Some(&index) = self.rows.and_then(|rows| rows.iter().find(bad)) {
             return Err(KernelError::Row { index, n_rows });
         }
+        let total: f64 = self.weights.map_or(1.0, |w| self.indices().map(|row| w[row].to_f64()).sum());
         match self.indices().count() {
             0 => Err(KernelError::Missing { what: "a row with a positive weight", needed_by: "every model" }),
+            _ if !(total.is_finite() && (1.0 / total).is_finite()) => {
+                Err(KernelError::Range { what: "the sum of row weights", got: total, needed: "finite, as its inverse" })
+            }
             count => Ok(count),
         }
+    }
+
+    /// How many rows count.
+    pub fn count(&self) -> usize {
+        self.indices().count()
     }
 
     /// The rows that count.
@@ -70,11 +80,15 @@ impl<T: Real> Selection<'_, T> {
     }
 
     /// The rows that count, and one over the mean of their weights.
-    pub fn chosen(&self) -> (Vec<u32>, f64) {
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`].
+    pub fn chosen(&self) -> Result<(Vec<u32>, f64), KernelError> {
+        let mut rows: Vec<u32> = memory::room("a model's list of rows", self.indices().count())?;
         // Row numbers were checked to fit.
-        let rows: Vec<u32> = self.indices().map(|row| row as u32).collect();
+        rows.extend(self.indices().map(|row| row as u32));
         let total: f64 = self.weights.map_or(rows.len() as f64, |w| rows.iter().map(|&r| w[r as usize].to_f64()).sum());
         let scale = rows.len() as f64 / total;
-        (rows, scale)
+        Ok((rows, scale))
     }
 }

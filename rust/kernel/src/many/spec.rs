@@ -185,6 +185,23 @@ impl Spec {
 }
 
 impl<T: Real> Task<'_, T> {
+    /// Bytes of what is recorded if all steps are taken.
+    pub(super) fn record_bytes(&self, recording: &Recording) -> usize {
+        let spec = self.spec;
+        let n_rows = self.train.count();
+        let vectors = usize::from(recording.thetas) + usize::from(recording.gradients);
+        let statistics = if spec.batch_norm.is_some() && recording.thetas {
+            spec.architecture.hidden().iter().map(|width| 4 * width).sum()
+        } else {
+            0
+        };
+        let numbers = spec.architecture.n_parameters().saturating_mul(vectors).saturating_add(statistics);
+        let scores = if recording.losses || recording.metrics { 4 * size_of::<f64>() } else { 0 };
+        let one = numbers.saturating_mul(T::SIZE).saturating_add(scores + size_of::<u64>());
+        let count = usize::try_from(recording.count(spec.n_steps(n_rows))).unwrap_or(usize::MAX);
+        count.saturating_mul(one)
+    }
+
     /// Checks the model and its data.
     ///
     /// # Errors

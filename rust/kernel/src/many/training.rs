@@ -10,6 +10,7 @@ use super::plain::Plain;
 use super::{Spec, Task};
 use crate::architecture::Layout;
 use crate::error::KernelError;
+use crate::memory;
 use crate::optimizer::Stepper;
 use crate::passes::{Network, Point};
 use crate::simd::Isa;
@@ -30,9 +31,9 @@ pub fn train<S: Isa, T: Elementary>(
 ) -> Result<Outcome<T>, KernelError> {
     let layout = Layout::new::<T>(&task.spec.architecture);
     let extended = Extended::new(&layout, task.spec.batch_norm.is_some());
-    let mut model = Model::new(isa, *task, &extended);
-    let mut observer = Observer::new(task, &extended, recording);
-    let mut curve = Curve::new(model.batches.steps(), model.n_steps);
+    let mut model = Model::new(isa, *task, &extended, threads)?;
+    let mut observer = Observer::new(task, &extended, recording)?;
+    let mut curve = Curve::new(model.batches.steps(), model.n_steps)?;
     let mut t = 0;
     let status = loop {
         threads.check()?;
@@ -48,12 +49,14 @@ pub fn train<S: Isa, T: Elementary>(
         }
         let loss = model.step(t, threads)?;
         if !loss.is_finite() {
+            // A pass that was told to stop leaves anything behind.
+            threads.check()?;
             break Status::Diverged { step: t, loss };
         }
-        curve.add(loss);
+        curve.add(loss)?;
         t += 1;
     };
-    Ok(outcome(&model, observer, curve.done(), t, status))
+    outcome(&model, observer, curve.done()?, t, status)
 }
 
 /// What training gave; with early stopping the best parameters, unless nothing was ever evaluated.
@@ -63,15 +66,15 @@ fn outcome<S: Isa, T: Elementary>(
     loss_curve: Vec<f64>,
     n_steps: u64,
     status: Status,
-) -> Outcome<T> {
-    let mut last = Snapshot::new(&model.spec.architecture);
+) -> Result<Outcome<T>, KernelError> {
+    let mut last = Snapshot::new(&model.spec.architecture)?;
     last.take(&model.view());
     let (best, validation_losses, recorded) = match observer {
         Some(observer) => (observer.best, observer.validation_losses, observer.recorded),
         None => (None, Vec::new(), Recorded::default()),
     };
     let (best_step, Snapshot { theta, batch_norm }) = best.unwrap_or((n_steps, last));
-    Outcome { theta, batch_norm, loss_curve, validation_losses, recorded, n_steps, best_step, status }
+    Ok(Outcome { theta, batch_norm, loss_curve, validation_losses, recorded, n_steps, best_step, status })
 }
 
 /// The batches' losses, averaged over epochs.
@@ -83,30 +86,30 @@ struct Curve {
 }
 
 impl Curve {
-    fn new(steps: u64, n_steps: u64) -> Self {
+    fn new(steps: u64, n_steps: u64) -> Result<Self, KernelError> {
         // Enough for all epochs, unless they are more than are likely to be taken.
         let epochs = usize::try_from(n_steps.div_ceil(steps)).unwrap_or(usize::MAX);
-        Self { steps, sum: 0.0, count: 0, means: Vec::with_capacity(epochs.min(1 << 16)) }
+        Ok(Self { steps, sum: 0.0, count: 0, means: memory::room("a loss curve", epochs.min(1 << 16))? })
     }
 
-    fn add(&mut self, loss: f64) {
+    fn add(&mut self, loss: f64) -> Result<(), KernelError> {
         self.sum += loss;
         self.count += 1;
-        if self.count == self.steps {
-            self.close();
-        }
+        if self.count == self.steps { self.close() } else { Ok(()) }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<(), KernelError> {
+        memory::reserve_one("a loss curve", &mut self.means)?;
         self.means.push(self.sum / self.count as f64);
         (self.sum, self.count) = (0.0, 0);
+        Ok(())
     }
 
-    fn done(mut self) -> Vec<f64> {
+    fn done(mut self) -> Result<Vec<f64>, KernelError> {
         if self.count > 0 {
-            self.close();
+            self.close()?;
         }
-        self.means
+        Ok(self.means)
     }
 }
 
@@ -138,17 +141,18 @@ struct Model<'a, S, T> {
 }
 
 impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
-    fn new(isa: S, task: Task<'a, T>, extended: &'a Extended<'a>) -> Self {
+    fn new(isa: S, task: Task<'a, T>, extended: &'a Extended<'a>, threads: Threads<'a>) -> Result<Self, KernelError> {
         let (spec, layout) = (task.spec, extended.layout);
-        let (rows, scale) = task.train.chosen();
-        let batches = Batches::new(spec, rows.len());
+        let (rows, scale) = task.train.chosen()?;
+        let batches = Batches::new(spec, rows.len())?;
         let size = batches.size();
-        let passes = match Layers::new(spec, extended, size) {
+        let passes = match Layers::new(spec, extended, size)? {
             Some(layers) => Passes::Layers(layers),
-            None => Passes::Plain(Plain::new(layout, size)),
+            None => Passes::Plain(Plain::new(layout, size)?),
         };
         let augmented = spec.mixup.is_some() || spec.shifts.is_some() || spec.input_noise > 0.0;
-        let mut gather = Gather::new(spec, layout, size);
+        let mut gather = Gather::new(spec, layout, size)?;
+        let [first, second] = spec.optimizer.moments().map(|kept| Buffer::new(if kept { extended.len } else { 0 }));
         let fixed = batches.is_whole() && !augmented;
         if fixed {
             gather.fill(&task.train, rows.iter().copied(), scale);
@@ -156,7 +160,7 @@ impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
         let mut model = Self {
             spec,
             task,
-            network: Network { isa, layout, loss: spec.training_loss() },
+            network: Network { isa, layout, loss: spec.training_loss(), threads },
             extended,
             stepper: Stepper::new(spec.optimizer, &extended.spans(), layout.units()),
             n_steps: spec.n_steps(rows.len()),
@@ -166,13 +170,13 @@ impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
             rows,
             scale,
             fixed,
-            theta: extended.start(task.theta),
-            transposed: Buffer::new(layout.transposed_len),
-            gradient: Buffer::new(extended.len),
-            moments: spec.optimizer.moments().map(|kept| Buffer::new(if kept { extended.len } else { 0 })),
+            theta: extended.start(task.theta)?,
+            transposed: Buffer::new(layout.transposed_len)?,
+            gradient: Buffer::new(extended.len)?,
+            moments: [first?, second?],
         };
         model.network.transpose(&model.theta[..layout.len], &mut model.transposed);
-        model
+        Ok(model)
     }
 
     fn view(&self) -> View<'_, S, T> {

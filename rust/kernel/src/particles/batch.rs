@@ -1,5 +1,6 @@
 //! The rows of a step, gathered.
 
+use crate::error::KernelError;
 use crate::random::Random;
 use crate::simd::Real;
 use crate::workspace::Buffer;
@@ -18,17 +19,17 @@ pub(super) struct Batch<T> {
 }
 
 impl<T: Real> Batch<T> {
-    pub(super) fn new(problem: &Problem<'_, T>, rows: usize) -> Self {
-        let points = rows * problem.n_terms;
-        Self {
+    pub(super) fn new(problem: &Problem<'_, T>, rows: usize) -> Result<Self, KernelError> {
+        let points = rows.saturating_mul(problem.n_terms);
+        Ok(Self {
             rows: 0,
             terms: problem.n_terms,
-            x: Buffer::new(points * problem.n_inputs),
-            coefficients: Buffer::new(points),
-            z: Buffer::new(rows * problem.n_instruments),
-            y: Buffer::new(rows),
-            weights: Buffer::new(rows),
-        }
+            x: Buffer::new(points.saturating_mul(problem.n_inputs))?,
+            coefficients: Buffer::new(points)?,
+            z: Buffer::new(rows.saturating_mul(problem.n_instruments))?,
+            y: Buffer::new(rows)?,
+            weights: Buffer::new(rows)?,
+        })
     }
 
     /// How many rows it has room for.

@@ -3,22 +3,31 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::clusters::finite;
+use crate::clusters::{finite, overflowed};
 use crate::error::KernelError;
+use crate::memory;
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
-use crate::threads::Threads;
+use crate::threads::{Threads, made};
 use crate::with_isa;
 use crate::workspace::Buffer;
 
 use super::network::{BLOCK_ROWS, Network, Trace};
 use super::shape::Particles;
 
-impl<S: Isa> Network<S> {
+impl<S: Isa> Network<'_, S> {
+    /// Whether its threads say stop: what it leaves then is not to be used.
+    fn is_stopped(&self) -> bool {
+        self.threads.check().is_err()
+    }
+
     /// h of every row.
     pub(super) fn all_outputs<T: Elementary>(&self, theta: &[T], x: &[T], trace: &mut Trace<T>, into: &mut [T]) {
         let rows = x.chunks(BLOCK_ROWS * self.shape.n_inputs);
         for (x, into) in rows.zip(into.chunks_mut(BLOCK_ROWS)) {
+            if self.is_stopped() {
+                return;
+            }
             self.outputs(theta, x, trace, into);
         }
     }
@@ -35,6 +44,9 @@ impl<S: Isa> Network<S> {
         gradient.fill(T::default());
         let mut h = [T::default(); BLOCK_ROWS];
         for (block, x) in x.chunks(BLOCK_ROWS * self.shape.n_inputs).enumerate() {
+            if self.is_stopped() {
+                return;
+            }
             let h = &mut h[..x.len() / self.shape.n_inputs];
             self.outputs(theta, x, trace, h);
             for (row, h) in h.iter_mut().enumerate() {
@@ -70,27 +82,32 @@ pub fn values<T: Elementary>(
     threads: Threads<'_>,
 ) -> Result<Vec<T>, KernelError> {
     let [networks, rows] = check(shape, thetas, x)?;
-    let mut into = vec![T::default(); networks * rows];
+    let mut into = memory::zeros("the values of every network", networks.saturating_mul(rows))?;
     if rows == 0 {
         return Ok(into);
     }
     let parts: Vec<_> = thetas.chunks_exact(shape.n_parameters()).zip(into.chunks_mut(rows)).map(Mutex::new).collect();
     let next = AtomicUsize::new(0);
-    let mut workers = vec![(); threads.count().min(networks)];
-    threads.each(&mut workers, |()| {
+    let make = || Ok((Trace::new(&[*shape])?, Buffer::new(shape.padded_len::<T>())?));
+    let mut workers = threads.workers(networks, make)?;
+    threads.each(&mut workers, |worker| {
+        let Ok((trace, padded)) = made(worker, make) else { return };
         with_isa!(Backend::detect(), isa => {
-            let network = Network { isa, shape: *shape };
-            let (mut trace, mut padded) = (Trace::new(&[*shape]), Buffer::new(shape.padded_len::<T>()));
+            let network = Network { isa, shape: *shape, threads };
             while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let mut part = part.lock().expect("a part is worked on once");
                 let (theta, into) = &mut *part;
-                shape.pack(theta, &mut padded);
-                network.all_outputs(&padded, x, &mut trace, into);
+                if threads.check().is_err() {
+                    break;
+                }
+                shape.pack(theta, padded);
+                network.all_outputs(padded, x, trace, into);
             }
         });
     });
     drop(parts);
     threads.check()?;
+    overflowed("a network's value", &into)?;
     Ok(into)
 }
 
@@ -98,20 +115,29 @@ pub fn values<T: Elementary>(
 ///
 /// # Errors
 /// [`KernelError`] with the first fault.
-pub fn gradient<T: Elementary>(shape: &Particles, theta: &[T], x: &[T], residual: &[T]) -> Result<Vec<T>, KernelError> {
+pub fn gradient<T: Elementary>(
+    shape: &Particles,
+    theta: &[T],
+    x: &[T],
+    residual: &[T],
+    threads: Threads<'_>,
+) -> Result<Vec<T>, KernelError> {
     let [_, rows] = check(shape, theta, x)?;
     for (what, got, needed) in [("theta", theta.len(), shape.n_parameters()), ("residual", residual.len(), rows)] {
         if got != needed {
             return Err(KernelError::Length { what, got, needed });
         }
     }
-    let mut flat = Vec::with_capacity(shape.n_parameters());
+    finite("residual", residual)?;
+    let mut flat = memory::room("the gradient", shape.n_parameters())?;
     with_isa!(Backend::detect(), isa => {
-        let network = Network { isa, shape: *shape };
-        let [mut padded, mut sum] = [(); 2].map(|()| Buffer::new(shape.padded_len::<T>()));
+        let network = Network { isa, shape: *shape, threads };
+        let (mut padded, mut sum) = (Buffer::new(shape.padded_len::<T>())?, Buffer::new(shape.padded_len::<T>())?);
         shape.pack(theta, &mut padded);
-        network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut Trace::new(&[*shape]), &mut sum);
+        network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut Trace::new(&[*shape])?, &mut sum);
         shape.unpack(&sum, &mut flat);
     });
+    threads.check()?;
+    overflowed("the gradient", &flat)?;
     Ok(flat)
 }

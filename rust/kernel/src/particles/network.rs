@@ -2,10 +2,12 @@
 
 use crate::activation::Activation;
 use crate::activation::{Function, Relu, Tanh};
-use crate::dense::{Factors, Matrix, Order, Target, product, update};
+use crate::dense::{Factors, Matrix, Order, Processor, Target, product, update};
 use crate::epilogues::{Forward, LayerTrace};
+use crate::error::KernelError;
 use crate::simd::math::{Elementary, tanh};
 use crate::simd::{Isa, Pass, run};
+use crate::threads::Threads;
 use crate::workspace::Buffer;
 
 use super::shape::Particles;
@@ -25,24 +27,27 @@ pub(super) struct Trace<T> {
 
 impl<T: Elementary> Trace<T> {
     /// Room for a block of any of the networks.
-    pub(super) fn new(shapes: &[Particles]) -> Self {
+    pub(super) fn new(shapes: &[Particles]) -> Result<Self, KernelError> {
         let size = shapes.iter().map(|s| BLOCK_ROWS * s.stride::<T>()).max().unwrap_or(0);
         let clipped = shapes.iter().any(|s| s.clip.is_some());
-        Self { value: Buffer::new(size), delta: Buffer::new(size), psi: Buffer::new(if clipped { size } else { 0 }) }
+        let psi = Buffer::new(if clipped { size } else { 0 })?;
+        Ok(Self { value: Buffer::new(size)?, delta: Buffer::new(size)?, psi })
     }
 }
 
 /// A network without its parameters, and how it is computed.
 #[derive(Clone, Copy)]
-pub(super) struct Network<S> {
+pub(super) struct Network<'a, S> {
     pub(super) isa: S,
     pub(super) shape: Particles,
+    /// Who may stop its passes on their way. What they leave then is not to be used.
+    pub(super) threads: Threads<'a>,
 }
 
-impl<S: Isa> Network<S> {
+impl<S: Isa> Network<'_, S> {
     /// h of a block of rows; the trace keeps what [`Network::add_gradient`] needs.
     pub(super) fn outputs<T: Elementary>(&self, theta: &[T], x: &[T], trace: &mut Trace<T>, into: &mut [T]) {
-        let Self { isa, shape } = *self;
+        let Self { isa, shape, threads } = *self;
         let (rows, stride, d) = (into.len(), shape.stride::<T>(), shape.n_inputs);
         assert!(rows <= BLOCK_ROWS && x.len() == rows * d && theta.len() == shape.padded_len::<T>());
         assert!(trace.value.len() >= rows * stride && (shape.clip.is_none() || trace.psi.len() >= rows * stride));
@@ -53,7 +58,15 @@ impl<S: Isa> Network<S> {
         // SAFETY: the lengths were compared above; the rows of all matrices are padded to whole registers.
         unsafe {
             let epilogue = Forward(shape.activation, layer);
-            product(isa, Order::Rows, (rows, shape.n_particles), [Some(factors), None], bias, value, &epilogue);
+            product(
+                Processor { isa, threads },
+                Order::Rows,
+                (rows, shape.n_particles),
+                [Some(factors), None],
+                bias,
+                value,
+                &epilogue,
+            );
             let psi = shape.clip.map(|bound| (trace.psi.as_mut_ptr(), T::from_f64(bound)));
             let scale = T::from_f64(1.0 / shape.n_particles as f64);
             run(isa, Outputs { rows, stride, value: value.at, w2, psi, scale, into: into.as_mut_ptr() });
@@ -69,7 +82,7 @@ impl<S: Isa> Network<S> {
         trace: &mut Trace<T>,
         gradient: &mut [T],
     ) {
-        let Self { isa, shape } = *self;
+        let Self { isa, shape, threads } = *self;
         let (rows, stride, d) = (residual.len(), shape.stride::<T>(), shape.n_inputs);
         assert!(rows <= BLOCK_ROWS && x.len() == rows * d && trace.value.len() >= rows * stride);
         assert!(theta.len() == shape.padded_len::<T>() && gradient.len() == theta.len());
@@ -89,7 +102,14 @@ impl<S: Isa> Network<S> {
             }
             let factors = Factors { a: Matrix::of(x.as_ptr(), d), b: delta, depth: rows };
             let target = Target { from: to.cast_const(), to, scale: T::from_f64(1.0), keep: None };
-            update(isa, Order::Columns, (d, shape.n_particles), [Some(factors), None], [Some(target), None], stride);
+            update(
+                Processor { isa, threads },
+                Order::Columns,
+                (d, shape.n_particles),
+                [Some(factors), None],
+                [Some(target), None],
+                stride,
+            );
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A value depends on its key and its index alone. Nothing is fused and every operation is exactly rounded, so that the
 //! values are the same on every instruction set. With 24 bits for the radius none lies beyond 5.8.
 
+use crate::error::KernelError;
+use crate::memory;
 use crate::random::Random;
 use crate::simd::{Isa, Real};
 use crate::vectors::with_features;
@@ -28,10 +30,13 @@ pub(super) fn fill<S: Isa, T: Real>(isa: S, seed: u64, purpose: &str, index: u64
 }
 
 /// The first `n` normals of a seed, a purpose and an index: what a step of [`solve`](super::solve) draws.
-pub fn normals(seed: u64, purpose: &str, index: u64, n: usize) -> Vec<f32> {
-    let mut numbers = vec![0.0; n];
+///
+/// # Errors
+/// [`KernelError::Memory`].
+pub fn normals(seed: u64, purpose: &str, index: u64, n: usize) -> Result<Vec<f32>, KernelError> {
+    let mut numbers = memory::zeros("normals", n)?;
     fill(pulp::Scalar, seed, purpose, index, &mut numbers);
-    numbers
+    Ok(numbers)
 }
 
 /// The normals of `PAIRS` counters from `first` on: the cosines, then the sines.

@@ -1,8 +1,5 @@
 //! Many runs at once, each on one thread, and what they leave behind. The loops are in `worker.rs`.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::error::KernelError;
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
@@ -53,19 +50,9 @@ pub fn solve<T: Elementary>(
 ) -> Result<Vec<Path<T>>, KernelError> {
     options.validate(problem)?;
     runs.iter().try_for_each(|run| run.validate(problem, options))?;
-    let found: Vec<Mutex<Option<Path<T>>>> = runs.iter().map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
-    let mut workers = vec![(); threads.count().min(runs.len())];
-    threads.each(&mut workers, |()| {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(run) = runs.get(index) else { break };
-            let path = with_isa!(Backend::detect(), isa => Worker::new(isa, problem, run, options).path(threads));
-            let Ok(path) = path else { break };
-            *found[index].lock().expect("a run is done once") = Some(path);
-        }
-    });
-    threads.check()?;
-    let paths = found.into_iter().map(|path| path.into_inner().ok().flatten().ok_or(KernelError::Interrupted));
-    paths.collect()
+    threads.map(runs.len(), |index| {
+        with_isa!(Backend::detect(), isa => {
+            Worker::new(isa, problem, &runs[index], options, threads).and_then(Worker::path)
+        })
+    })
 }

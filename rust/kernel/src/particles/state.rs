@@ -1,5 +1,6 @@
 //! Where a run stands: three networks' particles, and what their optimizers remember.
 
+use crate::error::KernelError;
 use crate::simd::{Isa, Real};
 use crate::vectors::all_finite;
 use crate::workspace::Buffer;
@@ -17,10 +18,10 @@ pub(super) struct Net<T> {
 
 impl<T: Real> Net<T> {
     /// Room for a network, with moments where they are wanted.
-    pub(super) fn new(shape: &Particles, moments: bool) -> Self {
+    pub(super) fn new(shape: &Particles, moments: bool) -> Result<Self, KernelError> {
         let len = shape.padded_len::<T>();
         let kept = if moments { len } else { 0 };
-        Self { theta: Buffer::new(len), first: Buffer::new(kept), second: Buffer::new(kept), steps: 0 }
+        Ok(Self { theta: Buffer::new(len)?, first: Buffer::new(kept)?, second: Buffer::new(kept)?, steps: 0 })
     }
 
     /// Starts anew.
@@ -52,8 +53,9 @@ pub(super) struct State<T> {
 }
 
 impl<T: Real> State<T> {
-    pub(super) fn new(shapes: [&Particles; 3], moments: bool) -> Self {
-        Self { nets: shapes.map(|shape| Net::new(shape, moments)), steps: 0 }
+    pub(super) fn new(shapes: [&Particles; 3], moments: bool) -> Result<Self, KernelError> {
+        let [x, z, twin] = shapes.map(|shape| Net::new(shape, moments));
+        Ok(Self { nets: [x?, z?, twin?], steps: 0 })
     }
 
     pub(super) fn copy(&mut self, other: &Self) {

@@ -10,7 +10,7 @@ fn shape(n_inputs: usize, n_particles: usize, activation: Activation, clip: Opti
 }
 
 fn draws(n: usize, index: u64) -> Vec<f64> {
-    normals(3, "test", index, n).into_iter().map(f64::from).collect()
+    normals(3, "test", index, n).unwrap().into_iter().map(f64::from).collect()
 }
 
 /// Every shape: fewer and more rows than a block, fewer and more particles than a register.
@@ -25,7 +25,7 @@ fn gradients_are_the_differences_of_values() {
         for (d, n, rows) in [(1, 1, 1), (3, 5, 7), (2, 50, 65), (4, 33, 130)] {
             let shape = shape(d, n, activation, clip);
             let (theta, x, r) = (draws(shape.n_parameters(), 1), draws(rows * d, 2), draws(rows, 3));
-            let found = gradient(&shape, &theta, &x, &r).unwrap();
+            let found = gradient(&shape, &theta, &x, &r, Threads::serial()).unwrap();
             let total = |theta: &[f64]| -> f64 {
                 let h = values(&shape, theta, &x, Threads::serial()).unwrap();
                 // The gradient of a particle is n times that of the mean.
@@ -49,7 +49,7 @@ fn gradients_are_the_differences_of_values() {
 #[test]
 fn normals_have_the_moments_of_normals() {
     let n = 200_000;
-    let x: Vec<f64> = normals(0, "noise", 7, n).into_iter().map(f64::from).collect();
+    let x: Vec<f64> = normals(0, "noise", 7, n).unwrap().into_iter().map(f64::from).collect();
     let moment = |k: i32| x.iter().map(|x| x.powi(k)).sum::<f64>() / n as f64;
     // Five standard errors: √(E x²ᵏ / n) is 0.0022, 0.0039, 0.0087 and 0.023.
     for (k, expected, tolerance) in [(1, 0.0, 0.012), (2, 1.0, 0.017), (3, 0.0, 0.044), (4, 3.0, 0.11)] {
@@ -69,10 +69,10 @@ fn normals_have_the_moments_of_normals() {
 
 #[test]
 fn normals_of_other_indices_and_lengths() {
-    assert_eq!(normals(0, "a", 0, 5), normals(0, "a", 0, 100)[..5]);
-    assert_ne!(normals(0, "a", 0, 5), normals(0, "a", 1, 5));
-    assert_ne!(normals(0, "a", 0, 5), normals(0, "b", 0, 5));
-    assert_ne!(normals(0, "a", 0, 5), normals(1, "a", 0, 5));
+    assert_eq!(normals(0, "a", 0, 5).unwrap(), normals(0, "a", 0, 100).unwrap()[..5]);
+    assert_ne!(normals(0, "a", 0, 5).unwrap(), normals(0, "a", 1, 5).unwrap());
+    assert_ne!(normals(0, "a", 0, 5).unwrap(), normals(0, "b", 0, 5).unwrap());
+    assert_ne!(normals(0, "a", 0, 5).unwrap(), normals(1, "a", 0, 5).unwrap());
 }
 
 fn rates() -> Rates {

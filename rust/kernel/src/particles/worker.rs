@@ -7,6 +7,7 @@
 //! - x: λ(h_z − h_z̃) ∇T + ζ₂x, by the envelope theorem (proposition 1): the quadratic terms in T cancel.
 
 use crate::error::KernelError;
+use crate::memory;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
 use crate::threads::Threads;
@@ -37,7 +38,7 @@ pub(super) struct Worker<'a, S, T> {
     problem: &'a Problem<'a, T>,
     run: &'a Run<'a, T>,
     options: &'a Options,
-    nets: [Network<S>; 3],
+    nets: [Network<'a, S>; 3],
     state: State<T>,
     /// Halved each time the run diverges.
     scale: f64,
@@ -54,12 +55,18 @@ pub(super) struct Worker<'a, S, T> {
 }
 
 impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
-    pub(super) fn new(isa: S, problem: &'a Problem<'a, T>, run: &'a Run<'a, T>, options: &'a Options) -> Self {
+    pub(super) fn new(
+        isa: S,
+        problem: &'a Problem<'a, T>,
+        run: &'a Run<'a, T>,
+        options: &'a Options,
+        threads: Threads<'a>,
+    ) -> Result<Self, KernelError> {
         let shapes = [options.structural, options.instrumental, options.instrumental];
         let rows = options.batch_size.unwrap_or(run.rows.len());
         let longest = shapes.iter().map(|s| s.padded_len::<T>()).max().unwrap_or(0);
         let weight = |&row: &usize| problem.weights.map_or(1.0, |w| w[row].to_f64());
-        let mut state = State::new(shapes.each_ref(), matches!(options.solver, Solver::Adam(_)));
+        let mut state = State::new(shapes.each_ref(), matches!(options.solver, Solver::Adam(_)))?;
         for ((net, shape), start) in state.nets.iter_mut().zip(&shapes).zip(run.start) {
             net.reset(shape, start);
         }
@@ -68,29 +75,30 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
             problem,
             run,
             options,
-            nets: shapes.map(|shape| Network { isa, shape }),
+            nets: shapes.map(|shape| Network { isa, shape, threads }),
             state,
             scale: 1.0,
             mean_weight: run.rows.iter().map(weight).sum::<f64>() / run.rows.len() as f64,
-            batch: Batch::new(problem, rows),
-            trace: Trace::new(&shapes),
-            gradient: Buffer::new(longest),
-            flat_noise: Buffer::new(longest),
-            noise: Buffer::new(longest),
-            points: Buffer::new(rows * problem.n_terms),
-            target: Buffer::new(rows),
-            fitted: [Buffer::new(rows), Buffer::new(rows)],
+            batch: Batch::new(problem, rows)?,
+            trace: Trace::new(&shapes)?,
+            gradient: Buffer::new(longest)?,
+            flat_noise: Buffer::new(longest)?,
+            noise: Buffer::new(longest)?,
+            points: Buffer::new(rows.saturating_mul(problem.n_terms))?,
+            target: Buffer::new(rows)?,
+            fitted: [Buffer::new(rows)?, Buffer::new(rows)?],
         };
         if options.batch_size.is_none() {
             worker.gather_all();
         }
-        worker
+        Ok(worker)
     }
 
     /// Both loops, with records and safeguards.
-    pub(super) fn path(mut self, threads: Threads<'_>) -> Result<Path<T>, KernelError> {
+    pub(super) fn path(mut self) -> Result<Path<T>, KernelError> {
+        let threads = self.nets[X].threads;
         let shapes = self.nets.map(|net| net.shape);
-        let mut safe = State::new(shapes.each_ref(), matches!(self.options.solver, Solver::Adam(_)));
+        let mut safe = State::new(shapes.each_ref(), matches!(self.options.solver, Solver::Adam(_)))?;
         safe.copy(&self.state);
         let mut path =
             Path { records: Vec::new(), structural: Vec::new(), instrumental: [const { Vec::new() }; 2], halvings: 0 };
@@ -104,7 +112,10 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
             let record = self.record();
             let losses = [record.first_stage, record.twin_first_stage, record.second_stage, record.twin_second_stage];
             if losses.iter().all(|loss| loss.is_finite()) && self.state.is_finite(self.isa) {
+                memory::reserve_one("the records of a run", &mut path.records)?;
                 path.records.push(record);
+                let more = shapes[X].n_parameters();
+                memory::reserve_doubling("the recorded particles of a run", &mut path.structural, more)?;
                 shapes[X].unpack(&self.state.nets[X].theta, &mut path.structural);
                 safe.copy(&self.state);
             } else {
@@ -114,6 +125,7 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
             }
         }
         for (net, to) in [Z, TWIN].into_iter().zip(&mut path.instrumental) {
+            memory::reserve("the particles of a run", to, shapes[net].n_parameters())?;
             shapes[net].unpack(&safe.nets[net].theta, to);
         }
         Ok(path)
@@ -131,6 +143,9 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
             self.follow_structural();
         }
         for t in 0..inner_steps {
+            if self.nets[X].threads.check().is_err() {
+                return;
+            }
             let index = (self.state.steps * inner_steps + t) as u64;
             self.draw("rows", index);
             self.inner_step(Z, NOISE[Z], index);

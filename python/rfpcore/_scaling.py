@@ -1,0 +1,112 @@
+"""Columns of any unit and level: brought to order 1, and rid of those that say nothing new."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from ._arrays import Array
+
+EPS = float(np.finfo(np.float64).eps)
+REDUNDANT = 1e-11  # of a column's length outside the others' span: rounding of a decomposition is a hundredth
+
+
+def centred(columns: Array) -> tuple[Array, NDArray[np.intc], Array]:
+    """Columns less their means over a power of two, so that no square over- or underflows.
+
+    Parameters
+    ----------
+    columns : ndarray (N,) or (N, d)
+
+    Returns
+    -------
+    values : ndarray of the same shape
+        All of them less than 1 in size; exactly 0 in a column that is constant but for rounding.
+    exponent : ndarray () or (d,) of int
+        values * 2**exponent are the columns less their means.
+    mean : ndarray () or (d,)
+        In units of 2**exponent too.
+    """
+    largest = np.abs(columns).max(axis=0, initial=0.0)
+    exponent = np.frexp(largest)[1] + 1
+    small = np.ldexp(columns, -exponent)
+    mean = small.mean(axis=0)
+    mean = mean + (small - mean).mean(axis=0)  # what rounding left of a high level
+    constant = np.ptp(small, axis=0) <= 4 * EPS * np.abs(small).max(axis=0)
+    return np.where(constant, 0.0, small - mean), exponent, mean
+
+
+def standardized(columns: Array) -> Array:
+    """Columns of mean 0 and standard deviation 1, whatever their unit; a constant column becomes 0."""
+    values = centred(columns)[0]
+    spread = values.std(axis=0)
+    return np.ascontiguousarray(values / np.where(spread > 0, spread, 1.0))
+
+
+def level_and_spread(values: Array) -> tuple[float, float]:
+    """Mean and standard deviation of numbers of any size; a deviation of 1 where they are constant."""
+    rest, exponent, mean = centred(values)
+    return float(np.ldexp(mean, exponent)), float(np.ldexp(rest.std(), exponent)) or 1.0
+
+
+class Basis(NamedTuple):
+    """An orthonormal basis of the intercept and columns.
+
+    Attributes
+    ----------
+    vectors : ndarray (N, K)
+        The intercept's, then what each column adds to those before it.
+    kept : list of int
+        The columns (from 0) that add something.
+    length : float
+        How long the part of the last column is that the others do not explain, in units of 2**exponent;
+        without a meaning unless the last column is kept.
+    exponent : int
+    """
+
+    vectors: Array
+    kept: list[int]
+    length: float
+    exponent: int
+
+
+def basis_of(columns: Array) -> Basis:
+    """Decompose an intercept and columns (N, d), d > 0, dropping those that the ones before explain.
+
+    A QR decomposition of the centred and scaled columns: a diagonal entry of R is the length of what is new
+    in its column. New is what exceeds `REDUNDANT`, and what rounding of the columns as they were given, with
+    their level, can make up.
+    """
+    values, exponents, _ = centred(columns)
+    lengths = np.sqrt(np.sum(values**2, axis=0))
+    n = len(values)
+    design = np.column_stack([np.full(n, n**-0.5), values / np.where(lengths > 0, lengths, 1.0)])
+    noise = np.r_[EPS, EPS * np.sqrt(n) / np.where(lengths > 0, lengths, 1.0)]
+    kept = _independent(np.asarray(np.linalg.qr(design, mode="r")), noise)
+    vectors, R = np.linalg.qr(design[:, kept])
+    sign = np.where(np.diag(R) < 0, -1.0, 1.0)
+    last = abs(float(R[-1, -1])) * float(lengths[-1])
+    return Basis(vectors * sign, [j - 1 for j in kept[1:]], last, int(exponents[-1]))
+
+
+def _independent(R: Array, noise: Array) -> list[int]:
+    """Columns of a triangular factor that are no combination of those before, the first one always."""
+    left, j = list(range(R.shape[1])), 1
+    while j < len(left):
+        shares = solve_triangular(R[:j, :j], R[:j, j])
+        doubtful = noise[left[j]] + np.abs(shares) @ noise[left[:j]]
+        if j < len(R) and abs(R[j, j]) > max(REDUNDANT, 4 * doubtful):
+            j += 1
+            continue
+        # Its direction is rounding, and may be one that a column to come needs.
+        del left[j]
+        R = np.asarray(np.linalg.qr(np.delete(R, j, axis=1), mode="r"))
+    return left
+
+
+def named(labels: Iterable[object], most: int = 5) -> str:
+    """Labels for a message, the first few of them."""
+    shown = [str(label) for label in labels]
+    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")

@@ -1,0 +1,35 @@
+"""Warnings that point at the user's line, however deep inside the package they come from."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+__all__ = ["warn"]
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the first line outside this package.
+
+    Parameters
+    ----------
+    message : str
+    category : type of Warning
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from rfpcore import DivergenceWarning
+    >>> from rfpcore._warn import warn
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("a cluster diverged", DivergenceWarning)
+    >>> caught[0].filename.startswith("<doctest")
+    True
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

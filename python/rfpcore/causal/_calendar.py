@@ -1,0 +1,154 @@
+"""Dates and durations as whole numbers of the largest unit that divides all their distances."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._arrays import Array
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+DATE = re.compile(r"\d{4}-\d{2}(-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?)?", re.ASCII)
+PART_OF_YEAR = re.compile(r"(\d{4})[- ]?([QqMm])(\d{1,2})", re.ASCII)
+EPS = float(np.finfo(np.float64).eps)
+MONTHS = ((12, "year"), (3, "quarter"), (1, "month"))
+TICKS = (
+    (7 * 24 * 3600 * 10**9, "week"),
+    (24 * 3600 * 10**9, "day"),
+    (3600 * 10**9, "hour"),
+    (60 * 10**9, "minute"),
+    (10**9, "second"),
+    (10**6, "millisecond"),
+    (10**3, "microsecond"),
+    (1, "nanosecond"),
+)
+LENGTHS = {
+    "Y": "year",
+    "A": "year",
+    "Q": "quarter",
+    "M": "month",
+    "W": "week",
+    "D": "day",
+    "B": "business day",
+    "h": "hour",
+    "H": "hour",
+    "min": "minute",
+    "T": "minute",
+    "s": "second",
+    "S": "second",
+}
+
+
+class Places(NamedTuple):
+    """What labels are sorted by, where they are on the calendar (None: only ordered), and in which unit."""
+
+    keys: Sequence[Any]
+    places: Sequence[Any] | None
+    unit: str = ""
+    digits: int = 0
+    """After the point, of what is no whole number."""
+
+
+def date_places(dates: Array) -> Places:
+    """Dates in months, quarters or years where each is the same day of its month, or the last one.
+
+    Others are in weeks, days or less.
+    """
+    if np.datetime_data(dates.dtype)[0] == "W":
+        dates = dates.astype("M8[D]")
+    months = dates.astype("M8[M]")
+    into = dates - months.astype(dates.dtype)
+    days = dates.astype("M8[D]")
+    last = (dates == days.astype(dates.dtype)).all() and ((days + 1).astype("M8[M]") > months).all()
+    if (into == into[0]).all() or last:
+        found = _in_units([int(m) for m in months.astype(np.int64)], MONTHS)
+    else:
+        found = _in_units(_nanoseconds(dates - dates[0]), TICKS)
+    return Places([int(v) for v in dates.astype(np.int64)], *found)
+
+
+def duration_places(durations: Array) -> Places:
+    """Durations in weeks, days or less; NumPy's months and years as they are."""
+    unit, count = np.datetime_data(durations.dtype)
+    if unit in ("Y", "M"):
+        months = [int(v) * count * (12 if unit == "Y" else 1) for v in durations.astype(np.int64)]
+        return Places(months, *_in_units(months, MONTHS))
+    ticks = _nanoseconds(durations)
+    return Places(ticks, *_in_units(ticks, TICKS))
+
+
+def _nanoseconds(durations: Array) -> list[int]:
+    """Exact, in Python's numbers: a thousand years of nanoseconds do not fit into 64 bits."""
+    unit, count = np.datetime_data(durations.dtype)
+    if unit == "generic":
+        unit = "ns"
+    one = {"W": TICKS[0][0], "D": TICKS[1][0], "h": TICKS[2][0], "m": TICKS[3][0]}
+    one |= {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+    return [int(v) * count * one[unit] for v in durations.astype(np.int64)]
+
+
+def _in_units(values: list[int], units: Sequence[tuple[int, str]]) -> tuple[list[int], str]:
+    """Distances from the first value, in the largest unit that divides them all."""
+    gaps = [value - values[0] for value in values]
+    size, unit = next((size, unit) for size, unit in units if all(gap % size == 0 for gap in gaps))
+    return [gap // size for gap in gaps], unit
+
+
+def period_places(ordinals: list[int], frequency: str) -> Places:
+    """Periods of pandas, in their own length."""
+    base = frequency.lstrip("0123456789").split("-")[0]
+    return Places(ordinals, ordinals, LENGTHS.get(base, "period"))
+
+
+def number_places(values: list[Any], eps: float) -> Places | None:
+    """Numbers are their own places; of fractions, gaps are rounded to what their digits (eps) can tell."""
+    if not all(abs(v) < np.inf for v in values):
+        return None
+    if all(v == int(v) for v in values):
+        return Places(values, [int(v) for v in values])
+    digits = int(-np.log10(8 * eps * max(abs(float(v)) for v in values)))
+    return Places(values, [float(v) for v in values], digits=digits)
+
+
+def text_places(values: list[str]) -> Places | None:
+    """Text that is all numbers, all ISO dates (2020-01-31), or all quarters (2020Q1) or months (2020M1)."""
+    if all(NUMBER.fullmatch(v.strip()) for v in values):
+        whole = all(v.strip().lstrip("+-").isdigit() for v in values)
+        return number_places([int(v) if whole else float(v) for v in values], EPS)
+    if all(DATE.fullmatch(v) for v in values):
+        try:
+            return date_places(np.array([np.datetime64(v.replace(" ", "T")) for v in values]))
+        except ValueError:  # 2020-13
+            return None
+    return _parts_of_years([PART_OF_YEAR.fullmatch(v) for v in values])
+
+
+def _parts_of_years(found: list[re.Match[str] | None]) -> Places | None:
+    parts = [match.groups() for match in found if match]
+    kinds = {kind.upper() for _, kind, _ in parts}
+    if len(parts) < len(found) or len(kinds) > 1:
+        return None
+    size = {"Q": 4, "M": 12}[kinds.pop()]
+    if any(not 1 <= int(number) <= size for _, _, number in parts):
+        return None
+    places = [size * int(year) + int(number) - 1 for year, _, number in parts]
+    return Places(places, places, {4: "quarter", 12: "month"}[size])
+
+
+def coded_date(places: Sequence[Any]) -> str | None:
+    """What numbers seem to be that are dates written as one (201912): their gaps over years mean nothing."""
+    if not all(isinstance(place, int) for place in places):
+        return None
+    days, months = [p % 100 for p in places], [p // 100 for p in places]
+    if _are_coded(months, 100, 12) and all(1 <= day <= 31 for day in days) and len(set(months)) > 1:
+        return "year, month and day"
+    for what, base, last in (("year and month", 100, 12), ("year and quarter", 10, 4)):
+        if _are_coded(places, base, last) and len({p // base for p in places}) > 1:
+            return what
+    return None
+
+
+def _are_coded(places: Sequence[int], base: int, last: int) -> bool:
+    """Whether each is a year of these centuries, then a number from 1 to `last`."""
+    return all(1900 <= p // base <= 2100 and 1 <= p % base <= last for p in places)

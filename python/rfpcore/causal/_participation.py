@@ -1,0 +1,66 @@
+"""Which clusters take part in the comparisons of a staggered policy, and why others do not."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import Array
+from .._warn import warn
+from ..exceptions import DesignWarning
+from ._group_time import Comparisons
+from ._panel import NEVER, Long, Wide
+
+ALWAYS = "treated from the first period on"
+NO_CONTROLS = "no controls from their adoption on"
+BY_DESIGN = (ALWAYS, NO_CONTROLS)
+SHOWN = 20  # labels in a message
+
+
+def left_out(
+    data: Long, wide: Wide, start: NDArray[np.int64], made: Comparisons, comparison: str
+) -> dict[str, Array]:
+    """The clusters without an effect since adoption, and never adopters in no comparison, by reason."""
+    seen = np.zeros((len(start), len(data.periods)), bool)
+    np.logical_or.at(seen, wide.codes, wide.row >= 0)
+    reasons: dict[str, list[int]] = {}
+    for c in np.flatnonzero(~np.where(start == NEVER, made.present, made.treated)):
+        reasons.setdefault(_reason(int(start[c]), seen[c], start, comparison), []).append(int(c))
+    return {reason: data.labels[clusters] for reason, clusters in reasons.items()}
+
+
+def _reason(own: int, seen: NDArray[np.bool_], start: NDArray[np.int64], comparison: str) -> str:
+    if own == NEVER:
+        return "never treated, without rows in periods that are compared"
+    if own == 0:
+        return ALWAYS
+    if not seen[:own].any():
+        return "treated when first seen"
+    if not seen[own - 1]:
+        return "no row in the period before their adoption"
+    if not (start == NEVER if comparison == "never" else start > own).any():
+        return NO_CONTROLS
+    return "no row in the period before their adoption and a later one with controls, of the same unit"
+
+
+def warn_of_missing_rows(out: dict[str, Array], n_clusters: int) -> None:
+    """`DesignWarning` for clusters that would count, had they all their rows."""
+    for reason, labels in out.items():
+        if reason not in BY_DESIGN:
+            many = len(labels) != 1
+            warn(
+                f"{len(labels)} of {n_clusters} clusters drop{'' if many else 's'} out of the effects since "
+                f"adoption ({reason}): {shown(labels)}",
+                DesignWarning,
+            )
+
+
+def notes(out: dict[str, Array]) -> list[str]:
+    """A line a reason, for a summary."""
+    return [
+        f"Left out: {len(labels)} cluster{'' if len(labels) == 1 else 's'}, {reason}: {shown(labels)}"
+        for reason, labels in out.items()
+    ]
+
+
+def shown(labels: Array) -> str:
+    """Labels, the first of them where there are many."""
+    return ", ".join(str(label) for label in labels[:SHOWN]) + (", ..." if len(labels) > SHOWN else "")

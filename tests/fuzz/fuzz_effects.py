@@ -1,0 +1,168 @@
+"""Targets: effects of policies, their intervals and figures."""
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from fuzz_data import drawn
+from fuzz_estimators import RFP, WARNS
+from fuzz_target import Target, estimator, function, method, quietly
+
+from rfpcore import RFPRegressor, causal
+from rfpcore.causal import displays
+from rfpcore.datasets import make_policy
+
+POLICY = make_policy(n_clusters=10, n_per_cluster=4, selection=0.3, random_state=22)
+X, Y, TREATED, GROUPS, _ = POLICY
+TIME = np.tile([0, 0, 1, 1], 10)
+PERIOD = np.tile([0, 1, 2, 3], 10)
+UNIT = np.arange(40) // 2
+ADOPTED = TREATED * (np.where(GROUPS % 3 == 0, 1, 2) <= PERIOD)
+SMALL = {"outcome": None, "propensity": None, "n_draws": 19, "n_jobs": 1, "random_state": 0}
+
+
+def linear():
+    from sklearn.linear_model import LinearRegression
+
+    return LinearRegression()
+
+
+def settings(kind):
+    import inspect
+
+    own = inspect.signature(kind).parameters
+    return {name: value for name, value in SMALL.items() if name in own} | {"outcome": linear()}
+
+
+def one_policy():
+    return {"X": X, "y": Y, "treatment": TREATED, "groups": GROUPS}
+
+
+def two_periods():
+    return {"X": X, "y": Y, "treatment": TREATED, "groups": GROUPS, "time": TIME}
+
+
+def many_periods():
+    return {"X": X, "y": Y, "treatment": ADOPTED, "groups": GROUPS, "time": PERIOD}
+
+
+def frame(**columns):
+    """The data as one frame, and the names of its columns in place of the columns."""
+    table = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y, treated=TREATED, cluster=GROUPS)
+    names = {"y": "y", "treatment": "treated", "groups": "cluster", "covariates": ["a", "b", "c"]}
+    return lambda: {"X": table.assign(**columns)} | names | {name: name for name in columns if name == "time"}
+
+
+DATA = {
+    causal.ClusterEffect: one_policy,
+    causal.DifferenceInDifferences: two_periods,
+    causal.StaggeredEffect: many_periods,
+}
+# A standard error that a method does not give is NaN, as the attributes say.
+EFFECT = {"warns": WARNS["warns"], "nan": True}
+
+
+def told(model):
+    return model.effect_.estimate, model.summary()
+
+
+FRAMES = {
+    causal.ClusterEffect: frame(),
+    causal.DifferenceInDifferences: frame(time=TIME),
+    causal.StaggeredEffect: frame(time=PERIOD, treated=ADOPTED),
+}
+
+
+def on_a_frame(own, base):
+    """The same target for names of columns."""
+    arguments = {name: value for name, value in own.base().items() if name not in base()}
+    return replace(own, name=f"{own.name} on a frame", base=lambda: arguments | base(), covers=())
+
+
+@functools.cache
+def fitted(kind):
+    return quietly(lambda: kind(**settings(kind)).fit(**DATA[kind]()))()
+
+
+def after(kind, *names, **options):
+    bases = {"aggregate": {"by": "simple"}, "infer": {"inference": "jackknife"}}
+    return [
+        method(
+            lambda: fitted(kind),
+            kind.__name__,
+            name,
+            lambda name=name: dict(bases.get(name, {})),
+            allowed=EFFECT,
+        )
+        for name in names
+    ]
+
+
+@functools.lru_cache(maxsize=1)
+def network():
+    return RFPRegressor(**RFP).fit(X, Y, GROUPS)
+
+
+@functools.lru_cache(maxsize=1)
+def line():
+    """A model of one feature."""
+    return RFPRegressor(**RFP).fit(X[:, :1], Y, GROUPS)
+
+
+def effect(std_error=0.5):
+    return causal.Effect("a", 1.0, std_error, 5.0, "made", None, None)
+
+
+COMMON = ("confidence_interval", "summary", "to_frame", "infer")
+TARGETS: list[Target] = [
+    *(estimator(kind, settings(kind), data, told, allowed=EFFECT) for kind, data in DATA.items()),
+    *after(causal.ClusterEffect, *COMMON),
+    *after(causal.DifferenceInDifferences, *COMMON),
+    *after(causal.StaggeredEffect, *COMMON, "aggregate", "uniform_band", "event_times"),
+    function(causal.linear_effect, one_policy, allowed=EFFECT),
+    *(
+        on_a_frame(estimator(kind, settings(kind), DATA[kind], told, allowed=EFFECT), base)
+        for kind, base in FRAMES.items()
+    ),
+    on_a_frame(function(causal.linear_effect, one_policy, allowed=EFFECT), frame()),
+    function(causal.own_cluster_share, lambda: {"X": X, "groups": GROUPS}),
+    function(causal.in_hull, lambda: {"X": X[:, :2], "points": X[:5, :2]}),
+    function(
+        causal.effective_weights,
+        lambda: {"model": network(), "X": X, "y": Y, "groups": GROUPS, "points": X[:1]},
+    ),
+    function(causal.triad, lambda: {"X": X, "y": Y, "groups": GROUPS, "n_neighbors": 2}),
+    method(effect, "Effect", "confidence_interval"),
+    method(effect, "Effect", "critical_value"),
+    Target("Effect", lambda: (effect().statistic, effect().p_value), dict),
+    function(causal.NeighbourDisplay.from_features, lambda: {"features": {"a": X}, "groups": GROUPS}),
+    function(
+        causal.TriadDisplay.from_models,
+        lambda: {"models": {"a": line()}, "X": X[:, :1], "y": Y, "groups": GROUPS},
+    ),
+    function(
+        causal.WeightsDisplay.from_estimator,
+        lambda: {"model": network(), "X": X, "y": Y, "groups": GROUPS, "point": X[:1]},
+    ),
+    function(
+        causal.AdaptedCurvesDisplay.from_estimator,
+        lambda: {"model": network(), "X": X, "y": Y, "groups": GROUPS, "n_points": 5},
+    ),
+    function(causal.EventStudyDisplay.from_estimator, lambda: {"model": fitted(causal.StaggeredEffect)}),
+    drawn(lambda: causal.NeighbourDisplay.from_features({"a": X}, GROUPS), "NeighbourDisplay"),
+    drawn(lambda: causal.TriadDisplay.from_models({"a": line()}, X[:, :1], Y, GROUPS), "TriadDisplay"),
+    drawn(lambda: causal.WeightsDisplay.from_estimator(network(), X, Y, GROUPS, X[:1]), "WeightsDisplay"),
+    drawn(
+        lambda: causal.AdaptedCurvesDisplay.from_estimator(network(), X, Y, GROUPS), "AdaptedCurvesDisplay"
+    ),
+    drawn(
+        lambda: causal.EventStudyDisplay.from_estimator(fitted(causal.StaggeredEffect)), "EventStudyDisplay"
+    ),
+    *(
+        Target(name, dict, dict)  # made by their class methods
+        for name in displays.__dict__
+        if name.endswith("Display")
+    ),
+    Target("EventStudyDisplay", dict, dict),
+]

@@ -1,0 +1,194 @@
+"""Targets: the scikit-learn estimators, what their `adapt` returns, and refits."""
+
+import copy
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from fuzz_core import GROUPS, THETA, X, Y
+from fuzz_target import Target, estimator, function, method
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+
+import rfpcore
+from rfpcore import estimators
+
+CLASSES = np.array(["a", "b", "c"])[np.digitize(Y, [-0.4, 0.4])]
+WEIGHTS = np.linspace(0.5, 2, 18)
+RFP = {"hidden_layer_sizes": (3,), "max_iter": 3, "random_state": 0, "n_jobs": 1, "batch_size": None}
+PLAIN = {"hidden_layer_sizes": (3,), "max_iter": 3, "random_state": 0, "n_jobs": 1, "batch_size": 6}
+MEMBER = rfpcore.MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0)
+CLASS_MEMBER = rfpcore.MLPClassifier(hidden_layer_sizes=(3,), max_iter=2, random_state=0)
+ENSEMBLE = {"n_estimators": 2, "random_state": 0, "n_jobs": 1}
+# Documented: too few steps; y as one column, as scikit-learn has it. `score` is scikit-learn's own.
+WARNS = {"warns": (ConvergenceWarning, DataConversionWarning)}
+SCORED = {"foreign": ("sklearn",), "warns": (UserWarning, RuntimeWarning, DataConversionWarning), "nan": True}
+
+
+def grouped(y):
+    return lambda: {"X": X, "y": y, "groups": GROUPS, "sample_weight": WEIGHTS}
+
+
+def plain(y):
+    return lambda: {"X": X, "y": y, "sample_weight": WEIGHTS}
+
+
+def predicted(model):
+    return model.predict(X)
+
+
+def probable(model):
+    return model.predict_proba(X), model.predict(X)
+
+
+@functools.cache
+def fitted(kind):
+    """One small fitted estimator of each kind."""
+    y = CLASSES if "Classifier" in kind.__name__ else Y
+    if kind in (rfpcore.EnsembleRegressor, rfpcore.EnsembleClassifier):
+        return kind(MEMBER if kind is rfpcore.EnsembleRegressor else CLASS_MEMBER, **ENSEMBLE).fit(X, y)
+    if kind is estimators.RFPRegressorCV:
+        member = rfpcore.RFPRegressor(**RFP)
+        return kind(member, alphas=(0.5,), inner_lrs=(0.05,), n_folds=2).fit(X, y, GROUPS)
+    if kind in (rfpcore.RFPRegressor, rfpcore.RFPClassifier):
+        return kind(**RFP).fit(X, y, GROUPS)
+    return kind(**PLAIN).fit(X, y)
+
+
+def saved(made, owner, predict):
+    """A file: written and read again, and read from where the user says."""
+
+    def save(path):
+        made().save(path)
+        return predict(type(made()).load(path))
+
+    def load(path):
+        return predict(type(made()).load(path))
+
+    def place():
+        folder = Path(tempfile.mkdtemp(prefix="rfpcore-fuzz-"))
+        made().save(folder / "model")
+        return {"path": str(folder / "model")}
+
+    options = {"allowed": {"raises": (OSError,)}}
+    return [Target(f"{owner}.save", save, place, **options), Target(f"{owner}.load", load, place, **options)]
+
+
+def after_fit(kind, *names):
+    """The methods that take rows."""
+    return [method(lambda: fitted(kind), kind.__name__, name, lambda: {"X": X}) for name in names]
+
+
+def scored(kind, y, extra=()):
+    return method(
+        lambda: fitted(kind), kind.__name__, "score", lambda: {"X": X, "y": y}, fixed=extra, allowed=SCORED
+    )
+
+
+def again(kind, name, base):
+    """A method that changes the estimator, on a copy."""
+    own = method(lambda: fitted(kind), kind.__name__, name, base, allowed=WARNS)
+    return Target(
+        own.name,
+        lambda **given: getattr(copy.deepcopy(fitted(kind)), name)(**given).predict(X),
+        base,
+        own.signature,
+        allowed=WARNS,
+    )
+
+
+def adapted(kind, y):
+    model = functools.lru_cache(maxsize=1)(lambda: fitted(kind).adapt(X, y, GROUPS))
+    owner = "AdaptedClassifier" if kind is rfpcore.RFPClassifier else "AdaptedRegressor"
+    rows = lambda: {"X": X, "groups": GROUPS}  # noqa: E731
+    names = ["predict"] + (["decision_function", "predict_proba"] if "Classifier" in owner else [])
+    score = method(model, owner, "score", lambda: rows() | {"y": y}, allowed=SCORED)
+    made = Target(owner, lambda: repr(model()), dict)
+    return [made, score, *(method(model, owner, name, rows) for name in names)]
+
+
+CV, REGRESSOR, CLASSIFIER = estimators.RFPRegressorCV, rfpcore.RFPRegressor, rfpcore.RFPClassifier
+CV_SETTINGS = {
+    "estimator": REGRESSOR(**RFP),
+    "alphas": (0.5,),
+    "inner_steps": (1,),
+    "inner_lrs": (0.05,),
+    "n_folds": 2,
+    "random_state": 0,
+}
+TARGETS: list[Target] = [
+    estimator(REGRESSOR, RFP, grouped(Y), predicted, allowed=WARNS),
+    estimator(CLASSIFIER, RFP, grouped(CLASSES), probable, allowed=WARNS),
+    estimator(rfpcore.MLPRegressor, PLAIN, plain(Y), predicted, allowed=WARNS),
+    estimator(rfpcore.MLPClassifier, PLAIN, plain(CLASSES), probable, allowed=WARNS),
+    estimator(
+        rfpcore.EnsembleRegressor, ENSEMBLE | {"estimator": MEMBER}, plain(Y), predicted, allowed=WARNS
+    ),
+    estimator(
+        rfpcore.EnsembleClassifier,
+        ENSEMBLE | {"estimator": CLASS_MEMBER},
+        plain(CLASSES),
+        probable,
+        allowed=WARNS,
+    ),
+    estimator(CV, CV_SETTINGS, grouped(Y), predicted, allowed=WARNS),
+    *after_fit(REGRESSOR, "predict"),
+    *after_fit(CLASSIFIER, "predict", "predict_proba", "decision_function"),
+    *after_fit(rfpcore.MLPRegressor, "predict"),
+    *after_fit(rfpcore.MLPClassifier, "predict", "predict_proba", "decision_function"),
+    *after_fit(rfpcore.EnsembleRegressor, "predict", "predict_each"),
+    *after_fit(rfpcore.EnsembleClassifier, "predict", "predict_proba", "predict_proba_each"),
+    *after_fit(CV, "predict"),
+    *(scored(kind, Y) for kind in (REGRESSOR, rfpcore.MLPRegressor, rfpcore.EnsembleRegressor, CV)),
+    *(scored(kind, CLASSES) for kind in (CLASSIFIER, rfpcore.MLPClassifier, rfpcore.EnsembleClassifier)),
+    again(REGRESSOR, "partial_fit", grouped(Y)),
+    again(CLASSIFIER, "partial_fit", lambda: grouped(CLASSES)() | {"classes": ["a", "b", "c"]}),
+    *(
+        Target(
+            f"{kind.__name__}.adapt",
+            lambda kind=kind, **given: fitted(kind).adapt(**given).predict(X, GROUPS),
+            grouped(CLASSES if kind is CLASSIFIER else Y),
+            lambda kind=kind: function(kind.adapt, dict).signature(),
+            fixed=("self",),
+            allowed=WARNS,
+        )
+        for kind in (REGRESSOR, CLASSIFIER, CV)
+    ),
+    *adapted(REGRESSOR, Y),
+    *adapted(CLASSIFIER, CLASSES),
+    *(
+        target
+        for kind in (
+            REGRESSOR,
+            CLASSIFIER,
+            rfpcore.MLPRegressor,
+            rfpcore.MLPClassifier,
+            rfpcore.EnsembleRegressor,
+            rfpcore.EnsembleClassifier,
+        )
+        for target in saved(lambda kind=kind: fitted(kind), kind.__name__, predicted)
+    ),
+    function(
+        estimators.refit_clusters,
+        lambda: {
+            "estimator": REGRESSOR(**RFP, inner_lr=0.05),
+            "X": X,
+            "y": Y,
+            "groups": GROUPS,
+            "counts": 1 - np.eye(3, dtype=int),
+        },
+        allowed=WARNS,
+    ),
+    method(
+        lambda: estimators.refit_clusters(
+            REGRESSOR(**RFP, inner_lr=0.05), X, Y, GROUPS, 1 - np.eye(3, dtype=int)
+        ),
+        "Refits",
+        "predict",
+        lambda: {"X": X},
+    ),
+    Target("Refits", dict, dict),
+    Target(
+        "FitState", lambda: estimators.FitState(1, 2, 0.5, None, THETA, 0.1, lambda *_: None).estimator, dict
+    ),
+]

@@ -1,0 +1,284 @@
+"""Files of models and sweeps, mutated: a file is refused with a ValueError, or what it holds can be used.
+
+RFPCORE_FUZZ_MUTATIONS says how many mutations there are in all. Each has a number that makes it again.
+"""
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+import warnings
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from rfpcore import (
+    DivergenceError,
+    EnsembleClassifier,
+    MLPClassifier,
+    MLPRegressor,
+    RFPClassifier,
+    RFPRegressor,
+    _files,
+    sweep,
+)
+from rfpcore.datasets import make_vee
+from rfpcore.many import Model, Record
+from rfpcore.npiv import F2BMLD, DeepFeatureIV, KernelIV, ProximalF2BMLD, SieveIV
+from rfpcore.regularize import L2, BatchNorm, Dropout
+
+N_MUTATIONS = int(os.environ.get("RFPCORE_FUZZ_MUTATIONS", "300"))
+X, Y, GROUPS = make_vee(n_clusters=4, n_per_cluster=5, random_state=0)
+TEXTS = np.array(["low", "mid", "high"])[np.digitize(Y, [0.7, 1.6])]
+Z, U, W = np.random.default_rng(0).standard_normal((3, 30))
+NET = {"hidden_layer_sizes": (3,), "max_iter": 11, "random_state": 0}
+BILEVEL = {"n_particles": 5, "max_iter": 4, "n_checkpoints": 2, "random_state": 0}
+GRID = {"regularization": [L2(0.1), Dropout(0.3), BatchNorm()], "seed": [0]}
+
+
+def _fit(estimator, *data, **named):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return estimator.fit(*data, **named)
+
+
+def _models():
+    early = {"early_stopping": True, "n_iter_no_change": 10}
+    return {
+        "regressor": _fit(RFPRegressor(**NET, **early), X, Y, GROUPS),
+        "steps": _fit(RFPRegressor(**NET, inner_lr=np.full(10, 0.01)), X, Y, GROUPS),
+        "classifier": _fit(RFPClassifier(**NET), X, TEXTS, GROUPS),
+        "network": _fit(MLPClassifier(**NET, regularization=L2(0.1) + Dropout(0.2)), X, Y > 1),
+        "counts": _fit(MLPRegressor(**NET, loss="poisson", **early), X, np.round(Y)),
+        "ensemble": _fit(EnsembleClassifier(MLPClassifier(**NET), 2, random_state=0), X, TEXTS),
+        "kernel": _fit(KernelIV(random_state=0), Z + U, Z, Z, W),
+        "sieve": _fit(SieveIV(n_knots=(3,), random_state=0), Z + U, Z, Z, W),
+        "deep": _fit(DeepFeatureIV(hidden_Z=(4,), hidden_W=(3,), max_iter=2, random_state=0), Z + U, Z, Z, W),
+        "bilevel": _fit(F2BMLD(**BILEVEL), Z + U, Z, Z),
+        "proximal": _fit(ProximalF2BMLD(**BILEVEL), Z + U, Z, W + U, W - U),
+    }
+
+
+def _train_sweep(path):
+    return sweep(X, Y, GRID, Model((3,), n_steps=4), path=path, record=Record(every=2, thetas=True))
+
+
+MODELS = _models()
+NASTY = [
+    *(None, True, False, 0, 1, -1, 2, 3.5, -0.0, 1e308, -1e308, 5e-324, 2**31, 2**64, -(2**63), 10**400),
+    *(
+        float("inf"),
+        float("-inf"),
+        float("nan"),
+        "",
+        "a",
+        "0",
+        "nan",
+        "\x00",
+        "é" * 50,
+        "<U99999999",
+        "softmax",
+    ),
+    *(
+        [],
+        [[]],
+        [None],
+        [0],
+        [1, 1],
+        ["a", "a"],
+        [1e308],
+        {},
+        {"kind": "L2"},
+        {"kind": []},
+        {"kind": "Model"},
+    ),
+    *(
+        [[[[[[1]]]]]],
+        {"a": {"a": {"a": 1}}},
+        [2**62] * 4,
+        "tanh",
+        "float32",
+        ["x"] * 100,
+        [{}],
+        [[1, 2], [3]],
+    ),
+]
+
+
+def _places(value, at=()):
+    """The paths of everything in a document."""
+    yield at
+    if isinstance(value, dict | list):
+        keys = value if isinstance(value, dict) else range(len(value))
+        for key in keys:
+            yield from _places(value[key], (*at, key))
+
+
+def _change_document(document, random):
+    document = copy.deepcopy(document)
+    places = [at for at in _places(document) if at and at[0] != "digests"]
+    *parents, last = places[random.integers(len(places))]
+    holder = document
+    for key in parents:
+        holder = holder[key]
+    what = random.integers(4)
+    if what == 0 and isinstance(holder, dict):
+        del holder[last]
+    elif what == 1 and isinstance(holder, dict):
+        holder[str(random.choice(["a", "-1", "0", "alpha", "kind", last]))] = holder.pop(last)
+    else:
+        holder[last] = copy.deepcopy(NASTY[random.integers(len(NASTY))])
+    return document
+
+
+def _change_tensors(tensors, random):
+    tensors = dict(tensors)
+    names = sorted(tensors)
+    name = names[random.integers(len(names))]
+    array = tensors[name]
+    what = random.integers(6)
+    if what == 0:
+        del tensors[name]
+    elif what == 1:
+        new = random.choice(["param.alpha", "param.inner_lr", "theta", "0.theta", "a", name + "0"])
+        tensors[str(new)] = tensors.pop(name)
+    elif what == 2:
+        kinds = [np.int8, np.float16, np.float32, np.float64, np.int64, np.uint8, bool]
+        tensors[name] = np.nan_to_num(array).astype(kinds[random.integers(len(kinds))])
+    elif what == 3:
+        tensors[name] = random.choice([array.ravel()[:-1], array[None], np.zeros(0), np.repeat(array, 2)][:1])
+    elif what == 4:
+        tensors[name] = [array[None], np.zeros(0), np.repeat(array, 2), array.ravel()[1:]][random.integers(4)]
+    elif array.size:
+        changed = array.copy()
+        values = [np.nan, np.inf, -np.inf, 1e308, -1.0, 0.0, 1e30, -1e-300]
+        if array.dtype.kind == "f":
+            with np.errstate(all="ignore"):
+                changed.ravel()[random.integers(array.size)] = values[random.integers(len(values))]
+        else:
+            changed.ravel()[random.integers(array.size)] = random.integers(-(2**62), 2**62)
+        tensors[name] = changed
+    return tensors
+
+
+def _change_bytes(data, random):
+    data = bytearray(data)
+    at, what = int(random.integers(len(data))), random.integers(5)
+    if what == 0:
+        data[at] ^= 1 << int(random.integers(8))
+    elif what == 1:
+        data[at : at + 8] = random.bytes(8)
+    elif what == 2:
+        del data[at:]
+    elif what == 3:
+        del data[at : at + int(random.integers(1, 20))]
+    else:
+        data[at:at] = random.bytes(int(random.integers(1, 20)))
+    return bytes(data)
+
+
+def _mutate(path, tensors, document, number):
+    """Write a spoilt file; whether its digests may hold."""
+    random = np.random.default_rng(number)
+    if random.random() < 0.2:
+        path.write_bytes(_change_bytes(path.read_bytes(), random))
+        return False
+    if random.random() < 0.6:
+        document = _change_document(document, random)
+    else:
+        tensors = _change_tensors(tensors, random)
+    if not isinstance(document, dict):
+        document = {}
+    if random.random() < 0.5:
+        document = {"format_version": 1} | {k: v for k, v in document.items() if k != "digests"}
+    else:
+        document = document | {"digests": {name: _files.digest(array) for name, array in tensors.items()}}
+    try:
+        text = json.dumps(document)
+    except UnicodeEncodeError:
+        text = "{}"
+    head = {"rfpcore": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    path.write_bytes(safetensors.numpy.save({n: np.ascontiguousarray(t) for n, t in tensors.items()}, head))
+    return True
+
+
+def _use(model):
+    """Predict and go on; numbers have to be finite."""
+    repr(model)
+    if isinstance(model, KernelIV | SieveIV | DeepFeatureIV | F2BMLD):
+        inputs = model._scales.inputs.mean_[None]  # elsewhere float32 may be too small, and says so
+        rows, controls = np.split(inputs, [model.n_features_in_], axis=1)
+        found = model.predict(rows, covariates=controls if model.n_covariates_ else None)
+    elif hasattr(model, "predict_proba"):
+        found = model.predict_proba(np.ones((2, model.n_features_in_)))
+    else:
+        found = np.log1p(np.abs(model.predict(np.ones((2, model.n_features_in_)))))
+    assert np.isfinite(found).all()
+    if hasattr(model, "partial_fit") and not model.early_stopping:
+        named = hasattr(model, "feature_names_in_")
+        y = TEXTS if hasattr(model, "classes_") else Y
+        if model.n_features_in_ == 1 and not named and set(getattr(model, "classes_", TEXTS)) >= set(TEXTS):
+            # Moments may be absurd, but possible; parameters may ask for another network.
+            with contextlib.suppress(DivergenceError, ValueError):
+                assert np.isfinite(model.partial_fit(X, y, GROUPS).theta_).all()
+
+
+def _refused(path, read):
+    """What `read` returns; None where it refuses the file, naming it."""
+    try:
+        return read()
+    except ValueError as error:
+        if str(path) not in str(error):
+            raise AssertionError(f"the message does not name the file: {error}") from error
+        return None
+
+
+def _numbers(kind, kinds):
+    """The numbers of the mutations of one kind of file."""
+    return range(sorted(kinds).index(kind), N_MUTATIONS, len(kinds))
+
+
+KINDS = [*MODELS, "sweep"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", MODELS)
+def test_mutated_models_are_refused_or_of_use(kind, tmp_path):
+    model, path = MODELS[kind], tmp_path / "model"
+    model.save(path)
+    whole, (tensors, document) = path.read_bytes(), _files.read(path)
+    for number in _numbers(kind, KINDS):
+        path.write_bytes(whole)
+        may_hold = _mutate(path, tensors, document, number)
+        try:
+            found = _refused(path, lambda: type(model).load(path))
+            if found is None:
+                continue
+            assert may_hold or path.read_bytes() == whole
+            _use(found)
+        except BaseException as error:
+            raise AssertionError(f"mutation {number} of {kind}: {error!r}") from error
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mutated_sweeps_are_refused_or_of_use(tmp_path):
+    path = tmp_path / "sweep"
+    _train_sweep(path)
+    whole, (tensors, document) = path.read_bytes(), _files.read(path)
+    for number in _numbers("sweep", KINDS):
+        path.write_bytes(whole)
+        may_hold = _mutate(path, tensors, document, number)
+        spoilt = path.read_bytes()
+        try:
+            found = _refused(path, lambda: _train_sweep(path))
+            if found is None:
+                assert path.read_bytes() == spoilt
+                continue
+            assert may_hold or spoilt == whole
+            assert len(found.result) == 3
+            assert np.isfinite(found.result.predict(X)).all()
+            found.to_frame()
+        except BaseException as error:
+            raise AssertionError(f"mutation {number} of a sweep: {error!r}") from error

@@ -1,0 +1,89 @@
+"""Ctrl-C inside one long call of the kernel: answered on its way, not at its end."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os, signal, threading, time
+import numpy as np
+from rfpcore import MLP, Clusters, MLPRegressor, auto_inner_lr, curvature, hvp, value_and_grad
+from rfpcore.many import Model, fit_many
+from rfpcore.npiv import MeanField
+from rfpcore.regularize import BatchNorm, Dropout
+
+random = np.random.default_rng(0)
+
+def wide(*hidden, rows=20000):
+    net = MLP(20, hidden)
+    X = random.normal(size=(rows, 20))
+    return net, net.init(0), Clusters(X, X[:, 0])
+
+def train(*terms, hidden=(1000, 1000), rows=20000):
+    X = random.normal(size=(rows, 20))
+    model = Model(hidden, n_steps=50, batch_size=None, regularization=list(terms))
+    return lambda: fit_many(X, X[:, 0], model, n_jobs={n_jobs})
+
+def product():
+    net, theta, data = wide(1000, 1000)
+    return lambda: [hvp(net, theta, theta, data, n_jobs={n_jobs}) for _ in range(3)]
+
+def objective():
+    net, theta, data = wide(3000, 3000, rows=600)
+    return lambda: value_and_grad(net, theta, data, inner_steps=5, n_jobs={n_jobs})
+
+def step():
+    net, theta, data = wide(1000, 1000)
+    return lambda: auto_inner_lr(net, theta, data, n_jobs={n_jobs})
+
+def values():
+    field, X = MeanField(5, 2000), random.normal(size=(20000, 5))
+    theta = random.normal(size=(300, field.n_parameters))
+    return lambda: field.values(theta, X, n_jobs={n_jobs})
+
+def gradient():
+    field, X = MeanField(5, 50000), random.normal(size=(100000, 5))
+    theta = random.normal(size=field.n_parameters)
+    return lambda: [field.gradient(theta, X, X[:, 0]) for _ in range(9)]
+
+CALLS = dict(
+    product=product, objective=objective, step=step, values=values, gradient=gradient,
+    dropout=lambda: train(Dropout(0.5)), batch_norm=lambda: train(BatchNorm()),
+    wide=lambda: train(hidden=(4000, 4000), rows=600),
+)
+call = CALLS["{name}"]()
+began = []
+
+def strike():
+    time.sleep(0.3)
+    began.append(time.process_time())
+    os.kill(os.getpid(), signal.SIGINT)
+
+delays = []
+for _ in range(2):
+    thread = threading.Thread(target=strike)
+    try:
+        thread.start()
+        call()
+        print("finished")
+    except KeyboardInterrupt:
+        delays.append(time.process_time() - began[-1])
+    thread.join()
+print(min(delays))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(
+    "name", ["product", "objective", "step", "values", "gradient", "dropout", "batch_norm", "wide"]
+)
+def test_ctrl_c_is_answered_within_a_call(name, n_jobs):
+    """In seconds of this process's own time, which a busy machine lengthens little; the calls take many."""
+    found = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(name=name, n_jobs=n_jobs)], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert float(found.stdout) < 0.4 * n_jobs, found.stdout
