@@ -86,7 +86,7 @@ def test_no_memory_is_an_error_that_says_how_much_for_what():
 
 
 def test_absurd_counts_are_refused_with_the_limit():
-    with pytest.raises(ValueError, match="the number of hidden layers is 1000000; at most 1000 is possible"):
+    with pytest.raises(ValueError, match="hidden_layer_sizes has 1000000 layers; at most 1000 are possible"):
         MLP(1, (1,) * 10**6)
     net = MLP(300, (300, 300))
     with pytest.raises(ValueError, match="the number of threads is 65535; at most 4096 is possible"):
