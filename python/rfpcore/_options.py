@@ -3,6 +3,7 @@
 import math
 import operator
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -120,6 +121,17 @@ def check_alpha(value: Any) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"alpha={number}; a number in [0, 1] is needed")
     return number
+
+
+def items(value: Any, name: str, needed: str = "a sequence") -> list[Any]:
+    """The entries of a sequence, an array or a Series; text, a set and an iterator are none."""
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
+    if not (listed or isinstance(value, np.ndarray) or hasattr(value, "to_numpy")):
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; {needed} is needed")
+    shape = getattr(value, "shape", (0,))
+    if len(shape) != 1:
+        raise ValueError(f"{name} has shape {shape}; {needed} is needed")
+    return list(value)
 
 
 def random_source(value: Any) -> np.random.RandomState:
