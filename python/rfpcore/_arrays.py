@@ -131,16 +131,6 @@ def require_finite(array: Array, name: str, columns: Sequence[Any] | None = None
     )
 
 
-def require_outputs(outputs: Array, theta: Array, X: Array) -> None:
-    """Finite parameters and rows may still be too large for the products of a network."""
-    if not np.isfinite(outputs).all():
-        raise ValueError(
-            f"{np.count_nonzero(~np.isfinite(outputs))} of {outputs.size} outputs are not finite in "
-            f"{outputs.dtype}: parameters are up to {np.abs(theta).max():.3g} in size, "
-            f"features up to {np.abs(X).max():.3g}"
-        )
-
-
 def matrix(values: Any, name: str = "X", n_columns: int | None = None) -> Array:
     """A finite array (rows, columns), C-contiguous, at least one by one."""
     array = as_floats(values, name)

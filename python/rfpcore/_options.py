@@ -55,6 +55,11 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
+def is_integer(value: Any) -> bool:
+    """Whether it is an integer; a bool, a float and a duration (which NumPy makes one) are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+
+
 def real(value: Any, name: str, needed: str = "a finite number") -> float:
     """A finite number; strings and arrays are none."""
     if isinstance(value, str | bytes):
@@ -126,7 +131,8 @@ def check_alpha(value: Any) -> float:
 def items(value: Any, name: str, needed: str = "a sequence") -> list[Any]:
     """The entries of a sequence, an array or a Series; text, a set and an iterator are none."""
     listed = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
-    if not (listed or isinstance(value, np.ndarray) or hasattr(value, "to_numpy")):
+    series = hasattr(value, "to_numpy") and hasattr(value, "__len__")  # NaT has the one, too
+    if not (listed or series or isinstance(value, np.ndarray)):
         raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; {needed} is needed")
     shape = getattr(value, "shape", (0,))
     if len(shape) != 1:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._arrays import Array, as_floats, matrix, require_finite, require_length, shown
 from .._frames import require_aligned
-from .._options import items
+from .._options import is_integer, items
 
 LIST = "a list of columns or 'all'"
 
@@ -106,7 +106,7 @@ def _shown(names: Sequence[Hashable]) -> str:
 
 
 def _index(value: Any, n_columns: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < n_columns:
+    if not is_integer(value) or not 0 <= value < n_columns:
         raise ValueError(
             f"covariates holds {shown(value)}; X has {n_columns} unnamed columns, so numbers 0 to "
             f"{n_columns - 1} are needed"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes, row_weights, shown
-from .._options import items
+from .._options import is_integer, items
 from .._scaling import standardized
 from ._columns import number_vector, read_columns
 
@@ -147,8 +147,7 @@ def cluster_columns_of(
     chosen = []
     for name in asked:
         index: Any = known.get(name, name) if isinstance(name, str) else name
-        whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
-        if not whole or not 0 <= index < len(names):
+        if not is_integer(index) or not 0 <= index < len(names):
             raise ValueError(
                 f"cluster_columns names {shown(name)}, which is no covariate; there are "
                 f"{', '.join(names) or 'none'}"

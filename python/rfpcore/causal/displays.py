@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array, as_floats, group_codes, matrix, shown
 from .._frames import require_aligned
-from .._options import MAX_BINS, integer
+from .._options import MAX_BINS, integer, is_integer
 from ..plotting._axes import BLUE, GREY, ORANGE, axes
 from ._columns import number_vector
 from .diagnostics import effective_weights, own_cluster_share
@@ -284,6 +284,6 @@ def _require_named(given: Any, name: str, what: str) -> None:
 
 def integer_index(value: Any, n_columns: int) -> int:
     """The number of a column."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < n_columns:
+    if not is_integer(value) or not 0 <= value < n_columns:
         raise ValueError(f"feature={shown(value)}; a column number, 0 to {n_columns - 1}, is needed")
     return int(value)
