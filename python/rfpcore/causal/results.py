@@ -90,6 +90,7 @@ class Effect:
 
     def critical_value(self, level: float = 0.95) -> float:
         """How many standard errors the interval reaches to either side."""
+        level = fraction(level, "level")
         if self.statistics is None:
             return float(_t(self.df).ppf((1 + level) / 2))
         finite = np.abs(self.statistics[~np.isnan(self.statistics)])
@@ -106,6 +107,7 @@ def _t(df: float) -> Any:
 
 def rows_of(effects: Sequence[Effect], level: float) -> list[dict[str, Any]]:
     """One line a effect, as the tables show it."""
+    level = fraction(level, "level")
     rows = []
     for effect in effects:
         low, high = (
@@ -142,6 +144,7 @@ def summary_table(
     notes: Sequence[str] = (),
 ) -> str:
     """A table in the style of statsmodels, with notes below it."""
+    level = fraction(level, "level")
     width = max(20, *(len(effect.name) + 2 for effect in effects))
     percent = f"{100 * level:g}%"
     head = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .. import _rfpcore
-from .._arrays import Array
+from .._arrays import Array, shown
 from .._kernel_options import schedule_options
 from .._options import (
     MAX_STEPS,
@@ -20,6 +20,7 @@ from .._options import (
     fraction,
     inner_loop,
     integer,
+    items,
     n_threads,
     positive,
     real,
@@ -131,10 +132,14 @@ def _callbacks(callbacks: Any) -> tuple[Any, ...]:
     """None, one callable or several, as a tuple."""
     if callbacks is None:
         return ()
-    several = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    several = (
+        [callbacks]
+        if callable(callbacks)
+        else items(callbacks, "callbacks", "a callable or a sequence of them")
+    )
     for callback in several:
         if not callable(callback):
             raise TypeError(
-                f"callbacks holds {callback!r} of type {type(callback).__name__}; callables are needed"
+                f"callbacks holds {shown(callback)} of type {type(callback).__name__}; callables are needed"
             )
-    return several
+    return tuple(several)

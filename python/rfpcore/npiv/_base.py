@@ -85,7 +85,19 @@ class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
         h : ndarray (n,)
         """
         check_is_fitted(self)
-        return self._predict(self._inputs(X, covariates))
+        return self._at(self._inputs(X, covariates))
+
+    def _at(self, inputs: Array) -> Array:
+        """The structural function at checked inputs; ValueError where it overflows."""
+        with np.errstate(all="ignore"):
+            h = self._predict(inputs)
+        bad = np.flatnonzero(~np.isfinite(h))
+        if bad.size:
+            raise ValueError(
+                f"the structural function is not finite in {bad.size} of {len(h)} rows, the first {bad[0]}, "
+                f"which holds values up to {np.abs(inputs[bad[0]]).max():.3g}: too far from those of fit"
+            )
+        return h
 
     def _inputs(self, X: Any, covariates: Any) -> Array:
         """Endogenous variables and covariates side by side, (n, d + c)."""

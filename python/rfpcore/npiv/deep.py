@@ -12,7 +12,7 @@ from .._options import MAX_PARAMETERS, MAX_STEPS, boolean, integer, n_threads, p
 from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import Rows, Scales
-from ._features import FeatureNet, Ridge, StructuralFeatures, products
+from ._features import FeatureNet, Ridge, StructuralFeatures, products, widths_of
 from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV
 
@@ -186,9 +186,10 @@ class _Stages:
                 return net(n_inputs, widths, weight_decay)
             return NormedNet((n_inputs, *widths), step, weight_decay, random, threads, last)
 
-        net_x = net(self._one.inputs.shape[1] - n_covariates, model.hidden_X)
-        self._net_z = normed_net(self._one.instruments.shape[1], model.hidden_Z, True)
-        net_w = normed_net(n_covariates, model.hidden_W, False, decay) if n_covariates else None
+        of_x, of_z, of_w = (widths_of(getattr(model, f"hidden_{v}"), f"hidden_{v}") for v in "XZW")
+        net_x = net(self._one.inputs.shape[1] - n_covariates, of_x)
+        self._net_z = normed_net(self._one.instruments.shape[1], of_z, True)
+        net_w = normed_net(n_covariates, of_w, False, decay) if n_covariates else None
         self.structural = StructuralFeatures(net_x, net_w)
         self._steps_z = integer(model.steps_Z, "steps_Z", 1, MAX_STEPS)
         self._steps_w = integer(model.steps_W, "steps_W", 1, MAX_STEPS)

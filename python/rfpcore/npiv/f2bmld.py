@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import as_floats, require_finite
-from .._options import choice, fraction, integer, n_threads, positive, random_source
+from .._arrays import as_floats, require_finite, shown
+from .._options import boolean, choice, fraction, integer, n_threads, positive, random_source
 from . import _fit
 from ._bands import BandMethod, Bands, bands, bootstrap, corrections, linear_parts
 from ._bilevel import BilevelSolver, Problem, Settings, networks, settings
@@ -174,8 +174,9 @@ class F2BMLD(FittedBilevel):
         lambdas = as_floats(self.lambdas, "lambdas").ravel()
         require_finite(lambdas, "lambdas", axis="index")
         if lambdas.size == 0 or lambdas.min() <= 0:
-            raise ValueError(f"lambdas={self.lambdas!r}; at least one number, all above 0, is needed")
+            raise ValueError(f"lambdas={shown(self.lambdas)}; at least one number, all above 0, is needed")
         fraction(self.validation_fraction, "validation_fraction")
+        boolean(self.refit, "refit")
         choice(self.dtype, "dtype", FloatName)
         return config, [float(lam) for lam in lambdas]
 
@@ -268,4 +269,4 @@ class F2BMLD(FittedBilevel):
             replicates += scales.y_scale * at_points
         if method == "corrected":
             replicates += scales.y_scale * corrections(fit, residuals, counts, points, light, random)
-        return bands(self._predict(inputs), replicates, share)
+        return bands(self._at(inputs), replicates, share)

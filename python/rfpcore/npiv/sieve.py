@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import SplineTransformer
 
-from .._arrays import Array
-from .._options import boolean, fraction, integer, positive, random_source, real
+from .._arrays import Array, shown
+from .._options import boolean, fraction, integer, items, positive, random_source, real
 from ._background import interruptible
 from ._data import Rows, Scales
 from ._file import Document, Tensors, tensor
@@ -134,12 +134,14 @@ class SieveIV(FlexibleNPIV):
 
     def _require_params(self) -> None:
         super()._require_params()
-        if not len(self.n_knots):
+        knots = items(self.n_knots, "n_knots", "a sequence of integers")
+        if not knots:
             raise ValueError("n_knots is empty; at least one number of knots is needed")
-        for i, n in enumerate(self.n_knots):
+        for i, n in enumerate(knots):
             integer(n, f"n_knots[{i}]", 2, 1000)
-        if self.interactions != "auto" and not isinstance(self.interactions, bool | np.bool_):
-            raise ValueError(f"interactions={self.interactions!r}; 'auto', True or False is needed")
+        automatic = isinstance(self.interactions, str) and self.interactions == "auto"
+        if not automatic and not isinstance(self.interactions, bool | np.bool_):
+            raise ValueError(f"interactions={shown(self.interactions)}; 'auto', True or False is needed")
         positive(self.ridge, "ridge")
         fraction(self.validation_fraction, "validation_fraction")
 
