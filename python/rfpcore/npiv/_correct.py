@@ -98,7 +98,7 @@ class Correction:
             factor = cho_factor(gram)
         except np.linalg.LinAlgError:
             raise ValueError(
-                f"penalty={self._penalty:g} is lost in rounding beside sums of squares of {np.trace(gram):.3g}; "
+                f"penalty={self._penalty:g} is lost in rounding beside squares of {np.trace(gram):.3g}; "
                 "a larger one is needed"
             ) from None
         coefficients = cho_solve(factor, weighted @ (residuals - mean))
