@@ -130,6 +130,11 @@ CASES = {
         TypeError,
         "estimator is a int without net_",
     ),
+    "limit": (
+        lambda: plotting.WeightMatrixDisplay(np.eye(2)).plot(limit=1.7e308),
+        ValueError,
+        "colours reach from -1.7e.308 to 1.7e.308; a limit of at most 8.99e.307 is needed",
+    ),
     "curves": (lambda: plotting.LossCurveDisplay([1], [1]), TypeError, "curves is a list; a dict of names"),
     "missing class": (
         lambda: calibration.confidences(["a", None, "a", "a"], P, classes=["a", "b"]),

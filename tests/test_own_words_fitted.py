@@ -155,7 +155,11 @@ CASES = {
     "covariates": (lambda: estimate(covariates=2.5), TypeError, "covariates=2.5 is a float; a list of col"),
     "covariates of a frame": (lambda: on_a_frame(pd.NaT), TypeError, "covariates=NaT is a NaTType; a list"),
     "covariate": (lambda: on_a_frame([pd.NA]), ValueError, "covariates names the column <NA>, which is not"),
-    "a Series": (lambda: fitted(RFPClassifier).predict(pd.Series([1.0])), ValueError, "Expected 2D array"),
+    "a Series": (
+        lambda: fitted(RFPClassifier).predict(pd.Series([1.0])),
+        ValueError,
+        "Expected a 2-dimensional container",
+    ),
     "seed": (
         lambda: causal.linear_effect(PX, PY, TREATED, PGROUPS, inference="webb", random_state=slice(3)),
         TypeError,
