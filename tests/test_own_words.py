@@ -130,6 +130,11 @@ CASES = {
         TypeError,
         "estimator is a int without net_",
     ),
+    "verbose": (
+        lambda: rfpcore.sweep(X, Y, {"seed": [0]}, SMALL, verbose="no"),
+        TypeError,
+        "verbose='no' is a str; an integer is needed",
+    ),
     "limit": (
         lambda: plotting.WeightMatrixDisplay(np.eye(2)).plot(limit=1.7e308),
         ValueError,
