@@ -130,6 +130,13 @@ CASES = {
         TypeError,
         "estimator is a int without net_",
     ),
+    "steps of the reference": (
+        lambda: pytest.importorskip("rfpcore.torch_reference").value_and_grad(
+            NET, THETA, DATA, inner_lr=[1.0, 2.0]
+        ),
+        ValueError,
+        r"inner_lr has shape \(2,\); the network has 13 parameters, so a number or shape \(13,\)",
+    ),
     "verbose": (
         lambda: rfpcore.sweep(X, Y, {"seed": [0]}, SMALL, verbose="no"),
         TypeError,
