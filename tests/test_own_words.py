@@ -130,6 +130,23 @@ CASES = {
         TypeError,
         "estimator is a int without net_",
     ),
+    "steps of the reference": (
+        lambda: pytest.importorskip("rfpcore.torch_reference").value_and_grad(
+            NET, THETA, DATA, inner_lr=[1.0, 2.0]
+        ),
+        ValueError,
+        r"inner_lr has shape \(2,\); the network has 13 parameters, so a number or shape \(13,\)",
+    ),
+    "verbose": (
+        lambda: rfpcore.sweep(X, Y, {"seed": [0]}, SMALL, verbose="no"),
+        TypeError,
+        "verbose='no' is a str; an integer is needed",
+    ),
+    "limit": (
+        lambda: plotting.WeightMatrixDisplay(np.eye(2)).plot(limit=1.7e308),
+        ValueError,
+        "colours reach from -1.7e.308 to 1.7e.308; a limit of at most 8.99e.307 is needed",
+    ),
     "curves": (lambda: plotting.LossCurveDisplay([1], [1]), TypeError, "curves is a list; a dict of names"),
     "missing class": (
         lambda: calibration.confidences(["a", None, "a", "a"], P, classes=["a", "b"]),

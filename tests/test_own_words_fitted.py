@@ -155,6 +155,16 @@ CASES = {
     "covariates": (lambda: estimate(covariates=2.5), TypeError, "covariates=2.5 is a float; a list of col"),
     "covariates of a frame": (lambda: on_a_frame(pd.NaT), TypeError, "covariates=NaT is a NaTType; a list"),
     "covariate": (lambda: on_a_frame([pd.NA]), ValueError, "covariates names the column <NA>, which is not"),
+    "a Series": (
+        lambda: fitted(RFPClassifier).predict(pd.Series([1.0])),
+        ValueError,
+        "Expected a 2-dimensional container",
+    ),
+    "seed": (
+        lambda: causal.linear_effect(PX, PY, TREATED, PGROUPS, inference="webb", random_state=slice(3)),
+        TypeError,
+        r"random_state=slice\(None, 3, None\) is a slice; an integer is needed",
+    ),
     "cluster columns": (lambda: estimate(cluster_columns=2), TypeError, "cluster_columns=2 is a int; a list"),
     "cluster column": (
         lambda: estimate(cluster_columns=[1.5]),

@@ -118,6 +118,13 @@ def boolean(value: Any, name: str) -> bool:
     return bool(value)
 
 
+def shows(verbose: Any) -> bool:
+    """Whether `verbose` asks for progress: a number above 0, or True."""
+    if isinstance(verbose, bool | np.bool_):
+        return bool(verbose)
+    return integer(verbose, "verbose", 0, MAX_STEPS) > 0
+
+
 def check_alpha(value: Any) -> float:
     """The weight of the loss before adaptation, in [0, 1]."""
     if type(value) is float and 0.0 <= value <= 1.0:  # the fast way through; NaN fails it

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import MAX_STEPS, boolean, integer, n_threads, random_source
+from .._options import MAX_STEPS, boolean, integer, n_threads, random_source, shows
 from .._progress import make_progress
 from .._warn import warn
 from ..exceptions import InterruptedWarning
@@ -129,7 +129,7 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         rows: list[Array] | None,
     ) -> list[ModelResult]:
         """A network for each seed; after Ctrl-C those that are done, if there are any."""
-        verbose = integer(self.verbose, "verbose", 0, MAX_STEPS) > 0 if self.verbose is not True else True
+        verbose = shows(self.verbose)
         net = plan.model.net(data.X.shape[1], member._n_network_outputs)
         theta = [_plain_fit.start(member, net, data, seed) for seed in seeds]
         models = [plan.with_seed(seed) for seed in seeds]

@@ -143,7 +143,7 @@ class NetworkEstimator(FileEstimator):
 
 def _require_own_names(X: Any) -> None:
     """ValueError where two columns of a frame have one name: none of them could be told from the other."""
-    names: Any = X.columns if hasattr(X, "iloc") else None
+    names: Any = getattr(X, "columns", None) if hasattr(X, "iloc") else None
     if hasattr(names, "duplicated") and names.duplicated().any():
         raise ValueError(
             f"X has several columns of the name {names[names.duplicated()][0]!r}; "

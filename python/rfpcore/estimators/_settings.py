@@ -24,6 +24,7 @@ from .._options import (
     n_threads,
     positive,
     real,
+    shows,
 )
 from ..optimizers import Schedule
 from ._regularization import outer_options
@@ -99,7 +100,7 @@ def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
         n_threads=n_threads(p.n_jobs),
         n_jobs=p.n_jobs,
         callbacks=_callbacks(p.callbacks),
-        verbose=integer(p.verbose, "verbose", 0, MAX_STEPS) > 0 if p.verbose is not True else True,
+        verbose=shows(p.verbose),
     )
     settings.inner(n_parameters, 1.0 if settings.inner_lr is None else settings.inner_lr)  # checks the rest
     return settings

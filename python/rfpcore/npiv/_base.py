@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._arrays import Array, require_length
 from .._atomic import all_or_nothing
 from .._frames import AlignedScore, require_aligned
-from ._data import Rows, check_rows, columns
+from ._data import Rows, check_rows, columns, require_size
 from ._identify import require_identified
 from ._strength import InstrumentStrength, instrument_strength
 
@@ -104,6 +104,7 @@ class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
         require_aligned(X=X, covariates=covariates)
         inputs = columns(X, "X")
         _require_columns(inputs, "X", self.n_features_in_)
+        require_size(inputs, "X", least=0.0)
         if covariates is None:
             if self.n_covariates_:
                 raise ValueError(f"covariates are None; {self.n_covariates_} columns are needed, as in fit")
@@ -111,6 +112,7 @@ class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
         controls = columns(covariates, "covariates")
         require_length(controls, "covariates", len(inputs))
         _require_columns(controls, "covariates", self.n_covariates_)
+        require_size(controls, "covariates", least=0.0)
         return np.hstack([inputs, controls])
 
     def _require_params(self) -> None:

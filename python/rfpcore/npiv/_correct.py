@@ -98,8 +98,8 @@ class Correction:
             factor = cho_factor(gram)
         except np.linalg.LinAlgError:
             raise ValueError(
-                f"penalty={self._penalty:g} is lost in rounding beside sums of squares of "
-                f"{np.trace(gram):.3g}; a larger one is needed"
+                f"penalty={self._penalty:g} is lost in rounding beside squares of {np.trace(gram):.3g}; "
+                "a larger one is needed"
             ) from None
         coefficients = cho_solve(factor, weighted @ (residuals - mean))
         return np.asarray(mean + (features - centre) @ coefficients)

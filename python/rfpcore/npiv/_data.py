@@ -96,14 +96,14 @@ def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weig
     return rows
 
 
-def require_size(array: Array, name: str) -> None:
-    """Numbers whose squares, and sums of them, neither overflow nor vanish."""
+def require_size(array: Array, name: str, least: float = 1 / LARGEST) -> None:
+    """Numbers whose squares, and sums of them, neither overflow nor, in all of a column, vanish."""
     largest = np.abs(array.reshape(len(array), -1)).max(axis=0, initial=0.0)
-    bad = np.flatnonzero((largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST)))
+    bad = np.flatnonzero((largest > LARGEST) | ((largest > 0) & (largest < least)))
     if bad.size:
         where = f"column {bad[0]} of {name}" if array.ndim == 2 else name
         raise ValueError(
-            f"{where} has values up to {largest[bad[0]]:.3g}; sizes between {1 / LARGEST:g} and {LARGEST:g} "
+            f"{where} has values up to {largest[bad[0]]:.3g}; sizes between {least:g} and {LARGEST:g} "
             "are possible: give it in other units"
         )
 
