@@ -81,8 +81,10 @@ def test_coverage_is_counted_right():
             "solver": "adam",
             "method": "corrected",
             "centre": (truth + sign * off).tolist(),
-            "half_width": [0.5] * 100,
-            "uniform_half_width": [width] * 100,
+            "lower": (truth + sign * off - 0.5).tolist(),
+            "upper": (truth + sign * off + 0.5).tolist(),
+            "uniform_lower": (truth + sign * off - width).tolist(),
+            "uniform_upper": (truth + sign * off + width).tolist(),
         }
         for seed, (sign, width) in enumerate([(1, 2.0), (-1, 0.5)])
     ]
