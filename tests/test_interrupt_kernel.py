@@ -88,7 +88,18 @@ print(min(delays))
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize(
     "name",
-    ["product", "objective", "step", "values", "gradient", "regressor", "langevin", "dropout", "batch_norm", "wide"],
+    [
+        "product",
+        "objective",
+        "step",
+        "values",
+        "gradient",
+        "regressor",
+        "langevin",
+        "dropout",
+        "batch_norm",
+        "wide",
+    ],
 )
 def test_ctrl_c_is_answered_within_a_call(name, n_jobs):
     """In seconds of this process's own time, which a busy machine lengthens little; the calls take many."""

@@ -114,6 +114,7 @@ def test_spread_over_runs_falls_with_particles():
 
 
 @pytest.mark.filterwarnings("ignore:the instruments are weak")  # no instrument moves the hearts up
+@pytest.mark.filterwarnings("ignore:Z has 3 instruments beyond the covariates for 32 columns")
 def test_sprites_table_goes_on_where_it_stopped(tmp_path, capsys):
     bench = runpy.run_path(str(BENCHES / "npiv_sprites.py"))
     del bench["METHODS"]["sieve"]  # seconds
