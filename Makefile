@@ -29,7 +29,7 @@ figures: $(VENV)/.demo ## the ten figures of docs/regularization.md, as figure*.
 	for script in examples/regularization/figure*.py; do $(BIN)/python $$script || exit; done
 
 test: $(VENV)/.dev ## the Rust tests, then the Python tests
-	cargo test --workspace --exclude rfp-benches --profile checked
+	cargo test --workspace --exclude rfp-benches --profile checked -- --include-ignored
 	$(BIN)/python -m pytest -n 2
 
 fuzz: $(VENV)/.dev ## new hostile arguments for every public callable, and spoilt files, for an hour (FUZZ_SECONDS)
