@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array
 from .._options import fraction
 from ._intervals import monte_carlo_p
 
@@ -160,9 +159,3 @@ def summary_table(
         lines.append(f"{row['effect']:{width}}" + "".join(cells))
     wrapped = [line for note in notes for line in textwrap.wrap(note, len(head), subsequent_indent="  ")]
     return "\n".join([*lines, "=" * len(head), *wrapped])
-
-
-def cluster_shares(weight: Array, codes: NDArray[np.intp], n_clusters: int) -> Array:
-    """Share of the weight that each cluster has."""
-    total = np.bincount(codes, weight, n_clusters)
-    return np.asarray(total / total.sum())
