@@ -29,8 +29,8 @@ figures: $(VENV)/.demo ## the ten figures of docs/regularization.md, as figure*.
 	for script in examples/regularization/figure*.py; do $(BIN)/python $$script || exit; done
 
 test: $(VENV)/.dev ## the Rust tests, then the Python tests
-	cargo test --workspace --exclude rfp-benches --profile checked
-	$(BIN)/python -m pytest
+	cargo test --workspace --exclude rfp-benches --profile checked -- --include-ignored
+	$(BIN)/python -m pytest -n 2
 
 fuzz: $(VENV)/.dev ## new hostile arguments for every public callable, and spoilt files, for an hour (FUZZ_SECONDS)
 	RFPCORE_FUZZ_SECONDS=$(FUZZ_SECONDS) RFPCORE_FUZZ_MUTATIONS=10000 RFPCORE_FUZZ_JOURNAL=fuzz-last-call.txt \

@@ -3,7 +3,7 @@
     python benches/npiv_coverage.py results.jsonl            200 draws; goes on where it was stopped
     python benches/npiv_coverage.py results.jsonl --short    two draws, few replicates
 
-A draw is a line of JSON with the centre and the half widths of its bands over the grid.
+A draw is a line of JSON with the centre and both bands over the grid.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from rfpcore.datasets import make_iv_curve
 from rfpcore.npiv import F2BMLD
 
 NAMES = ("seed", "curve", "n", "solver", "method")
+CURVES = ("centre", "lower", "upper", "uniform_lower", "uniform_upper")
 
 
 def one(
@@ -28,9 +29,7 @@ def one(
     model = F2BMLD(random_state=seed, **options).fit(data.X, data.y, data.Z)
     found = model.bands(data.X_test, n_bootstraps=n_bootstraps, method=method, random_state=seed)
     return dict(zip(NAMES, (seed, curve, n, model.solver, method), strict=True)) | {
-        "centre": np.round(found.centre, 4).tolist(),
-        "half_width": np.round(found.upper - found.centre, 4).tolist(),
-        "uniform_half_width": np.round(found.uniform_upper - found.centre, 4).tolist(),
+        name: np.round(getattr(found, name), 4).tolist() for name in CURVES
     }
 
 
@@ -40,18 +39,17 @@ def summary(records: list[dict[str, Any]]) -> str:
     for case in sorted({tuple(r[name] for name in NAMES[1:]) for r in records}):
         some = [r for r in records if tuple(r[name] for name in NAMES[1:]) == case]
         curve, n, solver, method = case
-        centres, half, uniform = (
-            np.array([r[name] for r in some]) for name in ("centre", "half_width", "uniform_half_width")
-        )
+        centres, low, high, uniform_low, uniform_high = (np.array([r[name] for r in some]) for name in CURVES)
         truth = make_iv_curve(2, curve=curve, random_state=0).h_test
         for name, target in (("h", truth), ("the mean centre", centres.mean(axis=0))):
-            off = np.abs(centres - target)
-            inside, everywhere = (off <= half).mean(axis=1), (off <= uniform).all(axis=1).mean()
+            inside = ((low <= target) & (target <= high)).mean(axis=1)
+            everywhere = ((uniform_low <= target) & (target <= uniform_high)).all(axis=1).mean()
             error = inside.std() / np.sqrt(len(some))
             lines.append(
                 f"{curve}, n = {n}, {solver}, {method}, {len(some)} draws: 95 % bands hold {name} at "
                 f"{100 * inside.mean():.1f} % of points (standard error {100 * error:.1f}), everywhere in "
-                f"{100 * everywhere:.1f} % of draws; half widths {half.mean():.3f} and {uniform.mean():.3f}"
+                f"{100 * everywhere:.1f} % of draws; half widths "
+                f"{(high - low).mean() / 2:.3f} and {(uniform_high - uniform_low).mean() / 2:.3f}"
             )
     return "\n".join(lines)
 

@@ -68,7 +68,7 @@ NET = rfpcore.MLP(1, (5,), 1)
         (ClipNorm(0.1), lambda g, theta: g * min(1, 0.1 / np.linalg.norm(g)), None),
         (MaxNorm(0.5), None, bounded),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else str(value),
 )
 def test_penalties_and_bounds(term, change_gradient, change_theta):
     model = regressor(regularization=term, **DESCENT).fit(X, Y, GROUPS)
@@ -90,7 +90,7 @@ def test_weight_decay_and_clip_norm_are_terms():
 @pytest.mark.parametrize(
     ("schedule", "rate"),
     [(PowerLaw(3, 1.0), lambda t: RATE / (1 + t / 3)), (Step(2, 0.5), lambda t: RATE * 0.5 ** (t // 2))],
-    ids=str,
+    ids=lambda value: "" if callable(value) else str(value),
 )
 def test_schedules(schedule, rate):
     model = regressor(learning_rate=schedule, **DESCENT).fit(X, Y, GROUPS)

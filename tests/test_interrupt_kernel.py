@@ -9,9 +9,9 @@ import pytest
 SCRIPT = """
 import os, signal, threading, time
 import numpy as np
-from rfpcore import MLP, Clusters, MLPRegressor, auto_inner_lr, curvature, hvp, value_and_grad
+from rfpcore import MLP, Clusters, RFPRegressor, auto_inner_lr, hvp, value_and_grad
 from rfpcore.many import Model, fit_many
-from rfpcore.npiv import MeanField
+from rfpcore.npiv import F2BMLD, MeanField
 from rfpcore.regularize import BatchNorm, Dropout
 
 random = np.random.default_rng(0)
@@ -48,8 +48,17 @@ def gradient():
     theta = random.normal(size=field.n_parameters)
     return lambda: [field.gradient(theta, X, X[:, 0]) for _ in range(9)]
 
+def regressor():
+    X, model = random.normal(size=(200000, 20)), RFPRegressor(inner_lr="auto", n_jobs={n_jobs})
+    return lambda: model.fit(X, X[:, 0], groups=np.arange(len(X)) % 2)
+
+def langevin():
+    Z, model = random.normal(size=(20000, 2)), F2BMLD(solver="langevin", batch_size=None, n_jobs={n_jobs})
+    return lambda: model.fit(Z[:, :1] + random.normal(size=(20000, 1)), Z[:, 0], Z)
+
 CALLS = dict(
     product=product, objective=objective, step=step, values=values, gradient=gradient,
+    regressor=regressor, langevin=langevin,
     dropout=lambda: train(Dropout(0.5)), batch_norm=lambda: train(BatchNorm()),
     wide=lambda: train(hidden=(4000, 4000), rows=600),
 )
@@ -62,7 +71,7 @@ def strike():
     os.kill(os.getpid(), signal.SIGINT)
 
 delays = []
-for _ in range(2):
+for _ in range(3):
     thread = threading.Thread(target=strike)
     try:
         thread.start()
@@ -78,7 +87,19 @@ print(min(delays))
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize(
-    "name", ["product", "objective", "step", "values", "gradient", "dropout", "batch_norm", "wide"]
+    "name",
+    [
+        "product",
+        "objective",
+        "step",
+        "values",
+        "gradient",
+        "regressor",
+        "langevin",
+        "dropout",
+        "batch_norm",
+        "wide",
+    ],
 )
 def test_ctrl_c_is_answered_within_a_call(name, n_jobs):
     """In seconds of this process's own time, which a busy machine lengthens little; the calls take many."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from rfpcore.datasets import make_demand
 from rfpcore.npiv import F2BMLD, DeepFeatureIV, InstrumentWarning, KernelIV, ProximalF2BMLD, SieveIV
 from rfpcore.npiv._bands import bands
 from rfpcore.npiv._data import check_rows
@@ -88,6 +89,58 @@ def test_linear_stage_is_two_stage_least_squares_less_what_weak_instruments_take
     left = y - x * found.slopes[0]
     base = np.column_stack([np.ones(300), W])[again]
     assert_allclose(found.slopes[1:], np.linalg.lstsq(base, left[again], rcond=None)[0][1:], atol=1e-9)
+
+
+def hidden_share(x, z, W):
+    """What covariates do not have of the regression of x on instruments and covariates."""
+    ones = np.ones((len(x), 1))
+
+    def explained(columns):
+        fitted = columns @ np.linalg.lstsq(columns, x, rcond=None)[0]
+        return np.sum((fitted - x.mean()) ** 2)
+
+    of_all = explained(np.column_stack([ones, W, z]))
+    return 1 - explained(np.column_stack([ones, W])) / of_all
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.8, 1.5, 6.0])
+def test_linear_part_where_covariates_hide_the_instruments(strength):
+    x, y, z, W = design(strength=strength)
+    noise = 0.01 * np.random.default_rng(4).standard_normal(400)
+    z, x = z + noise, x + strength * noise  # more than two values, which tell a line only
+    model = SieveIV(n_knots=(3,), random_state=0)
+    if partial_f(x, z, W) < 10:
+        with pytest.warns(InstrumentWarning, match="weak"):
+            model.fit(x, y, z, covariates=W)
+    else:
+        model.fit(x, y, z, covariates=W)
+    wanted = hidden_share(x, z, W) < 0.5 and partial_f(x, z, W) > 5
+    assert model.linear_part_ == wanted == (0.1 < strength < 3)
+
+
+def test_linear_part_of_no_covariates_and_of_two_values():
+    random = np.random.default_rng(0)
+    z, v = random.standard_normal((2, 300))
+    x, y = z + v, np.sin(z + v) + v
+    auto, off, on = (
+        KernelIV(linear_part=part, random_state=0).fit(x, y, z) for part in ("auto", False, True)
+    )
+    assert (auto.linear_part_, off.linear_part_, on.linear_part_) == (False, False, True)
+    assert_array_equal(auto.predict(x), off.predict(x))
+    assert KernelIV(random_state=0).fit((x > 0) + 1.0, y, z).linear_part_
+    assert KernelIV(random_state=0).fit(x, y, z > 0).linear_part_
+    with pytest.raises(ValueError, match="linear_part='yes'; 'auto', True or False"):
+        KernelIV(linear_part="yes").fit(x, y, z)
+
+
+def test_linear_part_leaves_demand_alone():
+    """There the instrument explains most of what is seen of the price, and h is curved."""
+    data = make_demand(1000, confounding=0.5, random_state=100)
+    found = [
+        KernelIV(linear_part=part, random_state=0).fit(data.X, data.y, data.Z, covariates=data.covariates)
+        for part in ("auto", False)
+    ]
+    assert_array_equal(*(model.predict(data.X_test, data.covariates_test) for model in found))
 
 
 def test_linear_stage_leaves_directions_alone_that_nothing_moves():
@@ -225,11 +278,14 @@ def test_sieve_hardly_depends_on_its_seed():
     assert np.std(found, axis=0).max() < 0.08
 
 
-def test_sieve_takes_products_of_few_columns():
-    x, y, z, W = design(300, c=6)
-    few, many = (SieveIV(n_knots=(3,), random_state=0).fit(x, y, z, covariates=W[:, :c]) for c in (1, 6))
-    assert few.interactions_
+def test_sieve_takes_the_products_that_rows_left_out_ask_for():
+    x, y, z, W = design(400, strength=3.0, c=6)
+    many = SieveIV(n_knots=(3,), random_state=0).fit(x, y, z, covariates=W)
+    noisy = y + 3 * np.random.default_rng(5).standard_normal(400)
+    assert not SieveIV(n_knots=(4,), random_state=0).fit(x, noisy, z, covariates=W[:, :2]).interactions_
     assert not many.interactions_
+    crossed = SieveIV(n_knots=(3,), random_state=0).fit(x, y + 3 * x * W[:, 0], z, covariates=W[:, :2])
+    assert crossed.interactions_
     # Without products h is a sum: what x adds is the same for all covariates.
     steps = [np.diff(many.predict([-1.0, 1.0], np.full((2, 6), at)))[0] for at in (-1.0, 0.0, 1.0)]
     assert_allclose(steps, steps[0], rtol=1e-9)
@@ -248,17 +304,16 @@ def test_two_stage_least_squares_names_the_column():
     from rfpcore.npiv import TwoStageLeastSquares
 
     x, y, z, W = design(strength=2.0)
-    for covariates, message in (
-        (np.column_stack([W, np.ones(400)]), "column 4 of covariates is constant; the constant is added"),
-        (np.column_stack([W, W[:, 0] - W[:, 1]]), "column 4 of covariates is a combination"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            TwoStageLeastSquares().fit(x, y, z, covariates=covariates)
+    for redundant in (np.ones(400), W[:, 0] - W[:, 1]):
+        with pytest.warns(
+            InstrumentWarning, match="left out of covariates: column 4, linear in the constant"
+        ):
+            TwoStageLeastSquares().fit(x, y, z, covariates=np.column_stack([W, redundant]))
     with pytest.raises(ValueError, match="no excluded instrument is left"):
         TwoStageLeastSquares().fit(x, y, W[:, 0], covariates=W)
     with (
         pytest.warns(InstrumentWarning),
-        pytest.raises(ValueError, match="Z has 1 instruments beyond the covariates for 2 columns of X"),
+        pytest.raises(ValueError, match=r"1 of 1 instruments say anything beyond .* but X has 2 columns"),
     ):
         TwoStageLeastSquares().fit(np.column_stack([x, x**2]), y, z, covariates=W)
     noise = np.random.default_rng(1).standard_normal(400)

@@ -81,8 +81,10 @@ def test_coverage_is_counted_right():
             "solver": "adam",
             "method": "corrected",
             "centre": (truth + sign * off).tolist(),
-            "half_width": [0.5] * 100,
-            "uniform_half_width": [width] * 100,
+            "lower": (truth + sign * off - 0.5).tolist(),
+            "upper": (truth + sign * off + 0.5).tolist(),
+            "uniform_lower": (truth + sign * off - width).tolist(),
+            "uniform_upper": (truth + sign * off + width).tolist(),
         }
         for seed, (sign, width) in enumerate([(1, 2.0), (-1, 0.5)])
     ]
@@ -112,6 +114,7 @@ def test_spread_over_runs_falls_with_particles():
 
 
 @pytest.mark.filterwarnings("ignore:the instruments are weak")  # no instrument moves the hearts up
+@pytest.mark.filterwarnings("ignore:Z has 3 instruments beyond the covariates for 32 columns")
 def test_sprites_table_goes_on_where_it_stopped(tmp_path, capsys):
     bench = runpy.run_path(str(BENCHES / "npiv_sprites.py"))
     del bench["METHODS"]["sieve"]  # seconds

@@ -87,7 +87,7 @@ def test_classifiers_have_a_log_loss():
 
 @pytest.mark.parametrize("y", [LINE, STEP])
 def test_auto_takes_what_suits(y):
-    model = ClusterEffect().fit(X, y, D, GROUPS)
+    model = ClusterEffect(outcome="auto").fit(X, y, D, GROUPS)
     scores = model.outcome_scores_
     assert {"auto", "mean", "linear", "ridge", "small network", "large network", "trees"} <= set(scores)
     assert (scores["auto"] > scores["linear"] + 0.2) == (y is STEP)
@@ -105,7 +105,7 @@ def test_the_first_within_a_standard_error_is_taken(monkeypatch):
     taken = set()
     for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0):
         y = (1 - share) * STEP + share * LINE
-        model = ClusterEffect(inference="cr1").fit(X, y, D, GROUPS)
+        model = ClusterEffect(outcome="auto", inference="cr1").fit(X, y, D, GROUPS)
         squares = [(left_out(rival, y) - y[D == 0]) ** 2 for rival in (stump, LinearRegression())]
         errors = np.array(squares).reshape(2, -1, SIZE).sum(axis=2)
         gap = errors[0] - errors[1]
@@ -120,27 +120,27 @@ def test_all_designs_say_it():
     X2, y2, D2 = np.tile(X, (2, 1)), np.r_[NOISE, LINE], np.tile(D, 2)
     unit = np.tile(np.arange(len(GROUPS)), 2)
     models = [
-        DifferenceInDifferences().fit(X2, y2, D2, twice[0], twice[1], unit=unit),
-        DifferenceInDifferences(efficient=True, n_jobs=1).fit(X2, y2, D2, *twice),
-        DifferenceInDifferences().fit(X2, y2, D2, *twice),
-        ClusterEffect(estimand="ate").fit(X, LINE, D, GROUPS),
+        DifferenceInDifferences(outcome="auto").fit(X2, y2, D2, twice[0], twice[1], unit=unit),
+        DifferenceInDifferences(outcome="auto", efficient=True, n_jobs=1).fit(X2, y2, D2, *twice),
+        DifferenceInDifferences(outcome="auto").fit(X2, y2, D2, *twice),
+        ClusterEffect(outcome="auto", estimand="ate").fit(X, LINE, D, GROUPS),
     ]
     for model in models:
         assert set(model.outcome_scores_) > {"auto", "linear", "mean", "trees"}
         assert "R2 on clusters left out" in model.summary()
         assert model.outcome_scores_["auto"] > model.outcome_scores_["mean"]
-    assert models[0].outcome_ == ClusterEffect().fit(X, LINE - NOISE, D, GROUPS).outcome_
+    assert models[0].outcome_ == ClusterEffect(outcome="auto").fit(X, LINE - NOISE, D, GROUPS).outcome_
     n, periods = 24, 4
     cluster, time = np.repeat(np.arange(n), periods), np.tile(np.arange(periods), n)
     z = np.random.default_rng(1).standard_normal(n)
     y = z[cluster] * time + 0.1 * np.random.default_rng(2).standard_normal(n * periods)
-    model = StaggeredEffect().fit(
+    model = StaggeredEffect(outcome="auto").fit(
         z[cluster][:, None], y, time >= np.array([2, 3, 9])[cluster % 3], cluster, time
     )
     assert set(model.outcome_scores_) == {"auto", "mean", "linear", "ridge"}
     assert model.outcome_scores_["auto"] > 0.9
     assert "R2 on clusters left out" in model.summary()
-    empty = StaggeredEffect().fit(
+    empty = StaggeredEffect(outcome="auto").fit(
         np.empty((n * periods, 0)), y, time >= np.array([2, 3, 9])[cluster % 3], cluster, time
     )
     assert (empty.outcome_, empty.outcome_scores_) == ("mean", {})
@@ -158,12 +158,12 @@ def test_the_level_of_outcomes_does_not_matter(outcome):
 def test_few_controls_and_other_names():
     few = np.isin(GROUPS, [0, 2, 4, 1, 3, 5])
     with pytest.warns(DesignWarning, match="there are only 3"):
-        model = ClusterEffect().fit(X[few], LINE[few], D[few], GROUPS[few])
+        model = ClusterEffect(outcome="auto").fit(X[few], LINE[few], D[few], GROUPS[few])
     assert np.isfinite(model.std_error_)
     one = np.isin(GROUPS, [0, 1, 3, 5])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DesignWarning)  # of three treated clusters and one control
-        alone = ClusterEffect(inference="cr1").fit(X[one], LINE[one], D[one], GROUPS[one])
+        alone = ClusterEffect(outcome="auto", inference="cr1").fit(X[one], LINE[one], D[one], GROUPS[one])
     assert alone.outcome_scores_ == {}  # nobody is left to predict the only control
     with pytest.raises(ValueError, match="outcome='forest'"):
         ClusterEffect(outcome="forest").fit(X, LINE, D, GROUPS)
@@ -171,8 +171,12 @@ def test_few_controls_and_other_names():
 
 def test_randomization_chooses_by_all_clusters():
     """So the observed assignment is one of those that are drawn."""
-    model = ClusterEffect(inference="randomization", n_draws=19).fit(X[:, :1], LINE, D, GROUPS)
-    again = ClusterEffect(inference="randomization", n_draws=19).fit(X[:, :1], LINE, D, GROUPS)
+    model = ClusterEffect(outcome="auto", inference="randomization", n_draws=19).fit(
+        X[:, :1], LINE, D, GROUPS
+    )
+    again = ClusterEffect(outcome="auto", inference="randomization", n_draws=19).fit(
+        X[:, :1], LINE, D, GROUPS
+    )
     assert_array_equal(model.effect_.draws, again.effect_.draws)
     assert 0.05 <= model.p_value_ <= 1
 

@@ -69,17 +69,17 @@ CASES = {
     "products": (
         lambda: rfpcore.hvp(NET, THETA * 1e300, THETA, DATA),
         DivergenceError,
-        r"of 13 values of the Hessian's product are not finite. theta is up to .*e.299 in size",
+        "the loss of cluster 0 is nan at inner step 0; 3 of 3 clusters diverged. theta itself is out of",
     ),
     "curvature": (
         lambda: rfpcore.curvature(NET, THETA * 1e300, DATA),
         DivergenceError,
-        "the curvature of cluster 0 is not finite, one of 3. theta is up to",
+        "the loss of cluster 0 is nan at inner step 0; 3 of 3 clusters diverged. theta itself is out of",
     ),
     "outputs": (
         lambda: rfpcore.MLP(2, ()).predict([1e200, 1e200, 0], [[1e200, 1e200]]),
         ValueError,
-        "1 of 1 outputs are not finite in float64: parameters are up to 1e.200 in size, features up",
+        "the network's output is not finite: inf at index 0; theta, the data or the weights are too",
     ),
     "weights huge": (lambda: clusters(1e308), ValueError, "cluster_weight adds up to inf; a sum of 1e-100"),
     "weights tiny": (lambda: clusters(5e-324), ValueError, "cluster_weight adds up to 1.48e-323; a sum of"),
@@ -129,6 +129,23 @@ CASES = {
         lambda: plotting.WeightMatrixDisplay.from_estimator(3),
         TypeError,
         "estimator is a int without net_",
+    ),
+    "steps of the reference": (
+        lambda: pytest.importorskip("rfpcore.torch_reference").value_and_grad(
+            NET, THETA, DATA, inner_lr=[1.0, 2.0]
+        ),
+        ValueError,
+        r"inner_lr has shape \(2,\); the network has 13 parameters, so a number or shape \(13,\)",
+    ),
+    "verbose": (
+        lambda: rfpcore.sweep(X, Y, {"seed": [0]}, SMALL, verbose="no"),
+        TypeError,
+        "verbose='no' is a str; an integer is needed",
+    ),
+    "limit": (
+        lambda: plotting.WeightMatrixDisplay(np.eye(2)).plot(limit=1.7e308),
+        ValueError,
+        "colours reach from -1.7e.308 to 1.7e.308; a limit of at most 8.99e.307 is needed",
     ),
     "curves": (lambda: plotting.LossCurveDisplay([1], [1]), TypeError, "curves is a list; a dict of names"),
     "missing class": (

@@ -30,14 +30,7 @@ def as_floats(values: Any, name: str) -> Array:
         raise TypeError(f"{name} is lazy ({type(values).__name__}); its values are needed: {name}.collect()")
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)
-    try:
-        array = np.asarray(values)
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-    ) as error:  # rows of unequal lengths, objects that are broken
-        raise ValueError(f"{name} is not a rectangular array: {error}") from None
+    array = as_array(values, name)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "O":
@@ -51,6 +44,18 @@ def as_floats(values: Any, name: str) -> Array:
         over="ignore", under="ignore"
     ):  # what is beyond float64 becomes infinite, and is refused as such
         return array.astype(native if native in (F32, F64) else F64, copy=False)
+
+
+def as_array(values: Any, name: str) -> Array:
+    """What NumPy makes of values of any kind."""
+    try:
+        return np.asarray(values)
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+    ) as error:  # rows of unequal lengths, objects that are broken
+        raise ValueError(f"{name} is not a rectangular array: {error}") from None
 
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:
@@ -131,16 +136,6 @@ def require_finite(array: Array, name: str, columns: Sequence[Any] | None = None
     )
 
 
-def require_outputs(outputs: Array, theta: Array, X: Array) -> None:
-    """Finite parameters and rows may still be too large for the products of a network."""
-    if not np.isfinite(outputs).all():
-        raise ValueError(
-            f"{np.count_nonzero(~np.isfinite(outputs))} of {outputs.size} outputs are not finite in "
-            f"{outputs.dtype}: parameters are up to {np.abs(theta).max():.3g} in size, "
-            f"features up to {np.abs(X).max():.3g}"
-        )
-
-
 def matrix(values: Any, name: str = "X", n_columns: int | None = None) -> Array:
     """A finite array (rows, columns), C-contiguous, at least one by one."""
     array = as_floats(values, name)
@@ -194,7 +189,7 @@ def row_weights(values: Any, n_rows: int) -> Array:
 
 def row_mask(values: Any, n_rows: int, name: str = "query") -> NDArray[np.bool_]:
     """A boolean mask (N,)."""
-    mask = np.asarray(values)
+    mask = as_array(values, name)
     if mask.dtype != np.bool_:
         raise TypeError(f"{name} has dtype {mask.dtype}; a boolean mask, one entry a row, is needed")
     if mask.ndim != 1:

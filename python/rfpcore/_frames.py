@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ._arrays import is_missing
+from ._arrays import as_floats, is_missing, require_finite
 
 
 def require_aligned(**arguments: Any) -> None:
@@ -63,6 +63,10 @@ def _alike(a: Any, b: Any) -> bool:
 class AlignedScore:
     """scikit-learn's `score`, of arguments that belong together; goes before its mixins."""
 
+    def _require_outcomes(self, y: Any) -> None:
+        """Refuse what is no outcome; a classifier has its own."""
+        require_finite(as_floats(y, "y"), "y")
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R² of a regressor's predictions, accuracy of a classifier's.
 
@@ -76,4 +80,5 @@ class AlignedScore:
         score : float
         """
         require_aligned(X=X, y=y, sample_weight=sample_weight)
+        self._require_outcomes(y)
         return float(super().score(X, y, sample_weight=sample_weight))  # type: ignore[misc]

@@ -3,6 +3,7 @@
 import math
 import operator
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -51,6 +52,11 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     if number > high:
         raise ValueError(f"{name}={shown(number)} is too large; at most {high} is possible")
     return number
+
+
+def is_integer(value: Any) -> bool:
+    """Whether it is an integer; a bool, a float and a duration (which NumPy makes one) are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
 def real(value: Any, name: str, needed: str = "a finite number") -> float:
@@ -111,6 +117,13 @@ def boolean(value: Any, name: str) -> bool:
     return bool(value)
 
 
+def shows(verbose: Any) -> bool:
+    """Whether `verbose` asks for progress: a number above 0, or True."""
+    if isinstance(verbose, bool | np.bool_):
+        return bool(verbose)
+    return integer(verbose, "verbose", 0, MAX_STEPS) > 0
+
+
 def check_alpha(value: Any) -> float:
     """The weight of the loss before adaptation, in [0, 1]."""
     if type(value) is float and 0.0 <= value <= 1.0:  # the fast way through; NaN fails it
@@ -119,6 +132,18 @@ def check_alpha(value: Any) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"alpha={number}; a number in [0, 1] is needed")
     return number
+
+
+def items(value: Any, name: str, needed: str = "a sequence") -> list[Any]:
+    """The entries of a sequence, an array or a Series; text, a set and an iterator are none."""
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
+    series = hasattr(value, "to_numpy") and hasattr(value, "__len__")  # NaT has the one, too
+    if not (listed or series or isinstance(value, np.ndarray)):
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; {needed} is needed")
+    shape = getattr(value, "shape", (0,))
+    if len(shape) != 1:
+        raise ValueError(f"{name} has shape {shape}; {needed} is needed")
+    return list(value)
 
 
 def random_source(value: Any) -> np.random.RandomState:

@@ -108,7 +108,8 @@ def _sigmoid(f: Array) -> Array:
 def _softmax(f: Array) -> Array:
     from sklearn.utils.extmath import softmax  # here, so that `import rfpcore` does not import scikit-learn
 
-    return np.asarray(softmax(f))
+    with np.errstate(over="ignore"):  # logits that are further apart than float64 reaches
+        return np.asarray(softmax(f))
 
 
 def _any(y: Array, n_outputs: int) -> None:

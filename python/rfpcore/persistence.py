@@ -8,13 +8,13 @@ together is refused.
 
 from collections.abc import Callable
 from os import PathLike
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from . import _files, _restore, _specs
 from ._arrays import F64, Array
+from ._options import file_path
 from ._restore import params_from_json
 
 __all__ = ["load", "params_from_json", "params_to_json", "read", "save"]
@@ -40,13 +40,14 @@ def save(estimator: Any, path: str | PathLike[str]) -> None:
         If class labels or a parameter are of a kind that JSON cannot hold, a parameter is one that `fit`
         would refuse, or something else than a regular file is at the path.
     """
+    place = file_path(path)
     estimator._require_usable()
     tensors: dict[str, Array] = {}
     if hasattr(estimator, "estimators_"):
         document = _describe_ensemble(estimator, tensors)
     else:
         document = _describe(estimator, tensors, "")
-    _files.write(Path(path), tensors, document)
+    _files.write(place, tensors, document)
 
 
 def _describe_ensemble(ensemble: Any, tensors: dict[str, Array]) -> dict[str, Any]:
@@ -164,7 +165,7 @@ def read(cls: type[T], path: str | PathLike[str], restore: Restore[T]) -> T:
     restore : callable
         Takes the class, tensors and document; what it lacks or finds wrong becomes a ValueError.
     """
-    path = Path(path)
+    path = file_path(path)
     tensors, document = _files.read(path)
     if document.get("class") != cls.__name__:
         raise ValueError(f"{path} holds a {document.get('class')}; {cls.__name__}.load was called")

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _sweep_file
 from ._arrays import Array, shown
-from ._options import file_path
+from ._options import file_path, shows
 from ._progress import NoProgress, make_progress
 from ._warn import warn
 from .exceptions import InterruptedWarning
@@ -100,13 +100,14 @@ def sweep(
     """
     if base is not None and not isinstance(base, Model):
         raise TypeError(f"base is a {type(base).__name__}; a Model is needed")
+    visible = shows(verbose)
     listed = _points(points)
     models = [_model(Model() if base is None else base, index, point) for index, point in enumerate(listed)]
     options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}
     options |= {"n_outputs": n_outputs, "dtype": dtype}
     file = None if path is None else _sweep_file.SweepFile(file_path(path), models, X, y, options)
     done: dict[int, ModelResult] = {} if file is None else file.results()
-    with make_progress("sweep", len(models), "models", bool(verbose)) as progress:
+    with make_progress("sweep", len(models), "models", visible) as progress:
         progress.update(len(done), "")
         try:
             _train_missing(X, y, models, options, done, n_jobs, _Keeper(file, done, progress))

@@ -138,6 +138,11 @@ def value_and_grad(
     kind = {"device": options.get("device", "cpu"), "dtype": options.get("dtype", torch.float64)}
     theta = theta if isinstance(theta, Tensor) else vector(theta, "theta", net.n_parameters)
     inner_lr = inner_lr if isinstance(inner_lr, Tensor) else as_floats(inner_lr, "inner_lr")
+    if tuple(inner_lr.shape) not in ((), (net.n_parameters,)):
+        raise ValueError(
+            f"inner_lr has shape {tuple(inner_lr.shape)}; the network has {net.n_parameters} parameters, so "
+            f"a number or shape ({net.n_parameters},) is needed"
+        )
     alpha = alpha if isinstance(alpha, Tensor) else real(alpha, "alpha")
     at = [
         torch.as_tensor(a if isinstance(a, Tensor) else np.array(a), **kind) for a in (theta, inner_lr, alpha)

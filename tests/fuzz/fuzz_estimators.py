@@ -107,6 +107,24 @@ def adapted(kind, y):
     return [made, score, *(method(model, owner, name, rows) for name in names)]
 
 
+# Not `len`: what a callback raises is its own, and passes through.
+NO_CALLBACKS = [
+    None,
+    3,
+    2.5,
+    "x",
+    b"x",
+    {},
+    set(),
+    [3],
+    ["a", None],
+    np.ones(1),
+    iter(()),
+    ...,
+    (),
+    [repr, bool],
+]
+CALLBACKS = {"callbacks": [*NO_CALLBACKS, repr, object]}
 CV, REGRESSOR, CLASSIFIER = estimators.RFPRegressorCV, rfpcore.RFPRegressor, rfpcore.RFPClassifier
 CV_SETTINGS = {
     "estimator": REGRESSOR(**RFP),
@@ -117,8 +135,8 @@ CV_SETTINGS = {
     "random_state": 0,
 }
 TARGETS: list[Target] = [
-    estimator(REGRESSOR, RFP, grouped(Y), predicted, allowed=WARNS),
-    estimator(CLASSIFIER, RFP, grouped(CLASSES), probable, allowed=WARNS),
+    estimator(REGRESSOR, RFP, grouped(Y), predicted, allowed=WARNS, choices=CALLBACKS),
+    estimator(CLASSIFIER, RFP, grouped(CLASSES), probable, allowed=WARNS, choices=CALLBACKS),
     estimator(rfpcore.MLPRegressor, PLAIN, plain(Y), predicted, allowed=WARNS),
     estimator(rfpcore.MLPClassifier, PLAIN, plain(CLASSES), probable, allowed=WARNS),
     estimator(

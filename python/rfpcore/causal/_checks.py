@@ -43,10 +43,9 @@ def warn_of_design(sample: Sample) -> None:
     outside = outside_support(sample)
     n_treated = int(np.sum(sample.arm == 1))
     if outside.sum() > MUCH_OUTSIDE * n_treated:
-        shown = ", ".join(str(label) for label in sample.labels[outside][:5])
         warn(
             f"{outside.sum()} of {n_treated} treated clusters lie outside the range of the controls' cluster "
-            f"covariates ({', '.join(sample.cluster_names)}): {shown}{', ...' if outside.sum() > 5 else ''}. "
+            f"covariates ({', '.join(sample.cluster_names)}): {named(sample.labels[outside])}. "
             "For them the outcome model extrapolates",
             DesignWarning,
         )

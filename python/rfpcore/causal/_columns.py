@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_floats, matrix, require_finite, require_length
+from .._arrays import Array, as_floats, matrix, require_finite, require_length, shown
 from .._frames import require_aligned
+from .._options import is_integer, items
+
+LIST = "a list of columns or 'all'"
 
 
 def is_frame(X: Any) -> bool:
@@ -60,7 +63,7 @@ def covariate_matrix(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple
     names = [f"x{i}" for i in range(array.shape[1])]
     if covariates is None or (isinstance(covariates, str) and covariates == "all"):
         return array, names
-    covariates = [covariates] if isinstance(covariates, str) else covariates
+    covariates = [covariates] if isinstance(covariates, str) else items(covariates, "covariates", LIST)
     chosen = [_index(i, array.shape[1]) for i in covariates]
     return np.ascontiguousarray(array[:, chosen]), [names[i] for i in chosen]
 
@@ -93,7 +96,9 @@ def _chosen(covariates: Any, rest: list[Hashable]) -> list[Hashable]:
         if "all" in rest:
             raise ValueError("covariates='all' is also the name of a column; give a list, as ['all']")
         return rest
-    return [covariates] if isinstance(covariates, str) else list(covariates or [])
+    if covariates is None:
+        return []
+    return [covariates] if isinstance(covariates, str) else items(covariates, "covariates", LIST)
 
 
 def _shown(names: Sequence[Hashable]) -> str:
@@ -101,9 +106,9 @@ def _shown(names: Sequence[Hashable]) -> str:
 
 
 def _index(value: Any, n_columns: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < n_columns:
+    if not is_integer(value) or not 0 <= value < n_columns:
         raise ValueError(
-            f"covariates holds {value!r}; X has {n_columns} unnamed columns, so numbers 0 to "
+            f"covariates holds {shown(value)}; X has {n_columns} unnamed columns, so numbers 0 to "
             f"{n_columns - 1} are needed"
         )
     return int(value)
@@ -112,12 +117,19 @@ def _index(value: Any, n_columns: int) -> int:
 def _require_columns(X: Any, names: Sequence[Hashable], argument: str) -> None:
     known = list(X.columns)
     for name in names:
-        if name not in known:
+        if not _is_among(name, known):
             raise ValueError(
-                f"{argument} names the column {name!r}, which is not there; X has {_shown(known)}"
+                f"{argument} names the column {shown(name)}, which is not there; X has {_shown(known)}"
             )
         if known.count(name) > 1:
             raise ValueError(f"{argument} names the column {name!r}, which X has {known.count(name)} times")
+
+
+def _is_among(name: Any, known: Sequence[Hashable]) -> bool:
+    try:
+        return name in known
+    except (TypeError, ValueError):  # an array or a missing value, equal to nothing
+        return False
 
 
 def number_vector(values: Any, name: str, n_rows: int) -> Array:

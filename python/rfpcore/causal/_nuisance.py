@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from .._arrays import Array
-from .._options import choice, integer, n_threads, real
+from .._arrays import Array, shown
+from .._options import choice, integer, items, n_threads, real
 from .._scaling import level_and_spread
 from ._candidates import Candidate, candidates, constant, large_network
 from ._fits import means
@@ -69,9 +69,13 @@ def seeded(model: Any, seed: int) -> Any:
 
 def models_of(estimator: Any, estimand: str) -> Models:
     """The models that an estimator's parameters ask for, checked."""
-    low, high = (real(bound, "clip", "a pair of numbers in (0, 1)") for bound in estimator.clip)
+    pair = "a pair of numbers in (0, 1)"
+    clip = [real(bound, "clip", pair) for bound in items(estimator.clip, "clip", pair)]
+    if len(clip) != 2:
+        raise ValueError(f"clip={shown(estimator.clip)} has {len(clip)} entries; {pair} is needed")
+    low, high = clip
     if not 0 < low <= high < 1:
-        raise ValueError(f"clip={estimator.clip}; 0 < low <= high < 1 is needed")
+        raise ValueError(f"clip={shown(estimator.clip)}; 0 < low <= high < 1 is needed")
     seed = integer(estimator.random_state, "random_state", 0, 2**31 - 1)
     n_threads(estimator.n_jobs)
     if isinstance(estimator.outcome, str):
@@ -79,7 +83,9 @@ def models_of(estimator: Any, estimand: str) -> Models:
     for name in ("outcome", "propensity"):
         model = getattr(estimator, name)
         if not (model is None or hasattr(model, "fit") or (name == "outcome" and isinstance(model, str))):
-            raise TypeError(f"{name}={model!r} is a {type(model).__name__}; an estimator or None is needed")
+            raise TypeError(
+                f"{name}={shown(model)} is a {type(model).__name__}; an estimator or None is needed"
+            )
     return Models(
         choice(estimand, "estimand", Estimand),
         choice(estimator.score, "score", Score),

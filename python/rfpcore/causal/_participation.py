@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from .._scaling import named
 from .._warn import warn
 from ..exceptions import DesignWarning
 from ._group_time import Comparisons
@@ -48,7 +49,7 @@ def warn_of_missing_rows(out: dict[str, Array], n_clusters: int) -> None:
             many = len(labels) != 1
             warn(
                 f"{len(labels)} of {n_clusters} clusters drop{'' if many else 's'} out of the effects since "
-                f"adoption ({reason}): {shown(labels)}",
+                f"adoption ({reason}): {named(labels, SHOWN)}",
                 DesignWarning,
             )
 
@@ -56,11 +57,6 @@ def warn_of_missing_rows(out: dict[str, Array], n_clusters: int) -> None:
 def notes(out: dict[str, Array]) -> list[str]:
     """A line a reason, for a summary."""
     return [
-        f"Left out: {len(labels)} cluster{'' if len(labels) == 1 else 's'}, {reason}: {shown(labels)}"
+        f"Left out: {len(labels)} cluster{'' if len(labels) == 1 else 's'}, {reason}: {named(labels, SHOWN)}"
         for reason, labels in out.items()
     ]
-
-
-def shown(labels: Array) -> str:
-    """Labels, the first of them where there are many."""
-    return ", ".join(str(label) for label in labels[:SHOWN]) + (", ..." if len(labels) > SHOWN else "")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array, group_codes, row_weights
+from .._arrays import Array, group_codes, row_weights, shown
+from .._options import is_integer, items
 from .._scaling import standardized
 from ._columns import number_vector, read_columns
 
@@ -141,14 +142,14 @@ def cluster_columns_of(
     if asked is None:
         low, high = _extremes(X, codes)
         return np.flatnonzero((low == high).all(axis=0))
-    asked = [asked] if isinstance(asked, str) else list(asked)
+    asked = [asked] if isinstance(asked, str) else items(asked, "cluster_columns", "a list of columns")
     known = {name: i for i, name in enumerate(names)}
     chosen = []
     for name in asked:
-        index = known.get(name, name) if isinstance(name, str) else name
-        if isinstance(index, str) or not 0 <= index < len(names):
+        index: Any = known.get(name, name) if isinstance(name, str) else name
+        if not is_integer(index) or not 0 <= index < len(names):
             raise ValueError(
-                f"cluster_columns names {name!r}, which is no covariate; there are "
+                f"cluster_columns names {shown(name)}, which is no covariate; there are "
                 f"{', '.join(names) or 'none'}"
             )
         chosen.append(int(index))

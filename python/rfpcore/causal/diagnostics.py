@@ -8,10 +8,10 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
-from .._arrays import Array, group_codes, matrix
+from .._arrays import Array, group_codes, matrix, shown
 from .._frames import require_aligned
-from .._options import integer
-from .._scaling import standardized
+from .._options import integer, positive
+from .._scaling import level_and_spread, standardized
 from ._columns import number_vector
 from ._nuisance import seeded
 from ._replicates import pieces
@@ -178,7 +178,9 @@ def effective_weights(
     outcome = number_vector(y, "y", len(rows))
     labels, codes = group_codes(groups, len(rows))
     places = matrix(points, "points", rows.shape[1])
-    size = float(step) * (float(outcome.std()) or 1.0)
+    if not (hasattr(model, "fit") and hasattr(model, "predict") and not isinstance(model, type)):
+        raise TypeError(f"model={shown(model)} is a {type(model).__name__}; a regressor is needed")
+    size = positive(step, "step") * level_and_spread(outcome)[1]
     template = seeded(model, 0)
     extra = {"groups": codes} if has_fit_parameter(model, "groups") else {}
     weights = np.empty((len(labels), len(places)))
@@ -223,7 +225,7 @@ def triad(X: Any, y: Any, groups: Any, n_neighbors: int = 5) -> dict[str, float]
     """
     require_aligned(X=X, y=y, groups=groups)
     rows = matrix(X).astype(np.float64)
-    outcome = number_vector(y, "y", len(rows))
+    outcome = standardized(number_vector(y, "y", len(rows)))
     labels, codes = group_codes(groups, len(rows))
     if len(labels) < 2:
         raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array
+from .._arrays import Array, shown
 from .._atomic import all_or_nothing
-from .._options import choice, integer
+from .._options import boolean, choice, integer
 from ._behind import behind
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods, pooled_periods
@@ -102,7 +102,7 @@ class DifferenceInDifferences(EffectEstimator):
         self,
         *,
         score: Score = "aipw",
-        outcome: Any = "auto",
+        outcome: Any = None,
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
@@ -172,6 +172,7 @@ class DifferenceInDifferences(EffectEstimator):
             As `ClusterEffect.fit`.
         """
         effort = effort_of(self)
+        boolean(self.efficient, "efficient")
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         choice(self.inference, "inference", Inference)
         integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
@@ -259,9 +260,9 @@ class DifferenceInDifferences(EffectEstimator):
         """
         if self._inner is not None:
             return self._inner.infer(inference)
-        if inference not in get_args(Method):
+        if not isinstance(inference, str) or inference not in get_args(Method):
             raise ValueError(
-                f"inference={inference!r} is for units that are followed; repeated cross-sections have "
+                f"inference={shown(inference)} is for units that are followed; repeated cross-sections have "
                 f"{', '.join(map(repr, get_args(Method)))}"
             )
         return infer(self._problem, inference, self.n_draws, self.random_state)

@@ -1,12 +1,14 @@
 """Figures of clustered data, after scikit-learn's displays: computed first, then drawn."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array, group_codes, matrix
+from .._arrays import Array, as_floats, group_codes, matrix, shown
 from .._frames import require_aligned
+from .._options import MAX_BINS, integer, is_integer
 from ..plotting._axes import BLUE, GREY, ORANGE, axes
 from ._columns import number_vector
 from .diagnostics import effective_weights, own_cluster_share
@@ -41,6 +43,9 @@ class NeighbourDisplay:
         -------
         NeighbourDisplay
         """
+        _require_named(features, "features", "arrays (N, d)")
+        if not features:
+            raise ValueError("features is empty; at least one set of them is needed")
         return cls({name: own_cluster_share(X, groups, n_neighbors) for name, X in features.items()})
 
     def plot(self, ax: Any = None) -> "NeighbourDisplay":
@@ -102,7 +107,12 @@ class TriadDisplay:
         TriadDisplay
         """
         require_aligned(X=X, y=y, groups=groups)
+        _require_named(models, "models", "fitted regressors")
+        for name, model in models.items():
+            if not hasattr(model, "predict"):
+                raise TypeError(f"models[{name!r}] is a {type(model).__name__}; a fitted regressor is needed")
         rows = matrix(X, n_columns=1)
+        integer(n_points, "n_points", 2, MAX_BINS)
         grid = np.linspace(rows.min(), rows.max(), n_points)
         curves = {name: (grid, np.asarray(model.predict(grid[:, None]))) for name, model in models.items()}
         return cls(rows[:, 0], number_vector(y, "y", len(rows)), group_codes(groups, len(rows))[1], curves)
@@ -157,8 +167,9 @@ class WeightsDisplay:
         -------
         WeightsDisplay
         """
-        labels, _ = group_codes(groups, len(X))
-        return cls(labels, effective_weights(model, X, y, groups, np.reshape(point, (1, -1)))[:, 0])
+        labels, _ = group_codes(groups, len(matrix(X)))
+        place = as_floats(point, "point").reshape(1, -1)
+        return cls(labels, effective_weights(model, X, y, groups, place)[:, 0])
 
     def plot(self, ax: Any = None) -> "WeightsDisplay":
         """Draw a bar for each cluster, heaviest first.
@@ -218,6 +229,9 @@ class AdaptedCurvesDisplay:
         AdaptedCurvesDisplay
         """
         require_aligned(X=X, y=y, groups=groups)
+        if not hasattr(model, "adapt"):
+            raise TypeError(f"model is a {type(model).__name__}; a fitted RFPRegressor is needed")
+        integer(n_points, "n_points", 2, MAX_BINS)
         rows = matrix(X)
         column = integer_index(feature, rows.shape[1])
         labels, codes = group_codes(groups, len(rows))
@@ -262,8 +276,14 @@ class AdaptedCurvesDisplay:
         return self
 
 
+def _require_named(given: Any, name: str, what: str) -> None:
+    """Things by name."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} is a {type(given).__name__}; a dict of {what} by name is needed")
+
+
 def integer_index(value: Any, n_columns: int) -> int:
     """The number of a column."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < n_columns:
-        raise ValueError(f"feature={value!r}; a column number, 0 to {n_columns - 1}, is needed")
+    if not is_integer(value) or not 0 <= value < n_columns:
+        raise ValueError(f"feature={shown(value)}; a column number, 0 to {n_columns - 1}, is needed")
     return int(value)

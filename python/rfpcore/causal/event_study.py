@@ -59,6 +59,8 @@ class EventStudyDisplay:
         -------
         EventStudyDisplay
         """
+        if not hasattr(model, "uniform_band"):
+            raise TypeError(f"model is a {type(model).__name__}; a fitted StaggeredEffect is needed")
         effects = model.aggregate("dynamic")
         nothing = (np.nan, np.nan)
         bounds = [nothing if np.isnan(e.std_error) else e.confidence_interval(level) for e in effects]

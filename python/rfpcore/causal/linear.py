@@ -95,6 +95,7 @@ def linear_effect(
     """
     choice(inference, "inference", LinearInference)
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
+    integer(random_state, "random_state", 0, 2**31 - 1)
     columns, rows, names = read_columns(X, {"y": y, "treatment": treatment, "groups": groups}, covariates)
     n = len(rows)
     labels, codes = group_codes(columns["groups"], n)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array
 from .._options import fraction
 from ._intervals import monte_carlo_p
 
@@ -90,6 +89,7 @@ class Effect:
 
     def critical_value(self, level: float = 0.95) -> float:
         """How many standard errors the interval reaches to either side."""
+        level = fraction(level, "level")
         if self.statistics is None:
             return float(_t(self.df).ppf((1 + level) / 2))
         finite = np.abs(self.statistics[~np.isnan(self.statistics)])
@@ -106,6 +106,7 @@ def _t(df: float) -> Any:
 
 def rows_of(effects: Sequence[Effect], level: float) -> list[dict[str, Any]]:
     """One line a effect, as the tables show it."""
+    level = fraction(level, "level")
     rows = []
     for effect in effects:
         low, high = (
@@ -142,6 +143,7 @@ def summary_table(
     notes: Sequence[str] = (),
 ) -> str:
     """A table in the style of statsmodels, with notes below it."""
+    level = fraction(level, "level")
     width = max(20, *(len(effect.name) + 2 for effect in effects))
     percent = f"{100 * level:g}%"
     head = (
@@ -157,9 +159,3 @@ def summary_table(
         lines.append(f"{row['effect']:{width}}" + "".join(cells))
     wrapped = [line for note in notes for line in textwrap.wrap(note, len(head), subsequent_indent="  ")]
     return "\n".join([*lines, "=" * len(head), *wrapped])
-
-
-def cluster_shares(weight: Array, codes: NDArray[np.intp], n_clusters: int) -> Array:
-    """Share of the weight that each cluster has."""
-    total = np.bincount(codes, weight, n_clusters)
-    return np.asarray(total / total.sum())

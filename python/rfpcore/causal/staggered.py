@@ -109,7 +109,7 @@ class StaggeredEffect(EffectEstimator):
         self,
         *,
         score: Score = "aipw",
-        outcome: Any = "auto",
+        outcome: Any = None,
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import MAX_STEPS, boolean, integer, n_threads, random_source
+from .._options import MAX_STEPS, boolean, integer, n_threads, random_source, shows
 from .._progress import make_progress
 from .._warn import warn
 from ..exceptions import InterruptedWarning
@@ -21,12 +21,19 @@ from .mlp import MLPClassifier, MLPRegressor
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["EnsembleBase"]
+__all__ = ["EnsembleBase", "mean_and_spread"]
 
 MemberT = TypeVar("MemberT", MLPClassifier, MLPRegressor)
 
 # What all members have learnt alike, and the ensemble with them.
 _COMMON = ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_", "_y_ndim", "_fit_loss")
+
+
+def mean_and_spread(each: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation over the first axis; neither sums nor squares overflow."""
+    exponent = np.frexp(np.abs(each).max())[1] + 1
+    small = np.ldexp(each, -exponent)
+    return np.ldexp(small.mean(axis=0), exponent), np.ldexp(small.std(axis=0), exponent)
 
 
 class EnsembleBase(FileEstimator, Generic[MemberT]):
@@ -122,11 +129,12 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         rows: list[Array] | None,
     ) -> list[ModelResult]:
         """A network for each seed; after Ctrl-C those that are done, if there are any."""
+        verbose = shows(self.verbose)
         net = plan.model.net(data.X.shape[1], member._n_network_outputs)
         theta = [_plain_fit.start(member, net, data, seed) for seed in seeds]
         models = [plan.with_seed(seed) for seed in seeds]
         done: dict[int, ModelResult] = {}
-        with make_progress(type(self).__name__, len(seeds), "networks", bool(self.verbose)) as progress:
+        with make_progress(type(self).__name__, len(seeds), "networks", verbose) as progress:
 
             def finished(index: int, result: ModelResult) -> None:
                 done[index] = result

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._arrays import Array, cast
-from .._options import random_source
+from .._options import boolean, fraction, random_source
 from .._progress import make_progress
 from .._warn import warn
 from ..clusters import Clusters
@@ -61,7 +61,8 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
 
     With `goes_on` the outer optimizer goes on where the last `partial_fit` left it.
     """
-    if incremental and estimator.early_stopping:
+    early_stopping = boolean(estimator.early_stopping, "early_stopping")
+    if incremental and early_stopping:
         raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
     if incremental and isinstance(estimator.inner_lr, str) and estimator.inner_lr == "learned":
         raise ValueError("partial_fit takes one pass at a time; inner_lr='learned' needs fit")
@@ -71,8 +72,10 @@ def run(estimator: "RFPBase[Any]", rows: Rows, *, incremental: bool, goes_on: bo
     settings = check_settings(estimator, training_loss(estimator), net.n_parameters)
     random = random_source(estimator.random_state)
     init_seed, batch_seed = (int(seed) for seed in random.randint(2**31 - 1, size=2))
-    share = estimator.validation_fraction if estimator.early_stopping else None
-    data, held_out = split(rows, share, estimator.query_fraction, random)
+    share = fraction(estimator.validation_fraction, "validation_fraction") if early_stopping else None
+    queried = estimator.query_fraction
+    queried = None if queried is None else fraction(queried, "query_fraction")
+    data, held_out = split(rows, share, queried, random)
 
     state, inner_lr = None, None
     if goes_on:

@@ -39,9 +39,13 @@ class FileEstimator(BaseEstimator):
 
     def _features(self, X: Any, learn: bool = False) -> Array:
         """X as an array, its width and column names checked; finiteness is checked later, by row."""
-        array: Array = validate_data(
-            self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
+        _require_own_names(X)
+        try:
+            array: Array = validate_data(
+                self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+            )
+        except OverflowError:  # Python's integers have no end
+            raise ValueError("X holds an integer beyond 1.8e308, the largest float64") from None
         return array
 
     def _require_usable(self) -> None:
@@ -140,6 +144,16 @@ class NetworkEstimator(FileEstimator):
         """Linear outputs of the network, (N, outputs)."""
         check_is_fitted(self)
         return self.net_.predict(self.theta_, self._features(X), n_jobs=self.n_jobs)
+
+
+def _require_own_names(X: Any) -> None:
+    """ValueError where two columns of a frame have one name: none of them could be told from the other."""
+    names: Any = getattr(X, "columns", None) if hasattr(X, "iloc") else None
+    if hasattr(names, "duplicated") and names.duplicated().any():
+        raise ValueError(
+            f"X has several columns of the name {names[names.duplicated()][0]!r}; "
+            "names of their own are needed"
+        )
 
 
 def _is_learnt(name: str) -> bool:

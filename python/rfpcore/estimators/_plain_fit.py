@@ -1,8 +1,9 @@
 """Ordinary training of one network or of several on the same rows, through the trainer of many models."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from .._arrays import Array, cast, row_weights, targets
+from .._arrays import Array, cast, row_weights, shown, targets
 from .._frames import require_aligned
 from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, n_threads, positive
 from .._warn import warn
@@ -27,6 +28,7 @@ from ._warnings import warn_of_scales
 if TYPE_CHECKING:
     from ._mlp import MLPBase
 
+PlainSolver = Literal["adam", "sgd"]
 AUTO_BATCH = 200  # scikit-learn's largest "auto" batch
 
 
@@ -76,8 +78,23 @@ def _split(
     if len(y) < 2:
         raise ValueError(f"early_stopping holds out rows, so it needs at least 2; got {len(y)}")
     stratify = y[:, 0] if is_classifier(estimator) else None
+    if stratify is not None:
+        _require_each_class(stratify, share)
     train, test = train_test_split(np.arange(len(y)), test_size=share, random_state=random, stratify=stratify)
     return train, test
+
+
+def _require_each_class(codes: Array, share: float) -> None:
+    """Each class has to have a row on both sides of the split."""
+    sizes = np.unique(codes, return_counts=True)[1]
+    held_out = math.ceil(share * len(codes))
+    room = min(held_out, len(codes) - held_out)
+    if sizes.min() < 2 or room < len(sizes):
+        raise ValueError(
+            f"early_stopping holds out {held_out} of {len(codes)} rows (validation_fraction={share:g}), with "
+            f"rows of each class on both sides; there are {len(sizes)} classes, the smallest of "
+            f"{sizes.min()} rows. More rows, another validation_fraction or early_stopping=False is needed"
+        )
 
 
 @dataclass(frozen=True)
@@ -127,7 +144,7 @@ def plan(estimator: "MLPBase", n_rows: int) -> Plan:
 def _batch_size(given: Any, n_rows: int) -> int:
     if isinstance(given, str):
         if given != "auto":
-            raise ValueError(f"batch_size={given!r} is unknown; an integer, 'auto' or None is needed")
+            raise ValueError(f"batch_size={shown(given)} is unknown; an integer, 'auto' or None is needed")
         return min(AUTO_BATCH, n_rows)
     return n_rows if given is None else min(integer(given, "batch_size", 1, MAX_STEPS), n_rows)
 
@@ -144,11 +161,9 @@ def _optimizer(p: "MLPBase", n_steps: int) -> Optimizer:
         positive(p.epsilon, "epsilon"),
         schedule,
     )
-    if p.solver == "adam":
+    if choice(p.solver, "solver", PlainSolver) == "adam":
         return adam
-    if p.solver == "sgd":
-        return SGD(lr, momentum, nesterov and momentum > 0, schedule)
-    raise ValueError(f"solver={p.solver!r} is unknown; one of 'adam', 'sgd' is needed")
+    return SGD(lr, momentum, nesterov and momentum > 0, schedule)
 
 
 def _schedule(given: Any, n_steps: int) -> Schedule:
@@ -157,8 +172,8 @@ def _schedule(given: Any, n_steps: int) -> Schedule:
     named = {"constant": Constant(), "cosine": Cosine(n_steps)}
     if not isinstance(given, str) or given not in named:
         raise ValueError(
-            f"learning_rate={given!r} is unknown; 'constant', 'cosine' or a schedule of rfpcore.optimizers "
-            "is needed"
+            f"learning_rate={shown(given)} is unknown; 'constant', 'cosine' or a schedule of "
+            "rfpcore.optimizers is needed"
         )
     return named[given]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .. import _rfpcore
-from .._arrays import Array
+from .._arrays import Array, shown
 from .._kernel_options import schedule_options
 from .._options import (
     MAX_STEPS,
@@ -19,9 +19,11 @@ from .._options import (
     fraction,
     inner_loop,
     integer,
+    items,
     n_threads,
     positive,
     real,
+    shows,
 )
 from ..losses import Loss
 from ..optimizers import Schedule
@@ -98,7 +100,7 @@ def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
         n_threads=n_threads(p.n_jobs),
         n_jobs=p.n_jobs,
         callbacks=_callbacks(p.callbacks),
-        verbose=integer(p.verbose, "verbose", 0, MAX_STEPS) > 0 if p.verbose is not True else True,
+        verbose=shows(p.verbose),
     )
     settings.inner(n_parameters, 1.0 if settings.inner_lr is None else settings.inner_lr)  # checks the rest
     return settings
@@ -131,10 +133,14 @@ def _callbacks(callbacks: Any) -> tuple[Any, ...]:
     """None, one callable or several, as a tuple."""
     if callbacks is None:
         return ()
-    several = (callbacks,) if callable(callbacks) else tuple(callbacks)
+    several = (
+        [callbacks]
+        if callable(callbacks)
+        else items(callbacks, "callbacks", "a callable or a sequence of them")
+    )
     for callback in several:
         if not callable(callback):
             raise TypeError(
-                f"callbacks holds {callback!r} of type {type(callback).__name__}; callables are needed"
+                f"callbacks holds {shown(callback)} of type {type(callback).__name__}; callables are needed"
             )
-    return several
+    return tuple(several)

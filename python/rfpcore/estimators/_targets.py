@@ -33,6 +33,9 @@ class ClassTargets(Targets):
 
     classes_: Array
 
+    def _require_outcomes(self, y: Any) -> None:
+        require_labels(y)
+
     @property
     def _known(self) -> Known:
         return read("logistic" if len(self.classes_) == 2 else "softmax")
@@ -114,13 +117,15 @@ class NumberTargets(Targets):
 
     def _predictions(self, outputs: Array) -> Array:
         """What `predict` returns, from the network's linear outputs."""
-        means = self._means(outputs)
+        with np.errstate(over="ignore"):
+            means = self._means(outputs)
+        require_finite(means, "the mean exp(output)", axis="row")
         return means[:, 0] if self._y_ndim == 1 else means
 
 
 def _labels(y: Any) -> Array:
     """Class labels as a vector; ValueError where they are no classes."""
-    _require_labels(y)
+    require_labels(y)
     labels: Array = column_or_1d(y, warn=True)
     if labels.dtype.kind == "f":
         require_finite(labels, "y")
@@ -128,7 +133,7 @@ def _labels(y: Any) -> Array:
     return labels
 
 
-def _require_labels(y: Any) -> None:
+def require_labels(y: Any) -> None:
     """There are labels, none is missing, and they are of one kind, so that they can be sorted."""
     if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
         masked = np.flatnonzero(np.ma.getmaskarray(y))

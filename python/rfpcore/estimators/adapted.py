@@ -125,6 +125,7 @@ class AdaptedRegressor(_Adapted):
     ) -> float:
         """R² of the predictions."""
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        self.estimator._require_outcomes(y)
         return float(r2_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))
 
 
@@ -185,4 +186,5 @@ class AdaptedClassifier(_Adapted):
     ) -> float:
         """Accuracy of the predictions."""
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        self.estimator._require_outcomes(y)
         return float(accuracy_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))

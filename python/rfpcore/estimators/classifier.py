@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RFPClassifier"]
 
 
-class RFPClassifier(AlignedScore, ClassTargets, ClassifierMixin, RFPBase[AdaptedClassifier]):
+class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[AdaptedClassifier]):
     """Neural-network classification on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where

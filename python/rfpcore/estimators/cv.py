@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .. import _rfpcore
-from .._arrays import Array
+from .._arrays import Array, shown
 from .._atomic import all_or_nothing
 from .._frames import AlignedScore
-from .._options import check_alpha, integer
+from .._options import MAX_STEPS, check_alpha, integer, items, positive
 from ..clusters import Clusters
 from ..network import MLP
 from ._settings import Settings, check_settings
@@ -146,6 +146,8 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         return self
 
     def _base(self) -> RFPRegressor:
+        if not isinstance(self.estimator, RFPRegressor | None):
+            raise TypeError(f"estimator is a {type(self.estimator).__name__}; RFPRegressor is needed")
         base = RFPRegressor(inner_lr=0.05) if self.estimator is None else clone(self.estimator)
         if base.random_state is None:
             base.set_params(random_state=integer(self.random_state, "random_state", 0, 2**31 - 1))
@@ -160,12 +162,12 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
 
     def _grid(self) -> list[tuple[float, int, float]]:
         """Combinations; ordinary training once, whatever the inner loop."""
-        for name in ("alphas", "inner_steps", "inner_lrs"):
-            if np.ndim(getattr(self, name)) != 1 or len(getattr(self, name)) == 0:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}; a sequence of at least one number is needed"
-                )
-        combinations = itertools.product(map(check_alpha, self.alphas), self.inner_steps, self.inner_lrs)
+        given = {name: _numbers(getattr(self, name), name) for name in ("alphas", "inner_steps", "inner_lrs")}
+        combinations = itertools.product(
+            map(check_alpha, given["alphas"]),
+            [integer(value, "inner_steps", 0, MAX_STEPS) for value in given["inner_steps"]],
+            [positive(value, "inner_lrs") for value in given["inner_lrs"]],
+        )
         seen, grid = set(), []
         for alpha, k, inner_lr in combinations:
             key = (alpha,) if alpha == 1 or k == 0 else (alpha, k, inner_lr)
@@ -219,6 +221,17 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         return adapted
 
 
+def _numbers(values: Any, name: str) -> list[Any]:
+    needed = "a sequence of at least one number"
+    try:
+        found = items(values, name, needed)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if not found:
+        raise ValueError(f"{name}={shown(values)}; {needed} is needed")
+    return found
+
+
 def _looks(max_iter: int) -> NDArray[np.int64]:
     """Outer steps after which held-out clusters are looked at."""
     steps = np.arange(CHECK_EVERY, max_iter + CHECK_EVERY, CHECK_EVERY)
@@ -230,7 +243,8 @@ def _deal(n_clusters: int, n_folds: Any, seed: Any) -> NDArray[np.intp]:
     if n_clusters < 2:
         raise ValueError(f"there is {n_clusters} cluster; to leave clusters out, at least 2 are needed")
     count = integer(n_folds, "n_folds", 2, n_clusters)
-    order = np.random.default_rng(seed).permutation(n_clusters)
+    random = np.random.default_rng(integer(seed, "random_state", 0, 2**31 - 1))
+    order = random.permutation(n_clusters)
     folds = np.empty(n_clusters, np.intp)
     folds[order] = np.arange(n_clusters) % count
     return folds

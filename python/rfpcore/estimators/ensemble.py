@@ -7,7 +7,9 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
 from .._arrays import Array
 from .._frames import AlignedScore
-from ._ensemble import EnsembleBase
+from .._options import boolean
+from ._ensemble import EnsembleBase, mean_and_spread
+from ._targets import require_labels
 from .mlp import MLPClassifier, MLPRegressor
 
 __all__ = ["EnsembleClassifier", "EnsembleRegressor"]
@@ -89,8 +91,8 @@ class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, Ensemble
         -------
         y : ndarray (N,) or (N, n_outputs), as y was in `fit`; with `return_std` a pair of them
         """
-        each = self.predict_each(X)
-        return (each.mean(axis=0), each.std(axis=0)) if return_std else each.mean(axis=0)
+        mean, std = mean_and_spread(self.predict_each(X))
+        return (mean, std) if boolean(return_std, "return_std") else mean
 
 
 class EnsembleClassifier(AlignedScore, ClassifierMixin, EnsembleBase[MLPClassifier]):
@@ -124,6 +126,9 @@ class EnsembleClassifier(AlignedScore, ClassifierMixin, EnsembleBase[MLPClassifi
     classes_: Array
     _Member = MLPClassifier
 
+    def _require_outcomes(self, y: Any) -> None:
+        require_labels(y)
+
     def predict_proba_each(self, X: Any) -> Array:
         """Probabilities of every network.
 
@@ -150,8 +155,8 @@ class EnsembleClassifier(AlignedScore, ClassifierMixin, EnsembleBase[MLPClassifi
         -------
         probabilities : ndarray (N, n_classes); with `return_std` a pair of them
         """
-        each = self.predict_proba_each(X)
-        return (each.mean(axis=0), each.std(axis=0)) if return_std else each.mean(axis=0)
+        mean, std = mean_and_spread(self.predict_proba_each(X))
+        return (mean, std) if boolean(return_std, "return_std") else mean
 
     def predict(self, X: Any) -> Array:
         """Predict the class whose mean probability is the largest.

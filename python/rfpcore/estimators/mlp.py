@@ -15,7 +15,7 @@ from ._targets import ClassTargets, NumberTargets
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
-class MLPClassifier(AlignedScore, ClassTargets, ClassifierMixin, MLPBase):
+class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
     """A neural network for classes, with the parameters of scikit-learn's where they mean the same.
 
     The loss is the logistic one for two classes, with a single output, and softmax cross-entropy for more.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _rfpcore
-from .._arrays import Array, cast, matrix, require_outputs
+from .._arrays import Array, cast, matrix
 from .._options import MAX_MEMBERS, integer, n_threads
 from ..network import MLP
 from ..regularize import BatchNorm, Dropout
@@ -101,9 +101,13 @@ class ModelResult:
         theta = self.parameters()
 
         def outputs(theta: Array) -> Array:
-            found: Array = _rfpcore.predict(self.net._architecture, theta, X, threads)
-            if self.status != "diverged":  # of one that did nothing can be said, which the fit has said
-                require_outputs(found, theta, X)
+            try:
+                found: Array = _rfpcore.predict(self.net._architecture, theta, X, threads)
+            except ValueError:  # the outputs overflow
+                if self.status != "diverged":
+                    raise
+                # Of one that did nothing can be said, which the fit has said; the others are not lost.
+                found = np.full((len(X), self.net.n_outputs), np.nan, theta.dtype)
             return found
 
         if samples is None:
@@ -211,6 +215,7 @@ class ManyResult:
         Returns
         -------
         outputs : ndarray (n_models, N, n_outputs), or (n_models, dropout_samples, N, n_outputs)
+            NaN of a model that diverged and whose outputs overflow.
         """
         samples = _samples(dropout_samples)
         first, threads, seed = self.results[0], n_threads(n_jobs), _seed(seed)

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._arrays import Array, require_length
 from .._atomic import all_or_nothing
 from .._frames import AlignedScore, require_aligned
-from ._data import Rows, check_rows, columns
+from ._data import Rows, check_rows, columns, require_size
 from ._identify import require_identified
 from ._strength import InstrumentStrength, instrument_strength
 
@@ -85,13 +85,26 @@ class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
         h : ndarray (n,)
         """
         check_is_fitted(self)
-        return self._predict(self._inputs(X, covariates))
+        return self._at(self._inputs(X, covariates))
+
+    def _at(self, inputs: Array) -> Array:
+        """The structural function at checked inputs; ValueError where it overflows."""
+        with np.errstate(all="ignore"):
+            h = self._predict(inputs)
+        bad = np.flatnonzero(~np.isfinite(h))
+        if bad.size:
+            raise ValueError(
+                f"the structural function is not finite in {bad.size} of {len(h)} rows, the first {bad[0]}, "
+                f"which holds values up to {np.abs(inputs[bad[0]]).max():.3g}: too far from those of fit"
+            )
+        return h
 
     def _inputs(self, X: Any, covariates: Any) -> Array:
         """Endogenous variables and covariates side by side, (n, d + c)."""
         require_aligned(X=X, covariates=covariates)
         inputs = columns(X, "X")
         _require_columns(inputs, "X", self.n_features_in_)
+        require_size(inputs, "X", least=0.0)
         if covariates is None:
             if self.n_covariates_:
                 raise ValueError(f"covariates are None; {self.n_covariates_} columns are needed, as in fit")
@@ -99,6 +112,7 @@ class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
         controls = columns(covariates, "covariates")
         require_length(controls, "covariates", len(inputs))
         _require_columns(controls, "covariates", self.n_covariates_)
+        require_size(controls, "covariates", least=0.0)
         return np.hstack([inputs, controls])
 
     def _require_params(self) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _rfpcore
 from .._arrays import Array
-from .._options import MAX_STEPS, choice, integer, real
+from .._options import MAX_STEPS, boolean, choice, integer, real
 from .particles import MeanField, ParticleActivation
 
 BilevelSolver = Literal["adam", "langevin"]
@@ -104,8 +104,8 @@ def settings(options: dict[str, Any]) -> Settings:
         zeta2=number("zeta2", preset["zeta"], False),
         sigma1=number("sigma1", preset["sigma"], False),
         sigma2=number("sigma2", preset["sigma"], False),
-        warm_start=bool(options["inner_warm_start"]),
-        shared=bool(options["shared_noise"]),
+        warm_start=boolean(options["inner_warm_start"], "inner_warm_start"),
+        shared=boolean(options["shared_noise"], "shared_noise"),
         n_checkpoints=count("n_checkpoints"),
     )
 

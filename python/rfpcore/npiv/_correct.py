@@ -94,7 +94,14 @@ class Correction:
         weighted = (predicted * share[:, None]).T
         gram = weighted @ predicted
         gram[np.diag_indices_from(gram)] += self._penalty
-        coefficients = cho_solve(cho_factor(gram), weighted @ (residuals - mean))
+        try:
+            factor = cho_factor(gram)
+        except np.linalg.LinAlgError:
+            raise ValueError(
+                f"penalty={self._penalty:g} is lost in rounding beside squares of {np.trace(gram):.3g}; "
+                "a larger one is needed"
+            ) from None
+        coefficients = cho_solve(factor, weighted @ (residuals - mean))
         return np.asarray(mean + (features - centre) @ coefficients)
 
 

@@ -1,5 +1,6 @@
 """The data of an instrumental-variables problem: checked, in columns, and split by group."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from .._arrays import Array, as_floats, group_codes, matrix, require_finite, require_length, row_weights
 from .._frames import require_aligned
+from .._options import fraction
 
 LARGEST = 1e100
 """Numbers beyond it, and columns of nothing but numbers below one over it, are refused."""
@@ -94,14 +96,14 @@ def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weig
     return rows
 
 
-def require_size(array: Array, name: str) -> None:
-    """Numbers whose squares, and sums of them, neither overflow nor vanish."""
+def require_size(array: Array, name: str, least: float = 1 / LARGEST) -> None:
+    """Numbers whose squares, and sums of them, neither overflow nor, in all of a column, vanish."""
     largest = np.abs(array.reshape(len(array), -1)).max(axis=0, initial=0.0)
-    bad = np.flatnonzero((largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST)))
+    bad = np.flatnonzero((largest > LARGEST) | ((largest > 0) & (largest < least)))
     if bad.size:
         where = f"column {bad[0]} of {name}" if array.ndim == 2 else name
         raise ValueError(
-            f"{where} has values up to {largest[bad[0]]:.3g}; sizes between {1 / LARGEST:g} and {LARGEST:g} "
+            f"{where} has values up to {largest[bad[0]]:.3g}; sizes between {least:g} and {LARGEST:g} "
             "are possible: give it in other units"
         )
 
@@ -152,20 +154,27 @@ class Scales:
         return rows._replace(inputs=inputs, y=(rows.y - self.y_mean) / self.y_scale, instruments=instruments)
 
 
-def split(rows: Rows, fraction: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:
+def split(rows: Rows, share: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:
     """Rows to fit on and rows held out, whole groups where there are groups."""
-    return split_rows(rows.n, rows.codes, fraction, random)
+    return split_rows(rows.n, rows.codes, share, random)
 
 
 def split_rows(
-    n: int, codes: NDArray[np.intp] | None, fraction: float, random: np.random.RandomState
+    n: int, codes: NDArray[np.intp] | None, given: float, random: np.random.RandomState
 ) -> list[NDArray[np.intp]]:
     """As `split`, for n rows and their groups' codes."""
+    share = fraction(given, "validation_fraction")
+    n_units = n if codes is None else len(np.unique(codes))
+    held_out = math.ceil(share * n_units)
+    if n_units > 1 and held_out >= n_units:
+        what = "rows" if codes is None else "groups"
+        raise ValueError(
+            f"validation_fraction={share:g} holds out {held_out} of {n_units} {what}; a smaller one is needed"
+        )
     if codes is None:
-        parts = next(ShuffleSplit(1, test_size=fraction, random_state=random).split(np.empty(n)))
+        parts = next(ShuffleSplit(1, test_size=share, random_state=random).split(np.empty(n)))
         return [np.sort(part) for part in parts]
-    n_groups = len(np.unique(codes))
-    if n_groups < 2:
-        raise ValueError(f"groups has {n_groups} group; at least 2 are needed to hold one out")
-    splitter = GroupShuffleSplit(1, test_size=fraction, random_state=random)
+    if n_units < 2:
+        raise ValueError(f"groups has {n_units} group; at least 2 are needed to hold one out")
+    splitter = GroupShuffleSplit(1, test_size=share, random_state=random)
     return [np.sort(part) for part in next(splitter.split(np.empty(n), groups=codes))]

@@ -7,6 +7,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from .. import _rfpcore
 from .._arrays import Array
+from .._options import MAX_LAYERS, MAX_PARAMETERS, integer, items
 from ..network import MLP
 
 
@@ -83,6 +84,14 @@ def pull_back(net: MLP, theta: Array, x: Array, outputs: Array, upstream: Array,
         net._architecture, theta, data, 1.0, ordinary, "squared", False, threads
     )
     return np.asarray(gradient)
+
+
+def widths_of(value: Any, name: str) -> tuple[int, ...]:
+    """Widths of a network's layers, the last the number of features."""
+    widths = items(value, name, "a sequence of integers")
+    if not 0 < len(widths) <= MAX_LAYERS:
+        raise ValueError(f"{name} has {len(widths)} layers; 1 to {MAX_LAYERS} are possible")
+    return tuple(integer(width, f"{name}[{i}]", 1, MAX_PARAMETERS) for i, width in enumerate(widths))
 
 
 class Ridge(NamedTuple):

@@ -1,7 +1,6 @@
 """Estimators with instruments on disk: the parts that all share, in the form of `rfpcore.persistence`."""
 
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import _files, persistence
 from .._arrays import F64, require_finite
 from .._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
-from .._options import MAX_PARAMETERS, integer, n_threads, positive, real
+from .._options import MAX_PARAMETERS, file_path, integer, n_threads, positive, real
 from ._base import BaseNPIV
 from ._data import Scales
 from ._linear import Linear
@@ -46,6 +45,7 @@ class FileNPIV(BaseNPIV):
             than a regular file is at the path.
         """
         check_is_fitted(self)
+        place = file_path(path)
         self._require_usable()
         tensors = scales_to_tensors(self._scales)
         strength, linear = self.instrument_strength_, self._linear
@@ -57,7 +57,7 @@ class FileNPIV(BaseNPIV):
             "columns": [self.n_features_in_, self.n_covariates_],
             "learnt": self._describe(tensors),
         }
-        _files.write(Path(path), tensors, document)
+        _files.write(place, tensors, document)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Self":

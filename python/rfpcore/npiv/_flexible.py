@@ -1,12 +1,15 @@
 """What flexible estimators share: a linear part, not penalised, before and after what is."""
 
+from typing import Literal
+
 import numpy as np
 
 from .._arrays import Array
-from .._options import boolean
 from ._data import Rows, Scales
 from ._file import FileNPIV
-from ._linear import Linear, LinearStage
+from ._linear import Linear, LinearStage, is_needed
+
+LinearPart = Literal["auto"] | bool
 
 
 class FlexibleNPIV(FileNPIV):
@@ -17,18 +20,28 @@ class FlexibleNPIV(FileNPIV):
     hold, as far as the instruments are strong, whatever the penalty has taken from the slope.
     """
 
-    linear_part: bool
+    linear_part: LinearPart
     _first: Linear
     _linear: Linear
+
+    @property
+    def linear_part_(self) -> bool:
+        """Whether there is a linear part."""
+        return bool(self._linear.slopes.any())
+
+    def _require_params(self) -> None:
+        super()._require_params()
+        if self.linear_part != "auto" and not isinstance(self.linear_part, bool | np.bool_):
+            raise ValueError(f"linear_part={self.linear_part!r}; 'auto', True or False is needed")
 
     def _fit(self, rows: Rows) -> None:
         nothing = Linear.nothing(rows.inputs.shape[1])
         self._first = self._linear = nothing
-        if not boolean(self.linear_part, "linear_part"):
-            self._learn(rows)
-            return
         scales = Scales.of(rows)
         standard = scales.apply(rows)
+        if not self._has_linear_part(standard):
+            self._learn(rows)
+            return
         stage = LinearStage(standard, np.ones(rows.n) if rows.weights is None else rows.weights)
         first = stage.fit(standard.y)
         left = scales.y_scale * (standard.y - first(standard.inputs))
@@ -37,6 +50,11 @@ class FlexibleNPIV(FileNPIV):
         mean = Linear(scales.y_mean, nothing.slopes)
         self._first = first.times(scales.y_scale) + mean
         self._linear = self._first + last.times(scales.y_scale)
+
+    def _has_linear_part(self, standard: Rows) -> bool:
+        if isinstance(self.linear_part, bool | np.bool_):
+            return bool(self.linear_part)
+        return is_needed(standard, self.instrument_strength_.f_linear)
 
     def _predict(self, inputs: Array) -> Array:
         return self._linear(self._scales.inputs.transform(inputs)) + self._flexible(inputs)

@@ -13,6 +13,10 @@ HALF = 5.0
 """The first-stage F at which half of the linear part is taken: weight F⁴ / (F⁴ + HALF⁴)."""
 
 
+HIDDEN = 0.5
+"""The share of what instruments and covariates say of X, below which the covariates say the most of it."""
+
+
 class Linear(NamedTuple):
     """An affine function of inputs."""
 
@@ -76,6 +80,35 @@ class LinearStage:
         of_controls = np.linalg.lstsq(root * self._controls, left, rcond=TINY)[0]
         slopes[d:] = of_controls[1:]
         return Linear(float(of_controls[0]), slopes)
+
+
+def is_needed(rows: Rows, f: Array) -> bool:
+    """Whether covariates hide from a penalised estimate what the instruments do, or h is linear anyway.
+
+    What a second stage sees of X is E[X | Z, W]. Where covariates explain more than half of it, a penalty on
+    h jointly in X and W gives to W what belongs to X: a matter of collinearity, whatever y is. Where the
+    instruments explain most of it h is found without a linear part, and curvature better so. A first stage
+    with an F, f (d,), below that at which half of the part would be taken does not count.
+
+    And where h is linear anyway, or nothing but a line is identified: a single X of two values, or
+    instruments of no more than d + 1 values, which tell the constant and d slopes.
+    """
+    d = rows.n_endogenous
+    n_values = len(np.unique(rows.instruments[:, : rows.n_instruments], axis=0))
+    if n_values <= d + 1 or (d == 1 and len(np.unique(rows.inputs[:, 0])) == 2):
+        return True
+    root = np.sqrt(np.ones((rows.n, 1)) if rows.weights is None else rows.weights[:, None])
+    x, instruments = rows.inputs[:, :d], rows.instruments
+    constant = orthonormal(root)
+    centred = residual(constant, root * x)
+    by_all = _explained(centred, residual(constant, root * instruments))
+    by_controls = _explained(centred, residual(constant, root * instruments[:, rows.n_instruments :]))
+    return bool(((by_all - by_controls < HIDDEN * by_all) & (f >= HALF)).any())
+
+
+def _explained(columns: Array, others: Array) -> Array:
+    """Sums of squares of columns (d,) that others explain."""
+    return np.asarray(((orthonormal(others).T @ columns) ** 2).sum(axis=0))
 
 
 def _shrunken(x: Array, z: Array, free: int) -> Array:

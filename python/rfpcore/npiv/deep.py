@@ -12,9 +12,9 @@ from .._options import MAX_PARAMETERS, MAX_STEPS, boolean, integer, n_threads, p
 from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import Rows, Scales
-from ._features import FeatureNet, Ridge, StructuralFeatures, products
+from ._features import FeatureNet, Ridge, StructuralFeatures, products, widths_of
 from ._file import Document, Tensors, tensor
-from ._flexible import FlexibleNPIV
+from ._flexible import FlexibleNPIV, LinearPart
 
 __all__ = ["DeepFeatureIV"]
 
@@ -50,14 +50,18 @@ class DeepFeatureIV(FlexibleNPIV):
         design with 1000 rows it fits y more closely and h less well: hence the default.
     penalty_1, penalty_2 : float, default=0.1
         Ridges of the two stages, times the rows of their halves.
-    linear_part : bool, default=True
-        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
-        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
+    linear_part : {"auto"} or bool, default="auto"
+        Whether to take two-stage least squares off the outcome first, and add that of what is left at the
+        end: neither is penalised, so that the slope in X is not lost beside covariates. "auto": where
+        covariates explain most of what a second stage sees of X, for a single X of two values, and for
+        instruments of two (with d columns of X: d + 1) values, which tell no more than a line.
     random_state : int, RandomState or None, default=None
     n_jobs : int or None, default=None
 
     Attributes
     ----------
+    linear_part_ : bool
+        Whether there is a linear part.
     loss_curve_ : ndarray (max_iter,)
         Stage two's error after each round, in units of the variance of y.
 
@@ -91,7 +95,7 @@ class DeepFeatureIV(FlexibleNPIV):
         batch_norm: bool = False,
         penalty_1: float = 0.1,
         penalty_2: float = 0.1,
-        linear_part: bool = True,
+        linear_part: LinearPart = "auto",
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -186,9 +190,10 @@ class _Stages:
                 return net(n_inputs, widths, weight_decay)
             return NormedNet((n_inputs, *widths), step, weight_decay, random, threads, last)
 
-        net_x = net(self._one.inputs.shape[1] - n_covariates, model.hidden_X)
-        self._net_z = normed_net(self._one.instruments.shape[1], model.hidden_Z, True)
-        net_w = normed_net(n_covariates, model.hidden_W, False, decay) if n_covariates else None
+        of_x, of_z, of_w = (widths_of(getattr(model, f"hidden_{v}"), f"hidden_{v}") for v in "XZW")
+        net_x = net(self._one.inputs.shape[1] - n_covariates, of_x)
+        self._net_z = normed_net(self._one.instruments.shape[1], of_z, True)
+        net_w = normed_net(n_covariates, of_w, False, decay) if n_covariates else None
         self.structural = StructuralFeatures(net_x, net_w)
         self._steps_z = integer(model.steps_Z, "steps_Z", 1, MAX_STEPS)
         self._steps_w = integer(model.steps_W, "steps_W", 1, MAX_STEPS)

@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import as_floats, require_finite
-from .._options import choice, fraction, integer, n_threads, positive, random_source
+from .._arrays import as_floats, require_finite, shown
+from .._options import boolean, choice, fraction, integer, n_threads, positive, random_source
 from . import _fit
 from ._bands import BandMethod, Bands, bands, bootstrap, corrections, linear_parts
 from ._bilevel import BilevelSolver, Problem, Settings, networks, settings
 from ._data import Rows, Scales, split
 from ._fitted import FittedBilevel
+from ._flexible import LinearPart
 from ._select import HeldOut
 from .particles import ParticleActivation
 
@@ -71,15 +72,19 @@ class F2BMLD(FittedBilevel):
     refit : bool, default=True
         Whether the chosen λ is trained again on all rows, as long as chosen.
     dtype : {"float32", "float64"}, default="float32"
-    linear_part : bool, default=True
-        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
-        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
+    linear_part : {"auto"} or bool, default="auto"
+        Whether to take two-stage least squares off the outcome first, and add that of what is left at the
+        end: neither is penalised, so that the slope in X is not lost beside covariates. "auto": where
+        covariates explain most of what a second stage sees of X, for a single X of two values, and for
+        instruments of two (with d columns of X: d + 1) values, which tell no more than a line.
     random_state : int, RandomState or None, default=None
     n_jobs : int or None, default=None
         Threads; the result does not depend on it.
 
     Attributes
     ----------
+    linear_part_ : bool
+        Whether there is a linear part.
     lambda_ : float
         The λ chosen.
     best_step_ : int
@@ -140,7 +145,7 @@ class F2BMLD(FittedBilevel):
         validation_fraction: float = 0.2,
         refit: bool = True,
         dtype: FloatName = "float32",
-        linear_part: bool = True,
+        linear_part: LinearPart = "auto",
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -174,8 +179,9 @@ class F2BMLD(FittedBilevel):
         lambdas = as_floats(self.lambdas, "lambdas").ravel()
         require_finite(lambdas, "lambdas", axis="index")
         if lambdas.size == 0 or lambdas.min() <= 0:
-            raise ValueError(f"lambdas={self.lambdas!r}; at least one number, all above 0, is needed")
+            raise ValueError(f"lambdas={shown(self.lambdas)}; at least one number, all above 0, is needed")
         fraction(self.validation_fraction, "validation_fraction")
+        boolean(self.refit, "refit")
         choice(self.dtype, "dtype", FloatName)
         return config, [float(lam) for lam in lambdas]
 
@@ -262,10 +268,10 @@ class F2BMLD(FittedBilevel):
         points = scales.inputs.transform(inputs)
         replicates = self._first(points) + self._values(thetas, inputs)
         residuals = fit.problem.y - self.network_.values(thetas, fit.problem.x, n_jobs=self.n_jobs)
-        if self.linear_part:
+        if self.linear_part_:
             at_rows, at_points = linear_parts(scales.apply(self._rows), residuals, counts, points)
             residuals -= at_rows
             replicates += scales.y_scale * at_points
         if method == "corrected":
             replicates += scales.y_scale * corrections(fit, residuals, counts, points, light, random)
-        return bands(self._predict(inputs), replicates, share)
+        return bands(self._at(inputs), replicates, share)

@@ -11,7 +11,7 @@ from .._options import choice, positive, random_source
 from ._background import interruptible
 from ._data import Rows, Scales
 from ._file import Document, Tensors, tensor
-from ._flexible import FlexibleNPIV
+from ._flexible import FlexibleNPIV, LinearPart
 from ._select import bandwidth, largest_as_good
 
 __all__ = ["KernelIV"]
@@ -44,14 +44,18 @@ class KernelIV(FlexibleNPIV):
     tuning : {"one_se", "published"}, default="one_se"
         Whether the second penalty is the largest within one standard error, or the one with the smallest
         error in [1e-10, 1e-2], as published.
-    linear_part : bool, default=True
-        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
-        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
+    linear_part : {"auto"} or bool, default="auto"
+        Whether to take two-stage least squares off the outcome first, and add that of what is left at the
+        end: neither is penalised, so that the slope in X is not lost beside covariates. "auto": where
+        covariates explain most of what a second stage sees of X, for a single X of two values, and for
+        instruments of two (with d columns of X: d + 1) values, which tell no more than a line.
     random_state : int, RandomState or None, default=None
         Of the halving.
 
     Attributes
     ----------
+    linear_part_ : bool
+        Whether there is a linear part.
     penalties_ : tuple of float
         λ of stage one and ξ of stage two.
 
@@ -71,7 +75,7 @@ class KernelIV(FlexibleNPIV):
     """
 
     def __init__(
-        self, *, tuning: Tuning = "one_se", linear_part: bool = True, random_state: Any = None
+        self, *, tuning: Tuning = "one_se", linear_part: LinearPart = "auto", random_state: Any = None
     ) -> None:
         self.tuning = tuning
         self.linear_part = linear_part

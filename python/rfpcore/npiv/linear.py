@@ -64,6 +64,9 @@ class TwoStageLeastSquares(BaseNPIV):
             weights=rows.weights,
         )
         model.units = Units.of(np.column_stack([w[:, new_w], x]))
+        n_groups = 0 if rows.codes is None else len(np.unique(rows.codes))
+        if n_groups == 1:
+            raise ValueError("groups has 1 group; at least 2 are needed for clustered standard errors")
         clusters: dict[str, Any] = (
             {} if rows.codes is None else {"cov_type": "clustered", "clusters": rows.codes}
         )

@@ -117,7 +117,7 @@ class ProximalF2BMLD(F2BMLD):
         n = len(self._proxies)
         means = [
             np.average(
-                self._predict(np.hstack([self._proxies, np.tile(a, (n, 1)), self._controls])),
+                self._at(np.hstack([self._proxies, np.tile(a, (n, 1)), self._controls])),
                 weights=self._weights,
             )
             for a in treatments

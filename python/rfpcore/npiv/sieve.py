@@ -1,7 +1,7 @@
 """Sieve two-stage least squares."""
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, Literal
 
 import numpy as np
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import SplineTransformer
 
-from .._arrays import Array
-from .._options import boolean, fraction, integer, positive, random_source, real
+from .._arrays import Array, shown
+from .._options import boolean, fraction, integer, items, positive, random_source, real
 from ._background import interruptible
 from ._data import Rows, Scales
 from ._file import Document, Tensors, tensor
-from ._flexible import FlexibleNPIV
+from ._flexible import FlexibleNPIV, LinearPart
 
 __all__ = ["SieveIV"]
 
 FEW = 3
-"""Columns up to which products are taken by default: those of more are many weak instruments."""
+"""Columns up to which products are tried by default: those of more are too many functions."""
 
 DRAWS = 2
 """How often the rows are parted: one draw alone decides between numbers of knots by chance."""
@@ -72,8 +72,8 @@ class _Basis:
 class SieveIV(FlexibleNPIV):
     """Two-stage least squares on spline bases of inputs and instruments [1]_, with a small ridge.
 
-    Cubic B-splines of every column with knots at quantiles and, where there are at most three columns, the
-    products of each pair. The instruments' basis has twice as many knots. The number of knots is
+    Cubic B-splines of every column with knots at quantiles and, where wanted, the products of each pair. The
+    instruments' basis has twice as many knots. The number of knots, and whether there are products, is
     chosen by the error of the second stage on rows left out, each in its turn.
 
     Parameters
@@ -81,19 +81,24 @@ class SieveIV(FlexibleNPIV):
     n_knots : sequence of int, default=(3, 4, 6)
         Knots of the structural basis to choose from.
     interactions : {"auto"} or bool, default="auto"
-        Whether the products of columns are in the bases. "auto" leaves them out with more than three
-        columns of X and covariates: h is then a sum of functions of one column each.
+        Whether the products of columns are in the bases; without, h is a sum of functions of one column
+        each. "auto": as the error on rows left out says, but none with more than three columns of X and
+        covariates.
     ridge : float, default=1e-4
         Penalty of both stages, times the number of rows.
     validation_fraction : float in (0, 1), default=0.2
         Share of the rows (whole groups) left out at a time for the choice: 1 / 0.2 = 5 parts, drawn twice.
-    linear_part : bool, default=True
-        Take two-stage least squares off the outcome first, and add that of what is left at the end: neither
-        is penalised, so that the slope in X is not lost where covariates are many. False leaves it out.
+    linear_part : {"auto"} or bool, default="auto"
+        Whether to take two-stage least squares off the outcome first, and add that of what is left at the
+        end: neither is penalised, so that the slope in X is not lost beside covariates. "auto": where
+        covariates explain most of what a second stage sees of X, for a single X of two values, and for
+        instruments of two (with d columns of X: d + 1) values, which tell no more than a line.
     random_state : int, RandomState or None, default=None
 
     Attributes
     ----------
+    linear_part_ : bool
+        Whether there is a linear part.
     n_knots_ : int
     interactions_ : bool
 
@@ -119,7 +124,7 @@ class SieveIV(FlexibleNPIV):
         interactions: Literal["auto"] | bool = "auto",
         ridge: float = 1e-4,
         validation_fraction: float = 0.2,
-        linear_part: bool = True,
+        linear_part: LinearPart = "auto",
         random_state: Any = None,
     ) -> None:
         self.n_knots = n_knots
@@ -134,12 +139,14 @@ class SieveIV(FlexibleNPIV):
 
     def _require_params(self) -> None:
         super()._require_params()
-        if not len(self.n_knots):
+        knots = items(self.n_knots, "n_knots", "a sequence of integers")
+        if not knots:
             raise ValueError("n_knots is empty; at least one number of knots is needed")
-        for i, n in enumerate(self.n_knots):
+        for i, n in enumerate(knots):
             integer(n, f"n_knots[{i}]", 2, 1000)
-        if self.interactions != "auto" and not isinstance(self.interactions, bool | np.bool_):
-            raise ValueError(f"interactions={self.interactions!r}; 'auto', True or False is needed")
+        automatic = isinstance(self.interactions, str) and self.interactions == "auto"
+        if not automatic and not isinstance(self.interactions, bool | np.bool_):
+            raise ValueError(f"interactions={shown(self.interactions)}; 'auto', True or False is needed")
         positive(self.ridge, "ridge")
         fraction(self.validation_fraction, "validation_fraction")
 
@@ -147,19 +154,19 @@ class SieveIV(FlexibleNPIV):
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         folds = _folds(rows, self.validation_fraction, random_source(self.random_state))
-        self.interactions_ = self._products(scaled.inputs)
-        errors = [_left_out(scaled, folds, int(n), self.interactions_, self.ridge) for n in self.n_knots]
-        self.n_knots_ = int(self.n_knots[int(np.argmin(errors))])
+        bases = list(product((int(n) for n in self.n_knots), self._products(scaled.inputs.shape[1])))
+        errors = [_left_out(scaled, folds, *basis, self.ridge) for basis in bases]
+        self.n_knots_, self.interactions_ = bases[int(np.argmin(errors))]
         _, stage_two, self._basis = interruptible(
             _two_stages, scaled, self.n_knots_, self.interactions_, self.ridge
         )
         self._coefficients, self._intercept = stage_two.coef_, float(stage_two.intercept_)
 
-    def _products(self, inputs: Array) -> bool:
-        """Whether the bases have products."""
+    def _products(self, n_columns: int) -> tuple[bool, ...]:
+        """Whether the bases have products: what is to be tried."""
         if isinstance(self.interactions, bool | np.bool_):
-            return bool(self.interactions)
-        return int(inputs.shape[1]) <= FEW
+            return (bool(self.interactions),)
+        return (True, False) if 1 < n_columns <= FEW else (False,)
 
     def _flexible(self, inputs: Array) -> Array:
         basis = self._basis(self._scales.inputs.transform(inputs))

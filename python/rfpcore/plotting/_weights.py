@@ -75,6 +75,11 @@ class WeightMatrixDisplay:
         """
         bar = boolean(colorbar, "colorbar")
         top = float(np.abs(self.weights).max()) if limit is None else positive(limit, "limit")
+        most = np.finfo(np.float64).max / 2  # from -top to top has to be a number, too
+        if top > most:
+            raise ValueError(
+                f"colours reach from {-top:.3g} to {top:.3g}; a limit of at most {most:.3g} is needed"
+            )
         ax = axes(self, ax)
         options = {"cmap": "RdBu_r", "vmin": -top, "vmax": top, "interpolation": "nearest"} | image_options
         self.image_ = ax.imshow(self.weights, **options)

@@ -51,8 +51,8 @@ impl<T> Matrix<T> {
 pub struct Processor<'a, S> {
     /// The instruction set.
     pub isa: S,
-    /// Who may say stop.
-    pub threads: Threads<'a>,
+    /// Who may say stop; by reference, since small products are many.
+    pub threads: &'a Threads<'a>,
 }
 
 /// Multiplications of some milliseconds: shorter work does not ask on its way.
@@ -62,11 +62,13 @@ impl<'a, S: Isa> Processor<'a, S> {
     /// One that nothing stops.
     #[cfg(test)]
     pub fn steady(isa: S) -> Self {
-        Self { isa, threads: Threads::serial() }
+        const SERIAL: &Threads<'static> = &Threads::serial();
+        Self { isa, threads: SERIAL }
     }
 
     /// Who is asked on the way of so many multiplications, if they are many.
-    pub fn asked(&self, multiplications: usize) -> Option<Threads<'a>> {
+    #[inline(always)]
+    pub fn asked(&self, multiplications: usize) -> Option<&'a Threads<'a>> {
         (multiplications >= LONG).then_some(self.threads)
     }
 }

@@ -43,8 +43,9 @@ pub unsafe fn dots<S: Isa, T: Real>(
     scale: f64,
     into: Matrix<T>,
 ) {
-    let depth: usize = pairs.iter().map(|(_, width)| width).sum();
-    let asked = processor.asked(n_rows.saturating_mul(n_outputs).saturating_mul(depth));
+    // Of the first pair, as in a product by tiles.
+    let depth = pairs.first().map_or(0, |&(_, width)| width);
+    let asked = processor.asked(n_rows.wrapping_mul(n_outputs).wrapping_mul(depth));
     // SAFETY: the caller's promise.
     unsafe { run(processor.isa, Outputs { n_rows, n_outputs, pairs, bias, scale, into, asked }) }
 }
@@ -60,7 +61,7 @@ struct Outputs<'a, T> {
     scale: f64,
     into: Matrix<T>,
     /// Who may stop it, after each group of outputs.
-    asked: Option<Threads<'a>>,
+    asked: Option<&'a Threads<'a>>,
 }
 
 impl<T: Real> Pass for Outputs<'_, T> {
@@ -69,7 +70,7 @@ impl<T: Real> Pass for Outputs<'_, T> {
     #[inline(always)]
     unsafe fn run<S: Isa>(self, s: S) {
         let mut output = 0;
-        while output < self.n_outputs && !self.asked.is_some_and(|threads| threads.check().is_err()) {
+        while output < self.n_outputs && !self.asked.is_some_and(|threads| threads.is_stopped()) {
             // SAFETY: the group lies inside the outputs.
             output += unsafe {
                 match self.n_outputs - output {

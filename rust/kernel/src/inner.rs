@@ -12,6 +12,7 @@
 use crate::architecture::Layout;
 use crate::dual::Dual;
 use crate::error::KernelError;
+use crate::memory;
 use crate::passes::Point;
 use crate::rows::{Engine, Side};
 use crate::setting::Setting;
@@ -84,10 +85,11 @@ impl<T: Elementary> Path<T> {
         let velocities = if setting.rate_gradient { setting.plan.slots() } else { 0 };
         let dual = (setting.dual_rows > 0).then(|| Dual::new(setting, setting.dual_rows));
         Ok(Self {
-            ring: (0..setting.plan.slots()).map(|_| slot()).collect::<Result<_, _>>()?,
-            checkpoints: (0..checkpoints)
-                .map(|_| Ok([vector(true)?, vector(general)?]))
-                .collect::<Result<_, KernelError>>()?,
+            ring: memory::tried("the points of a path", (0..setting.plan.slots()).map(|_| slot()))?,
+            checkpoints: memory::tried(
+                "the checkpoints of a path",
+                (0..checkpoints).map(|_| Ok([vector(true)?, vector(general)?])),
+            )?,
             before: vector(true)?,
             adjoint: vector(true)?,
             rates: vector(setting.rate_gradient)?,

@@ -48,8 +48,8 @@ impl Kept {
             excess += 1;
         }
         for (at, bytes) in self.blocks.drain(..excess) {
-            // SAFETY: it was allocated with this layout and belongs to nobody.
-            unsafe { dealloc(at.as_ptr(), layout(bytes)) }
+            // SAFETY: it is one of `fresh` and belongs to nobody.
+            unsafe { free(at, bytes) }
         }
     }
 }
@@ -58,7 +58,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         for &(at, bytes) in &self.blocks {
             // SAFETY: as in `put`.
-            unsafe { dealloc(at.as_ptr(), layout(bytes)) }
+            unsafe { free(at, bytes) }
         }
     }
 }
@@ -75,8 +75,37 @@ fn shared() -> Option<MutexGuard<'static, Kept>> {
     SHARED.try_lock().ok()
 }
 
-fn layout(bytes: usize) -> Layout {
-    Layout::from_size_align(bytes, 64).expect("scratch fits the address space")
+/// A line of the cache: where blocks start.
+const LINE: usize = 64;
+
+/// What is asked of the allocator for a block: room to move its start to a line. An alignment of its own would make the
+/// allocator write the zeros, where the system gives large blocks as pages that are zero once they are touched.
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.checked_add(LINE)?, align_of::<u128>()).ok()
+}
+
+/// A fresh block of zeros.
+fn fresh(bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: the size is not zero.
+    let base = NonNull::new(unsafe { alloc_zeroed(layout(bytes)?) })?;
+    let moved = LINE - base.addr().get() % LINE;
+    // SAFETY: `moved` is at least the alignment of the allocation, 16 bytes, and at most the line that was added; the
+    // number before the block is aligned, as the block is.
+    unsafe {
+        let at = base.add(moved);
+        at.cast::<usize>().sub(1).write(moved);
+        Some(at)
+    }
+}
+
+/// Gives a block back to the allocator.
+///
+/// # Safety
+/// It must come from [`fresh`] with as many bytes, and be used no more.
+unsafe fn free(at: NonNull<u8>, bytes: usize) {
+    let layout = layout(bytes).expect("it was allocated with this layout");
+    // SAFETY: `fresh` wrote before the block how far it lies from what was allocated.
+    unsafe { dealloc(at.sub(at.cast::<usize>().sub(1).read()).as_ptr(), layout) }
 }
 
 fn kept(bytes: usize) -> Option<NonNull<u8>> {
@@ -96,18 +125,15 @@ pub(crate) fn take(bytes: usize, zeroed: bool) -> Option<NonNull<u8>> {
         }
         Some(at) => at,
         // Fresh memory is zero anyway, so that no number is ever uninitialised.
-        // SAFETY: the size is not zero.
-        None => NonNull::new(unsafe { alloc_zeroed(Layout::from_size_align(bytes, 64).ok()?) })?,
+        None => fresh(bytes)?,
     };
     TAKEN.set(TAKEN.get().wrapping_add(bytes));
     Some(at)
 }
 
-/// What `make` gives, and the bytes of the blocks that it took on the way.
-pub(crate) fn measured<O>(make: impl FnOnce() -> O) -> (O, usize) {
-    let before = TAKEN.get();
-    let made = make();
-    (made, TAKEN.get().wrapping_sub(before))
+/// Bytes of all blocks that this thread has ever taken, modulo the address space.
+pub(crate) fn taken() -> usize {
+    TAKEN.get()
 }
 
 /// Room for `len` items, asked for and not used yet.
@@ -166,6 +192,21 @@ pub fn list<I>(what: &'static str, items: impl ExactSizeIterator<Item = I>) -> R
     Ok(list)
 }
 
+/// A list of what an iterator gives, whose length is known, up to its first error.
+///
+/// # Errors
+/// [`KernelError::Memory`], or the iterator's.
+pub fn tried<I>(
+    what: &'static str,
+    items: impl ExactSizeIterator<Item = Result<I, KernelError>>,
+) -> Result<Vec<I>, KernelError> {
+    let mut list = room(what, items.len())?;
+    for item in items {
+        list.push(item?);
+    }
+    Ok(list)
+}
+
 /// Whether so many bytes could be had at once: looked at before threads start, or training that would end without.
 ///
 /// # Errors
@@ -189,5 +230,5 @@ pub(crate) unsafe fn give(at: NonNull<u8>, bytes: usize) {
         return;
     }
     // SAFETY: the caller's promise.
-    unsafe { dealloc(at.as_ptr(), layout(bytes)) }
+    unsafe { free(at, bytes) }
 }

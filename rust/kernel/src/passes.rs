@@ -10,6 +10,9 @@ use crate::simd::{Isa, Real, transpose};
 use crate::threads::Threads;
 use crate::workspace::{Batch, Scratch, TraceLayout};
 
+/// Numbers that are transposed between two questions: some milliseconds.
+const AT_ONCE: usize = 1 << 20;
+
 /// A network's shape and loss, for one instruction set.
 #[derive(Clone, Copy)]
 pub struct Network<'a, S> {
@@ -40,21 +43,30 @@ pub struct Record<'a, T> {
     pub numbers: &'a mut [T],
 }
 
-impl<'a, S: Isa> Network<'a, S> {
+impl<S: Isa> Network<'_, S> {
     /// What its products are computed by.
-    pub(crate) fn processor(&self) -> Processor<'a, S> {
-        Processor { isa: self.isa, threads: self.threads }
+    #[inline(always)]
+    pub(crate) fn processor(&self) -> Processor<'_, S> {
+        Processor { isa: self.isa, threads: &self.threads }
     }
 
-    /// Fills the transposed hidden weights of a padded vector.
+    /// Fills the transposed hidden weights of a padded vector; told to stop, not all of them.
     pub fn transpose<T: Real>(&self, theta: &[T], transposed: &mut [T]) {
         assert!(theta.len() == self.layout.len && transposed.len() == self.layout.transposed_len);
         for layer in self.layout.hidden.iter().skip(1) {
-            // SAFETY: the layout reserves whole blocks at both places, and the lengths were checked.
-            unsafe {
-                let from = (theta.as_ptr().add(layer.weights), layer.stride);
-                let to = (transposed.as_mut_ptr().add(layer.transposed), layer.transposed_stride);
-                transpose(self.isa, (layer.inputs, layer.width), from, to);
+            // Whole blocks of rows at a time, between which a long one asks.
+            let is_long = layer.inputs.saturating_mul(layer.width) > AT_ONCE;
+            let at_once = if is_long { AT_ONCE.div_ceil(layer.width).next_multiple_of(T::PAD) } else { layer.inputs };
+            for first in (0..layer.inputs).step_by(at_once) {
+                if first > 0 && self.threads.is_stopped() {
+                    return;
+                }
+                // SAFETY: the layout reserves whole blocks at both places, and the lengths were checked.
+                unsafe {
+                    let from = (theta.as_ptr().add(layer.weights + first * layer.stride), layer.stride);
+                    let to = (transposed.as_mut_ptr().add(layer.transposed + first), layer.transposed_stride);
+                    transpose(self.isa, (at_once.min(layer.inputs - first), layer.width), from, to);
+                }
             }
         }
     }

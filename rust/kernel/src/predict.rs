@@ -123,7 +123,7 @@ fn predict_parts<S: Isa, T: Elementary>(
     threads.each(&mut workers, |slot| {
         let Ok(worker) = made(slot, make) else { return };
         while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if threads.check().is_err() {
+            if threads.is_stopped() {
                 break;
             }
             let mut part = part.lock().expect("a part is worked on once");

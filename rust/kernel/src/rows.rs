@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::clusters::Clusters;
 use crate::error::KernelError;
+use crate::memory;
 use crate::passes::{Network, Point, Record};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
@@ -132,7 +133,8 @@ impl<T: Elementary> Records<T> {
     ) -> Result<Self, KernelError> {
         let part = most_rows.min(PART_ROWS);
         let layout = TraceLayout::new::<T>(network.layout, if keep { most_rows } else { part });
-        let ring = (0..if keep { slots } else { 1 }).map(|_| Buffer::any(layout.len)).collect::<Result<_, _>>()?;
+        let count = if keep { slots } else { 1 };
+        let ring = memory::tried("the records of a path", (0..count).map(|_| Buffer::any(layout.len)))?;
         let scratch = Scratch::new(network.layout, part, layout.plane)?;
         Ok(Self { layout, ring, keep, scratch })
     }
@@ -160,7 +162,7 @@ impl<'a, S: Isa, T: Elementary> Walk<'a, S, T> {
         let keep = self.records.keep;
         let threads = self.network.threads;
         // Whoever waits for the sum asks the threads too.
-        (0..batch.rows).step_by(PART_ROWS).take_while(move |&first| first == 0 || threads.check().is_ok()).map(
+        (0..batch.rows).step_by(PART_ROWS).take_while(move |&first| first == 0 || !threads.is_stopped()).map(
             move |first| {
                 let part = batch.part(first, (first + PART_ROWS).min(batch.rows));
                 if keep { part } else { part.with_own_record() }
@@ -286,7 +288,7 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
             self.partial[..count].iter_mut().map(|partial| std::sync::Mutex::new((partial, 0.0))).collect();
         let next = AtomicUsize::new(0);
         self.threads.each(self.records, |records| {
-            while self.threads.check().is_ok() {
+            while !self.threads.is_stopped() {
                 let chunk = next.fetch_add(1, Ordering::Relaxed);
                 let Some(slot) = slots.get(chunk) else { break };
                 let mut slot = slot.lock().expect("a chunk is worked on once");
@@ -298,7 +300,7 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
         drop(slots);
         // Told to stop, nobody wants the sum any more.
         if let Some(mut sink) = sink
-            && self.threads.check().is_ok()
+            && !self.threads.is_stopped()
         {
             for partial in &self.partial[..count] {
                 sink.add(self.network.isa, partial);

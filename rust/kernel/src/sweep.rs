@@ -184,7 +184,7 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         }
         let steps = self.setting.steps.max(1);
         let layout = self.setting.network.layout;
-        let path = (steps + 1) * (layout.len + layout.transposed_len) * T::SIZE;
+        let path = steps.saturating_add(1).saturating_mul((layout.len + layout.transposed_len) * T::SIZE);
         Plan { segment: if path > SCRATCH_BYTES { steps.isqrt() } else { steps }, keep_records: false, way_back: true }
     }
 }

@@ -17,7 +17,7 @@ pub struct Threads<'a> {
 
 impl<'a> Threads<'a> {
     /// The calling thread alone.
-    pub fn serial() -> Self {
+    pub const fn serial() -> Self {
         Self { pool: None, stop: None, question: None }
     }
 
@@ -47,9 +47,18 @@ impl<'a> Threads<'a> {
     }
 
     /// Whether the caller asked to stop.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) || self.question.is_some_and(Question::says_stop)
+    }
+
+    /// An error where the caller asked to stop.
+    ///
+    /// # Errors
+    /// [`KernelError::Interrupted`].
+    #[inline]
     pub fn check(&self) -> Result<(), KernelError> {
-        let flagged = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
-        if flagged || self.question.is_some_and(Question::says_stop) { Err(KernelError::Interrupted) } else { Ok(()) }
+        if self.is_stopped() { Err(KernelError::Interrupted) } else { Ok(()) }
     }
 
     /// Room for the workers of up to `most` threads, the first of them made: what one takes of scratch is then known, and
@@ -66,13 +75,20 @@ impl<'a> Threads<'a> {
         if most == 0 {
             return Ok(Vec::new());
         }
-        let (first, bytes) = memory::measured(make);
-        let first = first.map_err(|error| error.of("the scratch of one thread", bytes))?;
+        let mut workers = memory::room("a list of threads", most)?;
+        let before = memory::taken();
+        // Pushed where it is made: a small call must not pay for moving it about.
+        match make() {
+            Ok(first) => workers.push(Some(first)),
+            Err(error) => return Err(error.of("the scratch of one thread", memory::taken().wrapping_sub(before))),
+        }
+        let bytes = memory::taken().wrapping_sub(before);
         let mut others = most - 1;
         while others > 0 && memory::could_have("the scratch of all threads", others.saturating_mul(bytes)).is_err() {
             others /= 2;
         }
-        Ok(std::iter::once(Some(first)).chain((0..others).map(|_| None)).collect())
+        workers.resize_with(1 + others, || None);
+        Ok(workers)
     }
 
     /// `work` of each of 0..count, as many at a time as there are threads; the results in order. What found no memory beside
@@ -89,7 +105,7 @@ impl<'a> Threads<'a> {
         let mut workers = vec![(); self.count().min(count)];
         let next = AtomicUsize::new(0);
         self.each(&mut workers, |()| {
-            while self.check().is_ok() {
+            while !self.is_stopped() {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(slot) = slots.get(index) else { break };
                 let result = work(index);

@@ -101,7 +101,7 @@ struct Tiled<'a, S, T, F, const COLUMNS: bool> {
     finish: F,
     isa: S,
     /// Who may stop it, after each block.
-    asked: Option<Threads<'a>>,
+    asked: Option<&'a Threads<'a>>,
 }
 
 /// No tile is higher: with one register a row, more rows gain nothing over the latency of the sums.
@@ -144,7 +144,7 @@ fn panel_width<S: Isa>(left: usize) -> usize {
 impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, COLUMNS> {
     #[inline(always)]
     fn is_stopped(&self) -> bool {
-        self.asked.is_some_and(|threads| threads.check().is_err())
+        self.asked.is_some_and(|threads| threads.is_stopped())
     }
 
     #[inline(always)]

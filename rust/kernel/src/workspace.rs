@@ -48,17 +48,21 @@ impl<T: Real> Buffer<T> {
     ///
     /// # Errors
     /// [`KernelError::Memory`].
-    pub fn several(lens: impl Iterator<Item = usize>) -> Result<Vec<Self>, KernelError> {
-        lens.map(Self::new).collect()
+    pub fn several(lens: impl ExactSizeIterator<Item = usize>) -> Result<Vec<Self>, KernelError> {
+        memory::tried("a list of blocks", lens.map(Self::new))
     }
 
+    #[inline]
     fn with(len: usize, zeroed: bool) -> Result<Self, KernelError> {
         if len == 0 {
             return Ok(Self::empty());
         }
         let bytes = len.saturating_mul(T::SIZE);
-        let at = memory::take(bytes, zeroed).ok_or(KernelError::Memory { what: "a block of scratch", bytes })?;
-        Ok(Self { at: at.cast(), len })
+        // An error that is made only where it is needed: a small call takes dozens of blocks.
+        match memory::take(bytes, zeroed) {
+            Some(at) => Ok(Self { at: at.cast(), len }),
+            None => Err(KernelError::Memory { what: "a block of scratch", bytes }),
+        }
     }
 }
 

@@ -24,6 +24,8 @@ class Evaluation(BaseEstimator):
     _n_actions: int
 
     def _learn_features(self, steps: Transitions) -> None:
+        if not isinstance(steps, Transitions):
+            raise TypeError(f"transitions is a {type(steps).__name__}; what make_transitions gives is needed")
         self._centre, scale = steps.states.mean(axis=0), steps.states.std(axis=0)
         self._scale = np.where(scale > 0, scale, 1.0)
         self._n_actions = steps.n_actions
@@ -53,12 +55,17 @@ class Evaluation(BaseEstimator):
         """Q of the policy at states (n, d) and actions (n,)."""
         check_is_fitted(self)
         require_aligned(states=states, actions=actions)
-        return self._q(self._features(columns(states, "states"), actions))
+        return self._at(self._features(columns(states, "states"), actions))
 
     def value(self, states: Any, policy: Policy) -> float:
         """Mean of Q(s, policy(s)) over initial states (n, d): the policy's value."""
         check_is_fitted(self)
-        return float(self._q(self._followed(columns(states, "states"), policy)).mean())
+        return float(self._at(self._followed(columns(states, "states"), policy)).mean())
+
+    def _at(self, features: Array) -> Array:
+        """Q at features; ValueError where it is not finite."""
+        with np.errstate(all="ignore"):
+            return _finite(self._q(features), features)
 
     def _q(self, features: Array) -> Array:
         raise NotImplementedError
@@ -75,7 +82,9 @@ class TrainedEvaluation(Evaluation):
         """`value` at each checkpoint of training, (n_checkpoints,), from initial states (n, d)."""
         check_is_fitted(self)
         features = self._followed(columns(states, "states"), policy)
-        return np.array([self._values(parameters, features).mean() for parameters in self.path_])
+        with np.errstate(all="ignore"):
+            each = [_finite(self._values(parameters, features), features) for parameters in self.path_]
+        return np.array([values.mean() for values in each])
 
     def _values(self, parameters: Array, features: Array) -> Array:
         raise NotImplementedError
@@ -93,3 +102,14 @@ class TrainedEvaluation(Evaluation):
         follows = np.where(steps.terminated, 0.0, -discount)
         coefficients = np.column_stack([np.ones(len(now)), follows]).ravel()
         return Problem(x, now, steps.rewards / self._unit, None, coefficients).cast(np.float32)
+
+
+def _finite(values: Array, features: Array) -> Array:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise ValueError(
+            f"Q is not finite at {bad.size} of {len(values)} states, the first {bad[0]}, which is up to "
+            f"{np.abs(features[bad[0]]).max():.3g} standard deviations from the mean of those of fit: too "
+            "far, or the fit has diverged"
+        )
+    return values

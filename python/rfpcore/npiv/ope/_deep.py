@@ -11,7 +11,7 @@ from ..._arrays import Array
 from ..._atomic import all_or_nothing
 from ..._options import MAX_STEPS, integer, n_threads, positive, random_source
 from .._bilevel import Problem
-from .._features import FeatureNet, Ridge
+from .._features import FeatureNet, Ridge, widths_of
 from ._base import TrainedEvaluation
 from ._transitions import Policy, Transitions
 
@@ -157,7 +157,7 @@ class _Stages:
         threads, d = n_threads(model.n_jobs), self._z.shape[1]
 
         def net(widths: str, step: str) -> FeatureNet:
-            shape = (d, *getattr(model, widths))
+            shape = (d, *widths_of(getattr(model, widths), widths))
             return FeatureNet(shape, positive(getattr(model, step), step), 0.0, random, threads)
 
         self.net = net("hidden", "step")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
-from ..._options import n_threads, positive, random_source
+from ..._options import boolean, items, n_threads, positive, random_source
 from .. import _fit
 from .._bilevel import BilevelSolver, Problem, networks, settings
 from .._data import split_rows
@@ -121,7 +121,9 @@ class F2BMLDEvaluation(TrainedEvaluation):
             | {"gamma": self.gamma_step, "activation": "relu", "inner_warm_start": True, "shared_noise": True}
             | dict.fromkeys(("clip", "zeta1", "zeta2", "sigma1", "sigma2"))
         )
-        lambdas = [positive(lam, "lambdas") for lam in self.lambdas]
+        lambdas = [
+            positive(lam, "lambdas") for lam in items(self.lambdas, "lambdas", "a sequence of numbers")
+        ]
         if not lambdas:
             raise ValueError("lambdas is empty; at least one number is needed")
         threads = n_threads(self.n_jobs)
@@ -147,7 +149,7 @@ class F2BMLDEvaluation(TrainedEvaluation):
         return problem._replace(
             y=problem.y * factor,
             coefficients=problem.coefficients * factor,
-            intercept=bool(self.intercept),
+            intercept=boolean(self.intercept, "intercept"),
         )
 
     def _with_intercepts(self, problem: Problem, particles: Array, rows: NDArray[np.intp]) -> Array:

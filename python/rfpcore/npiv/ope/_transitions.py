@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._arrays import Array, as_floats, require_finite, require_length
+from ..._arrays import Array, as_array, as_floats, group_codes, require_finite
 from ..._frames import require_aligned
 from ..._options import integer
 from .._data import columns, require_size
@@ -28,7 +28,7 @@ def check_actions(values: Any, n: int, n_actions: int, name: str) -> NDArray[np.
     name : str
         What they are called in a message.
     """
-    actions = np.asarray(values)
+    actions = as_array(values, name)
     if actions.shape == (n, n_actions) and actions.ndim == 2:
         raise ValueError(
             f"{name} has shape {actions.shape}, as probabilities have; one action a state, ({n},), is "
@@ -120,12 +120,13 @@ def make_transitions(
             "terminated is None; a flag a step is needed: True where the episode ended, False where it was "
             "cut short"
         )
-    ended = np.asarray(terminated)
+    ended = as_array(terminated, "terminated")
     if ended.dtype != np.bool_:
         raise TypeError(f"terminated has dtype {ended.dtype}; bool is needed")
-    if np.asarray(actions).dtype.kind == "f":
-        raise TypeError(f"actions has dtype {np.asarray(actions).dtype}; integers are needed")
-    chosen, gains = check_actions(actions, n, count, "actions"), as_floats(rewards, "rewards")
+    meant = as_array(actions, "actions")
+    if meant.dtype.kind == "f":
+        raise TypeError(f"actions has dtype {meant.dtype}; integers are needed")
+    chosen, gains = check_actions(meant, n, count, "actions"), as_floats(rewards, "rewards")
     gains = gains.astype(np.float64)
     for array, name in ((ended, "terminated"), (gains, "rewards")):
         if array.shape != (n,):
@@ -135,9 +136,5 @@ def make_transitions(
         require_size(array, name)
     codes = None
     if episodes is not None:
-        labels = np.asarray(episodes)
-        if labels.ndim != 1:
-            raise ValueError(f"episodes has shape {labels.shape}; ({n},), one episode a step, is needed")
-        require_length(labels, "episodes", n)
-        codes = np.unique(labels, return_inverse=True)[1]
+        codes = group_codes(episodes, n, "episodes")[1]
     return Transitions(before, chosen, gains, after, ended, codes, count)

@@ -32,6 +32,9 @@ fn recording((every, steps, [losses, metrics, thetas, gradients]): RecordOptions
     Ok(many::Recording { when, losses, metrics, thetas, gradients })
 }
 
+/// The lists of rows that there are, and which of them each model has.
+type Lists = (Vec<Vec<i64>>, Vec<Option<usize>>);
+
 /// The numbers of a call, copied: Python runs while the models are trained, and may change what it gave.
 struct Owned<T> {
     thetas: Vec<Vec<T>>,
@@ -96,7 +99,7 @@ impl<T: Scalar> Owned<T> {
     }
 
     /// Every list of rows once: many models may share one.
-    fn lists(rows: &[Option<PyReadonlyArray1<'_, i64>>]) -> PyResult<(Vec<Vec<i64>>, Vec<Option<usize>>)> {
+    fn lists(rows: &[Option<PyReadonlyArray1<'_, i64>>]) -> PyResult<Lists> {
         let (mut lists, mut found) = (Vec::new(), HashMap::new());
         let mut of_model = |rows: &PyReadonlyArray1<'_, i64>| -> PyResult<usize> {
             let rows = rows.as_slice()?;

@@ -3,11 +3,12 @@
 use super::extended::Extended;
 use crate::architecture::{Architecture, Layout};
 use crate::clusters::overflowed;
-use crate::dense::Matrix;
+use crate::dense::{Matrix, Processor};
 use crate::error::KernelError;
 use crate::memory;
 use crate::optimizer::range;
 use crate::simd::{Isa, Pass, Real, run};
+use crate::threads::Threads;
 use crate::workspace::Buffer;
 
 /// What is kept of the batches of one model: running statistics, and what the way back needs.
@@ -44,13 +45,14 @@ impl<T: Real> Normalization<T> {
         })
     }
 
-    /// z, in place, becomes scale·(z − mean)/σ + shift; the running statistics take the batch's up.
+    /// z, in place, becomes scale·(z − mean)/σ + shift; the running statistics take the batch's up. Told to stop, not all of
+    /// its columns.
     ///
     /// # Safety
     /// z must hold `rows` rows of the layer's padded width `cols`, at most as many as there is room for.
     pub unsafe fn forward<S: Isa>(
         &mut self,
-        isa: S,
+        processor: Processor<'_, S>,
         (layer, rows, cols): (usize, usize, usize),
         z: Matrix<T>,
         [scale, shift]: [&[T]; 2],
@@ -70,9 +72,10 @@ impl<T: Real> Normalization<T> {
             inverse,
             momentum: self.momentum,
             epsilon: self.epsilon,
+            asked: processor.asked(rows.saturating_mul(cols).saturating_mul(SWEEPS)),
         };
         // SAFETY: the lines were checked, z is the caller's promise.
-        unsafe { run(isa, pass) }
+        unsafe { run(processor.isa, pass) }
     }
 
     /// ∂L/∂output, in place, becomes ∂L/∂z; the gradients of scale and shift are written.
@@ -81,7 +84,7 @@ impl<T: Real> Normalization<T> {
     /// As [`Normalization::forward`], for the same rows.
     pub unsafe fn backward<S: Isa>(
         &self,
-        isa: S,
+        processor: Processor<'_, S>,
         (layer, rows, cols): (usize, usize, usize),
         delta: Matrix<T>,
         scale: &[T],
@@ -96,13 +99,23 @@ impl<T: Real> Normalization<T> {
             scale: scale.as_ptr(),
             inverse: self.inverse[layer].as_ptr(),
             into: [into.as_mut_ptr(), into[stride..].as_mut_ptr()],
+            asked: processor.asked(rows.saturating_mul(cols).saturating_mul(SWEEPS)),
         };
         // SAFETY: the lines were checked, delta is the caller's promise.
-        unsafe { run(isa, pass) }
+        unsafe { run(processor.isa, pass) }
     }
 }
 
-struct Forward<T> {
+/// What a number of a batch costs here, in multiplications of a product: it goes through memory several times.
+const SWEEPS: usize = 8;
+
+/// Whether those who may stop a pass said so.
+#[inline(always)]
+fn is_stopped(asked: Option<&Threads<'_>>) -> bool {
+    asked.is_some_and(|threads| threads.is_stopped())
+}
+
+struct Forward<'a, T> {
     shape: (usize, usize),
     z: Matrix<T>,
     normal: Matrix<T>,
@@ -112,9 +125,11 @@ struct Forward<T> {
     inverse: *mut T,
     momentum: f64,
     epsilon: f64,
+    /// Who may stop it, after each register of columns.
+    asked: Option<&'a Threads<'a>>,
 }
 
-impl<T: Real> Pass for Forward<T> {
+impl<T: Real> Pass for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -122,6 +137,9 @@ impl<T: Real> Pass for Forward<T> {
         let (rows, cols) = self.shape;
         let n = rows as f64;
         for col in (0..cols).step_by(T::lanes::<S>()) {
+            if is_stopped(self.asked) {
+                return;
+            }
             // SAFETY: inside the matrices and lines.
             unsafe {
                 let sum =
@@ -153,16 +171,18 @@ impl<T: Real> Pass for Forward<T> {
     }
 }
 
-struct Backward<T> {
+struct Backward<'a, T> {
     shape: (usize, usize),
     delta: Matrix<T>,
     normal: Matrix<T>,
     scale: *const T,
     inverse: *const T,
     into: [*mut T; 2],
+    /// Who may stop it, after each register of columns.
+    asked: Option<&'a Threads<'a>>,
 }
 
-impl<T: Real> Pass for Backward<T> {
+impl<T: Real> Pass for Backward<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -170,6 +190,9 @@ impl<T: Real> Pass for Backward<T> {
         let (rows, cols) = self.shape;
         let share = T::constant(s, 1.0 / rows as f64);
         for col in (0..cols).step_by(T::lanes::<S>()) {
+            if is_stopped(self.asked) {
+                return;
+            }
             // SAFETY: inside the matrices and lines.
             unsafe {
                 let (mut sum, mut lean) = (T::constant(s, 0.0), T::constant(s, 0.0));

@@ -47,6 +47,36 @@ struct Step<'p, 'n, S, T> {
     transposed: &'p [T],
 }
 
+/// Numbers that are worked on between two questions: about a millisecond.
+const AT_ONCE: usize = 1 << 20;
+
+impl<S: Isa, T: Elementary> Step<'_, '_, S, T> {
+    /// Calls `work` on all rows of `cols` numbers, from a first one on and so many at a time, until it is told to stop.
+    fn in_parts(&self, cols: usize, mut work: impl FnMut(usize, usize)) {
+        let at_once = AT_ONCE.div_ceil(cols);
+        for first in (0..self.batch.rows).step_by(at_once) {
+            if first > 0 && self.network.threads.is_stopped() {
+                return;
+            }
+            work(first, at_once.min(self.batch.rows - first));
+        }
+    }
+
+    /// As [`multiply`], of all rows.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    unsafe fn multiply(&self, cols: usize, from: Matrix<T>, mask: Matrix<T>, into: Matrix<T>) {
+        self.in_parts(cols, |first, rows| {
+            // SAFETY: the caller's promise, for rows among the batch's.
+            unsafe {
+                let [from, mask, into] = [from, mask, into].map(|matrix| matrix.skip_rows(first));
+                multiply(self.network.isa, (rows, cols), from, mask, into);
+            }
+        });
+    }
+}
+
 impl<'a, T: Elementary> Layers<'a, T> {
     /// For a model, if it has dropout or batch normalization.
     ///
@@ -82,7 +112,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
     ) -> f64 {
         assert!(theta.len() == extended.len && into.len() == extended.len, "parameters are not those of the layout");
         if let Some(masks) = &mut self.masks {
-            masks.draw(t, batch.rows);
+            masks.draw(t, batch.rows, network.threads);
         }
         let step = Step { network, extended, batch, theta, transposed };
         let point = Point { theta: &theta[..extended.layout.len], transposed };
@@ -92,7 +122,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
         // normalizations were sized from the same layout for at least as many rows as the record.
         unsafe {
             let loss = self.forward(&step);
-            if network.threads.check().is_ok() {
+            if !network.threads.is_stopped() {
                 self.backward(&step, into);
             }
             loss
@@ -119,7 +149,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
         // SAFETY: the caller's promise.
         unsafe {
             for (l, layer) in layout.hidden.iter().enumerate() {
-                if step.network.threads.check().is_err() {
+                if step.network.threads.is_stopped() {
                     return f64::NAN;
                 }
                 self.hidden_forward(step, l, layer);
@@ -151,12 +181,12 @@ impl<'a, T: Elementary> Layers<'a, T> {
             let cols = layer.width.next_multiple_of(T::PAD);
             if let Some(normalization) = &mut self.normalization {
                 let lines = step.extended.scale_and_shift(l).map(|range| &step.theta[range]);
-                normalization.forward(isa, (l, rows, cols), trace.value, lines);
-                activate.apply(isa, Block { row: 0, col: 0, rows, cols });
+                normalization.forward(step.network.processor(), (l, rows, cols), trace.value, lines);
+                step.in_parts(cols, |row, rows| activate.apply(isa, Block { row, col: 0, rows, cols }));
             }
             if let Some(masks) = &self.masks {
                 let into = Matrix { at: self.masked[l].as_mut_ptr(), stride: layer.stride };
-                multiply(isa, (rows, cols), trace.value, masks.layer(l), into);
+                step.multiply(cols, trace.value, masks.layer(l), into);
             }
         }
     }
@@ -233,20 +263,20 @@ impl<'a, T: Elementary> Layers<'a, T> {
 
     /// From ∂L/∂(masked value)·φ′ to ∂L/∂z of a layer.
     unsafe fn hidden_backward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize, scales: &mut [T]) {
-        let (rows, isa) = (step.batch.rows, step.network.isa);
+        let rows = step.batch.rows;
         let layer = &step.extended.layout.hidden[l];
         let cols = layer.width.next_multiple_of(T::PAD);
         let trace = self.layer(step, l);
         // SAFETY: the caller's promise.
         unsafe {
             if let Some(masks) = &self.masks {
-                multiply(isa, (rows, cols), trace.delta, masks.layer(l), trace.delta);
+                step.multiply(cols, trace.delta, masks.layer(l), trace.delta);
             }
             if let Some(normalization) = &self.normalization {
                 let [scale, _] = step.extended.scale_and_shift(l).map(|range| &step.theta[range]);
                 let at = step.extended.scales[l] - step.extended.layout.len;
                 let into = &mut scales[at..at + 2 * layer.stride];
-                normalization.backward(isa, (l, rows, cols), trace.delta, scale, into);
+                normalization.backward(step.network.processor(), (l, rows, cols), trace.delta, scale, into);
             }
         }
     }

@@ -6,7 +6,11 @@ use crate::architecture::Layout;
 use crate::dense::Matrix;
 use crate::error::KernelError;
 use crate::simd::{Isa, Pass, Real, run};
+use crate::threads::Threads;
 use crate::workspace::Buffer;
+
+/// Units drawn between two questions: some tenths of a millisecond.
+const UNITS: usize = 1 << 18;
 
 /// A step's masks, padded like the layers; a line for the batch or one for each row.
 pub struct DropoutMasks<'a, T> {
@@ -28,12 +32,18 @@ impl<'a, T: Real> DropoutMasks<'a, T> {
         Ok(Self { draws: Draws { seed: spec.seed }, dropout, lines, strides })
     }
 
-    /// Draws a step's masks.
-    pub fn draw(&mut self, step: u64, n_rows: usize) {
+    /// Draws a step's masks; told to stop, not all of them.
+    pub fn draw(&mut self, step: u64, n_rows: usize, threads: Threads<'_>) {
         let mut random = self.draws.masks(step);
         let rows = if self.dropout.by_row { n_rows } else { 1 };
         for ((lines, &(stride, width)), &rate) in self.lines.iter_mut().zip(&self.strides).zip(&self.dropout.rates) {
-            lines.chunks_exact_mut(stride).take(rows).for_each(|line| random.fill(rate, &mut line[..width]));
+            let lines_at_once = UNITS.div_ceil(stride);
+            for lines in lines[..rows * stride].chunks_mut(lines_at_once * stride) {
+                lines.chunks_exact_mut(stride).for_each(|line| random.fill(rate, &mut line[..width]));
+                if threads.is_stopped() {
+                    return;
+                }
+            }
         }
     }
 

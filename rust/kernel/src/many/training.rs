@@ -19,6 +19,9 @@ use crate::threads::Threads;
 use crate::vectors::all_finite;
 use crate::workspace::{Buffer, From, Sink};
 
+/// Parameters whose update takes milliseconds.
+const LARGE: usize = 1 << 20;
+
 /// Trains one model on the calling thread; `threads` only says when to stop.
 ///
 /// # Errors
@@ -202,6 +205,9 @@ impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
         }
         let descent = if let Passes::Plain(_) = self.passes { self.stepper.as_descent(t) } else { None };
         let loss = self.pass(t, descent, threads)?;
+        if self.extended.len >= LARGE {
+            threads.check()?;
+        }
         if loss.is_finite() {
             let isa = self.network.isa;
             if descent.is_some() {

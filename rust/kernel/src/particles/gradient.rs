@@ -18,7 +18,7 @@ use super::shape::Particles;
 impl<S: Isa> Network<'_, S> {
     /// Whether its threads say stop: what it leaves then is not to be used.
     fn is_stopped(&self) -> bool {
-        self.threads.check().is_err()
+        self.threads.is_stopped()
     }
 
     /// h of every row.
@@ -97,7 +97,7 @@ pub fn values<T: Elementary>(
             while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let mut part = part.lock().expect("a part is worked on once");
                 let (theta, into) = &mut *part;
-                if threads.check().is_err() {
+                if threads.is_stopped() {
                     break;
                 }
                 shape.pack(theta, padded);

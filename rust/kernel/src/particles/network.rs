@@ -47,7 +47,7 @@ pub(super) struct Network<'a, S> {
 impl<S: Isa> Network<'_, S> {
     /// h of a block of rows; the trace keeps what [`Network::add_gradient`] needs.
     pub(super) fn outputs<T: Elementary>(&self, theta: &[T], x: &[T], trace: &mut Trace<T>, into: &mut [T]) {
-        let Self { isa, shape, threads } = *self;
+        let Self { isa, shape, .. } = *self;
         let (rows, stride, d) = (into.len(), shape.stride::<T>(), shape.n_inputs);
         assert!(rows <= BLOCK_ROWS && x.len() == rows * d && theta.len() == shape.padded_len::<T>());
         assert!(trace.value.len() >= rows * stride && (shape.clip.is_none() || trace.psi.len() >= rows * stride));
@@ -59,7 +59,7 @@ impl<S: Isa> Network<'_, S> {
         unsafe {
             let epilogue = Forward(shape.activation, layer);
             product(
-                Processor { isa, threads },
+                Processor { isa, threads: &self.threads },
                 Order::Rows,
                 (rows, shape.n_particles),
                 [Some(factors), None],
@@ -82,7 +82,7 @@ impl<S: Isa> Network<'_, S> {
         trace: &mut Trace<T>,
         gradient: &mut [T],
     ) {
-        let Self { isa, shape, threads } = *self;
+        let Self { isa, shape, .. } = *self;
         let (rows, stride, d) = (residual.len(), shape.stride::<T>(), shape.n_inputs);
         assert!(rows <= BLOCK_ROWS && x.len() == rows * d && trace.value.len() >= rows * stride);
         assert!(theta.len() == shape.padded_len::<T>() && gradient.len() == theta.len());
@@ -103,7 +103,7 @@ impl<S: Isa> Network<'_, S> {
             let factors = Factors { a: Matrix::of(x.as_ptr(), d), b: delta, depth: rows };
             let target = Target { from: to.cast_const(), to, scale: T::from_f64(1.0), keep: None };
             update(
-                Processor { isa, threads },
+                Processor { isa, threads: &self.threads },
                 Order::Columns,
                 (d, shape.n_particles),
                 [Some(factors), None],

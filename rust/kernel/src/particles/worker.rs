@@ -143,7 +143,7 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
             self.follow_structural();
         }
         for t in 0..inner_steps {
-            if self.nets[X].threads.check().is_err() {
+            if self.nets[X].threads.is_stopped() {
                 return;
             }
             let index = (self.state.steps * inner_steps + t) as u64;
