@@ -83,6 +83,7 @@ def test_no_memory_is_an_error_that_says_how_much_for_what():
     for name, message in lines.items():
         kernel = re.search(r"not enough memory: \d+ bytes are needed for [a-z]", message)
         assert kernel or "Unable to allocate" in message, f"{name}: {message}"
+        assert "scratch" not in message.replace("the scratch of one thread", ""), "what is it for?"
 
 
 def test_absurd_counts_are_refused_with_the_limit():

@@ -88,7 +88,7 @@ pub fn values<T: Elementary>(
     }
     let parts: Vec<_> = thetas.chunks_exact(shape.n_parameters()).zip(into.chunks_mut(rows)).map(Mutex::new).collect();
     let next = AtomicUsize::new(0);
-    let make = || Ok((Trace::new(&[*shape])?, Buffer::new(shape.padded_len::<T>())?));
+    let make = || Ok((Trace::new(&[*shape])?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?));
     let mut workers = threads.workers(networks, make)?;
     threads.each(&mut workers, |worker| {
         let Ok((trace, padded)) = made(worker, make) else { return };
@@ -132,7 +132,7 @@ pub fn gradient<T: Elementary>(
     let mut flat = memory::room("the gradient", shape.n_parameters())?;
     with_isa!(Backend::detect(), isa => {
         let network = Network { isa, shape: *shape, threads };
-        let (mut padded, mut sum) = (Buffer::new(shape.padded_len::<T>())?, Buffer::new(shape.padded_len::<T>())?);
+        let (mut padded, mut sum) = (Buffer::new("the particles' gradient", shape.padded_len::<T>())?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?);
         shape.pack(theta, &mut padded);
         network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut Trace::new(&[*shape])?, &mut sum);
         shape.unpack(&sum, &mut flat);
