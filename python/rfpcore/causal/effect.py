@@ -70,12 +70,12 @@ class ClusterEffect(EffectEstimator):
     outcome : "auto", None, regressor or classifier
         Models the outcome within an arm.
 
-        - "auto", the default: two Gaussian processes ("rough", "smooth"), an `RFPRegressor` of many steps, its
-          mean with the rough process, ridge regression, boosted trees and an `RFPRegressor` of few steps are
-          fitted without each of at most ten folds of an arm's clusters. The first of "rough", the mean, the
-          large network, "smooth", ridge, trees and the small network is taken whose squared error on clusters
-          left out is within one and a half standard errors of the least one. Where every cluster has one row:
-          least squares or ridge regression.
+        - "auto", the default: two Gaussian processes ("rough", "smooth"), an `RFPRegressor` of many steps,
+          its mean with the rough process, ridge regression, boosted trees and an `RFPRegressor` of few steps
+          are fitted without each of at most ten folds of an arm's clusters. The first of "rough", the mean,
+          the large network, "smooth", ridge, trees and the small network is taken whose squared error on
+          clusters left out is within one and a half standard errors of the least one. Where every cluster has
+          one row: least squares or ridge regression.
         - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
           steps, in float32, on outcomes scaled to unit variance; or linear regression, where every cluster
           has one row. A warning says if it predicts clusters left out worse than a line.
