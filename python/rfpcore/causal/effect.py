@@ -67,16 +67,18 @@ class ClusterEffect(EffectEstimator):
         Average effect on the treated rows, or on all rows.
     score : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust, with normalised weights; the outcome model alone; or the propensity alone.
-    outcome : None, "auto", regressor or classifier
+    outcome : "auto", None, regressor or classifier
         Models the outcome within an arm.
 
-        - None, the default: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and
-          150 outer steps, in float32, on outcomes scaled to unit variance; or linear regression, where every
-          cluster has one row. A warning says if it predicts clusters left out worse than a line.
-        - "auto": two Gaussian processes ("rough", "smooth"), ridge regression, boosted trees, an
-          `RFPRegressor` of many and one of few steps are fitted without each of at most ten folds of an arm's
-          clusters. The first of them is taken whose squared error on clusters left out is within a standard
-          error of the least one. Where every cluster has one row: least squares or ridge regression.
+        - "auto", the default: two Gaussian processes ("rough", "smooth"), an `RFPRegressor` of many steps,
+          its mean with the rough process, ridge regression, boosted trees and an `RFPRegressor` of few steps
+          are fitted without each of at most ten folds of an arm's clusters. The first of "rough", the mean,
+          the large network, "smooth", ridge, trees and the small network is taken whose squared error on
+          clusters left out is within one and a half standard errors of the least one. Where every cluster has
+          one row: least squares or ridge regression.
+        - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
+          steps, in float32, on outcomes scaled to unit variance; or linear regression, where every cluster
+          has one row. A warning says if it predicts clusters left out worse than a line.
         - Any model of scikit-learn's, a classifier (for y of 0 and 1) with `predict_proba`. It is given
           `groups` if its `fit` takes them.
     propensity : classifier, optional
@@ -163,7 +165,7 @@ class ClusterEffect(EffectEstimator):
         *,
         estimand: Estimand = "att",
         score: Score = "aipw",
-        outcome: Any = None,
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
         clip: tuple[float, float] = (0.1, 0.9),
