@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import LABELS, SMALL, X, Y
 
-import rfpcore.estimators._plain_fit as plain_fit
+import rfpcore.estimators.mlp._training as plain_fit
 from rfpcore import EnsembleClassifier, EnsembleRegressor, InterruptedWarning, MLPClassifier, MLPRegressor
 
 

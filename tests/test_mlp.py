@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_networks import CODES, LABELS, SMALL, THREE, X, Y
 
-import rfpcore.estimators._plain_fit as plain_fit
+import rfpcore.estimators.mlp._training as plain_fit
 from rfpcore import (
     DivergenceError,
     EnsembleClassifier,

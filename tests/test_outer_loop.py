@@ -232,7 +232,7 @@ def test_query_split_is_drawn_from_the_seed():
 
 
 def test_query_split_takes_its_share_of_every_cluster():
-    from rfpcore.estimators._splits import _query_rows
+    from rfpcore.estimators.rfp._splits import _query_rows
 
     codes = np.repeat(np.arange(5), [2, 3, 10, 20, 1])
     mask = _query_rows(codes, 0.3, np.random.RandomState(0))

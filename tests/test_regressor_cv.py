@@ -8,7 +8,7 @@ from small_models import GROUPS, X, Y, regressor
 
 from rfpcore.datasets import make_vee
 from rfpcore.estimators import RFPRegressorCV
-from rfpcore.estimators.cv import _deal
+from rfpcore.estimators.rfp.cv import _deal
 
 
 def chosen(estimator=None, **params):

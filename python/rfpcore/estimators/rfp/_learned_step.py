@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .. import _rfpcore
-from .._arrays import Array
-from ..clusters import Clusters
-from ..network import MLP
+from ... import _rfpcore
+from ..._arrays import Array
+from ...clusters import Clusters
+from ...network import MLP
 from ._settings import Settings
 
 BETA = (0.9, 0.999)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .._arrays import Array
+from ..._arrays import Array
 
 __all__ = ["FitState"]
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from .. import _rfpcore
-from .._arrays import Array, shown
-from .._atomic import all_or_nothing
-from .._frames import AlignedScore
-from .._options import MAX_STEPS, check_alpha, integer, items, positive
-from ..clusters import Clusters
-from ..network import MLP
+from ... import _rfpcore
+from ..._arrays import Array, shown
+from ..._atomic import all_or_nothing
+from ..._frames import AlignedScore
+from ..._options import MAX_STEPS, check_alpha, integer, items, positive
+from ...clusters import Clusters
+from ...network import MLP
 from ._settings import Settings, check_settings
 from ._training import CHECK_EVERY
 from .adapted import AdaptedRegressor

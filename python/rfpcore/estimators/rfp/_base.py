@@ -7,19 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .. import functional
-from .._arrays import Array
-from .._frames import require_aligned
-from .._options import Activation, Layers, OnDivergence, Order, check_alpha, random_source
-from ..network import MLP
-from ..optimizers import Schedule
+from ... import functional
+from ..._arrays import Array
+from ..._frames import require_aligned
+from ..._options import Activation, DType, Layers, OnDivergence, Order, check_alpha, random_source
+from ...network import MLP
+from ...optimizers import Schedule
+from .._network import NetworkEstimator
+from .._warnings import warn_of_scales, warn_without_groups
 from . import _fit
 from ._inner_step import warn_if_harmful
-from ._network import NetworkEstimator
 from ._regularization import soften, training_loss
-from ._settings import DType, ScheduleName, Solver, check_settings
+from ._settings import ScheduleName, Solver, check_settings
 from ._splits import Rows
-from ._warnings import warn_of_scales, warn_without_groups
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _rfpcore
-from .._arrays import Array
-from .._warn import warn
-from ..clusters import Clusters
-from ..exceptions import InnerStepWarning
-from ..losses import Loss
-from ..network import MLP
-from ..second_order import auto_inner_lr
+from ... import _rfpcore
+from ..._arrays import Array
+from ..._warn import warn
+from ...clusters import Clusters
+from ...exceptions import InnerStepWarning
+from ...losses import Loss
+from ...network import MLP
+from ...second_order import auto_inner_lr
 from ._settings import Settings
 
 MANY = 0.1  # share of the clusters' weight above which a raised loss is worth a word

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .. import _rfpcore
-from .._arrays import Array, shown
-from .._kernel_options import schedule_options
-from .._options import (
+from ... import _rfpcore
+from ..._arrays import Array, shown
+from ..._kernel_options import schedule_options
+from ..._options import (
     MAX_STEPS,
+    DType,
     Layers,
     OnDivergence,
     Order,
@@ -25,13 +26,12 @@ from .._options import (
     real,
     shows,
 )
-from ..losses import Loss
-from ..optimizers import Schedule
+from ...losses import Loss
+from ...optimizers import Schedule
 from ._regularization import outer_options
 
 Solver = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["constant", "cosine", "power"]
-DType = Literal["auto", "float32", "float64"]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,12 @@ from typing import Any
 
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
-from .._arrays import Array
-from .._frames import AlignedScore
-from .._options import Activation
-from ..losses import RegressionLoss
-from ._mlp import MLPBase
-from ._settings import DType
-from ._targets import ClassTargets, NumberTargets
+from ..._arrays import Array
+from ..._frames import AlignedScore
+from ..._options import Activation, DType
+from ...losses import RegressionLoss
+from .._targets import ClassTargets, NumberTargets
+from ._base import MLPBase
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 

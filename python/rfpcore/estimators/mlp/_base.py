@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array
-from .._atomic import all_or_nothing
-from .._options import Activation, random_source
-from . import _plain_fit
-from ._network import NetworkEstimator
-from ._settings import DType
+from ..._arrays import Array
+from ..._atomic import all_or_nothing
+from ..._options import Activation, DType, random_source
+from .._network import NetworkEstimator
+from . import _training
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -72,7 +71,7 @@ class MLPBase(NetworkEstimator):
         self.warm_start = warm_start
 
     def _check_params(self) -> None:
-        _plain_fit.plan(self, 1)
+        _training.plan(self, 1)
         random_source(self.random_state)
 
     @property
@@ -119,14 +118,14 @@ class MLPBase(NetworkEstimator):
         if not self.warm_start:
             self._forget()
         random = random_source(self.random_state)
-        data = _plain_fit.prepare(self, X, y, sample_weight, random)
-        plan = _plain_fit.plan(self, len(data.X))
+        data = _training.prepare(self, X, y, sample_weight, random)
+        plan = _training.plan(self, len(data.X))
         given, drawn = self.random_state, int(random.randint(2**31 - 1))
         # An int seeds the network as it does in MLP.init and Model, so that a fit can be redone with those.
         seed = int(given) if isinstance(given, int | np.integer) else drawn
         net = plan.model.net(data.X.shape[1], self._n_network_outputs)
-        theta = _plain_fit.start(self, net, data, seed)
-        results = _plain_fit.train(self, data, [plan.with_seed(seed)], [theta])
-        _plain_fit.store(self, results[0], plan.epoch)
-        _plain_fit.warn_unless_converged(self, results)
+        theta = _training.start(self, net, data, seed)
+        results = _training.train(self, data, [plan.with_seed(seed)], [theta])
+        _training.store(self, results[0], plan.epoch)
+        _training.warn_unless_converged(self, results)
         return self

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
-from .._arrays import Array
-from .._frames import AlignedScore
-from .._options import boolean
+from ..._arrays import Array
+from ..._frames import AlignedScore
+from ..._options import boolean
+from .._targets import require_labels
 from ._ensemble import EnsembleBase, mean_and_spread
-from ._targets import require_labels
-from .mlp import MLPClassifier, MLPRegressor
+from .estimators import MLPClassifier, MLPRegressor
 
 __all__ = ["EnsembleClassifier", "EnsembleRegressor"]
 

@@ -7,16 +7,16 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import Array
-from .._atomic import all_or_nothing
-from .._options import MAX_STEPS, boolean, integer, n_threads, random_source, shows
-from .._progress import make_progress
-from .._warn import warn
-from ..exceptions import InterruptedWarning
-from ..many import ModelResult
-from . import _plain_fit
-from ._network import FileEstimator
-from .mlp import MLPClassifier, MLPRegressor
+from ..._arrays import Array
+from ..._atomic import all_or_nothing
+from ..._options import MAX_STEPS, boolean, integer, n_threads, random_source, shows
+from ..._progress import make_progress
+from ..._warn import warn
+from ...exceptions import InterruptedWarning
+from ...many import ModelResult
+from .._network import FileEstimator
+from . import _training
+from .estimators import MLPClassifier, MLPRegressor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,8 +104,8 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         member = self._new_member()
         count = integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
         random = random_source(self.random_state)
-        data = _plain_fit.prepare(member, X, y, sample_weight, random)
-        plan = _plain_fit.plan(member, len(data.X))
+        data = _training.prepare(member, X, y, sample_weight, random)
+        plan = _training.plan(member, len(data.X))
         seeds = random.randint(2**31 - 1, size=count).tolist()
         rows = None
         if boolean(self.bootstrap, "bootstrap"):
@@ -117,21 +117,21 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
                 f"interrupted: {len(results)} of {count} networks are done, and make up the ensemble",
                 InterruptedWarning,
             )
-        _plain_fit.warn_unless_converged(member, results)
+        _training.warn_unless_converged(member, results)
         return self
 
     def _train(
         self,
         member: MemberT,
-        data: _plain_fit.Data,
-        plan: _plain_fit.Plan,
+        data: _training.Data,
+        plan: _training.Plan,
         seeds: list[int],
         rows: list[Array] | None,
     ) -> list[ModelResult]:
         """A network for each seed; after Ctrl-C those that are done, if there are any."""
         verbose = shows(self.verbose)
         net = plan.model.net(data.X.shape[1], member._n_network_outputs)
-        theta = [_plain_fit.start(member, net, data, seed) for seed in seeds]
+        theta = [_training.start(member, net, data, seed) for seed in seeds]
         models = [plan.with_seed(seed) for seed in seeds]
         done: dict[int, ModelResult] = {}
         with make_progress(type(self).__name__, len(seeds), "networks", verbose) as progress:
@@ -141,7 +141,7 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
                 progress.update(len(done), f"loss {result.loss_curve[-1]:.4g}")
 
             try:
-                _plain_fit.train(member, data, models, theta, rows, finished)
+                _training.train(member, data, models, theta, rows, finished)
             except KeyboardInterrupt:
                 if not done:
                     raise
@@ -163,7 +163,7 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         for result in results:
             own = copy.copy(member)
             own.random_state = result.model.seed
-            _plain_fit.store(own, result, epoch)
+            _training.store(own, result, epoch)
             members.append(own)
         self._adopt(members)
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from .. import _rfpcore
-from .._arrays import Array, as_floats, require_finite
-from .._options import fraction, random_source
-from ..clusters import Clusters
-from ..exceptions import DivergenceError
-from ..network import MLP
+from ... import _rfpcore
+from ..._arrays import Array, as_floats, require_finite
+from ..._options import fraction, random_source
+from ...clusters import Clusters
+from ...exceptions import DivergenceError
+from ...network import MLP
 from ._settings import Settings, check_settings
 from ._splits import held_out_clusters
 from ._training import CHECK_EVERY

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .._arrays import Array, cast
-from .._options import boolean, fraction, random_source
-from .._progress import make_progress
-from .._warn import warn
-from ..clusters import Clusters
-from ..exceptions import DivergenceWarning
-from ..network import MLP
-from ._finite import require_finite_fit
-from ._going_on import require_same
+from ..._arrays import Array, cast
+from ..._options import boolean, fraction, random_source
+from ..._progress import make_progress
+from ..._warn import warn
+from ...clusters import Clusters
+from ...exceptions import DivergenceWarning
+from ...network import MLP
+from .._finite import require_finite_fit
+from .._going_on import require_same
 from ._inner_step import check_fit
 from ._regularization import training_loss
 from ._settings import Settings, check_settings

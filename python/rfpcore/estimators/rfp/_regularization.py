@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
-from .._kernel_options import penalties
-from .._options import at_least, positive
-from ..losses import Loss, read
-from ..regularize import L1, L2, ClipNorm, LabelSmoothing, MaxNorm, Regularization
+from ..._arrays import Array
+from ..._kernel_options import penalties
+from ..._options import at_least, positive
+from ...losses import Loss, read
+from ...regularize import L1, L2, ClipNorm, LabelSmoothing, MaxNorm, Regularization
 
 TAKEN = (L1, L2, ClipNorm, MaxNorm, LabelSmoothing)
 

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, r2_score
 
-from .. import _rfpcore
-from .._arrays import Array, cast, group_codes, matrix
-from .._frames import require_aligned
-from .._options import choice, n_threads
-from ..status import ClusterStatus
+from ... import _rfpcore
+from ..._arrays import Array, cast, group_codes, matrix
+from ..._frames import require_aligned
+from ..._options import choice, n_threads
+from ...status import ClusterStatus
 
 if TYPE_CHECKING:
     from .classifier import RFPClassifier

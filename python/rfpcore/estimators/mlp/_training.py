@@ -11,22 +11,32 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from .._arrays import Array, cast, row_weights, shown, targets
-from .._frames import require_aligned
-from .._options import MAX_STEPS, at_least, below_one, boolean, choice, fraction, integer, n_threads, positive
-from .._warn import warn
-from ..exceptions import DivergenceError
-from ..many import Model, ModelResult, fit_many
-from ..network import MLP
-from ..optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
-from ..regularize import BatchNorm, EarlyStopping, Regularization
-from ._finite import overflow, require_finite_fit
-from ._going_on import require_same
-from ._settings import DType
-from ._warnings import warn_of_scales
+from ..._arrays import Array, cast, row_weights, shown, targets
+from ..._frames import require_aligned
+from ..._options import (
+    MAX_STEPS,
+    DType,
+    at_least,
+    below_one,
+    boolean,
+    choice,
+    fraction,
+    integer,
+    n_threads,
+    positive,
+)
+from ..._warn import warn
+from ...exceptions import DivergenceError
+from ...many import Model, ModelResult, fit_many
+from ...network import MLP
+from ...optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
+from ...regularize import BatchNorm, EarlyStopping, Regularization
+from .._finite import overflow, require_finite_fit
+from .._going_on import require_same
+from .._warnings import warn_of_scales
 
 if TYPE_CHECKING:
-    from ._mlp import MLPBase
+    from ._base import MLPBase
 
 PlainSolver = Literal["adam", "sgd"]
 AUTO_BATCH = 200  # scikit-learn's largest "auto" batch

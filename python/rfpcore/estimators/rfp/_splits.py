@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array, group_codes, row_weights
-from ..clusters import Clusters
+from ..._arrays import Array, group_codes, row_weights
+from ...clusters import Clusters
 
 
 @dataclass(frozen=True)

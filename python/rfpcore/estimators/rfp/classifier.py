@@ -1,42 +1,36 @@
-"""The regressor."""
+"""The classifier."""
 
 from typing import TYPE_CHECKING, Any
 
-from sklearn.base import MultiOutputMixin, RegressorMixin
+import numpy as np
+from sklearn.base import ClassifierMixin
 
-from .._arrays import Array
-from .._atomic import all_or_nothing
-from .._frames import AlignedScore
-from .._options import Activation, Layers, OnDivergence, Order
-from ..losses import RegressionLoss
-from ..optimizers import Schedule
+from ..._arrays import Array
+from ..._atomic import all_or_nothing
+from ..._frames import AlignedScore
+from .._targets import ClassTargets, _labels
 from ._base import RFPBase
-from ._settings import DType, ScheduleName, Solver
-from ._targets import NumberTargets
-from .adapted import AdaptedRegressor
+from .adapted import AdaptedClassifier
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["RFPRegressor"]
+__all__ = ["RFPClassifier"]
 
 
-class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
-    """Neural-network regression on clustered data by regularized bi-level gradient descent [1]_.
+class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[AdaptedClassifier]):
+    """Neural-network classification on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where
     theta_c^k is theta after k steps of gradient descent on the loss L_c of cluster c: parameters that predict
     well, and from which few steps explain what is particular to a cluster. `predict` uses theta; `adapt`
     returns predictions with each cluster's own parameters.
 
-    Features should be scaled (`StandardScaler` in a pipeline), and outcomes of the squared loss be of order
-    1. The output bias starts at the mean outcome (its logarithm, for Poisson), so that their level does not
-    matter.
+    The loss is the logistic one for two classes, with a single output, and softmax cross-entropy for more.
+    Features should be scaled (`StandardScaler` in a pipeline).
 
     Parameters
     ----------
-    loss : {"squared", "poisson", "huber", "quantile"}, default="squared"
-        (y - f)^2; or e^f - y f for counts, with e^f the rate that `predict` returns. Summed over outputs.
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers; () for a linear model.
     activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}, default="tanh"
@@ -77,7 +71,8 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     clip_norm : float or None, default=None
         Largest norm of the outer gradient.
     regularization : Regularization, term, sequence of terms or None, default=None
-        Of `rfpcore.regularize`: L1 and L2 in all their forms, ClipNorm and MaxNorm. They act on the outer
+        Of `rfpcore.regularize`: L1 and L2 in all their forms, ClipNorm and MaxNorm,
+        and LabelSmoothing, also of the labels that `adapt` is given. They act on the outer
         steps; `weight_decay` and `clip_norm` say the same as L2 and ClipNorm, and each may be said once.
     max_iter : int, default=500
         Outer steps of a fit.
@@ -109,6 +104,8 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
 
     Attributes
     ----------
+    classes_ : ndarray (n_classes,)
+        The class labels, sorted.
     theta_ : ndarray (P,)
         The population's parameters.
     net_ : MLP
@@ -127,8 +124,6 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         Number of features.
     feature_names_in_ : ndarray of str (n_features_in_,)
         Their names, where X had any.
-    n_outputs_ : int
-        Number of outcomes.
 
     References
     ----------
@@ -137,84 +132,15 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
 
     Examples
     --------
-    >>> from rfpcore import RFPRegressor
+    >>> from rfpcore import RFPClassifier
     >>> from rfpcore.datasets import make_vee
     >>> X, y, groups = make_vee(random_state=0)
-    >>> model = RFPRegressor(alpha=0.1, max_iter=200, random_state=0).fit(X, y, groups)
-    >>> model.predict(X).shape, model.n_iter_, len(model.loss_curve_)
-    ((500,), 200, 200)
-    >>> model.adapt(X, y, groups)
-    AdaptedRegressor(20 clusters, 0 diverged)
+    >>> model = RFPClassifier(alpha=0.1, max_iter=100, random_state=0).fit(X, y > 1, groups)
+    >>> model.classes_, model.predict_proba(X).shape
+    (array([False,  True]), (500, 2))
     """
 
-    _Adapted = AdaptedRegressor
-
-    def __init__(
-        self,
-        *,
-        loss: RegressionLoss = "squared",
-        hidden_layer_sizes: Any = (64, 64),
-        activation: Activation = "tanh",
-        alpha: float = 0.5,
-        inner_steps: int = 1,
-        inner_lr: Any = "auto",
-        inner_momentum: float = 0.0,
-        adapt_layers: Layers = "all",
-        order: Order = "exact",
-        query_fraction: float | None = None,
-        solver: Solver = "adam",
-        learning_rate_init: float = 5e-3,
-        learning_rate: ScheduleName | Schedule = "constant",
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
-        regularization: Any = None,
-        max_iter: int = 500,
-        batch_size: int | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 100,
-        tol: float | None = None,
-        on_divergence: OnDivergence = "raise",
-        dtype: DType = "auto",
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-        warm_start: bool = False,
-        callbacks: Any = None,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            alpha=alpha,
-            inner_steps=inner_steps,
-            inner_lr=inner_lr,
-            inner_momentum=inner_momentum,
-            adapt_layers=adapt_layers,
-            order=order,
-            query_fraction=query_fraction,
-            solver=solver,
-            learning_rate_init=learning_rate_init,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            regularization=regularization,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            on_divergence=on_divergence,
-            dtype=dtype,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-            warm_start=warm_start,
-            callbacks=callbacks,
-        )
-        self.loss = loss
+    _Adapted = AdaptedClassifier
 
     @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
@@ -224,8 +150,8 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         ----------
         X : array or frame (N, n_features)
             Features, finite; of NumPy, pandas or polars.
-        y : array (N,) or (N, n_outputs)
-            Outcomes, finite; for Poisson, not negative.
+        y : array (N,)
+            Class labels, numbers or strings.
         groups : array (N,), optional
             The cluster of each row: labels of any hashable type, in any order. None: all rows form one.
         sample_weight : array (N,), optional
@@ -252,16 +178,24 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         return self._fit(X, y, groups, sample_weight)
 
     @all_or_nothing
-    def partial_fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
+    def partial_fit(
+        self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, classes: Any = None
+    ) -> "Self":
         """Take one pass over these clusters, going on where the last call or fit ended.
 
         One pass is one outer step, or with `batch_size` as many as see every cluster once. The outer
-        optimizer keeps its state between calls. The parameters are those of `fit`.
+        optimizer keeps its state between calls. The parameters are those of `fit`;
+        `classes` lists all class labels and is needed at the first call.
         """
-        return self._fit(X, y, groups, sample_weight, incremental=True)
+        if not hasattr(self, "theta_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit")
+        elif classes is not None and np.unique(_labels(classes)).tolist() != self.classes_.tolist():
+            raise ValueError(f"classes={classes!r} are not those of the first call, {self.classes_}")
+        return self._fit(X, y, groups, sample_weight, incremental=True, classes=classes)
 
-    def predict(self, X: Any) -> Array:
-        """Predict with the population's parameters.
+    def decision_function(self, X: Any) -> Array:
+        """Logits: of the second class (N,), or of all where there are more than two (N, n_classes).
 
         Parameters
         ----------
@@ -269,6 +203,32 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
 
         Returns
         -------
-        y : ndarray (N,) or (N, n_outputs), as y was in `fit`
+        logits : ndarray
+        """
+        return self._decisions(self._outputs(X))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities of the classes, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray (N, n_classes)
+        """
+        return self._probabilities(self._outputs(X))
+
+    def predict(self, X: Any) -> Array:
+        """Predict the most probable class with the population's parameters.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+
+        Returns
+        -------
+        y : ndarray (N,) of class labels
         """
         return self._predictions(self._outputs(X))

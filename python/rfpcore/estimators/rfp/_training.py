@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import _rfpcore
-from .._arrays import Array
-from .._progress import NoProgress
-from ..clusters import Clusters
-from ..functional import _raise_divergence
-from ..network import MLP
-from ..second_order import auto_inner_lr
+from ... import _rfpcore
+from ..._arrays import Array
+from ..._progress import NoProgress
+from ...clusters import Clusters
+from ...functional import _raise_divergence
+from ...network import MLP
+from ...second_order import auto_inner_lr
 from ._inner_step import MANY, share_raised
 from ._learned_step import LearnedStep, step_gradient
 from ._settings import Settings
