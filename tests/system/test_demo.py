@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-DEMO = Path(__file__).parents[1] / "examples" / "demo.py"
+DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
 
 @pytest.fixture(scope="module")

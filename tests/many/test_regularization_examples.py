@@ -9,7 +9,7 @@ import pytest
 
 from rfpcore.datasets import Images, load_digits
 
-FOLDER = Path(__file__).parents[1] / "examples" / "regularization"
+FOLDER = Path(__file__).parents[2] / "examples" / "regularization"
 CLAIMS = {
     "figure_1_shifts": ["gains more than 4 points", "hurts where digits fill their pixels"],
     "figures_2_3_weight_decay": ["λ₂ = 0.0025 gains at least 3", "λ₁ = 0.002 gains at least 3"],

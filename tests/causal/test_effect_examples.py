@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 PRINTED = {
     "figure_triad": ("kernel smoother", "ordinary training", "MAML", "RFP", "outcomes_between"),
     "figure_neighbours": ("Own-cluster neighbours of controls", "independent"),

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from rfpcore.causal import ClusterEffect, StaggeredEffect
 
-BENCHES = str(Path(__file__).parents[1] / "benches")
+BENCHES = str(Path(__file__).parents[2] / "benches")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 gymnasium = pytest.importorskip("gymnasium")
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
