@@ -1,8 +1,7 @@
 """The coverage study in a shortened form: fifty data sets, and that it goes on where it was interrupted."""
 
-import sys
 import warnings
-from pathlib import Path
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -10,18 +9,10 @@ from numpy.testing import assert_array_equal
 
 from rfpcore.causal import ClusterEffect, StaggeredEffect
 
-BENCHES = str(Path(__file__).parents[2] / "benches")
-
 
 @pytest.fixture(scope="module")
 def study():
-    sys.path.insert(0, BENCHES)
-    try:
-        import effect_coverage
-
-        yield effect_coverage
-    finally:
-        sys.path.remove(BENCHES)
+    return import_module("benches.effects.coverage")  # not before: it sets the threads of linear algebra
 
 
 def cell_of(study, name):

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-BENCHES = Path(__file__).parents[2] / "benches"
-EXAMPLES = BENCHES.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_demand_table_goes_on_where_it_stopped(tmp_path, capsys):
-    bench = runpy.run_path(str(BENCHES / "npiv_demand.py"))
+    bench = runpy.run_module("benches.npiv.demand")
     results = tmp_path / "results.jsonl"
     arguments = [str(results), "--short", "--methods", "KIV", "sieve", "no instrument"]
     bench["main"]([*arguments, "--seconds", "0"])
@@ -30,7 +29,7 @@ def test_demand_table_goes_on_where_it_stopped(tmp_path, capsys):
 
 def test_naive_regression_wins_where_confounding_hardly_matters():
     """At noise 1 the instrument only costs: said in the documentation."""
-    bench = runpy.run_path(str(BENCHES / "npiv_demand.py"))
+    bench = runpy.run_module("benches.npiv.demand")
     case = {"design": "demand", "noise": 1.0, "n": 1000, "confounding": 0.5}
     naive, kernel = (bench["one"](case, method, 0, True)["log10_mse"] for method in ("no instrument", "KIV"))
     assert naive < kernel
@@ -41,7 +40,7 @@ def test_torch_in_the_comparison_does_the_same_steps():
     pytest.importorskip("torch")
     import torch
 
-    bench = runpy.run_path(str(BENCHES / "npiv_speed.py"))
+    bench = runpy.run_module("benches.npiv.speed")
     Problem, solve = bench["Problem"], bench["solve"]
     random = np.random.default_rng(0)
     row = random.standard_normal((1, 3)), random.standard_normal((1, 3)), random.standard_normal(1)
@@ -61,7 +60,7 @@ def test_torch_in_the_comparison_does_the_same_steps():
 
 
 def test_coverage_in_short(tmp_path, capsys):
-    bench = runpy.run_path(str(BENCHES / "npiv_coverage.py"))
+    bench = runpy.run_module("benches.npiv.coverage")
     results = tmp_path / "results.jsonl"
     bench["main"]([str(results), "--short", "--rows", "150"])
     assert len(results.read_text().splitlines()) == 2
@@ -70,7 +69,7 @@ def test_coverage_in_short(tmp_path, capsys):
 
 def test_coverage_is_counted_right():
     """Estimates that are off by 1 at half of the points, with half widths of 0.5 and 2."""
-    bench = runpy.run_path(str(BENCHES / "npiv_coverage.py"))
+    bench = runpy.run_module("benches.npiv.coverage")
     truth = bench["make_iv_curve"](2, curve="sin", random_state=0).h_test
     off = np.where(np.arange(100) < 50, 1.0, 0.0)
     records = [
@@ -116,7 +115,7 @@ def test_spread_over_runs_falls_with_particles():
 @pytest.mark.filterwarnings("ignore:the instruments are weak")  # no instrument moves the hearts up
 @pytest.mark.filterwarnings("ignore:Z has 3 instruments beyond the covariates for 32 columns")
 def test_sprites_table_goes_on_where_it_stopped(tmp_path, capsys):
-    bench = runpy.run_path(str(BENCHES / "npiv_sprites.py"))
+    bench = runpy.run_module("benches.npiv.sprites")
     del bench["METHODS"]["sieve"]  # seconds
     if find_spec("linearmodels") is None:  # the extra rfpcore[iv]
         del bench["METHODS"]["2SLS"]

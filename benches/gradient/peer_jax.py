@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from padding import Bucket, buckets
-from worker import Result, Run, serve
-from workloads import ALPHA, ETA, Workload, from_json, problem
+
+from ..worker import Result, Run, serve
+from .padding import Bucket, buckets
+from .workloads import ALPHA, ETA, Workload, from_json, problem
 
 ACTIVATIONS = {
     "tanh": jnp.tanh,

@@ -7,11 +7,9 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-import figures
-import report
-import results
-from peers import Contestant, cores, window
-from workloads import B, D, Workload
+from .. import figures, report, results
+from ..peers import Contestant, cores, window
+from .workloads import B, D, Workload
 
 SMALL = Workload("clusters", 1, 5, 4, (16, 16), 1)
 """Of this there are up to a million."""

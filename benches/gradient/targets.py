@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from peers import ratio
-from results import number
-from workloads import KINDS, WIDTHS, WORKLOADS, wide
+from ..peers import ratio
+from ..results import number
+from .workloads import KINDS, WIDTHS, WORKLOADS, wide
 
 JAX = {"A": 4.0, "B": 10.0, "C": 4.5, "D": 6.0, "E": 8.0}
 TORCH = {"A": 12.0, "B": 10.0, "C": 5.0, "D": 8.0}

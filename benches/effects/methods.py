@@ -8,14 +8,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from effect_designs import Draw
-from effect_peers import double_ml, econ_ml
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
 from rfpcore import RFPRegressor
 from rfpcore.causal import ClusterEffect, StaggeredEffect, linear_effect
 from rfpcore.causal.results import Effect
+
+from .designs import Draw
+from .peers import double_ml, econ_ml
 
 N_DRAWS = 49  # of the bootstraps: their standard errors are within a tenth
 SCORE = ("score-jackknife", "cr1", "wild", "webb")

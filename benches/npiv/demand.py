@@ -1,8 +1,8 @@
 """The demand table: log10 MSE of instrumental-variables estimators, and of regression without instrument.
 
-    python benches/npiv_demand.py results.jsonl            the whole table; goes on where it was stopped
-    python benches/npiv_demand.py results.jsonl --short    one seed, 1000 rows, short fits
-    python benches/npiv_demand.py results.jsonl --table    only print what is there
+    python -m benches.npiv.demand results.jsonl            the whole table; goes on where it was stopped
+    python -m benches.npiv.demand results.jsonl --short    one seed, 1000 rows, short fits
+    python -m benches.npiv.demand results.jsonl --table    only print what is there
 
 Every fit is a line of JSON that is written when it is done.
 """

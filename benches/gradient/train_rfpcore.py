@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
-import tasks
-from worker import Result, Run, serve
-from workloads import Workload
 
 import rfpcore
 from rfpcore import _rfpcore
+
+from ..worker import Result, Run, serve
+from . import tasks
+from .workloads import Workload
 
 
 def network(work: Workload) -> rfpcore.MLP:

@@ -1,7 +1,7 @@
 """Coverage of the bands of F²BMLD on a design with a known function.
 
-    python benches/npiv_coverage.py results.jsonl            200 draws; goes on where it was stopped
-    python benches/npiv_coverage.py results.jsonl --short    two draws, few replicates
+    python -m benches.npiv.coverage results.jsonl            200 draws; goes on where it was stopped
+    python -m benches.npiv.coverage results.jsonl --short    two draws, few replicates
 
 A draw is a line of JSON with the centre and both bands over the grid.
 """

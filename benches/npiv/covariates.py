@@ -1,7 +1,7 @@
 """Slopes beside covariates: returns to schooling (card), and designs of a known slope.
 
-    python benches/npiv_covariates.py results.jsonl            the whole table; goes on where it was stopped
-    python benches/npiv_covariates.py results.jsonl --seconds 0  only print what is there
+    python -m benches.npiv.covariates results.jsonl            the whole table; goes on where it was stopped
+    python -m benches.npiv.covariates results.jsonl --seconds 0  only print what is there
 
 Card is one sample: its seeds are those of the estimators. The simulations (true slope 0.5) are drawn anew.
 """

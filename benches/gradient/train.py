@@ -7,12 +7,12 @@ import argparse
 from typing import Any
 
 import numpy as np
-import report
-import results
-import tasks
-from peers import Contestant, Peer, PeerError, cores, window
 
-SCRIPTS = {peer: f"train_{peer}.py" for peer in ("rfpcore", "jax", "torch")}
+from .. import report, results
+from ..peers import Contestant, Peer, PeerError, cores, window
+from . import tasks
+
+PEERS = ("rfpcore", "jax", "torch")
 STEPS = {"sine": 2000, "demo": 600}
 # Twenty steps of Adam: where an entry of the gradient is nearly zero, rounding decides a whole step's sign.
 AGREE = 0.02
@@ -29,7 +29,8 @@ def contestant(peer: str, form: str, threads: int, run: tuple[str, str, str, int
     _, problem, dtype, k = run
     agrees = None if (problem, form) == ("sine", "trainer") else AGREE  # it draws its batches itself
     extra = {"problem": problem, "k": k}
-    return Contestant(peer, None, dtype, threads, form, script=SCRIPTS[peer], extra=extra, tolerance=agrees)
+    module = f"benches.gradient.train_{peer}"
+    return Contestant(peer, None, dtype, threads, form, module=module, extra=extra, tolerance=agrees)
 
 
 def contestants(run: tuple[str, str, str, int]) -> list[Contestant]:

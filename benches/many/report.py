@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from peers import ratio
-from results import number, table
+from ..peers import ratio
+from ..results import number, table
 
 Results = dict[str, Any]
 

@@ -6,10 +6,9 @@ Microseconds an optimizer step of a model. Writes its section of RESULTS.md.
 import argparse
 from typing import Any
 
-import report
-import results
-from many_tasks import CHAIN, T1, T2, TASKS, Task
-from peers import Contestant, Peer, PeerError, cores, window
+from .. import report, results
+from ..peers import Contestant, Peer, PeerError, cores, window
+from .tasks import CHAIN, T1, T2, TASKS, Task
 
 PEERS = ("rfpcore", "jax", "torch", "sklearn")
 SWEEP_MODELS, SWEEP_STEPS = 1000, 1000
@@ -23,8 +22,8 @@ def contestant(peer: str, form: str, threads: int, task: Task, models: int) -> C
     """One peer in one form; a step's time is a call's over steps and models."""
     extra = {"task": task.name, "models": models, "steps": task.chunk}
     agrees = CHAIN_TOLERANCE if task is CHAIN else None
-    script = f"many_{peer}.py"
-    return Contestant(peer, None, "float32", threads, form, script=script, extra=extra, tolerance=agrees)
+    module = f"benches.many.peer_{peer}"
+    return Contestant(peer, None, "float32", threads, form, module=module, extra=extra, tolerance=agrees)
 
 
 def contestants(task: Task, models: int, peers: list[str]) -> list[Contestant]:
@@ -61,7 +60,7 @@ def sweep(quick: bool) -> dict[str, Any]:
     """A thousand models of T1 in one call, in a process of its own: time and peak memory."""
     models, steps = (50, 100) if quick else (SWEEP_MODELS, SWEEP_STEPS)
     extra = {"task": T1.name, "models": models, "steps": steps}
-    one = Contestant("rfpcore", None, "float32", cores(), script="many_rfpcore.py", extra=extra)
+    one = Contestant("rfpcore", None, "float32", cores(), module="benches.many.peer_rfpcore", extra=extra)
     peer = Peer(one)
     try:
         setup = peer.ask(**one.request())

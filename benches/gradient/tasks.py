@@ -8,7 +8,8 @@ tasks a step.
 from typing import NamedTuple
 
 import numpy as np
-from workloads import Problem, Workload, problem
+
+from .workloads import Problem, Workload, problem
 
 SINE = Workload("sine", 25, 20, 1, (40, 40), 1, activation="relu")
 DEMO = Workload("demo", 430, None, 10, (32, 32), 1)

@@ -4,10 +4,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-from many_tasks import TASKS, problem
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
-from worker import Result, Run, serve
+
+from ..worker import Result, Run, serve
+from .tasks import TASKS, problem
 
 
 def build(request: dict[str, Any]) -> tuple[Run, Result]:

@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
-from many_tasks import TASKS, problem
-from worker import Result, Run, serve
 
 from rfpcore.many import Model, fit_many
 from rfpcore.optimizers import SGD, Adam
 from rfpcore.regularize import L2
+
+from ..worker import Result, Run, serve
+from .tasks import TASKS, problem
 
 
 def build(request: dict[str, Any]) -> tuple[Run, Result]:

@@ -1,7 +1,7 @@
 """Time of F²BMLD and of DFIV against the same algorithms in torch, on one thread and in float32.
 
-    python benches/npiv_speed.py            takes turns, several times each; prints medians and ranges
-    python benches/npiv_speed.py --short    a hundredth of the steps
+    python -m benches.npiv.speed            takes turns, several times each; prints medians and ranges
+    python -m benches.npiv.speed --short    a hundredth of the steps
 
 Torch's steps of F²BMLD are written out by hand, without autograd: the fastest form that was found. Their time
 is that of some hundred outer steps, times what is missing to 50,000.

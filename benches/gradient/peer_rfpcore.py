@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
-from worker import Result, Run, serve
-from workloads import ALPHA, ETA, from_json, problem
 
 import rfpcore
+
+from ..worker import Result, Run, serve
+from .workloads import ALPHA, ETA, from_json, problem
 
 
 def build(request: dict[str, Any]) -> tuple[Run, Result]:

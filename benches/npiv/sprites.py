@@ -1,8 +1,8 @@
 """The sprites table: mean squared error of h on clean images of hearts, with the instruments and without.
 
-    python benches/npiv_sprites.py results.jsonl            the whole table; goes on where it was stopped
-    python benches/npiv_sprites.py results.jsonl --short    one seed, 150 images of 16 by 16, short fits
-    python benches/npiv_sprites.py results.jsonl --seconds 0  only print what is there
+    python -m benches.npiv.sprites results.jsonl            the whole table; goes on where it was stopped
+    python -m benches.npiv.sprites results.jsonl --short    one seed, 150 images of 16 by 16, short fits
+    python -m benches.npiv.sprites results.jsonl --seconds 0  only print what is there
 
 Every method sees the same principal components of the noisy images that it is fitted on, 3 or 32. Linear
 two-stage least squares needs an instrument for each input, and there are three: it is fitted on 3 only.

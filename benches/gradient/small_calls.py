@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-import report
-import results
-from workloads import ALPHA, ETA, Workload, problem
+from .. import report, results
+from .workloads import ALPHA, ETA, Workload, problem
 
 WORK = Workload("small", 1, 10, 1, (8,), 1)
 

@@ -6,8 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from many_tasks import TASKS, Task, batches, problem
-from worker import Result, Run, serve
+
+from ..worker import Result, Run, serve
+from .tasks import TASKS, Task, batches, problem
 
 State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 

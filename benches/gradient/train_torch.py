@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import tasks
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from worker import Result, Run, serve
-from workloads import Workload
+
+from ..worker import Result, Run, serve
+from . import tasks
+from .workloads import Workload
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 Task = tuple[Tensor, Tensor]

@@ -11,9 +11,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import report
-import results
-from workloads import ALPHA, ETA, WORKLOADS, Workload, problem
+
+from .. import report, results
+from .workloads import ALPHA, ETA, WORKLOADS, Workload, problem
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 """The project's promise: the largest difference of an entry, relative to the largest entry."""

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from effect_designs import Draw
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
+
+from .designs import Draw
 
 Found = tuple[str, float, float, float, float]  # name, estimate, low, high, truth
 

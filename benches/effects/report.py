@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from effect_designs import CELLS
+
+from .designs import CELLS
 
 DEFAULTS = ("auto, jackknife", "group-time, jackknife")
 HEAD = "| interval | data sets | coverage | mean length | median | bias | RMSE | ms |"

@@ -1,9 +1,9 @@
 """How often intervals for the effect of a cluster-level policy cover it, nominally 95 %.
 
-    python benches/effect_coverage.py --draws 500 --workers 2           # goes on where it was interrupted
-    python benches/effect_coverage.py --report                          # the tables of what there is
+    python -m benches.effects.coverage --draws 500 --workers 2           # goes on where it was interrupted
+    python -m benches.effects.coverage --report                          # the tables of what there is
 
-Each data set is one line of `benches/effect_coverage.jsonl`, a function of its cell and seed alone, so that
+Each data set is one line of `benches/effects/coverage.jsonl`, a function of its cell and seed alone, so that
 the study can be interrupted, continued, and spread over machines. What is cheap is there for every data set,
 and what costs more (bootstraps, other outcome models, other packages) for the first `--others` of each cell.
 Data sets whose arms are separated by the cluster covariate are refused by the estimators; they are counted
@@ -21,9 +21,9 @@ from typing import NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from effect_designs import CELLS, Cell, draw
-from effect_methods import intervals
-from effect_report import long_tables, short_table
+from .designs import CELLS, Cell, draw
+from .methods import intervals
+from .report import long_tables, short_table
 
 HERE = Path(__file__).parent
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cells", nargs="*", help="names or beginnings of names; default all")
     parser.add_argument("--others", type=int, default=100, help="data sets a cell for costly rivals")
     parser.add_argument("--estimators", nargs="*", help="names as in effect_methods.py; default all")
-    parser.add_argument("--output", type=Path, default=HERE / "effect_coverage.jsonl")
+    parser.add_argument("--output", type=Path, default=HERE / "coverage.jsonl")
     parser.add_argument("--report", action="store_true", help="only print the table of what there is")
     options = parser.parse_args(arguments)
     cells = [c for c in CELLS if not options.cells or any(c.name.startswith(n) for n in options.cells)]

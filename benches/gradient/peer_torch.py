@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch.func import grad, grad_and_value, vmap
 from torch.nn import functional as F
-from worker import Result, Run, serve
-from workloads import ALPHA, ETA, Workload, from_json, problem
+
+from ..worker import Result, Run, serve
+from .workloads import ALPHA, ETA, Workload, from_json, problem
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "silu": F.silu, "gelu": F.gelu}
 

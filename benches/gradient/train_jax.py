@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tasks
-from padding import buckets
-from peer_jax import forward, objective
-from worker import Result, Run, serve
+
+from ..worker import Result, Run, serve
+from . import tasks
+from .padding import buckets
+from .peer_jax import forward, objective
 
 
 def sine_risk(k: int) -> Callable[..., jax.Array]:

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from many_tasks import TASKS, Task, batches, problem
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional as F
-from worker import Result, Run, serve
+
+from ..worker import Result, Run, serve
+from .tasks import TASKS, Task, batches, problem
 
 
 def network(task: Task, theta: Tensor) -> nn.Sequential:
