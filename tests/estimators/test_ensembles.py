@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import LABELS, SMALL, X, Y
 
-import rfpcore.estimators.mlp._training as plain_fit
+import rfpcore.estimators.mlp._training as training
 from rfpcore import EnsembleClassifier, EnsembleRegressor, InterruptedWarning, MLPClassifier, MLPRegressor
 
 
@@ -45,18 +45,20 @@ def test_bootstrap_draws_rows():
 
 
 def test_interrupted_ensemble_keeps_what_is_finished(monkeypatch):
-    count, train = {"left": 2}, plain_fit.train
+    count, train = {"left": 2}, training.train
 
-    def train_and_interrupt(member, data, models, theta, rows, on_finished):
+    def train_and_interrupt(*arguments):
+        *arguments, on_finished = arguments
+
         def finished(index, result):
             on_finished(index, result)
             count["left"] -= 1
             if count["left"] == 0:
                 signal.raise_signal(signal.SIGINT)
 
-        return train(member, data, models, theta, rows, finished)
+        return train(*arguments, finished)
 
-    monkeypatch.setattr(plain_fit, "train", train_and_interrupt)
+    monkeypatch.setattr(training, "train", train_and_interrupt)
     ensemble = EnsembleRegressor(MLPRegressor(**SMALL), 50, random_state=0, n_jobs=1)
     with pytest.warns(InterruptedWarning, match="of 50 networks are done, and make up the ensemble"):
         ensemble.fit(X, Y)

@@ -4,11 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 
-from ..._arrays import Array
+from ..._arrays import Array, cast, targets
 from ..._atomic import all_or_nothing
-from ..._options import Activation, DType, random_source
+from ..._frames import require_aligned
+from ..._options import Activation, DType, boolean, choice, fraction, random_source
+from ...many import ModelResult
+from ...network import MLP
+from ...regularize import BatchNorm, Regularization
 from .._network import NetworkEstimator
+from .._warnings import warn_of_scales
 from . import _training
 
 if TYPE_CHECKING:
@@ -118,14 +124,56 @@ class MLPBase(NetworkEstimator):
         if not self.warm_start:
             self._forget()
         random = random_source(self.random_state)
-        data = _training.prepare(self, X, y, sample_weight, random)
+        data = self._learn(X, y, sample_weight, random)
         plan = _training.plan(self, len(data.X))
         given, drawn = self.random_state, int(random.randint(2**31 - 1))
         # An int seeds the network as it does in MLP.init and Model, so that a fit can be redone with those.
         seed = int(given) if isinstance(given, int | np.integer) else drawn
-        net = plan.model.net(data.X.shape[1], self._n_network_outputs)
-        theta = _training.start(self, net, data, seed)
-        results = _training.train(self, data, [plan.with_seed(seed)], [theta])
-        _training.store(self, results[0], plan.epoch)
-        _training.warn_unless_converged(self, results)
+        n_outputs = self._n_network_outputs
+        theta = self._first_theta(plan.model.net(data.X.shape[1], n_outputs), data, seed)
+        results = _training.train(data, [plan.with_seed(seed)], [theta], n_outputs, self.n_jobs)
+        self._take(results[0], plan.epoch)
+        _training.warn_unless_converged(plan, results)
         return self
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any, random: np.random.RandomState) -> _training.Data:
+        """Learn features and outcomes, and hold rows out where `early_stopping` asks for it."""
+        self._require_y(y)
+        require_aligned(X=X, y=y, sample_weight=sample_weight)
+        features = self._features(X, learn=True)
+        self._learn_targets(y)
+        outcomes = targets(self._encode_targets(y), len(features))
+        if choice(self.dtype, "dtype", DType) != "auto":
+            features = cast(features, np.dtype(self.dtype), "X")
+        outcome = outcomes if self._known.kind.keeps_units else None
+        warn_of_scales(features, outcome, getattr(self, "feature_names_in_", None))
+        data = _training.used_rows(features, outcomes, sample_weight)
+        if not boolean(self.early_stopping, "early_stopping"):
+            return data
+        share = fraction(self.validation_fraction, "validation_fraction")
+        return data.hold_out(share, is_classifier(self), random)
+
+    def _first_theta(self, net: MLP, data: _training.Data, seed: int) -> Array:
+        """Parameters to start from: those learnt so far (warm start), or the seed's."""
+        self._require_same(net, "warm_start")
+        if hasattr(self, "theta_"):
+            if Regularization.of(self.regularization).get(BatchNorm) is not None:
+                raise ValueError(
+                    "warm_start with BatchNorm is not possible: a fitted network has its normalization "
+                    "folded in"
+                )
+            return cast(self.theta_, data.X.dtype, "theta_")
+        theta = net.init(seed, data.X.dtype)
+        net.unflatten(theta)[-1][1][:] = self._first_bias(data.y, data.weights)
+        return theta
+
+    def _take(self, result: ModelResult, epoch: int) -> None:
+        """Set the learnt attributes."""
+        self.net_, self.theta_ = result.net, result.parameters()
+        self.loss_curve_ = result.loss_curve
+        self.n_iter_ = len(result.loss_curve)
+        for name in ("validation_scores_", "best_iteration_"):
+            self.__dict__.pop(name, None)  # of the fit before a warm start
+        if len(result.validation_losses):
+            self.validation_scores_ = -result.validation_losses
+            self.best_iteration_ = result.best_step // epoch

@@ -104,20 +104,20 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         member = self._new_member()
         count = integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
         random = random_source(self.random_state)
-        data = _training.prepare(member, X, y, sample_weight, random)
+        data = member._learn(X, y, sample_weight, random)
         plan = _training.plan(member, len(data.X))
         seeds = random.randint(2**31 - 1, size=count).tolist()
         rows = None
         if boolean(self.bootstrap, "bootstrap"):
             rows = list(random.randint(len(data.X), size=(count, len(data.X))))
         results = self._train(member, data, plan, seeds, rows)
-        self._take(member, results, plan.epoch)
+        self._take_members(member, results, plan.epoch)
         if len(results) < count:
             warn(
                 f"interrupted: {len(results)} of {count} networks are done, and make up the ensemble",
                 InterruptedWarning,
             )
-        _training.warn_unless_converged(member, results)
+        _training.warn_unless_converged(plan, results)
         return self
 
     def _train(
@@ -130,8 +130,9 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
     ) -> list[ModelResult]:
         """A network for each seed; after Ctrl-C those that are done, if there are any."""
         verbose = shows(self.verbose)
-        net = plan.model.net(data.X.shape[1], member._n_network_outputs)
-        theta = [_training.start(member, net, data, seed) for seed in seeds]
+        n_outputs = member._n_network_outputs
+        net = plan.model.net(data.X.shape[1], n_outputs)
+        theta = [member._first_theta(net, data, seed) for seed in seeds]
         models = [plan.with_seed(seed) for seed in seeds]
         done: dict[int, ModelResult] = {}
         with make_progress(type(self).__name__, len(seeds), "networks", verbose) as progress:
@@ -141,7 +142,7 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
                 progress.update(len(done), f"loss {result.loss_curve[-1]:.4g}")
 
             try:
-                _training.train(member, data, models, theta, rows, finished)
+                _training.train(data, models, theta, n_outputs, member.n_jobs, rows, finished)
             except KeyboardInterrupt:
                 if not done:
                     raise
@@ -157,13 +158,13 @@ class EnsembleBase(FileEstimator, Generic[MemberT]):
         member.n_jobs = self.n_jobs
         return member
 
-    def _take(self, member: MemberT, results: list[ModelResult], epoch: int) -> None:
+    def _take_members(self, member: MemberT, results: list[ModelResult], epoch: int) -> None:
         """Set the learnt attributes."""
         members = []
         for result in results:
             own = copy.copy(member)
             own.random_state = result.model.seed
-            _training.store(own, result, epoch)
+            own._take(result, epoch)
             members.append(own)
         self._adopt(members)
 

@@ -3,16 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from ..._arrays import Array, cast, row_weights, shown, targets
-from ..._frames import require_aligned
+from ..._arrays import Array, row_weights, shown
 from ..._options import (
     MAX_STEPS,
     DType,
@@ -28,15 +26,9 @@ from ..._options import (
 from ..._warn import warn
 from ...exceptions import DivergenceError
 from ...many import Model, ModelResult, fit_many
-from ...network import MLP
 from ...optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
-from ...regularize import BatchNorm, EarlyStopping, Regularization
+from ...regularize import EarlyStopping, Regularization
 from .._finite import overflow, require_finite_fit
-from .._going_on import require_same
-from .._warnings import warn_of_scales
-
-if TYPE_CHECKING:
-    from ._base import MLPBase
 
 PlainSolver = Literal["adam", "sgd"]
 AUTO_BATCH = 200  # scikit-learn's largest "auto" batch
@@ -51,47 +43,32 @@ class Data:
     weights: Array | None
     held_out: tuple[Array, Array] | None
 
-
-def prepare(estimator: "MLPBase", X: Any, y: Any, sample_weight: Any, random: np.random.RandomState) -> Data:
-    """Learn features and outcomes, and hold rows out where `early_stopping` asks for it."""
-    estimator._require_y(y)
-    require_aligned(X=X, y=y, sample_weight=sample_weight)
-    features = estimator._features(X, learn=True)
-    estimator._learn_targets(y)
-    outcomes = targets(estimator._encode_targets(y), len(features))
-    if choice(estimator.dtype, "dtype", DType) != "auto":
-        features = cast(features, np.dtype(estimator.dtype), "X")
-    outcome = outcomes if estimator._known.kind.keeps_units else None
-    warn_of_scales(features, outcome, getattr(estimator, "feature_names_in_", None))
-    weights = None
-    if sample_weight is not None:
-        weights = row_weights(sample_weight, len(features))
-        used = weights > 0  # a row of weight 0 is to be as if it were not there
-        if not used.any():
-            raise ValueError(f"sample_weight is zero in all {len(used)} rows; at least one must be positive")
-        with np.errstate(over="ignore"):
-            if not np.isfinite(weights.sum()):
-                raise ValueError(f"sample_weight sums to inf over {len(used)} rows; a finite sum is needed")
-        features, outcomes, weights = features[used], outcomes[used], weights[used]
-    if not boolean(estimator.early_stopping, "early_stopping"):
-        return Data(features, outcomes, weights, None)
-    train, test = _split(estimator, outcomes, random)
-    held_out = features[test], outcomes[test]
-    return Data(features[train], outcomes[train], None if weights is None else weights[train], held_out)
+    def hold_out(self, share: float, stratify: bool, random: np.random.RandomState) -> "Data":
+        """A share of the rows held out; with `stratify` of each class alike."""
+        if len(self.y) < 2:
+            raise ValueError(f"early_stopping holds out rows, so it needs at least 2; got {len(self.y)}")
+        codes = self.y[:, 0] if stratify else None
+        if codes is not None:
+            _require_each_class(codes, share)
+        train, test = train_test_split(
+            np.arange(len(self.y)), test_size=share, random_state=random, stratify=codes
+        )
+        weights = None if self.weights is None else self.weights[train]
+        return Data(self.X[train], self.y[train], weights, (self.X[test], self.y[test]))
 
 
-def _split(
-    estimator: "MLPBase", y: Array, random: np.random.RandomState
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows to train on and rows to hold out, with each class in its share."""
-    share = fraction(estimator.validation_fraction, "validation_fraction")
-    if len(y) < 2:
-        raise ValueError(f"early_stopping holds out rows, so it needs at least 2; got {len(y)}")
-    stratify = y[:, 0] if is_classifier(estimator) else None
-    if stratify is not None:
-        _require_each_class(stratify, share)
-    train, test = train_test_split(np.arange(len(y)), test_size=share, random_state=random, stratify=stratify)
-    return train, test
+def used_rows(X: Array, y: Array, sample_weight: Any) -> Data:
+    """The rows that count: one of weight 0 is to be as if it were not there."""
+    if sample_weight is None:
+        return Data(X, y, None, None)
+    weights = row_weights(sample_weight, len(X))
+    used = weights > 0
+    if not used.any():
+        raise ValueError(f"sample_weight is zero in all {len(used)} rows; at least one must be positive")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weights.sum()):
+            raise ValueError(f"sample_weight sums to inf over {len(used)} rows; a finite sum is needed")
+    return Data(X[used], y[used], weights[used], None)
 
 
 def _require_each_class(codes: Array, share: float) -> None:
@@ -119,9 +96,8 @@ class Plan:
         return replace(self.model, seed=seed)
 
 
-def plan(estimator: "MLPBase", n_rows: int) -> Plan:
-    """What the estimator's parameters say, checked."""
-    p = estimator
+def plan(p: Any, n_rows: int) -> Plan:
+    """What an estimator's parameters say, checked."""
     size = _batch_size(p.batch_size, n_rows)
     epoch = -(-n_rows // size)
     max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
@@ -159,7 +135,7 @@ def _batch_size(given: Any, n_rows: int) -> int:
     return n_rows if given is None else min(integer(given, "batch_size", 1, MAX_STEPS), n_rows)
 
 
-def _optimizer(p: "MLPBase", n_steps: int) -> Optimizer:
+def _optimizer(p: Any, n_steps: int) -> Optimizer:
     lr = positive(p.learning_rate_init, "learning_rate_init")
     schedule = _schedule(p.learning_rate, n_steps)
     momentum = below_one(p.momentum, "momentum")
@@ -188,25 +164,12 @@ def _schedule(given: Any, n_steps: int) -> Schedule:
     return named[given]
 
 
-def start(estimator: "MLPBase", net: MLP, data: Data, seed: int) -> Array:
-    """Parameters to start from: those learnt so far (warm start), or the seed's."""
-    if hasattr(estimator, "theta_"):
-        require_same(estimator, net, "warm_start")
-        if Regularization.of(estimator.regularization).get(BatchNorm) is not None:
-            raise ValueError(
-                "warm_start with BatchNorm is not possible: a fitted network has its normalization folded in"
-            )
-        return cast(estimator.theta_, data.X.dtype, "theta_")
-    theta = net.init(seed, data.X.dtype)
-    net.unflatten(theta)[-1][1][:] = estimator._first_bias(data.y, data.weights)
-    return theta
-
-
 def train(
-    estimator: "MLPBase",
     data: Data,
     models: Sequence[Model],
     theta: Sequence[Array],
+    n_outputs: int,
+    n_jobs: int | None,
     rows: Sequence[NDArray[np.intp]] | None = None,
     on_finished: Callable[[int, ModelResult], Any] | None = None,
 ) -> list[ModelResult]:
@@ -227,8 +190,8 @@ def train(
         row_weights=data.weights,
         theta=theta,
         held_out=data.held_out,
-        n_outputs=estimator._n_network_outputs,
-        n_jobs=estimator.n_jobs,
+        n_outputs=n_outputs,
+        n_jobs=n_jobs,
         on_finished=finished,
     )
     return list(results)
@@ -247,26 +210,15 @@ def _divergence(index: int, result: ModelResult) -> DivergenceError:
     )
 
 
-def store(estimator: "MLPBase", result: ModelResult, epoch: int) -> None:
-    """Set the learnt attributes."""
-    estimator.net_, estimator.theta_ = result.net, result.parameters()
-    estimator.loss_curve_ = result.loss_curve
-    estimator.n_iter_ = len(result.loss_curve)
-    for name in ("validation_scores_", "best_iteration_"):
-        estimator.__dict__.pop(name, None)  # of the fit before a warm start
-    if len(result.validation_losses):
-        estimator.validation_scores_ = -result.validation_losses
-        estimator.best_iteration_ = result.best_step // epoch
-
-
-def warn_unless_converged(estimator: "MLPBase", results: Sequence[ModelResult]) -> None:
+def warn_unless_converged(plan: Plan, results: Sequence[ModelResult]) -> None:
     """Where early stopping was asked for, and the epochs ended first."""
+    stopping = plan.model.terms.get(EarlyStopping)
     late = sum(result.status != "stopped" for result in results)
-    if estimator.early_stopping and late:
+    if stopping is not None and late:
         which = "the fit has" if len(results) == 1 else f"{late} of {len(results)} networks have"
         warn(
-            f"{which} not converged: max_iter={estimator.max_iter} epochs came before "
-            f"n_iter_no_change={estimator.n_iter_no_change} of them without a gain of more than "
-            f"tol={estimator.tol:g}",
+            f"{which} not converged: max_iter={plan.model.n_epochs} epochs came before "
+            f"n_iter_no_change={stopping.patience} of them without a gain of more than "
+            f"tol={stopping.min_delta:g}",
             ConvergenceWarning,
         )

@@ -8,18 +8,30 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ... import functional
-from ..._arrays import Array
+from ..._arrays import Array, cast
 from ..._frames import require_aligned
-from ..._options import Activation, DType, Layers, OnDivergence, Order, check_alpha, random_source
+from ..._options import (
+    Activation,
+    DType,
+    Layers,
+    OnDivergence,
+    Order,
+    boolean,
+    check_alpha,
+    fraction,
+    random_source,
+)
+from ...clusters import Clusters
 from ...network import MLP
 from ...optimizers import Schedule
 from .._network import NetworkEstimator
 from .._warnings import warn_of_scales, warn_without_groups
 from . import _fit
+from ._fit import Fit, Start
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
 from ._settings import ScheduleName, Solver, check_settings
-from ._splits import Rows
+from ._splits import Rows, split
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
 if TYPE_CHECKING:
@@ -129,10 +141,71 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         if not incremental:  # a batch has no scale to go by
             outcome = rows.y if self._known.kind.keeps_units else None
             warn_of_scales(rows.X, outcome, getattr(self, "feature_names_in_", None))
-        fit = _fit.run(self, rows, incremental=incremental, goes_on=goes_on)
-        _fit.store(self, fit, goes_on)
+        fit = self._train(rows, incremental, goes_on)
+        self._take(fit, goes_on)
         _fit.say(fit, look_at_inner_step=not incremental)
         return self
+
+    def _train(self, rows: Rows, incremental: bool, goes_on: bool) -> Fit:
+        """`max_iter` outer steps or, `incremental`, one pass over the clusters.
+
+        With `goes_on` the outer optimizer goes on where the last `partial_fit` left it.
+        """
+        early_stopping = boolean(self.early_stopping, "early_stopping")
+        if incremental and early_stopping:
+            raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
+        if incremental and isinstance(self.inner_lr, str) and self.inner_lr == "learned":
+            raise ValueError("partial_fit takes one pass at a time; inner_lr='learned' needs fit")
+        net = MLP(rows.X.shape[1], self.hidden_layer_sizes, self._n_network_outputs, self.activation)
+        self._require_same(net, "partial_fit" if goes_on else "warm_start")
+        settings = check_settings(self, training_loss(self), net.n_parameters)
+        random = random_source(self.random_state)
+        init_seed, batch_seed = (int(seed) for seed in random.randint(2**31 - 1, size=2))
+        share = fraction(self.validation_fraction, "validation_fraction") if early_stopping else None
+        queried = self.query_fraction
+        queried = None if queried is None else fraction(queried, "query_fraction")
+        data, held_out = split(rows, share, queried, random)
+        return _fit.run(
+            net,
+            data,
+            held_out,
+            settings,
+            self._go_on() if goes_on else Start(self._first_theta(net, data, init_seed), batch_seed),
+            passes=1 if incremental else None,
+            view=lambda theta, inner_lr: self._view(net, theta, inner_lr),
+            name=type(self).__name__,
+        )
+
+    def _go_on(self) -> Start:
+        """Where the last `partial_fit` or `fit` ended."""
+        memory = self._memory
+        state = (memory.n_steps, self.theta_, memory.first_moment, memory.second_moment)
+        return Start(self.theta_, memory.batch_seed, state, self.inner_lr_)
+
+    def _first_theta(self, net: MLP, data: Clusters, seed: int) -> Array:
+        """The parameters to start from: those learnt so far (warm start), or random ones."""
+        dtype = data.X.dtype if self.dtype == "auto" else np.dtype(self.dtype)
+        if hasattr(self, "theta_"):
+            return cast(self.theta_, dtype, "theta_")
+        given = self.random_state
+        # An int seeds the network as it does in MLP.init, so that a fit can be redone with the functions.
+        theta = net.init(given if isinstance(given, int | np.integer) else seed, dtype)
+        net.unflatten(theta)[-1][1][:] = self._first_bias(data.y, data.sample_weight)
+        return theta
+
+    def _take(self, fit: Fit, goes_on: bool) -> None:
+        """Set the learnt attributes."""
+        training, patience = fit.training, fit.patience
+        curve = np.asarray(training.loss_curve)
+        self.net_, self.theta_, self.inner_lr_ = training.net, fit.theta, fit.inner_lr
+        self.loss_curve_ = np.concatenate([self.loss_curve_, curve]) if goes_on else curve
+        self.n_iter_ = len(self.loss_curve_)
+        for name in ("validation_scores_", "best_iteration_"):
+            self.__dict__.pop(name, None)  # of the fit before a warm start
+        if patience.best_theta is not None:
+            self.validation_scores_ = np.asarray(patience.scores)
+            self.best_iteration_ = patience.best_iteration
+        self._memory = fit.memory
 
     def _rows(
         self, X: Any, y: Any, groups: Any, sample_weight: Any, *, learn: bool, classes: Any = None
