@@ -50,7 +50,7 @@ notices: ## write THIRD-PARTY-NOTICES anew, after a change of Cargo.lock
 	$(PYTHON) rust/notices.py
 
 bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
-	$(BIN)/python benches/run.py
+	$(BIN)/python -m benches.run
 
 lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --all --check
