@@ -13,6 +13,7 @@ from ._background import interruptible
 from ._data import Rows, Scales
 from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
+from ._ridge import errors_left_out
 from ._select import bandwidth, largest_as_good
 
 __all__ = ["KernelIV"]
@@ -149,20 +150,10 @@ def _solve(
     if published:
         best = int(errors.mean(axis=0).argmin())
     else:
-        left_out = _leave_one_out(vectors.T @ features, right, inverses, two.y)
+        basis = (vectors.T @ features).T
+        left_out = errors_left_out(two.y[:, None] - basis @ (right[:, None] * inverses), basis, inverses)
         best = largest_as_good(np.vstack([errors, left_out]))
     return solve_triangular(root.T, candidates[:, best]), (lam, float(penalties[best]))
-
-
-def _leave_one_out(features: Array, right: Array, inverses: Array, y: Array) -> Array:
-    """Squared errors (n, penalties) of ridge regression, each row left out in its turn.
-
-    Features (m, n) are in the eigenvectors of their Gram matrix, right is their product with y, and inverses
-    (m, penalties) are those of eigenvalue plus penalty.
-    """
-    residual = y[:, None] - features.T @ (right[:, None] * inverses)
-    leverage = (features**2).T @ inverses
-    return np.asarray((residual / (1 - leverage)) ** 2)
 
 
 class _FirstStage:
