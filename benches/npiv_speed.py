@@ -30,7 +30,8 @@ OPTIONS = {
     "n_checkpoints": 40,
     "inner_warm_start": True,
     "shared_noise": True,
-    **dict.fromkeys(["clip", "alpha", "gamma", "zeta1", "zeta2", "sigma1", "sigma2"]),
+    **dict.fromkeys(["particle_bound", "inner_lr", "learning_rate_init"]),
+    **dict.fromkeys(["weight_decay_instrument", "weight_decay", "temperature_instrument", "temperature"]),
 }
 
 

@@ -160,7 +160,13 @@ CASES = {
     "KernelIV": Case(npiv.KernelIV(random_state=0), instruments, structural),
     "SieveIV": Case(npiv.SieveIV(n_knots=(3,), random_state=0), instruments, structural),
     "DeepFeatureIV": Case(
-        npiv.DeepFeatureIV(hidden_X=(3,), hidden_Z=(4,), hidden_W=(3,), max_iter=2, random_state=0),
+        npiv.DeepFeatureIV(
+            hidden_layer_sizes=(3,),
+            hidden_layer_sizes_instrument=(4,),
+            hidden_layer_sizes_covariates=(3,),
+            max_iter=2,
+            random_state=0,
+        ),
         instruments,
         structural,
     ),
@@ -180,7 +186,12 @@ CASES = {
     ),
     "DeepFeatureEvaluation": Case(
         ope.DeepFeatureEvaluation(
-            gamma=0.5, hidden=(3,), hidden_instrument=(3,), max_iter=3, batch_size=8, random_state=0
+            gamma=0.5,
+            hidden_layer_sizes=(3,),
+            hidden_layer_sizes_instrument=(3,),
+            max_iter=3,
+            batch_size=8,
+            random_state=0,
         ),
         transitions,
         lambda model: model.value(np.linspace(-1, 1, 5), zeros),

@@ -96,7 +96,7 @@ def test_a_subgroup_without_treated_rows_is_nan(estimand, inference):
 
 def test_an_outcome_model_stands_in_for_missing_controls():
     treated_only = np.where(np.flatnonzero(D[::SIZE] == 1)[0] == GROUPS, "a", "b")
-    model = ClusterEffect(outcome=OLS, score="regression", inference="cr1")
+    model = ClusterEffect(outcome=OLS, estimation_method="regression", inference="cr1")
     with pytest.warns(DesignWarning, match=r"no standard errors for them: a \(cluster"):
         model.fit(X, Y, D, GROUPS, by=treated_only)
     assert np.isfinite(model.effects_[1].estimate)

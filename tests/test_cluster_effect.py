@@ -78,7 +78,9 @@ def test_regression_is_the_interacted_coefficient():
     C = X - X[TREATED].mean(axis=0)
     W = np.column_stack([np.ones(len(Y)), D, C, C * D[:, None]])
     coefficient = np.linalg.lstsq(W, Y, rcond=None)[0][1]
-    assert_allclose(fitted(score="regression", inference="cr1").estimate_, coefficient, rtol=1e-10)
+    assert_allclose(
+        fitted(estimation_method="regression", inference="cr1").estimate_, coefficient, rtol=1e-10
+    )
 
 
 @pytest.mark.parametrize("estimand", ["att", "ate"])
@@ -100,7 +102,7 @@ def test_doubly_robust_formula(estimand):
 
 def test_ipw_alone():
     p = ridge_logit(SCALED[::SIZE, 2])[GROUPS]
-    model = fitted(score="ipw", inference="cr1", propensity=EXACT_LOGIT)
+    model = fitted(estimation_method="ipw", inference="cr1", propensity=EXACT_LOGIT)
     assert_allclose(model.estimate_, att(Y, p), rtol=1e-8)
 
 

@@ -94,9 +94,9 @@ def test_missing_value_names_the_column():
     ("params", "message"),
     [
         ({"estimand": "atc"}, "estimand='atc' is unknown"),
-        ({"score": "dr"}, "score='dr' is unknown"),
+        ({"estimation_method": "dr"}, "estimation_method='dr' is unknown"),
         ({"inference": "cr3"}, "inference='cr3' is unknown"),
-        ({"clip": (0.9, 0.1)}, r"clip=\(0\.9, 0\.1\)"),
+        ({"propensity_bounds": (0.9, 0.1)}, r"propensity_bounds=\(0\.9, 0\.1\)"),
         ({"cluster_columns": ["nothing"]}, "cluster_columns names 'nothing'"),
         ({"inference": "cross-fit", "n_folds": 12}, "n_folds=12, but there are . treated clusters: a fold"),
         ({"outcome": SVC()}, "y must be 0 or 1"),

@@ -67,16 +67,16 @@ def assert_same(closed, slow):
 
 
 @pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
-@pytest.mark.parametrize("score", ["aipw", "regression", "ipw"])
+@pytest.mark.parametrize("method", ["aipw", "regression", "ipw"])
 @pytest.mark.parametrize("estimand", ["att", "ate"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_effects(estimand, score, seed):
+def test_effects(estimand, method, seed):
     """With weights and subgroups, one of them of four clusters: too few to leave some of them out."""
     X, y, d, codes, _, weight = design(seed)
     by = np.where(codes < 4, "few", np.where(np.arange(len(y)) % 2, "odd", "even"))
     options = {"by": by, "sample_weight": weight}
     models = refitted(
-        ClusterEffect, lambda m: m.fit(X, y, d, codes, **options), estimand=estimand, score=score
+        ClusterEffect, lambda m: m.fit(X, y, d, codes, **options), estimand=estimand, estimation_method=method
     )
     assert_same(*models)
 
@@ -89,7 +89,7 @@ def test_covariates(columns):
     def fit(model):
         return model.fit(X[:, columns], y, d, codes, sample_weight=weight)
 
-    assert_same(*refitted(ClusterEffect, fit, estimand="ate", clip=(0.3, 0.6)))
+    assert_same(*refitted(ClusterEffect, fit, estimand="ate", propensity_bounds=(0.3, 0.6)))
 
 
 def test_means():
@@ -114,11 +114,15 @@ def test_a_cluster_that_a_coefficient_rests_on():
 
 
 @pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
-@pytest.mark.parametrize("score", ["aipw", "regression", "ipw"])
-def test_cross_sections(score):
+@pytest.mark.parametrize("method", ["aipw", "regression", "ipw"])
+def test_cross_sections(method):
     X, y, d, codes, time, weight = design(4, n_periods=2)
     fit = {"sample_weight": weight}
-    assert_same(*refitted(DifferenceInDifferences, lambda m: m.fit(X, y, d, codes, time, **fit), score=score))
+    assert_same(
+        *refitted(
+            DifferenceInDifferences, lambda m: m.fit(X, y, d, codes, time, **fit), estimation_method=method
+        )
+    )
 
 
 @pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
@@ -150,7 +154,11 @@ def panel(seed, n_clusters=30, n_periods=5):
 @pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
 @pytest.mark.parametrize(
     "options",
-    [{}, {"score": "regression", "comparison": "never"}, {"score": "ipw", "base_period": "universal"}],
+    [
+        {},
+        {"estimation_method": "regression", "comparison": "never"},
+        {"estimation_method": "ipw", "base_period": "universal"},
+    ],
     ids=["aipw", "regression", "ipw"],
 )
 def test_staggered(options):

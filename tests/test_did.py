@@ -134,8 +134,8 @@ def test_efficient_on_the_same_people_twice():
 def test_where_it_is_not_efficient():
     with pytest.raises(ValueError, match="efficient=True is for repeated cross-sections"):
         fitted(efficient=True)
-    with pytest.raises(ValueError, match="doubly robust score, but score='ipw'"):
-        fitted(unit=None, efficient=True, score="ipw")
+    with pytest.raises(ValueError, match="doubly robust score, but estimation_method='ipw'"):
+        fitted(unit=None, efficient=True, estimation_method="ipw")
 
 
 def test_summary():

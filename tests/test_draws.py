@@ -188,7 +188,9 @@ def test_assignments_end_with_extreme_probabilities():
 
     arm = (z > 0).astype(int)
     arm[[0, -1]] = 1, 0
-    model = ClusterEffect(score="ipw", propensity=Sure(), clip=(1e-9, 1 - 1e-9), inference="cr1")
+    model = ClusterEffect(
+        estimation_method="ipw", propensity=Sure(), propensity_bounds=(1e-9, 1 - 1e-9), inference="cr1"
+    )
     model.fit(z[:, None], np.arange(n, dtype=float), arm, np.arange(n))
     found = scores.draw_arms(model._sample, model._used_models, 100, np.random.default_rng(0))
     assert_array_equal(found.sum(axis=1), arm.sum())

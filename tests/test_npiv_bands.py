@@ -142,12 +142,26 @@ def test_correction_takes_bias_off():
 
 def test_diagnosis_names_what_the_theorems_exclude():
     data = make_iv_curve(200, random_state=0)
-    inside = F2BMLD(**FAST, solver="langevin", clip=1.0, sigma1=2.0, sigma2=8.0, lambdas=(0.5,))
+    inside = F2BMLD(
+        **FAST,
+        solver="langevin",
+        particle_bound=1.0,
+        temperature_instrument=2.0,
+        temperature=8.0,
+        lambdas=(0.5,),
+    )
     diagnosis = inside.fit(data.X, data.y, data.Z).diagnose()
     # 4 R³ λ / (σ1 σ2) = 2 / (2 * 8 / 3) < 1
     assert set(diagnosis.violated) <= {"bilevel gap"}
     assert str(diagnosis).count("\n") == len(diagnosis.conditions) - 1
-    outside = inside.set_params(zeta1=10.0, zeta2=10.0, sigma1=1e-4, clip=None, alpha=0.2, gamma=0.2)
+    outside = inside.set_params(
+        weight_decay_instrument=10.0,
+        weight_decay=10.0,
+        temperature_instrument=1e-4,
+        particle_bound=None,
+        inner_lr=0.2,
+        learning_rate_init=0.2,
+    )
     violated = outside.fit(data.X, data.y, data.Z).diagnose().violated
     assert {"step alpha", "step gamma", "bounded particles", "temperature"} <= set(violated)
     adam = F2BMLD(**FAST).fit(data.X, data.y, data.Z).diagnose()

@@ -86,7 +86,13 @@ def test_other_rows_have_the_statistics_of_those_in_training(last):
 
 
 def test_prediction_of_a_row_does_not_depend_on_the_others():
-    model = DeepFeatureIV(max_iter=2, hidden_Z=(8, 4), hidden_W=(8, 6, 3), batch_norm=True, random_state=0)
+    model = DeepFeatureIV(
+        max_iter=2,
+        hidden_layer_sizes_instrument=(8, 4),
+        hidden_layer_sizes_covariates=(8, 6, 3),
+        batch_norm=True,
+        random_state=0,
+    )
     model.fit(DATA.X, DATA.y, DATA.Z, DATA.covariates)
     whole = model.predict(DATA.X, DATA.covariates)
     # Products of matrices of other heights may round another way, in float32.
@@ -95,7 +101,13 @@ def test_prediction_of_a_row_does_not_depend_on_the_others():
 
 def test_one_layer_of_covariates_is_left_as_it_is():
     """There is no hidden layer to normalise; the instruments' one layer is normalised."""
-    net = DeepFeatureIV(max_iter=1, hidden_Z=(4,), hidden_W=(3,), batch_norm=True, random_state=0)
+    net = DeepFeatureIV(
+        max_iter=1,
+        hidden_layer_sizes_instrument=(4,),
+        hidden_layer_sizes_covariates=(3,),
+        batch_norm=True,
+        random_state=0,
+    )
     fitted = net.fit(DATA.X, DATA.y, DATA.Z, DATA.covariates)
     assert fitted._structural.net_w.widths == (2, 3)
     with pytest.raises(TypeError, match="batch_norm='yes' is a str; True or False"):

@@ -43,7 +43,7 @@ def naive(data):
         F2BMLD(random_state=0),
         F2BMLD(solver="langevin", random_state=0),
         F2BMLD(activation="tanh", random_state=0),
-        DeepFeatureIV(hidden_Z=(16,), random_state=0),
+        DeepFeatureIV(hidden_layer_sizes_instrument=(16,), random_state=0),
         SieveIV(random_state=0),
     ],
     ids=["adam", "langevin", "tanh", "deep features", "sieve"],
@@ -223,7 +223,7 @@ def test_same_bits_for_any_n_jobs(n_jobs):
 
 def test_float64_history_and_clone():
     data = make_iv_curve(200, random_state=0)
-    model = clone(F2BMLD(**FAST, dtype="float64", batch_size=None, solver="langevin", clip=20.0))
+    model = clone(F2BMLD(**FAST, dtype="float64", batch_size=None, solver="langevin", particle_bound=20.0))
     model.fit(data.X, data.y, data.Z)
     assert model.theta_.dtype == np.float64
     history = model.history_

@@ -8,16 +8,25 @@ from sklearn.exceptions import NotFittedError
 from rfpcore import _files
 from rfpcore.datasets import make_demand
 from rfpcore.npiv import F2BMLD, DeepFeatureIV, KernelIV, ProximalF2BMLD, SieveIV
+from rfpcore.npiv._renamed import RENAMED
 
 DATA = make_demand(60, random_state=0)
 pytestmark = pytest.mark.filterwarnings("ignore::rfpcore.npiv.InstrumentWarning")  # so few rows
 FAST = {"max_iter": 20, "n_checkpoints": 5, "random_state": 0}
 MODELS = {
     "adam": F2BMLD(**FAST),
-    "langevin": F2BMLD(**FAST, solver="langevin", dtype="float64", clip=5.0, lambdas=np.array([0.5, 2.0])),
-    "deep": DeepFeatureIV(max_iter=2, hidden_Z=(8, 4), hidden_W=(8, 3), random_state=0),
+    "langevin": F2BMLD(
+        **FAST, solver="langevin", dtype="float64", particle_bound=5.0, lambdas=np.array([0.5, 2.0])
+    ),
+    "deep": DeepFeatureIV(
+        max_iter=2, hidden_layer_sizes_instrument=(8, 4), hidden_layer_sizes_covariates=(8, 3), random_state=0
+    ),
     "deep, normed": DeepFeatureIV(
-        max_iter=2, hidden_Z=(8, 4), hidden_W=(8, 3), batch_norm=True, random_state=0
+        max_iter=2,
+        hidden_layer_sizes_instrument=(8, 4),
+        hidden_layer_sizes_covariates=(8, 3),
+        batch_norm=True,
+        random_state=0,
     ),
     "kernel": KernelIV(random_state=0),
     "sieve": SieveIV(random_state=0),
@@ -77,6 +86,31 @@ def test_effects_of_a_proximal_model_come_back(path, weighted):
     model = ProximalF2BMLD(**FAST).fit(a, y, w, q, c, sample_weight=weights)
     model.save(path)
     assert_array_equal(ProximalF2BMLD.load(path).effect([0.0, 1.0]), model.effect([0.0, 1.0]))
+
+
+OLD = {new: old for old, new in RENAMED.items() if old not in ("step", "ridge", "penalty_2")}
+OLD_OF = {
+    "langevin": OLD,
+    "deep": OLD | {"learning_rate_init": "step", "penalty": "penalty_2"},
+    "sieve": OLD | {"penalty": "ridge"},
+}
+
+
+@pytest.mark.parametrize("name", OLD_OF)
+def test_files_with_the_parameters_names_of_before(path, name):
+    model = MODELS[name].fit(DATA.X, DATA.y, DATA.Z, DATA.covariates)
+    model.save(path)
+    tensors, document = parts(path)
+    for params in (document["params"], document["learnt"].get("settings", {})):
+        old = {OLD_OF[name].get(param, param): value for param, value in params.items()}
+        assert old.keys() != params.keys() or not params
+        params.clear()
+        params.update(old)
+    write(path, tensors, document)
+    again = type(model).load(path)
+    assert repr(again.get_params()) == repr(type(model)(**again.get_params()).get_params())
+    new = DATA.X_test, DATA.covariates_test
+    assert_array_equal(again.predict(*new), model.predict(*new))
 
 
 def test_nothing_to_save_and_another_class(path):

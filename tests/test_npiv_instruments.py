@@ -19,7 +19,14 @@ ESTIMATORS = [
     F2BMLD(**FAST),
     KernelIV(random_state=0),
     SieveIV(n_knots=(3,), random_state=0),
-    DeepFeatureIV(max_iter=1, hidden_Z=(4,), hidden_W=(4,), steps_Z=1, steps_W=1, random_state=0),
+    DeepFeatureIV(
+        max_iter=1,
+        hidden_layer_sizes_instrument=(4,),
+        hidden_layer_sizes_covariates=(4,),
+        inner_steps=1,
+        inner_steps_covariates=1,
+        random_state=0,
+    ),
 ]
 NAMES = [type(model).__name__ for model in ESTIMATORS]
 

@@ -13,7 +13,7 @@ ESTIMATORS = [
     F2BMLD(**FAST),
     KernelIV(),
     SieveIV(),
-    DeepFeatureIV(max_iter=1, hidden_Z=(4,), steps_Z=1),
+    DeepFeatureIV(max_iter=1, hidden_layer_sizes_instrument=(4,), inner_steps=1),
 ]
 
 
@@ -75,15 +75,15 @@ class TestData:
         ({"lambdas": (-1.0,)}, "all above 0"),
         ({"lambdas": (np.nan,)}, "lambdas must be finite"),
         ({"n_particles": 0}, "n_particles=0 is too small"),
-        ({"sigma1": -1.0}, "sigma1=-1.0; a number of at least 0"),
-        ({"sigma2": -1e-9}, "sigma2=-1e-09"),
-        ({"zeta1": -1.0}, "zeta1=-1.0"),
-        ({"alpha": 0.0}, "alpha=0.0; a positive number"),
-        ({"gamma": np.inf}, "gamma=inf"),
+        ({"temperature_instrument": -1.0}, "temperature_instrument=-1.0; a number of at least 0"),
+        ({"temperature": -1e-9}, "temperature=-1e-09"),
+        ({"weight_decay_instrument": -1.0}, "weight_decay_instrument=-1.0"),
+        ({"inner_lr": 0.0}, "inner_lr=0.0; a positive number"),
+        ({"learning_rate_init": np.inf}, "learning_rate_init=inf"),
         ({"inner_steps": 0}, "inner_steps=0 is too small"),
         ({"max_iter": 0}, "max_iter=0 is too small"),
         ({"batch_size": 0}, "batch_size=0 is too small"),
-        ({"clip": 0.0}, "clip=0.0; a positive number"),
+        ({"particle_bound": 0.0}, "particle_bound=0.0; a positive number"),
         ({"solver": "sgd"}, "solver='sgd' is unknown"),
         ({"activation": "gelu"}, "activation='gelu' is unknown; one of 'tanh', 'relu'"),
         ({"dtype": "float16"}, "dtype='float16' is unknown"),
@@ -97,7 +97,7 @@ def test_options(options, message):
 
 
 def test_options_of_other_kinds():
-    for options in ({"n_particles": 2.5}, {"alpha": "0.1"}, {"max_iter": True}):
+    for options in ({"n_particles": 2.5}, {"inner_lr": "0.1"}, {"max_iter": True}):
         with pytest.raises(TypeError):
             F2BMLD(**(FAST | options)).fit(X, y, Z)
 
@@ -117,13 +117,13 @@ def test_weights():
 
 
 def test_divergence_is_said_when_halving_does_not_help():
-    model = F2BMLD(**FAST, solver="langevin", alpha=1e30, gamma=1e30)
-    with pytest.raises(DivergenceError, match=r"diverged with alpha=1e\+30.*halved 21 times"):
+    model = F2BMLD(**FAST, solver="langevin", inner_lr=1e30, learning_rate_init=1e30)
+    with pytest.raises(DivergenceError, match=r"diverged with inner_lr=1e\+30.*halved 21 times"):
         model.fit(noise + 9 * Z, y, Z)
 
 
 def test_divergence_that_halving_cures():
-    model = F2BMLD(solver="langevin", alpha=30.0, gamma=30.0, max_iter=200, random_state=0)
+    model = F2BMLD(solver="langevin", inner_lr=30.0, learning_rate_init=30.0, max_iter=200, random_state=0)
     model.fit(noise + 9 * Z, y, Z)
     assert np.isfinite(model.predict(X)).all()
 

@@ -11,7 +11,7 @@ from rfpcore.npiv.ope import (
     FittedQEvaluation,
     make_transitions,
 )
-from rfpcore.npiv.ope._deep import _Stages
+from rfpcore.npiv.ope._deep import _BellmanStages
 
 GAMMA = 0.9
 
@@ -98,7 +98,7 @@ def test_intercept_solves_the_mean_equation(steps):
     missing = steps.rewards - (model.q(steps.states, steps.actions) - GAMMA * after)
     # In single precision; without the intercept it is 0.3 and more.
     assert abs(missing.mean()) < 1e-5
-    assert abs(model.set_params(intercept=False).fit(steps, policy).path_[:, -1]).max() == 0
+    assert abs(model.set_params(fit_intercept=False).fit(steps, policy).path_[:, -1]).max() == 0
     after = model.q(steps.next_states, policy(steps.next_states))
     assert abs(np.mean(steps.rewards - (model.q(steps.states, steps.actions) - GAMMA * after))) > 0.1
 
@@ -123,9 +123,11 @@ def test_values_on_the_way(steps):
 def test_gradient_through_stage_one(steps):
     """What the network of Q is told to descend, against torch's differentiation of both ridge solutions."""
     torch = pytest.importorskip("torch")
-    model = DeepFeatureEvaluation(gamma=GAMMA, hidden=(8, 5), hidden_instrument=(6, 7), penalty_1=1e-3)
+    model = DeepFeatureEvaluation(
+        gamma=GAMMA, hidden_layer_sizes=(8, 5), hidden_layer_sizes_instrument=(6, 7), penalty_instrument=1e-3
+    )
     problem, random = model._problem(steps, policy, GAMMA), np.random.RandomState(0)
-    stages, one, two = _Stages(model, problem, random), np.arange(300), np.arange(300, 700)
+    stages, one, two = _BellmanStages(model._checked(), problem, random), np.arange(300), np.arange(300, 700)
     told = []
     stages.net.descend = lambda x, upstream: told.append((x, upstream))
     stages.round(one, two)
@@ -191,13 +193,13 @@ def test_options(steps):
     for model, message in (
         (F2BMLDEvaluation(gamma=1.0), r"gamma=1\.0; a number in \[0, 1\)"),
         (FittedQEvaluation(gamma=-0.1), r"gamma=-0\.1"),
-        (FittedQEvaluation(ridge=0), "ridge=0.0; a positive number"),
-        (F2BMLDEvaluation(lambdas=(0,)), "lambdas=0.0; a positive number"),
-        (F2BMLDEvaluation(lambdas=()), "lambdas is empty"),
+        (FittedQEvaluation(penalty=0), "penalty=0.0; a positive number"),
+        (F2BMLDEvaluation(lambdas=(0,)), r"lambdas=\(0,\); at least one number, all above 0"),
+        (F2BMLDEvaluation(lambdas=()), r"lambdas=\(\); at least one number"),
         (F2BMLDEvaluation(n_particles=0), "n_particles=0 is too small"),
         (DeepFeatureEvaluation(gamma=1), r"gamma=1\.0"),
-        (DeepFeatureEvaluation(step=-1e-3), r"step=-0\.001; a positive number"),
-        (DeepFeatureEvaluation(penalty_2=0), r"penalty_2=0\.0; a positive number"),
+        (DeepFeatureEvaluation(learning_rate_init=-1e-3), r"learning_rate_init=-0\.001; a positive number"),
+        (DeepFeatureEvaluation(penalty=0), r"penalty=0\.0; a positive number"),
         (DeepFeatureEvaluation(batch_size=1), "batch_size=1 is too small"),
         (DeepFeatureEvaluation(inner_steps=0), "inner_steps=0 is too small"),
     ):

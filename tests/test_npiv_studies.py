@@ -47,7 +47,12 @@ def test_torch_in_the_comparison_does_the_same_steps():
     row = random.standard_normal((1, 3)), random.standard_normal((1, 3)), random.standard_normal(1)
     problem = Problem(*(np.repeat(part, bench["ROWS"], axis=0) for part in row)).cast(np.float32)
     for solver in ("adam", "langevin"):
-        options = bench["OPTIONS"] | {"solver": solver, "max_iter": 3, "sigma1": 0.0, "sigma2": 0.0}
+        options = bench["OPTIONS"] | {
+            "solver": solver,
+            "max_iter": 3,
+            "temperature_instrument": 0.0,
+            "temperature": 0.0,
+        }
         run = bench["Torch"](problem, solver)
         run.rates[-2:] = [0.0, 0.0]
         with torch.no_grad():

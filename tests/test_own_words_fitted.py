@@ -176,8 +176,16 @@ CASES = {
         ValueError,
         "covariates holds .*; X has 3 unnamed columns, so numbers 0 to 2",
     ),
-    "clip": (lambda: estimate(clip=3), TypeError, r"clip=3 is a int; a pair of numbers in \(0, 1\)"),
-    "clip of one": (lambda: estimate(clip=[0.1]), ValueError, r"clip=\[0.1\] has 1 entries; a pair"),
+    "clip": (
+        lambda: estimate(propensity_bounds=3),
+        TypeError,
+        r"propensity_bounds=3 is a int; a pair of numbers in \(0, 1\)",
+    ),
+    "clip of one": (
+        lambda: estimate(propensity_bounds=[0.1]),
+        ValueError,
+        r"propensity_bounds=\[0.1\] has 1 entries; a pair",
+    ),
     "efficient": (
         lambda: causal.DifferenceInDifferences(efficient=3).fit(PX, PY, TREATED, PGROUPS, np.arange(36) % 2),
         TypeError,

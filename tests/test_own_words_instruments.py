@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import rfpcore
 from rfpcore import npiv
 from rfpcore.npiv import ope
 
@@ -16,7 +17,13 @@ Z = RANDOM.standard_normal((N, 1))
 X = Z + 0.3 * RANDOM.standard_normal((N, 1))
 Y = X[:, 0] + 0.1 * RANDOM.standard_normal(N)
 BILEVEL = {"n_particles": 5, "max_iter": 5, "n_checkpoints": 2, "lambdas": (1.0,), "random_state": 0}
-DEEP = {"hidden_X": (3,), "hidden_Z": (4,), "max_iter": 2, "steps_Z": 2, "random_state": 0}
+DEEP = {
+    "hidden_layer_sizes": (3,),
+    "hidden_layer_sizes_instrument": (4,),
+    "max_iter": 2,
+    "inner_steps": 2,
+    "random_state": 0,
+}
 SETTINGS = {
     npiv.F2BMLD: BILEVEL,
     npiv.DeepFeatureIV: DEEP,
@@ -27,8 +34,8 @@ EVALUATIONS = {
     ope.FittedQEvaluation: {"n_components": 5, "max_iter": 20, "random_state": 0},
     ope.F2BMLDEvaluation: BILEVEL,
     ope.DeepFeatureEvaluation: {
-        "hidden": (3,),
-        "hidden_instrument": (3,),
+        "hidden_layer_sizes": (3,),
+        "hidden_layer_sizes_instrument": (3,),
         "max_iter": 4,
         "n_checkpoints": 2,
         "batch_size": 16,
@@ -81,11 +88,25 @@ def transitions(**changed):
 
 
 CASES = {
-    "widths": (lambda: fit(npiv.DeepFeatureIV, hidden_X=False), TypeError, "hidden_X=False is a bool; a seq"),
+    "widths": (
+        lambda: fit(npiv.DeepFeatureIV, hidden_layer_sizes=False),
+        TypeError,
+        "hidden_layer_sizes=False is a bool; a seq",
+    ),
     "no widths": (
-        lambda: fit(npiv.DeepFeatureIV, hidden_Z=()),
+        lambda: fit(npiv.DeepFeatureIV, hidden_layer_sizes_instrument=()),
         ValueError,
-        "hidden_Z has 0 layers; 1 to 1000",
+        "hidden_layer_sizes_instrument has 0 layers; 1 to 1000",
+    ),
+    "huge step": (
+        lambda: fit(npiv.DeepFeatureIV, learning_rate_init=1e155),
+        rfpcore.DivergenceError,
+        r"not finite after 1 steps of 1e\+155; a smaller learning_rate_init is needed",
+    ),
+    "tiny ridge": (
+        lambda: fit(npiv.DeepFeatureIV, penalty=1e-300),
+        ValueError,
+        "a ridge of 3e-299 is lost in rounding beside features of up to .*; larger penalties are needed",
     ),
     "knots": (lambda: fit(npiv.SieveIV, n_knots=5), TypeError, "n_knots=5 is a int; a sequence of integers"),
     "products": (
@@ -125,14 +146,14 @@ CASES = {
         r"validation_fraction=-inf; a number in \(0, 1\) is needed",
     ),
     "intercept": (
-        lambda: evaluate(ope.F2BMLDEvaluation, intercept=3),
+        lambda: evaluate(ope.F2BMLDEvaluation, fit_intercept=3),
         TypeError,
-        "intercept=3 is a int; True or False is needed",
+        "fit_intercept=3 is a int; True or False is needed",
     ),
     "widths of Q": (
-        lambda: evaluate(ope.DeepFeatureEvaluation, hidden=-1),
+        lambda: evaluate(ope.DeepFeatureEvaluation, hidden_layer_sizes=-1),
         TypeError,
-        "hidden=-1 is a int; a sequence of integers is needed",
+        "hidden_layer_sizes=-1 is a int; a sequence of integers is needed",
     ),
     "policy": (
         lambda: evaluate(ope.FittedQEvaluation, policy=1),

@@ -31,11 +31,12 @@ def test_models_held_fixed(estimand):
 
 
 @QUIET
-@pytest.mark.parametrize("score", ["regression", "ipw"])
-def test_scores_that_depend_on_one_model_are_always_refitted(score):
+@pytest.mark.parametrize("method", ["regression", "ipw"])
+def test_scores_that_depend_on_one_model_are_always_refitted(method):
     X, y, d, codes, _, _ = design(0)
     few, many = (
-        ClusterEffect(score=score, outcome=Slow(), max_refits=n).fit(X, y, d, codes) for n in (0, 1000)
+        ClusterEffect(estimation_method=method, outcome=Slow(), max_refits=n).fit(X, y, d, codes)
+        for n in (0, 1000)
     )
     assert_array_equal(few.effect_.draws, many.effect_.draws)
     assert few.effect_.method == many.effect_.method

@@ -89,7 +89,7 @@ def test_groups_periods_and_cells():
 def test_covariates_by_a_linear_model():
     """A cell is the doubly robust contrast of changes, on the covariates of the period compared with."""
     x = random.standard_normal((G, T))
-    model = fitted((x.reshape(-1, 1), *LONG[1:]), score="regression", outcome=LinearRegression())
+    model = fitted((x.reshape(-1, 1), *LONG[1:]), estimation_method="regression", outcome=LinearRegression())
     cells = {e.name: e.estimate for e in model.aggregate("cells")}
     change, at = TABLE[:, 5] - TABLE[:, 3], x[:, 3]
     control, treated = START == 9999, START == 2004

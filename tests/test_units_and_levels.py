@@ -158,13 +158,13 @@ def test_more_coefficients_than_rows():
 DYADIC = np.round(Y * 2**20) / 2**20  # so that adding a level rounds nothing
 
 
-@pytest.mark.parametrize("score", ["aipw", "regression", "ipw"])
+@pytest.mark.parametrize("method", ["aipw", "regression", "ipw"])
 @pytest.mark.parametrize("outcome", [None, LinearRegression()], ids=["network", "linear"])
 @pytest.mark.filterwarnings("ignore:inference='cr1' holds the outcome model fixed")
 @pytest.mark.filterwarnings("ignore:the outcome model, RFPRegressor, predicts clusters left out worse")
-def test_level_of_outcomes(outcome, score):
+def test_level_of_outcomes(outcome, method):
     def fitted(level):
-        model = ClusterEffect(outcome=outcome, score=score, inference="cr1")
+        model = ClusterEffect(outcome=outcome, estimation_method=method, inference="cr1")
         return model.fit(X, DYADIC + level, D, GROUPS)
 
     plain = fitted(0.0)

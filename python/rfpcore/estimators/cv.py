@@ -13,6 +13,7 @@ from .. import _rfpcore
 from .._arrays import Array, shown
 from .._atomic import all_or_nothing
 from .._frames import AlignedScore
+from .._limits import seed
 from .._options import MAX_STEPS, check_alpha, integer, items, positive
 from ..clusters import Clusters
 from ..network import MLP
@@ -50,8 +51,9 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         Inner steps' sizes. Combinations that diverge are passed over.
     n_folds : int, default=5
         Folds of clusters.
-    random_state : int, default=0
-        Deals clusters to folds; also the networks' seed unless the estimator has one.
+    random_state : int, RandomState or None, default=0
+        Deals clusters to folds; also the networks' seed unless the estimator has one. By default the same
+        each time, so that a choice made again is the same.
 
     Attributes
     ----------
@@ -89,7 +91,7 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         inner_steps: Sequence[int] = (1,),
         inner_lrs: Sequence[float] = (0.02, 0.05, 0.1),
         n_folds: int = 5,
-        random_state: int = 0,
+        random_state: Any = 0,
     ) -> None:
         self.estimator = estimator
         self.alphas = alphas
@@ -118,12 +120,13 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         """
         if groups is None:
             raise ValueError("groups is None; clusters are left out to choose, so they are needed")
-        base = self._base()
+        own = seed(self.random_state, "random_state")
+        base = self._base(own)
         grid = self._grid()
         template = clone(base)
         rows = template._rows(X, y, groups, sample_weight, learn=True)
         data = rows.clusters()
-        folds = _deal(data.n_clusters, self.n_folds, self.random_state)
+        folds = _deal(data.n_clusters, self.n_folds, own)
         losses = _validate(template, data, grid, folds)
         weight = data.sizes if data.cluster_weight is None else data.cluster_weight
         share = np.bincount(folds, weight) / weight.sum()
@@ -145,12 +148,12 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         self.n_features_in_ = self.best_estimator_.n_features_in_
         return self
 
-    def _base(self) -> RFPRegressor:
+    def _base(self, own: int) -> RFPRegressor:
         if not isinstance(self.estimator, RFPRegressor | None):
             raise TypeError(f"estimator is a {type(self.estimator).__name__}; RFPRegressor is needed")
         base = RFPRegressor(inner_lr=0.05) if self.estimator is None else clone(self.estimator)
-        if base.random_state is None:
-            base.set_params(random_state=integer(self.random_state, "random_state", 0, 2**31 - 1))
+        given = base.random_state
+        base.set_params(random_state=own if given is None else seed(given, "the estimator's random_state"))
         if isinstance(base.inner_lr, str):
             base.set_params(inner_lr=0.05)  # replaced by those of the grid
         reason = why_not_refit(base)
@@ -238,12 +241,12 @@ def _looks(max_iter: int) -> NDArray[np.int64]:
     return np.minimum(steps, max_iter)
 
 
-def _deal(n_clusters: int, n_folds: Any, seed: Any) -> NDArray[np.intp]:
+def _deal(n_clusters: int, n_folds: Any, seed: int) -> NDArray[np.intp]:
     """(C,) a fold for each cluster, equally many each."""
     if n_clusters < 2:
         raise ValueError(f"there is {n_clusters} cluster; to leave clusters out, at least 2 are needed")
     count = integer(n_folds, "n_folds", 2, n_clusters)
-    random = np.random.default_rng(integer(seed, "random_state", 0, 2**31 - 1))
+    random = np.random.default_rng(seed)
     order = random.permutation(n_clusters)
     folds = np.empty(n_clusters, np.intp)
     folds[order] = np.arange(n_clusters) % count
@@ -261,7 +264,7 @@ def _validate(template: RFPRegressor, data: Clusters, grid: Any, folds: NDArray[
         settings.append(check_settings(point, template._loss, net.n_parameters))
     repeat = [s for s in settings for _ in out]
     held_out = np.tile(out, (len(grid), 1))
-    seed = int(np.random.RandomState(template.random_state).randint(2**31 - 1, size=2)[1])
+    batches = int(np.random.RandomState(template.random_state).randint(2**31 - 1, size=2)[1])
     first = settings[0]
     result = _rfpcore.refit(
         net._architecture,
@@ -273,7 +276,7 @@ def _validate(template: RFPRegressor, data: Clusters, grid: Any, folds: NDArray[
         first.loss,
         first.optimizer,
         first.max_iter,
-        np.full(len(repeat), seed, np.uint64),
+        np.full(len(repeat), batches, np.uint64),
         held_out,
         first.batch_size,
         CHECK_EVERY,

@@ -8,6 +8,7 @@ from scipy.linalg import cho_factor, cho_solve
 from .. import _rfpcore
 from .._arrays import Array
 from .._options import MAX_LAYERS, MAX_PARAMETERS, integer, items
+from ..exceptions import DivergenceError
 from ..network import MLP
 
 
@@ -56,13 +57,20 @@ class FeatureNet:
 
     def descend(self, x: Array, upstream: Array) -> None:
         """One Adam step, given the loss's gradient in what `features` returned last for x."""
-        gradient = self.gradient(x, upstream) + self._weight_decay * self.theta
         self._steps += 1
-        self._first = self._first + 0.1 * (gradient - self._first)
-        self._second = self._second + 0.001 * (gradient**2 - self._second)
-        first = self._first / (1 - 0.9**self._steps)
-        second = self._second / (1 - 0.999**self._steps)
-        self.theta = (self.theta - self._step * first / (np.sqrt(second) + 1e-8)).astype(np.float32)
+        with np.errstate(all="ignore"):  # what overflows is an error below
+            gradient = self.gradient(x, upstream) + self._weight_decay * self.theta
+            self._first = self._first + 0.1 * (gradient - self._first)
+            self._second = self._second + 0.001 * (gradient**2 - self._second)
+            first = self._first / (1 - 0.9**self._steps)
+            second = self._second / (1 - 0.999**self._steps)
+            self.theta = (self.theta - self._step * first / (np.sqrt(second) + 1e-8)).astype(np.float32)
+        if not np.isfinite(self.theta).all():
+            raise DivergenceError(
+                f"the parameters of a network of features are not finite after {self._steps} steps of "
+                f"{self._step:g}; a smaller learning_rate_init is needed",
+                step=self._steps,
+            )
 
     def folded(self) -> "FeatureNet":
         """The network for prediction: itself."""
@@ -108,7 +116,13 @@ class Ridge(NamedTuple):
         """Min |targets − features·B|² + penalty·|B|²."""
         gram = features.T @ features
         gram[np.diag_indices_from(gram)] += penalty
-        factor = cho_factor(gram, overwrite_a=True, check_finite=False)
+        try:
+            factor = cho_factor(gram, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            raise ValueError(
+                f"a ridge of {penalty:g} is lost in rounding beside features of up to "
+                f"{np.abs(features).max():.3g}; larger penalties are needed"
+            ) from None
         coefficients = cho_solve(factor, features.T @ targets, check_finite=False)
         return cls(coefficients, factor, targets - features @ coefficients)
 
