@@ -30,11 +30,11 @@ pub use outcome::{Outcome, Recorded, Status};
 pub use rows::{Rows, Selection};
 pub use spec::{BatchNorm, Dropout, EarlyStopping, Length, Shifts, Smoothing, Spec};
 
-use crate::error::KernelError;
-use crate::memory;
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
 use crate::with_isa;
 
 /// One model: what it is, where it starts, and the rows it sees.

@@ -7,14 +7,14 @@ use super::evaluate::{Evaluator, Score};
 use super::extended::Extended;
 use super::outcome::Recorded;
 use super::stopping::Patience;
-use crate::architecture::Architecture;
-use crate::error::KernelError;
-use crate::memory;
-use crate::passes::{Network, Point};
+use crate::network::architecture::Architecture;
+use crate::network::workspace::Buffer;
+use crate::network::{Network, Point};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
 
 /// After which steps something is recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

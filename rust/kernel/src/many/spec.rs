@@ -1,12 +1,12 @@
 //! What a model is and how it is trained.
 
 use super::{Recording, Task};
-use crate::architecture::Architecture;
-use crate::clusters::finite;
-use crate::error::KernelError;
-use crate::loss::Loss;
+use crate::network::architecture::Architecture;
+use crate::network::loss::Loss;
+use crate::objective::clusters::finite;
 use crate::optimizer::{Optimizer, range};
 use crate::simd::Real;
+use crate::system::error::KernelError;
 
 /// How long training lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

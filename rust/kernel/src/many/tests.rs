@@ -2,11 +2,11 @@
 //! PyTorch's from Python.
 
 use super::*;
-use crate::activation::Activation;
-use crate::architecture::Architecture;
-use crate::loss::Loss;
+use crate::network::activation::Activation;
+use crate::network::architecture::Architecture;
+use crate::network::loss::Loss;
 use crate::optimizer::{Optimizer, Penalties, Rule, Schedule};
-use crate::random::Random;
+use crate::system::random::Random;
 
 const ROWS: usize = 41;
 

@@ -1,7 +1,7 @@
 //! A bound on the norm of the weights into each unit: Srivastava et al., "Dropout" (2014), section 5.1.
 
+use crate::dense::vectors::with_features;
 use crate::simd::{Isa, Real};
-use crate::vectors::with_features;
 
 /// Where the weights into a layer's units lie: those of unit j from input i at `at + i·input_step + j·unit_step`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ pub use penalties::{Decay, L1, L1Method, Penalties};
 pub use schedule::Schedule;
 pub use step::{Kind, Span, Stepper};
 
-use crate::error::KernelError;
+use crate::system::error::KernelError;
 
 /// The rule by which a gradient becomes a step.
 #[derive(Clone, Copy, Debug, PartialEq)]

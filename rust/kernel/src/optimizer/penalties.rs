@@ -1,7 +1,7 @@
 //! What pulls parameters towards zero.
 
 use super::range;
-use crate::error::KernelError;
+use crate::system::error::KernelError;
 
 /// A strength of decay, and whether it holds for biases too.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

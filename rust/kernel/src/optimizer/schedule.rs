@@ -1,7 +1,7 @@
 //! How the learning rate changes.
 
 use super::range;
-use crate::error::KernelError;
+use crate::system::error::KernelError;
 
 /// The learning rate's factor after t steps.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use super::max_norm::{Units, limit_norms};
 use super::{L1Method, Moments, Optimizer, Rule};
+use crate::dense::vectors::squared_norm;
 use crate::simd::{Backend, Isa, Pass, Real, run};
-use crate::vectors::squared_norm;
 use crate::with_isa;
 
 /// What a run of parameters is, for the penalties.

@@ -3,14 +3,14 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::clusters::{finite, overflowed};
-use crate::error::KernelError;
-use crate::memory;
+use crate::network::workspace::Buffer;
+use crate::objective::clusters::{finite, overflowed};
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
-use crate::threads::{Threads, made};
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::{Threads, made};
 use crate::with_isa;
-use crate::workspace::Buffer;
 
 use super::network::{BLOCK_ROWS, Network, Trace};
 use super::shape::Particles;

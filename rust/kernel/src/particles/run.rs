@@ -1,8 +1,8 @@
 //! What is asked for: the options that all runs share, and those of each.
 
-use crate::error::KernelError;
 use crate::optimizer::{Moments, range};
 use crate::simd::Real;
+use crate::system::error::KernelError;
 
 use super::problem::Problem;
 use super::shape::Particles;
@@ -129,7 +129,7 @@ impl<T: Real> Run<'_, T> {
                 let needed = shape.n_parameters();
                 return Err(KernelError::Length { what: "start", got: start.len(), needed });
             }
-            crate::clusters::finite("start", start)?;
+            crate::objective::clusters::finite("start", start)?;
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! Many runs at once, each on one thread, and what they leave behind. The loops are in `worker.rs`.
 
-use crate::error::KernelError;
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
+use crate::system::error::KernelError;
+use crate::system::threads::Threads;
 use crate::with_isa;
 
 use super::problem::Problem;

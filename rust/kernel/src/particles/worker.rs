@@ -6,12 +6,12 @@
 //! - z̃: [λ(h_z̃ − T) + (h_z̃ − y)] ∇Ψ + λζ₁z̃,
 //! - x: λ(h_z − h_z̃) ∇T + ζ₂x, by the envelope theorem (proposition 1): the quadratic terms in T cancel.
 
-use crate::error::KernelError;
-use crate::memory;
+use crate::network::workspace::Buffer;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
 
 use super::batch::{Batch, batch_rows};
 use super::network::{Network, Trace};

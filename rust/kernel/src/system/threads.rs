@@ -1,0 +1,161 @@
+//! Who does the work: the calling thread, and helpers from a pool (`pools.rs`).
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::question::{Latch, Question};
+
+/// The calling thread, alone or with a pool's threads, and what stops them.
+#[derive(Clone, Copy)]
+pub struct Threads<'a> {
+    pool: Option<&'a rayon::ThreadPool>,
+    stop: Option<&'a AtomicBool>,
+    question: Option<&'a Question<'a>>,
+}
+
+impl<'a> Threads<'a> {
+    /// The calling thread alone.
+    pub const fn serial() -> Self {
+        Self { pool: None, stop: None, question: None }
+    }
+
+    /// The calling thread and the threads of a pool.
+    pub fn with_pool(pool: Option<&'a rayon::ThreadPool>) -> Self {
+        Self { pool, stop: None, question: None }
+    }
+
+    /// The same threads, stopped between inner steps once the flag is set.
+    pub fn with_stop(self, stop: &'a AtomicBool) -> Self {
+        Self { stop: Some(stop), ..self }
+    }
+
+    /// The same threads, stopped between inner steps once the question is answered so; the calling thread asks it.
+    pub fn with_question(self, question: &'a Question<'a>) -> Self {
+        Self { question: Some(question), ..self }
+    }
+
+    /// The calling thread alone, stopped by the same.
+    pub fn alone(self) -> Self {
+        Self { pool: None, ..self }
+    }
+
+    /// How many threads work.
+    pub fn count(&self) -> usize {
+        1 + self.pool.map_or(0, rayon::ThreadPool::current_num_threads)
+    }
+
+    /// Whether the caller asked to stop.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) || self.question.is_some_and(Question::says_stop)
+    }
+
+    /// An error where the caller asked to stop.
+    ///
+    /// # Errors
+    /// [`KernelError::Interrupted`].
+    #[inline]
+    pub fn check(&self) -> Result<(), KernelError> {
+        if self.is_stopped() { Err(KernelError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Room for the workers of up to `most` threads, the first of them made: what one takes of scratch is then known, and
+    /// as many threads take part as have room for theirs.
+    ///
+    /// # Errors
+    /// [`KernelError::Memory`] where not even one has room.
+    pub fn workers<W>(
+        &self,
+        most: usize,
+        make: impl FnOnce() -> Result<W, KernelError>,
+    ) -> Result<Vec<Option<W>>, KernelError> {
+        let most = self.count().min(most);
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let mut workers = memory::room("a list of threads", most)?;
+        let before = memory::taken();
+        // Pushed where it is made: a small call must not pay for moving it about.
+        match make() {
+            Ok(first) => workers.push(Some(first)),
+            Err(error) => return Err(error.of("the scratch of one thread", memory::taken().wrapping_sub(before))),
+        }
+        let bytes = memory::taken().wrapping_sub(before);
+        let mut others = most - 1;
+        while others > 0 && memory::could_have("the scratch of all threads", others.saturating_mul(bytes)).is_err() {
+            others /= 2;
+        }
+        workers.resize_with(1 + others, || None);
+        Ok(workers)
+    }
+
+    /// `work` of each of 0..count, as many at a time as there are threads; the results in order. What found no memory beside
+    /// others is done once more by itself.
+    ///
+    /// # Errors
+    /// The first of `work`'s, or [`KernelError::Interrupted`].
+    pub fn map<R: Send>(
+        &self,
+        count: usize,
+        work: impl Fn(usize) -> Result<R, KernelError> + Sync,
+    ) -> Result<Vec<R>, KernelError> {
+        let slots = memory::list("a list of results", (0..count).map(|_| Mutex::new(None)))?;
+        let mut workers = vec![(); self.count().min(count)];
+        let next = AtomicUsize::new(0);
+        self.each(&mut workers, |()| {
+            while !self.is_stopped() {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(slot) = slots.get(index) else { break };
+                let result = work(index);
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            }
+        });
+        self.check()?;
+        let several = workers.len() > 1;
+        let done = slots.into_iter().enumerate().map(|(index, slot)| {
+            match slot.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                Some(Err(KernelError::Memory { .. })) if several => work(index),
+                Some(result) => result,
+                None => Err(KernelError::Interrupted),
+            }
+        });
+        done.collect()
+    }
+
+    /// Calls `work` once on each worker's state, the first on the calling thread, at most one a thread.
+    pub fn each<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+        let used = self.count().min(workers.len());
+        match (self.pool, workers[..used].split_first_mut()) {
+            (_, None) => {}
+            (Some(pool), Some((own, others))) if !others.is_empty() => {
+                let helping = Latch::new(others.len());
+                pool.in_place_scope(|scope| {
+                    for worker in others {
+                        let (work, one) = (&work, helping.guard());
+                        scope.spawn(move |_| {
+                            let _one = one;
+                            work(worker);
+                        });
+                    }
+                    work(own);
+                    // The scope would wait too, but without asking.
+                    self.question.iter().for_each(|question| helping.wait(question));
+                });
+            }
+            (_, Some((own, _))) => work(own),
+        }
+    }
+}
+
+/// What a thread works with, made where it is not there yet.
+///
+/// # Errors
+/// As `make`.
+pub fn made<W>(slot: &mut Option<W>, make: impl FnOnce() -> Result<W, KernelError>) -> Result<&mut W, KernelError> {
+    if slot.is_none() {
+        *slot = Some(make()?);
+    }
+    slot.as_mut().ok_or(KernelError::Interrupted)
+}
