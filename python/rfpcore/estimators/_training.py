@@ -14,7 +14,7 @@ from .. import _rfpcore
 from .._arrays import Array
 from .._progress import NoProgress
 from ..clusters import Clusters
-from ..functional import _raise_divergence
+from ..functional import divergence
 from ..network import MLP
 from ..second_order import auto_inner_lr
 from ._inner_step import MANY, share_raised
@@ -118,7 +118,7 @@ class Training:
                 self._advance_both(self.learned, n_steps)
         except _rfpcore.DivergenceError as error:
             theta, step = self.trainer.theta, self.inner_lr
-            _raise_divergence(error, self.net, theta, self.data, self.settings.loss, step)
+            raise divergence(error, self.net, theta, self.data, self.settings.loss, step) from None
         return max(time.perf_counter() - began, 1e-6)
 
     def _advance_both(self, learned: LearnedStep, n_steps: int) -> None:
