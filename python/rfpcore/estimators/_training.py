@@ -185,7 +185,7 @@ class Patience:
         self.best_score, self.best_iteration = -np.inf, 0
         self.best_theta: Array | None = None
         self.best_inner_lr: float | Array | None = None
-        self._bar, self._bar_iteration = -np.inf, 0
+        self._patience = _rfpcore.Patience(settings.n_iter_no_change, settings.tol or 0.0)
 
     @property
     def score(self) -> float | None:
@@ -202,12 +202,10 @@ class Patience:
         else:
             score = self._validate(training, self.held_out)
             self.scores.append(score)
-            if score > self.best_score or self.best_theta is None:
-                self.best_score, self.best_iteration = score, iteration
-                self.best_theta, self.best_inner_lr = training.trainer.theta, training.inner_lr
-        if score > self._bar + (self.settings.tol or 0.0):
-            self._bar, self._bar_iteration = score, iteration
-        self.converged = iteration - self._bar_iteration >= self.settings.n_iter_no_change
+        is_best, self.converged = self._patience.look(-score, iteration)
+        if self.held_out is not None and (is_best or self.best_theta is None):
+            self.best_score, self.best_iteration = score, iteration
+            self.best_theta, self.best_inner_lr = training.trainer.theta, training.inner_lr
         return self.converged
 
     def _validate(self, training: Training, held_out: Clusters) -> float:

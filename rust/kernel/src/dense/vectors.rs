@@ -2,6 +2,7 @@
 //! makes them full-width. Sums and products are taken in f64, which costs nothing beside the memory traffic.
 
 use crate::simd::{Isa, Pass, Real, run};
+use crate::system::error::KernelError;
 
 /// A closure as a pass.
 struct Work<F>(F);
@@ -145,4 +146,22 @@ pub fn squared_norm<S: Isa, T: Real>(isa: S, x: &[T]) -> f64 {
             lanes.iter().sum::<f64>() + rest.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>()
         },
     )
+}
+
+/// The first number that is not finite, as an error.
+pub fn finite<T: Real>(what: &'static str, numbers: &[T]) -> Result<(), KernelError> {
+    let all: f64 = numbers.iter().map(|x| 0.0 * x.to_f64()).sum();
+    if all == 0.0 {
+        return Ok(());
+    }
+    let bad = numbers.iter().enumerate().find(|(_, x)| !x.to_f64().is_finite());
+    bad.map_or(Ok(()), |(index, x)| Err(KernelError::NotFinite { what, index, value: x.to_f64() }))
+}
+
+/// Results that stopped being finite, as an error.
+pub fn overflowed<T: Real>(what: &'static str, numbers: &[T]) -> Result<(), KernelError> {
+    finite(what, numbers).map_err(|error| match error {
+        KernelError::NotFinite { what, index, value } => KernelError::Overflowed { what, index, value },
+        other => other,
+    })
 }

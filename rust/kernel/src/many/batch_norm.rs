@@ -1,13 +1,12 @@
 //! Batch normalization: Ioffe & Szegedy, "Batch normalization" (2015), algorithms 1 and 2, with PyTorch's conventions.
 
 use super::extended::Extended;
+use crate::dense::vectors::overflowed;
 use crate::dense::{Matrix, Processor};
 use crate::network::architecture::{Architecture, Layout};
 use crate::network::workspace::Buffer;
-use crate::objective::clusters::overflowed;
-use crate::optimizer::range;
 use crate::simd::{Isa, Pass, Real, run};
-use crate::system::error::KernelError;
+use crate::system::error::{KernelError, range};
 use crate::system::memory;
 use crate::system::threads::Threads;
 

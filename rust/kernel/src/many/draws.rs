@@ -1,9 +1,8 @@
 //! What is random in a step besides its rows, each a stream of (seed, purpose, step).
 
 use super::{Shifts, Spec};
-use crate::optimizer::range;
 use crate::simd::Real;
-use crate::system::error::KernelError;
+use crate::system::error::{KernelError, range};
 use crate::system::memory;
 use crate::system::random::Random;
 

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use crate::network::architecture::Layout;
+use crate::network::architecture::{Kind, Layout, Span};
 use crate::network::workspace::Buffer;
-use crate::optimizer::{Kind, Span};
 use crate::simd::Real;
 use crate::system::error::KernelError;
 

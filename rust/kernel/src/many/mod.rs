@@ -19,7 +19,6 @@ mod outcome;
 mod plain;
 mod rows;
 mod spec;
-mod stopping;
 mod training;
 
 pub use batch_norm::{Folding, folded};
@@ -66,11 +65,15 @@ pub fn fit_many<T: Elementary>(
     }
     let records = tasks.iter().map(|task| task.record_bytes(recording)).fold(0, usize::saturating_add);
     memory::could_have("what is to be recorded of all models", records)?;
-    threads.map(tasks.len(), |index| {
-        let outcome = with_isa!(Backend::detect(), isa => training::train(isa, &tasks[index], recording, threads))?;
-        deliver(index, outcome);
-        Ok(())
-    })?;
+    threads.map(
+        tasks.iter().enumerate(),
+        || Ok(()),
+        |(), (index, task)| {
+            let outcome = with_isa!(Backend::detect(), isa => training::train(isa, task, recording, threads))?;
+            deliver(*index, outcome);
+            Ok(())
+        },
+    )?;
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Gradients without dropout and batch normalization, by the kernel's own passes.
 
 use crate::network::architecture::Layout;
+use crate::network::workspace::PART_ROWS;
 use crate::network::workspace::{Batch, Buffer, Scratch, Sink, TraceLayout};
 use crate::network::{Network, Point, Record};
-use crate::objective::rows::PART_ROWS;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
 use crate::system::error::KernelError;

@@ -5,20 +5,13 @@ use super::*;
 use crate::network::activation::Activation;
 use crate::network::architecture::Architecture;
 use crate::network::loss::Loss;
-use crate::optimizer::{Optimizer, Penalties, Rule, Schedule};
+use crate::optimizer::{Optimizer, Rule};
 use crate::system::random::Random;
 
 const ROWS: usize = 41;
 
 fn optimizer(learning_rate: f64) -> Optimizer {
-    Optimizer {
-        rule: Rule::Sgd { momentum: 0.9, nesterov: false },
-        learning_rate,
-        schedule: Schedule::Constant,
-        penalties: Penalties::default(),
-        clip_norm: None,
-        max_norm: None,
-    }
+    Optimizer { rule: Rule::Sgd { momentum: 0.9, nesterov: false }, learning_rate, ..Optimizer::default() }
 }
 
 fn plain(hidden: &[usize], activation: Activation) -> Spec {

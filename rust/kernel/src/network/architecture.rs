@@ -1,7 +1,8 @@
 //! Widths, activations and the two parameter layouts: the user's flat one and the kernel's padded one.
 
+use std::ops::Range;
+
 use crate::network::activation::Activation;
-use crate::optimizer::{Kind, Span, Units};
 use crate::simd::Real;
 use crate::system::error::KernelError;
 
@@ -101,6 +102,41 @@ impl Architecture {
     fn head_inputs(&self) -> usize {
         self.hidden.last().copied().unwrap_or(self.n_inputs)
     }
+}
+
+/// What a run of parameters is, for the penalties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Weights.
+    Weights,
+    /// Biases.
+    Biases,
+    /// Parameters that are never penalised: scale and shift of a normalization.
+    Free,
+}
+
+/// A run of parameters of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where it lies.
+    pub range: Range<usize>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// Where the weights into a layer's units lie: those of unit j from input i at `at + i·input_step + j·unit_step`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Units {
+    /// The first weight.
+    pub at: usize,
+    /// Weights into each unit.
+    pub inputs: usize,
+    /// Units.
+    pub units: usize,
+    /// Distance between a unit's weights.
+    pub input_step: usize,
+    /// Distance between units.
+    pub unit_step: usize,
 }
 
 /// One hidden layer in the padded layout; the offsets count elements.

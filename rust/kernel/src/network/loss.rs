@@ -5,10 +5,9 @@
 
 use std::str::FromStr;
 
-use crate::optimizer::range;
 use crate::simd::math::{Elementary, exp, ln_from_one, softplus_and_sigmoid};
 use crate::simd::{Isa, Pass, Real, run};
-use crate::system::error::{KernelError, named};
+use crate::system::error::{KernelError, named, range};
 
 /// The loss of one row, y its target and f its linear outputs.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,20 +1,17 @@
 //! Linear outputs for rows that need no loss.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use crate::dense::vectors::{finite, overflowed};
 use crate::network::architecture::{Architecture, Layout, padded_stride};
 use crate::network::loss::Loss;
 use crate::network::start::Start;
+use crate::network::workspace::PART_ROWS;
 use crate::network::workspace::{Batch, Buffer, Scratch, TraceLayout};
 use crate::network::{Network, Record};
-use crate::objective::clusters::{finite, overflowed};
-use crate::objective::rows::PART_ROWS;
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
 use crate::system::error::KernelError;
 use crate::system::memory;
-use crate::system::threads::{Threads, made};
+use crate::system::threads::Threads;
 use crate::with_isa;
 
 /// Linear outputs of every row of x at flat `theta`, into rows × `n_outputs`.
@@ -104,7 +101,7 @@ fn predict_parts<S: Isa, T: Elementary>(
         for first in (offsets[cluster]..offsets[cluster + 1]).step_by(PART_ROWS) {
             let rows = first..(first + PART_ROWS).min(offsets[cluster + 1]);
             let (head, tail) = rest.split_at_mut(rows.len() * layout.n_outputs);
-            parts.push(Mutex::new((cluster, rows, head)));
+            parts.push((cluster, rows, head));
             rest = tail;
         }
     }
@@ -118,24 +115,15 @@ fn predict_parts<S: Isa, T: Elementary>(
             start: Start::room(network)?,
         })
     };
-    let mut workers = threads.workers(parts.len(), make)?;
-    let next = AtomicUsize::new(0);
-    threads.each(&mut workers, |slot| {
-        let Ok(worker) = made(slot, make) else { return };
-        while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if threads.is_stopped() {
-                break;
-            }
-            let mut part = part.lock().expect("a part is worked on once");
-            let (cluster, rows, into) = &mut *part;
-            if worker.packed != Some(*cluster) {
-                let n = architecture.n_parameters();
-                worker.start.pack(network, &thetas[*cluster * n..(*cluster + 1) * n]);
-                worker.packed = Some(*cluster);
-            }
-            predict_part(network, &trace, worker, &x[rows.start * layout.n_inputs..rows.end * layout.n_inputs], into);
+    let n = architecture.n_parameters();
+    threads.map(parts.into_iter(), make, |worker, (cluster, rows, into)| {
+        if worker.packed != Some(*cluster) {
+            worker.start.pack(network, &thetas[*cluster * n..(*cluster + 1) * n]);
+            worker.packed = Some(*cluster);
         }
-    });
+        predict_part(network, &trace, worker, &x[rows.start * layout.n_inputs..rows.end * layout.n_inputs], into);
+        Ok(())
+    })?;
     Ok(())
 }
 

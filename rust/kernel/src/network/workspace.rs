@@ -10,6 +10,9 @@ use crate::simd::{Isa, Real};
 use crate::system::error::KernelError;
 use crate::system::memory;
 
+/// Rows that go through the passes at once: activations of a few hundred rows stay in the second cache.
+pub const PART_ROWS: usize = 512;
+
 /// Memory that starts on a 64-byte line. Freed buffers are kept for the next call, whose scratch is most often of the same
 /// sizes: fresh pages cost more than a small call's work.
 pub struct Buffer<T> {

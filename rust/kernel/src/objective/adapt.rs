@@ -10,9 +10,9 @@ use crate::network::workspace::Buffer;
 use crate::objective::clusters::{Clusters, Schedule};
 use crate::objective::inner::{Halt, Path};
 use crate::objective::rows::{Engine, Side};
-use crate::objective::setting::{Inner, Plan, Setting};
-use crate::objective::sweep::{Visitor, sweep};
-use crate::objective::{check_point, in_order, padded_rates};
+use crate::objective::setting::{Inner, Setting};
+use crate::objective::sweep::{Visitor, in_order, sweep};
+use crate::objective::{check_point, padded_rates};
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
 use crate::system::error::{ClusterStatus, KernelError};
@@ -45,18 +45,7 @@ pub fn adapt<T: Elementary>(
         let network = Network { isa, layout: &layout, loss, threads };
         let start = Start::new(&network, theta)?;
         let rates: Option<Buffer<T>> = padded_rates(&layout, architecture, inner, false)?;
-        let setting = Setting {
-            network,
-            start: start.point(),
-            steps: inner.steps,
-            rate: inner.common_rate(),
-            rates: rates.as_deref(),
-            momentum: inner.momentum,
-            plan: Plan::FORWARD,
-            rate_gradient: false,
-            first_order: true,
-            dual_rows: 0,
-        };
+        let setting = Setting { rates: rates.as_deref(), ..Setting::forward(network, start.point(), inner) };
         let slots = into.chunks_exact_mut(architecture.n_parameters()).map(Mutex::new);
         let into = memory::list("the list of the clusters", slots)?;
         let visitor = Adapt { theta, into, threads };

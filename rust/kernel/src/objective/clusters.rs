@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::dense::vectors::finite;
 use crate::network::architecture::Architecture;
 use crate::network::loss::Loss;
 use crate::simd::Real;
@@ -28,16 +29,6 @@ fn length(what: &'static str, got: usize, needed: usize) -> Result<(), KernelErr
     if got == needed { Ok(()) } else { Err(KernelError::Length { what, got, needed }) }
 }
 
-/// The first number that is not finite, as an error.
-pub fn finite<T: Real>(what: &'static str, numbers: &[T]) -> Result<(), KernelError> {
-    let all: f64 = numbers.iter().map(|x| 0.0 * x.to_f64()).sum();
-    if all == 0.0 {
-        return Ok(());
-    }
-    let bad = numbers.iter().enumerate().find(|(_, x)| !x.to_f64().is_finite());
-    bad.map_or(Ok(()), |(index, x)| Err(KernelError::NotFinite { what, index, value: x.to_f64() }))
-}
-
 /// Weights times a power of two, which changes nothing but their size: so that no sum of them overflows and none of their
 /// inverses does. Those of ordinary size stay as they are.
 pub fn balanced<T: Real>(weights: &mut [T]) {
@@ -48,14 +39,6 @@ pub fn balanced<T: Real>(weights: &mut [T]) {
     // Twice half the power, because the whole one may not be a number.
     let half = (-largest.log2() / 2.0).round().exp2();
     weights.iter_mut().for_each(|w| *w = T::from_f64(w.to_f64() * half * half));
-}
-
-/// Results that stopped being finite, as an error.
-pub fn overflowed<T: Real>(what: &'static str, numbers: &[T]) -> Result<(), KernelError> {
-    finite(what, numbers).map_err(|error| match error {
-        KernelError::NotFinite { what, index, value } => KernelError::Overflowed { what, index, value },
-        other => other,
-    })
 }
 
 impl<'a, T: Real> Clusters<'a, T> {

@@ -1,16 +1,16 @@
 //! Hessian-vector products of the mean loss, and each cluster's largest curvature.
 
-use crate::dense::vectors;
+use crate::dense::vectors::{self, finite, overflowed};
 use crate::network::architecture::{Architecture, Layout};
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::{Buffer, From, Sink};
 use crate::network::{Network, Point};
 use crate::objective::check_point;
-use crate::objective::clusters::{Clusters, Schedule, finite, overflowed};
+use crate::objective::clusters::{Clusters, Schedule};
 use crate::objective::inner::Path;
 use crate::objective::rows::Engine;
-use crate::objective::setting::{Plan, Setting};
+use crate::objective::setting::{Inner, Setting};
 use crate::objective::sweep::{Visitor, sweep};
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
@@ -19,22 +19,6 @@ use crate::system::memory;
 use crate::system::random::Random;
 use crate::system::threads::Threads;
 use crate::with_isa;
-
-fn setting<'a, S: Isa, T: Elementary>(network: Network<'a, S>, start: Point<'a, T>) -> Setting<'a, S, T> {
-    let plan = Plan::FORWARD;
-    Setting {
-        network,
-        start,
-        steps: 0,
-        rate: 0.0,
-        rates: None,
-        momentum: 0.0,
-        plan,
-        rate_gradient: false,
-        first_order: true,
-        dual_rows: 0,
-    }
-}
 
 /// The Hessian of Σ n_c L_c / N at flat `theta`, times `direction`. With a support/query split only the support rows count.
 ///
@@ -60,7 +44,8 @@ pub fn hessian_vector<T: Elementary>(
         let (start, along) = (Start::new(&network, theta)?, Start::of_direction(&network, direction)?);
         let visitor = Along { direction: along.point(), data };
         let schedule = Schedule::of(data, None, layout.len);
-        let total = sweep(&visitor, &setting(network, start.point()), data, None, &schedule, threads)?;
+        let setting = Setting::forward(network, start.point(), Inner::NONE);
+        let total = sweep(&visitor, &setting, data, None, &schedule, threads)?;
         total.faults.none(data.n_clusters())?;
         let mut flat = memory::zeros("the product", needed)?;
         layout.unpack(&total.sum, &mut flat, |x| T::from_f64(x / total.weight));
@@ -168,7 +153,8 @@ pub fn curvature<T: Elementary>(
         let first = Start::of_direction(&network, &flat)?;
         let visitor = Power { first: first.point(), n_iterations, threads };
         let schedule = Schedule::of(data, None, layout.len);
-        let mut found = sweep(&visitor, &setting(network, start.point()), data, None, &schedule, threads)?;
+        let setting = Setting::forward(network, start.point(), Inner::NONE);
+        let mut found = sweep(&visitor, &setting, data, None, &schedule, threads)?;
         found.sort_by_key(|&(cluster, _)| cluster);
         let mut faults = Faults::default();
         found.iter().filter(|(_, value)| !value.is_finite()).for_each(|&(cluster, _)| faults.add(cluster));

@@ -18,7 +18,7 @@ use crate::objective::rows::{Engine, Side};
 use crate::objective::setting::Setting;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::system::error::KernelError;
+use crate::system::error::{Divergence, KernelError};
 use crate::system::memory;
 use crate::system::threads::Threads;
 
@@ -51,15 +51,6 @@ pub struct Path<T> {
     gradient: Buffer<T>,
     velocity: Buffer<T>,
     velocities: Vec<Buffer<T>>,
-}
-
-/// A loss or derivative that stopped being finite.
-#[derive(Clone, Copy, Debug)]
-pub struct Divergence {
-    /// The inner step.
-    pub step: usize,
-    /// The loss there.
-    pub loss: f64,
 }
 
 /// Why a cluster has no result.
@@ -169,7 +160,7 @@ impl<T: Elementary> Path<T> {
             let velocity = &mut self.velocity;
             vectors::momentum_step(
                 isa,
-                setting.momentum,
+                setting.inner.momentum,
                 rates,
                 &self.gradient,
                 velocity,
@@ -261,11 +252,11 @@ impl<T: Elementary> Path<T> {
                 if setting.rate_gradient {
                     vectors::subtract_product(isa, &self.velocities[slot], &adjoint, &mut self.rates);
                 }
-                vectors::momentum_adjoint(isa, setting.momentum, rates, &adjoint, &mut self.direction.theta);
+                vectors::momentum_adjoint(isa, setting.inner.momentum, rates, &adjoint, &mut self.direction.theta);
                 1.0
             }
         };
-        if setting.first_order {
+        if setting.inner.first_order {
             self.adjoint = adjoint;
             return;
         }

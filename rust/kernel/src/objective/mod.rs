@@ -13,73 +13,22 @@ pub mod setting;
 pub mod share;
 pub mod sweep;
 
+use crate::dense::vectors::finite;
 use crate::network::Network;
 use crate::network::architecture::{Architecture, Layout};
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::Buffer;
-use crate::objective::clusters::{Clusters, Schedule, finite};
-use crate::objective::setting::{Inner, Plan, Setting, StepSize};
+use crate::objective::clusters::{Clusters, Schedule};
+use crate::objective::setting::{Evaluation, Inner, Objective, Plan, Setting, StepSize, Wanted};
 use crate::objective::share::Call;
 use crate::objective::sweep::sweep;
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
-use crate::system::error::{ClusterStatus, KernelError};
+use crate::system::error::KernelError;
 use crate::system::memory;
 use crate::system::threads::Threads;
 use crate::with_isa;
-
-/// What is minimized.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Objective {
-    /// The row loss.
-    pub loss: Loss,
-    /// Weight of the loss before adaptation: 1 is ordinary training, 0 is MAML.
-    pub alpha: f64,
-    /// The inner loop.
-    pub inner: Inner,
-    /// Leave clusters out that diverge, instead of failing.
-    pub skip_diverged: bool,
-}
-
-impl Objective {
-    /// Checks the options.
-    ///
-    /// # Errors
-    /// [`KernelError`] with the first fault.
-    pub fn validate(&self, architecture: &Architecture) -> Result<(), KernelError> {
-        if !(0.0..=1.0).contains(&self.alpha) {
-            return Err(KernelError::Range { what: "alpha", got: self.alpha, needed: "in [0, 1]" });
-        }
-        self.inner.validate(architecture.n_parameters())
-    }
-}
-
-/// What is wanted beside the value and the gradient.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted {
-    /// The derivative in each parameter's step.
-    pub rate_gradient: bool,
-    /// Losses before and after adaptation even where the objective does not need them.
-    pub status: bool,
-}
-
-/// R_k and its derivatives.
-#[derive(Clone, Debug)]
-pub struct Evaluation<T> {
-    /// R_k.
-    pub value: f64,
-    /// ∇R_k, flat.
-    pub gradient: Vec<T>,
-    /// ∂R_k/∂α, when the status was wanted.
-    pub alpha_gradient: f64,
-    /// ∂R_k/∂η of each parameter's step, when wanted.
-    pub rate_gradient: Option<Vec<T>>,
-    /// What happened to each cluster, when wanted.
-    pub status: Vec<ClusterStatus>,
-    /// Clusters left out.
-    pub n_skipped: usize,
-}
 
 /// No cluster of more rows is looked at for the dual form.
 const DUAL_ROWS: usize = 64;
@@ -123,16 +72,12 @@ pub fn evaluate<T: Elementary>(
         let is_dual = |&rows: &usize| dual::pays(&layout, rows, steps);
         let dual_rows = if can_be_dual { (1..=schedule.most_rows.min(DUAL_ROWS)).rev().find(is_dual).unwrap_or(0) } else { 0 };
         let setting = Setting {
-            network,
-            start: start.point(),
             steps,
-            rate: inner.common_rate(),
             rates: rates.as_deref(),
-            momentum: inner.momentum,
             plan: Plan::choose::<_, T>(&network, schedule.most_rows.max(1), steps, way_back),
             rate_gradient: wanted.rate_gradient,
-            first_order: inner.first_order,
             dual_rows,
+            ..Setting::forward(network, start.point(), inner)
         };
         let call = Call { setting, data, objective, wanted, threads };
         let total = sweep(&call, &call.setting, data, only, &schedule, threads)?;
@@ -178,10 +123,4 @@ pub(crate) fn padded_rates<T: Elementary>(
     let mut padded = Buffer::new(layout.len)?;
     layout.pack(&flat, &mut padded);
     Ok(Some(padded))
-}
-
-/// Statuses in the clusters' order: split clusters are visited last.
-pub(crate) fn in_order(mut status: Vec<(usize, ClusterStatus)>) -> Vec<ClusterStatus> {
-    status.sort_by_key(|&(cluster, _)| cluster);
-    status.into_iter().map(|(_, status)| status).collect()
 }

@@ -4,9 +4,9 @@
 //! rows are walked. Rows go through the passes in parts that fit the cache; each part adds onto the sink.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use crate::network::workspace::{Batch, Buffer, From, Scratch, Sink, TraceLayout};
+use crate::network::workspace::{Batch, Buffer, From, PART_ROWS, Scratch, Sink, TraceLayout};
 use crate::network::{Network, Point, Record};
 use crate::objective::clusters::Clusters;
 use crate::simd::Isa;
@@ -14,9 +14,6 @@ use crate::simd::math::Elementary;
 use crate::system::error::KernelError;
 use crate::system::memory;
 use crate::system::threads::Threads;
-
-/// Rows that go through the passes at once: activations of a few hundred rows stay in the second cache.
-pub const PART_ROWS: usize = 512;
 
 /// Which rows of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,8 +257,10 @@ pub struct Split<'a, S, T> {
     pub network: Network<'a, S>,
     /// Support and query rows.
     pub sides: [Batch<'a, T>; 2],
+    /// Rows of the largest chunk of any cluster.
+    pub chunk_rows: usize,
     /// A record a thread.
-    pub records: &'a mut [Records<T>],
+    pub records: &'a mut [Option<Records<T>>],
     /// A gradient a chunk.
     pub partial: &'a mut [Buffer<T>],
     /// Who works.
@@ -283,21 +282,15 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
         work: impl Fn(&mut Walk<'_, S, T>, Batch<'_, T>, &mut Buffer<T>) -> f64 + Sync,
     ) -> f64 {
         let (size, count) = chunks(batch.rows);
-        let network = self.network;
-        let mut slots: Vec<_> =
-            self.partial[..count].iter_mut().map(|partial| std::sync::Mutex::new((partial, 0.0))).collect();
-        let next = AtomicUsize::new(0);
-        self.threads.each(self.records, |records| {
-            while !self.threads.is_stopped() {
-                let chunk = next.fetch_add(1, Ordering::Relaxed);
-                let Some(slot) = slots.get(chunk) else { break };
-                let mut slot = slot.lock().expect("a chunk is worked on once");
-                let part = batch.part(chunk * size, ((chunk + 1) * size).min(batch.rows)).with_own_record();
-                slot.1 = work(&mut Walk { network, records }, part, slot.0);
-            }
+        let (network, chunk_rows) = (self.network, self.chunk_rows);
+        let chunks = self.partial[..count].iter_mut().enumerate();
+        let chunks: Vec<_> = chunks.map(|(chunk, partial)| Mutex::new((chunk, partial, 0.0))).collect();
+        let make = || Records::new(&network, chunk_rows, 1, false);
+        self.threads.share(self.records, make, &chunks, |records, (chunk, partial, loss)| {
+            let part = batch.part(*chunk * size, ((*chunk + 1) * size).min(batch.rows)).with_own_record();
+            *loss = work(&mut Walk { network, records }, part, partial);
         });
-        let losses = slots.iter_mut().map(|slot| slot.get_mut().expect("no chunk panicked").1).sum();
-        drop(slots);
+        let losses = chunks.into_iter().map(|chunk| chunk.into_inner().unwrap_or_else(PoisonError::into_inner).2).sum();
         // Told to stop, nobody wants the sum any more.
         if let Some(mut sink) = sink
             && !self.threads.is_stopped()

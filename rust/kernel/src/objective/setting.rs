@@ -1,10 +1,12 @@
-//! The inner loop's options, and how much of its path is kept.
+//! What is minimized and what is wanted of it, the inner loop's options, and how much of its path is kept.
 
+use crate::network::architecture::Architecture;
+use crate::network::loss::Loss;
 use crate::network::{Network, Point};
 use crate::objective::rows::Records;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::system::error::KernelError;
+use crate::system::error::{ClusterStatus, KernelError};
 
 /// The size of the inner steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,11 +28,15 @@ pub struct Inner {
     pub momentum: f64,
     /// Adapt only the last layer.
     pub head_only: bool,
-    /// Leave the Hessians out of the way back.
+    /// Leave the Hessians out of the way back: gradients along the path count as constants.
     pub first_order: bool,
 }
 
 impl Inner {
+    /// No steps at all.
+    pub const NONE: &Self =
+        &Self { steps: 0, step_size: StepSize::Common(0.0), momentum: 0.0, head_only: false, first_order: true };
+
     /// η where it is one number, else NaN: paths with steps of their own never read it.
     pub fn common_rate(&self) -> f64 {
         if let StepSize::Common(rate) = self.step_size { rate } else { f64::NAN }
@@ -58,6 +64,58 @@ impl Inner {
     }
 }
 
+/// What is minimized.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    /// The row loss.
+    pub loss: Loss,
+    /// Weight of the loss before adaptation: 1 is ordinary training, 0 is MAML.
+    pub alpha: f64,
+    /// The inner loop.
+    pub inner: Inner,
+    /// Leave clusters out that diverge, instead of failing.
+    pub skip_diverged: bool,
+}
+
+impl Objective {
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// [`KernelError`] with the first fault.
+    pub fn validate(&self, architecture: &Architecture) -> Result<(), KernelError> {
+        if !(0.0..=1.0).contains(&self.alpha) {
+            return Err(KernelError::Range { what: "alpha", got: self.alpha, needed: "in [0, 1]" });
+        }
+        self.inner.validate(architecture.n_parameters())
+    }
+}
+
+/// What is wanted beside the value and the gradient.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The derivative in each parameter's step.
+    pub rate_gradient: bool,
+    /// Losses before and after adaptation even where the objective does not need them.
+    pub status: bool,
+}
+
+/// R_k and its derivatives.
+#[derive(Clone, Debug)]
+pub struct Evaluation<T> {
+    /// R_k.
+    pub value: f64,
+    /// ∇R_k, flat.
+    pub gradient: Vec<T>,
+    /// ∂R_k/∂α, when the status was wanted.
+    pub alpha_gradient: f64,
+    /// ∂R_k/∂η of each parameter's step, when wanted.
+    pub rate_gradient: Option<Vec<T>>,
+    /// What happened to each cluster, when wanted.
+    pub status: Vec<ClusterStatus>,
+    /// Clusters left out.
+    pub n_skipped: usize,
+}
+
 /// Everything that the inner loops of one call share.
 #[derive(Clone, Copy)]
 pub struct Setting<'a, S, T> {
@@ -65,20 +123,18 @@ pub struct Setting<'a, S, T> {
     pub network: Network<'a, S>,
     /// Where every cluster starts.
     pub start: Point<'a, T>,
-    /// k.
+    /// The inner loop's options.
+    pub inner: &'a Inner,
+    /// k, or 0 where nothing depends on the inner loop.
     pub steps: usize,
     /// η, when it is common to all parameters and there is no momentum.
     pub rate: f64,
     /// Padded η; present when steps differ, with momentum, or when the gradient in η is wanted.
     pub rates: Option<&'a [T]>,
-    /// μ.
-    pub momentum: f64,
     /// How the path is kept.
     pub plan: Plan,
     /// Whether the derivative in η is wanted.
     pub rate_gradient: bool,
-    /// Whether the Hessians are left out: gradients along the path count as constants.
-    pub first_order: bool,
     /// Clusters of up to so many rows take the dual form.
     pub dual_rows: usize,
 }
@@ -133,7 +189,22 @@ impl Plan {
     }
 }
 
-impl<S: Isa, T: Elementary> Setting<'_, S, T> {
+impl<'a, S: Isa, T: Elementary> Setting<'a, S, T> {
+    /// Paths of these options from here, plain and without a way back.
+    pub fn forward(network: Network<'a, S>, start: Point<'a, T>, inner: &'a Inner) -> Self {
+        Self {
+            network,
+            start,
+            inner,
+            steps: inner.steps,
+            rate: inner.common_rate(),
+            rates: None,
+            plan: Plan::FORWARD,
+            rate_gradient: false,
+            dual_rows: 0,
+        }
+    }
+
     /// Whether one number steps all parameters, without momentum.
     pub fn is_plain(&self) -> bool {
         self.rates.is_none()

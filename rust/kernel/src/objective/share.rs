@@ -1,17 +1,17 @@
 //! One cluster's share of the objective, and the sum of several.
 
 use crate::dense::vectors;
+use crate::dense::vectors::overflowed;
 use crate::network::architecture::Architecture;
 use crate::network::workspace::{Buffer, From, Sink};
-use crate::objective::clusters::{Clusters, overflowed};
-use crate::objective::inner::{Divergence, Halt, Path};
+use crate::objective::clusters::Clusters;
+use crate::objective::inner::{Halt, Path};
 use crate::objective::rows::{Engine, Side};
-use crate::objective::setting::Setting;
-use crate::objective::sweep::{Visitor, side_rows};
-use crate::objective::{Evaluation, Objective, Wanted, in_order};
+use crate::objective::setting::{Evaluation, Objective, Setting, Wanted};
+use crate::objective::sweep::{Visitor, in_order, side_rows};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::system::error::{ClusterStatus, KernelError};
+use crate::system::error::{ClusterStatus, Divergence, KernelError};
 use crate::system::memory;
 use crate::system::threads::Threads;
 
@@ -168,7 +168,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
             before = self.add_query_before(cluster, setting, engine, path, before);
         }
         let after = path.measure(setting, engine)?;
-        if setting.steps > 0 && alpha < 1.0 && (!setting.first_order || setting.rate_gradient) {
+        if setting.steps > 0 && alpha < 1.0 && (!setting.inner.first_order || setting.rate_gradient) {
             path.pull_back(setting, engine, &self.threads)?;
         }
         let finite = vectors::all_finite(setting.network.isa, &path.adjoint);

@@ -4,8 +4,6 @@
 //! same bits on any number of threads.
 
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::network::workspace::{Batch, Buffer};
 use crate::objective::clusters::{Clusters, Schedule};
@@ -14,8 +12,8 @@ use crate::objective::rows::{Engine, Prepared, Records, Serial, Split, chunks};
 use crate::objective::setting::{Plan, SCRATCH_BYTES, Setting};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::system::error::KernelError;
-use crate::system::threads::{Threads, made};
+use crate::system::error::{ClusterStatus, KernelError};
+use crate::system::threads::Threads;
 
 /// What is done at each cluster, and how the results of several are put together.
 pub trait Visitor<S, T>: Sync {
@@ -89,16 +87,13 @@ pub fn sweep<S: Isa, T: Elementary, V: Visitor<S, T>>(
 ) -> Result<V::Sums, KernelError> {
     let sweep = Sweep { visitor, setting, data, only, schedule, threads };
     let mut total = visitor.sums()?;
-    for part in sweep.blocks()? {
+    for (_, part) in sweep.blocks()? {
         visitor.merge(&mut total, part);
     }
     sweep.split(&mut total)?;
     threads.check()?;
     Ok(total)
 }
-
-/// A block's result, once it is there.
-type Outcome<R> = Mutex<Option<Result<R, KernelError>>>;
 
 struct Sweep<'a, S, T, V> {
     visitor: &'a V,
@@ -114,21 +109,13 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         self.only.map_or(position, |list| list[position])
     }
 
-    fn blocks(&self) -> Result<Vec<V::Sums>, KernelError> {
-        let n_blocks = self.schedule.blocks.len();
-        let results: Vec<Outcome<V::Sums>> = (0..n_blocks).map(|_| Mutex::new(None)).collect();
+    /// Each block's sums, in the blocks' order.
+    fn blocks(&self) -> Result<Vec<(usize, V::Sums)>, KernelError> {
         let make = || Worker::new(self.setting, self.schedule.most_rows, self.data.n_support.is_some());
-        let mut workers = self.threads.workers(n_blocks, make)?;
-        let next = AtomicUsize::new(0);
-        self.threads.each(&mut workers, |worker| {
-            // Made by the thread that uses it, so that its pages are near; without room the others do the work.
-            let Ok(worker) = made(worker, make) else { return };
-            while let Some(&index) = self.schedule.order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                *results[index].lock().expect("a block is worked on once") = Some(self.block(index, worker));
-            }
-        });
-        let done = results.into_iter().map(|result| result.into_inner().expect("no block panicked"));
-        done.map(|result| result.unwrap_or(Err(KernelError::Interrupted))).collect()
+        let order = self.schedule.order.iter();
+        let mut done = self.threads.map(order, make, |worker, &mut &block| Ok((block, self.block(block, worker)?)))?;
+        done.sort_unstable_by_key(|&(block, _)| block);
+        Ok(done)
     }
 
     fn block(&self, index: usize, worker: &mut Worker<T>) -> Result<V::Sums, KernelError> {
@@ -157,19 +144,15 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         let most = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
         let (rows, count) = sides.map(|side| chunks(side.len())).fold((0, 0), most);
         let mut partial = Buffer::several((0..count).map(|_| network.layout.len))?;
-        let make = || Records::new(&network, rows, 1, false);
-        let mut records: Vec<Records<T>> = Vec::new();
-        for slot in self.threads.workers(count, make)? {
-            // A thread less where there is no room any more.
-            records.extend(slot.map_or_else(make, Ok).ok());
-        }
+        let mut records = self.threads.workers(count, || Records::new(&network, rows, 1, false))?;
         for &position in &self.schedule.split {
             self.threads.check()?;
             let cluster = self.cluster(position);
             worker.fill(self.data, network.layout.n_inputs, cluster);
             let Worker { sides, path, .. } = &mut worker;
             let (records, partial, threads) = (&mut records[..], &mut partial[..], &self.threads);
-            let mut engine = Split { network, sides: batches(sides, self.data), records, partial, threads };
+            let sides = batches(sides, self.data);
+            let mut engine = Split { network, sides, chunk_rows: rows, records, partial, threads };
             let mut sums = self.visitor.sums()?;
             self.visitor.visit(cluster, &setting, &mut engine, path, &mut sums)?;
             self.visitor.merge(total, sums);
@@ -187,4 +170,10 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         let path = steps.saturating_add(1).saturating_mul((layout.len + layout.transposed_len) * T::SIZE);
         Plan { segment: if path > SCRATCH_BYTES { steps.isqrt() } else { steps }, keep_records: false, way_back: true }
     }
+}
+
+/// Statuses in the clusters' order: split clusters are visited last.
+pub fn in_order(mut status: Vec<(usize, ClusterStatus)>) -> Vec<ClusterStatus> {
+    status.sort_by_key(|&(cluster, _)| cluster);
+    status.into_iter().map(|(_, status)| status).collect()
 }

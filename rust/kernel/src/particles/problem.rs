@@ -1,6 +1,6 @@
 //! The data of an instrumental-variables problem.
 
-use crate::objective::clusters::finite;
+use crate::dense::vectors::finite;
 use crate::simd::Real;
 use crate::system::error::KernelError;
 

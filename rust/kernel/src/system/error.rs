@@ -150,6 +150,15 @@ impl KernelError {
     }
 }
 
+/// A loss or derivative that stopped being finite.
+#[derive(Clone, Copy, Debug)]
+pub struct Divergence {
+    /// The inner step.
+    pub step: usize,
+    /// The loss there.
+    pub loss: f64,
+}
+
 /// What happened to one cluster.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClusterStatus {
@@ -172,4 +181,9 @@ pub fn named<V: Copy>(what: &'static str, name: &str, table: &[(&str, V)]) -> Re
         got: name.to_owned(),
         known: table.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", "),
     })
+}
+
+/// A number's range, as an error.
+pub fn range(what: &'static str, got: f64, fits: bool, needed: &'static str) -> Result<(), KernelError> {
+    if fits && got.is_finite() { Ok(()) } else { Err(KernelError::Range { what, got, needed }) }
 }

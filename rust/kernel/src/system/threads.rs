@@ -91,41 +91,54 @@ impl<'a> Threads<'a> {
         Ok(workers)
     }
 
-    /// `work` of each of 0..count, as many at a time as there are threads; the results in order. What found no memory beside
-    /// others is done once more by itself.
+    /// `work` of each item, as many at a time as there are threads, each with a worker of its own; the results in order.
+    /// What found no memory beside others is done once more by itself.
     ///
     /// # Errors
-    /// The first of `work`'s, or [`KernelError::Interrupted`].
-    pub fn map<R: Send>(
+    /// The first of `work`'s, [`KernelError::Memory`] where not even one worker has room, or [`KernelError::Interrupted`].
+    pub fn map<I: Send, W: Send, R: Send>(
         &self,
-        count: usize,
-        work: impl Fn(usize) -> Result<R, KernelError> + Sync,
+        items: impl ExactSizeIterator<Item = I>,
+        make: impl Fn() -> Result<W, KernelError> + Sync,
+        work: impl Fn(&mut W, &mut I) -> Result<R, KernelError> + Sync,
     ) -> Result<Vec<R>, KernelError> {
-        let slots = memory::list("a list of results", (0..count).map(|_| Mutex::new(None)))?;
-        let mut workers = vec![(); self.count().min(count)];
-        let next = AtomicUsize::new(0);
-        self.each(&mut workers, |()| {
-            while !self.is_stopped() {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(slot) = slots.get(index) else { break };
-                let result = work(index);
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            }
-        });
+        let slots = memory::list("a list of results", items.map(|item| Mutex::new((item, None))))?;
+        let mut workers = self.workers(slots.len(), &make)?;
+        self.share(&mut workers, make, &slots, |worker, (item, result)| *result = Some(work(worker, item)));
         self.check()?;
         let several = workers.len() > 1;
-        let done = slots.into_iter().enumerate().map(|(index, slot)| {
-            match slot.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                Some(Err(KernelError::Memory { .. })) if several => work(index),
-                Some(result) => result,
-                None => Err(KernelError::Interrupted),
+        workers.truncate(1);
+        let done = slots.into_iter().map(|slot| {
+            let (mut item, result) = slot.into_inner().unwrap_or_else(PoisonError::into_inner);
+            match (result, &mut workers[..]) {
+                (Some(Err(KernelError::Memory { .. })), [Some(worker)]) if several => work(worker, &mut item),
+                (result, _) => result.unwrap_or(Err(KernelError::Interrupted)),
             }
         });
         done.collect()
     }
 
+    /// Calls `work` once on each item, as many at a time as there are workers, until told to stop. A worker is made by the
+    /// thread that uses it, so that its pages are near; where it finds no room the others do the work.
+    pub fn share<I: Send, W: Send>(
+        &self,
+        workers: &mut [Option<W>],
+        make: impl Fn() -> Result<W, KernelError> + Sync,
+        items: &[Mutex<I>],
+        work: impl Fn(&mut W, &mut I) + Sync,
+    ) {
+        let next = AtomicUsize::new(0);
+        self.each(workers, |slot| {
+            let Ok(worker) = made(slot, &make) else { return };
+            while !self.is_stopped() {
+                let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                work(worker, &mut item.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        });
+    }
+
     /// Calls `work` once on each worker's state, the first on the calling thread, at most one a thread.
-    pub fn each<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+    fn each<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
         let used = self.count().min(workers.len());
         match (self.pool, workers[..used].split_first_mut()) {
             (_, None) => {}
@@ -153,9 +166,12 @@ impl<'a> Threads<'a> {
 ///
 /// # Errors
 /// As `make`.
-pub fn made<W>(slot: &mut Option<W>, make: impl FnOnce() -> Result<W, KernelError>) -> Result<&mut W, KernelError> {
+fn made<W>(slot: &mut Option<W>, make: impl FnOnce() -> Result<W, KernelError>) -> Result<&mut W, KernelError> {
     if slot.is_none() {
         *slot = Some(make()?);
     }
     slot.as_mut().ok_or(KernelError::Interrupted)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! The outer loop: mini-batches of whole clusters, one optimizer step each.
 
 pub mod refits;
+pub mod stopping;
 
 use crate::network::architecture::Architecture;
 use crate::objective::clusters::Clusters;
-use crate::objective::{Objective, Wanted, evaluate};
+use crate::objective::evaluate;
+use crate::objective::setting::{Objective, Wanted};
 use crate::optimizer::{Optimizer, Stepper};
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
@@ -101,7 +103,7 @@ impl<T: Elementary> Trainer<T> {
             if vector.len() != needed {
                 return Err(KernelError::Length { what, got: vector.len(), needed });
             }
-            crate::objective::clusters::finite(what, vector)?;
+            crate::dense::vectors::finite(what, vector)?;
         }
         self.state = state;
         Ok(())

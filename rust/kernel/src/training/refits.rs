@@ -5,12 +5,14 @@
 //! threads.
 
 use crate::objective::clusters::Clusters;
-use crate::objective::{Objective, Wanted, evaluate};
+use crate::objective::evaluate;
+use crate::objective::setting::{Objective, Wanted};
 use crate::simd::math::Elementary;
 use crate::system::error::KernelError;
 use crate::system::memory;
 use crate::system::threads::Threads;
 use crate::training::Trainer;
+use crate::training::stopping::Patience;
 
 /// One training run.
 #[derive(Clone, Debug)]
@@ -111,7 +113,7 @@ pub fn refit<T: Elementary>(
     runs.iter().try_for_each(|run| run.validate(data.n_clusters()))?;
     // A single run has all threads to itself: the bits are the same.
     let within = if runs.len() == 1 { threads } else { threads.alone() };
-    threads.map(runs.len(), |index| train(&runs[index], data, n_steps, watch, within))
+    threads.map(runs.iter(), || Ok(()), |(), run| train(run, data, n_steps, watch, within))
 }
 
 fn train<T: Elementary>(
@@ -128,7 +130,8 @@ fn train<T: Elementary>(
     let weighed = Clusters { cluster_weights: Some(&weights), ..*data };
     let mut among = memory::room("a list of clusters", counts.len())?;
     among.extend((0..counts.len()).filter(|&c| counts[c] > 0.0));
-    let mut looks = Looks::default();
+    let mut looks =
+        Looks { values: Vec::new(), best: None, patience: Patience::new(watch.patience as u64, watch.min_gain) };
     let mut fault = None;
     let end = trainer.state().n_steps + n_steps as u64;
     while trainer.state().n_steps < end {
@@ -158,16 +161,8 @@ fn train<T: Elementary>(
 /// What held-out clusters have said so far.
 struct Looks<T> {
     values: Vec<f64>,
-    least: f64,
     best: Option<(Vec<T>, u64)>,
-    /// The value to fall below, and when it was set.
-    bar: (f64, u64),
-}
-
-impl<T> Default for Looks<T> {
-    fn default() -> Self {
-        Self { values: Vec::new(), least: f64::INFINITY, best: None, bar: (f64::INFINITY, 0) }
-    }
+    patience: Patience,
 }
 
 impl<T: Elementary> Looks<T> {
@@ -193,13 +188,10 @@ impl<T: Elementary> Looks<T> {
         };
         memory::reserve_one("the looks at held-out clusters", &mut self.values)?;
         self.values.push(value);
-        if value < self.least || self.best.is_none() {
-            self.least = value;
+        let verdict = self.patience.look(value, state.n_steps);
+        if verdict.is_best || self.best.is_none() {
             self.best = Some((memory::list("parameters", state.theta.iter().copied())?, state.n_steps));
         }
-        if value < self.bar.0 - watch.min_gain {
-            self.bar = (value, state.n_steps);
-        }
-        Ok(state.n_steps - self.bar.1 >= watch.patience as u64)
+        Ok(verdict.stop)
     }
 }

@@ -209,7 +209,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
         let scale = T::from_f64(-self.setting.rate);
         let base = gradient.as_mut_ptr();
         let (all, steps) = ((k + 1) * n, k * n);
-        let with_tangents = usize::from(!self.setting.first_order);
+        let with_tangents = usize::from(!self.setting.inner.first_order);
         // SAFETY: as the caller's; the gradient is as long as the layout.
         unsafe {
             let to = |offset: usize| -> Targets<T> {

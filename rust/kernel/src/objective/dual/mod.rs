@@ -17,10 +17,10 @@ mod walk;
 use crate::dense::Matrix;
 use crate::network::architecture::Layout;
 use crate::network::workspace::{Batch, Buffer};
-use crate::objective::inner::Divergence;
 use crate::objective::setting::Setting;
 use crate::simd::math::Elementary;
 use crate::simd::{Isa, Real};
+use crate::system::error::Divergence;
 use crate::system::error::KernelError;
 
 /// Fewer weights than this, and the calls cost as much as what they save: at 10-32-32-1 the dual form took 1.2 × as long.
@@ -196,7 +196,7 @@ impl<T: Elementary> Dual<T> {
         unsafe {
             walk.start_way_back();
             for t in (0..setting.steps).rev() {
-                if !setting.first_order {
+                if !setting.inner.first_order {
                     walk.pull(t);
                 }
             }

@@ -4,8 +4,9 @@ use crate::network::activation::{ACTIVATIONS, Activation};
 use crate::network::architecture::Architecture;
 use crate::network::loss::{LOSSES, Loss};
 use crate::objective::clusters::Clusters;
+use crate::objective::evaluate;
 use crate::objective::setting::{Inner, StepSize};
-use crate::objective::{Objective, Wanted, evaluate};
+use crate::objective::setting::{Objective, Wanted};
 use crate::system::random::Random;
 use crate::system::threads::Threads;
 

@@ -9,7 +9,7 @@ use crate::network::start::Start;
 use crate::objective::clusters::Clusters;
 use crate::objective::rows::Records;
 use crate::objective::rows::{Prepared, Serial};
-use crate::objective::setting::Plan;
+use crate::objective::setting::{Inner, Plan, StepSize};
 use crate::simd::Backend;
 use crate::system::random::Random;
 use crate::testing::epsilon;
@@ -55,18 +55,10 @@ impl<T: Elementary> Fixture<T> {
             layout.pack(flat, &mut padded);
             padded
         });
-        let setting = Setting {
-            network,
-            start: start.point(),
-            steps: STEPS,
-            rate: 0.05,
-            rates: rates.as_deref(),
-            momentum: self.momentum,
-            plan,
-            rate_gradient,
-            first_order: false,
-            dual_rows: 0,
-        };
+        let (step_size, momentum) = (StepSize::Common(0.05), self.momentum);
+        let inner = Inner { steps: STEPS, step_size, momentum, head_only: false, first_order: false };
+        let rates = rates.as_deref();
+        let setting = Setting { rates, plan, rate_gradient, ..Setting::forward(network, start.point(), &inner) };
         let mut path = Path::new(&setting).unwrap();
         let data = self.data();
         let sides = [0..12, 12..ROWS].map(|rows| {
