@@ -50,7 +50,7 @@ notices: ## write THIRD-PARTY-NOTICES anew, after a change of Cargo.lock
 	$(PYTHON) rust/notices.py
 
 bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
-	$(BIN)/python benches/run.py
+	$(BIN)/python -m benches.run
 
 lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --all --check
@@ -67,11 +67,7 @@ format: $(VENV)/.dev ## rewrite the code in the one accepted form
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
-	$(BIN)/pdoc --docformat numpy --output-directory dist/docs/python rfpcore rfpcore.estimators rfpcore.many \
-	    rfpcore.optimizers rfpcore.regularize rfpcore.sweeps rfpcore.calibration rfpcore.spectral rfpcore.plotting \
-	    rfpcore.causal rfpcore.npiv rfpcore.npiv.ope rfpcore.datasets._disturbed rfpcore.datasets._images \
-	    rfpcore.datasets._policy rfpcore.datasets._instruments rfpcore.datasets._real rfpcore.datasets._synthetic \
-	    rfpcore.exceptions rfpcore.torch_reference
+	$(BIN)/python docs/reference.py dist/docs/python
 	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
 
 clean: ## remove what the commands above have made

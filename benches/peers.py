@@ -15,11 +15,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from peak import Peak
-from workloads import Workload
 
-HERE = Path(__file__).parent
-SCRIPTS = {"rfpcore": "peer_rfpcore.py", "jax": "peer_jax.py", "torch": "peer_torch.py"}
+from .gradient.workloads import Workload
+from .peak import Peak
+
+ROOT = Path(__file__).parents[1]
+MODULES = {peer: f"benches.gradient.peer_{peer}" for peer in ("rfpcore", "jax", "torch")}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PJRT_NPROC", "NPROC")
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
 PAUSE = 0.02  # seconds, in which the last peer's threads go to sleep
@@ -44,7 +45,7 @@ class Contestant:
     threads: int
     form: str = ""
     isa: str = ""
-    script: str = ""
+    module: str = ""
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
     tolerance: float | None = 0.0
     """Of the relative difference from the first contestant's gradient; 0: the dtype's, None: any."""
@@ -70,10 +71,10 @@ class Peer:
 
     def __init__(self, contestant: Contestant, timeout: float = 600.0) -> None:
         self.timeout = timeout
-        script = HERE / (contestant.script or SCRIPTS[contestant.peer])
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed with the process
         self.process = subprocess.Popen(
-            [sys.executable, str(script)],
+            [sys.executable, "-m", contestant.module or MODULES[contestant.peer]],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import figures
-from peers import ratio
-from report_many import many
-from report_sections import gpu, notes, scaling, small, training
-from results import HERE, load, number, table
-from targets import Found, Results, choose, targets, window
-from workloads import ALPHA, ETA, WORKLOADS
+from . import figures
+from .gradient.targets import Found, Results, choose, targets, window
+from .gradient.workloads import ALPHA, ETA, WORKLOADS
+from .many.report import many
+from .peers import ratio
+from .report_sections import gpu, notes, scaling, small, training
+from .results import HERE, load, number, table
 
 NAMES = {"jax": "JAX", "torch": "torch.func"}
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from results import number, table
+from .results import number, table
 
 Results = dict[str, Any]
 
@@ -76,7 +76,7 @@ def gpu(results: Results) -> str:
     section = results.get("gpu")
     title = "## Cross-check on a GPU"
     if not section:
-        return f"{title}\n\n**Not run**: there was no CUDA device. `python benches/gpu.py` runs it."
+        return f"{title}\n\n**Not run**: there was no CUDA device. `python -m benches.gradient.gpu` runs it."
     rows = [
         [one["workload"], one["dtype"], f"{one['difference']:.0e}"]
         + [number(one[key]) for key in ("kernel_ms", "reference_ms", "gpu_peak_mb")]

@@ -2,10 +2,10 @@
 
 From the repository's root:
 
-    python benches/run.py                     all of it
-    python benches/run.py --quick             the same in short form, into target/bench-quick
-    python benches/run.py --only A,B          these workloads, and nothing else
-    python benches/run.py --peers rfpcore,jax
+    python -m benches.run                     all of it
+    python -m benches.run --quick             the same in short form, into target/bench-quick
+    python -m benches.run --only A,B          these workloads, and nothing else
+    python -m benches.run --peers rfpcore,jax
 """
 
 import argparse
@@ -15,13 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import peak
-import report
-import results
-from peers import SCRIPTS, Contestant, cores, window
-from workloads import KINDS, WIDTHS, WORKLOADS, C, D, Workload, wide
+from . import peak, report, results
+from .gradient.workloads import KINDS, WIDTHS, WORKLOADS, C, D, Workload, wide
+from .peers import MODULES, Contestant, cores, window
 
-OTHERS = ("small_calls.py", "scaling.py", "train.py", "many.py")
+OTHERS = ("gradient.small_calls", "gradient.scaling", "gradient.train", "many.fit_many")
 
 
 def contestants(work: Workload, dtype: str, peers: list[str], quick: bool) -> list[Contestant]:
@@ -83,7 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", type=_list(WORKLOADS), help="workloads such as A,B; nothing else is measured"
     )
-    parser.add_argument("--peers", type=_list(SCRIPTS), default=list(SCRIPTS), help="such as rfpcore,jax")
+    parser.add_argument("--peers", type=_list(MODULES), default=list(MODULES), help="such as rfpcore,jax")
     options = parser.parse_args()
     options.all = options.only is None
     options.only = options.only or list(WORKLOADS)
@@ -108,11 +106,11 @@ def main() -> int:
     failed = []
     if options.all:
         vary(options, program)
-        for script in OTHERS:
-            print(script, flush=True)
-            command = [sys.executable, str(results.HERE / script), *(["--quick"] if options.quick else [])]
-            code = subprocess.run(command).returncode
-            failed += [f"{script} ended with code {code}"] if code else []
+        for module in OTHERS:
+            print(module, flush=True)
+            command = [sys.executable, "-m", f"benches.{module}", *(["--quick"] if options.quick else [])]
+            code = subprocess.run(command, cwd=results.HERE.parent).returncode
+            failed += [f"{module} ended with code {code}"] if code else []
     everything = results.load(options.place)
     report.write(options.place)
     print(f"wrote {options.place.name}/RESULTS.md, results.json and results.png")

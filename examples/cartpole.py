@@ -54,7 +54,7 @@ SHORT = Size(20, 500, 30, 2, (0.0, FIXED_NOISE), 60, 5)
 METHODS: dict[str, Callable[[int, Size], Any]] = {
     "F²BMLD": lambda seed, size: F2BMLDEvaluation(gamma=GAMMA, max_iter=size.f2bmld, random_state=seed),
     "F²BMLD, no intercept": lambda seed, size: F2BMLDEvaluation(
-        gamma=GAMMA, max_iter=size.f2bmld, intercept=False, random_state=seed
+        gamma=GAMMA, max_iter=size.f2bmld, fit_intercept=False, random_state=seed
     ),
     "DFIV": lambda seed, size: DeepFeatureEvaluation(gamma=GAMMA, max_iter=size.dfiv, random_state=seed),
     "FQE": lambda seed, size: FittedQEvaluation(gamma=GAMMA, random_state=seed),

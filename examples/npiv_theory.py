@@ -39,6 +39,7 @@ class Size(NamedTuple):
 
 LAMBDAS = (0.03, 0.1, 0.3, 1, 3, 10, 30)
 TEMPERATURES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+NOISE_AND_PENALTIES = "temperature_instrument", "temperature", "weight_decay_instrument", "weight_decay"
 FULL = Size(200, 1500, 16, (10, 30, 100, 300), LAMBDAS, TEMPERATURES)
 SHORT = Size(150, 60, 3, (10, 100), (0.1, 10), (1e-4, 1e-2))
 
@@ -47,7 +48,7 @@ def errors(data: InstrumentData, size: Size, lam: float = 1.0, **options: Any) -
     """Train several times on the same rows: only starts and noise differ."""
     # At the default steps of 0.3 relu oscillates when all rows are taken, which would hide the spread.
     fixed = {"solver": "langevin", "batch_size": None, "max_iter": size.steps, "n_checkpoints": 1}
-    fixed |= {"alpha": 0.1, "gamma": 0.1}
+    fixed |= {"inner_lr": 0.1, "learning_rate_init": 0.1}
     model = F2BMLD(lambdas=(lam,), **fixed, **options)
     values = np.array(
         [
@@ -67,9 +68,9 @@ def inner_loop(data: InstrumentData, size: Size, temperature: float) -> np.ndarr
         solver="langevin",
         lambdas=(1.0,),
         inner_steps=1,
-        gamma=1e-9,
-        sigma1=temperature,
-        sigma2=0.0,
+        learning_rate_init=1e-9,
+        temperature_instrument=temperature,
+        temperature=0.0,
         batch_size=None,
         max_iter=200,
         n_checkpoints=200,
@@ -86,7 +87,7 @@ def study(size: Size) -> dict[str, Any]:
         "particles": {n: errors(data, size, n_particles=n) for n in size.particles},
         "lambda": {lam: errors(data, size, lam=lam) for lam in size.lambdas},
         "temperature": {
-            s: errors(data, size, sigma1=s, sigma2=s, zeta1=s, zeta2=s) for s in size.temperatures
+            s: errors(data, size, **dict.fromkeys(NOISE_AND_PENALTIES, s)) for s in size.temperatures
         },
         "inner": {s: inner_loop(data, size, s) for s in (0.0, 3e-4, 3e-3, 3e-2)},
     }

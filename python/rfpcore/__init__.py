@@ -1,29 +1,44 @@
 """Many small neural networks on clustered data, trained by exact bi-level gradient descent.
 
 The estimator is that of Power and Ghosh (2025), "Regularizing the Forward Pass". `RFPRegressor` and
-`RFPClassifier` follow scikit-learn; the functions work on NumPy arrays.
+`RFPClassifier` follow scikit-learn; the functions work on NumPy arrays. All submodules are there after
+`import rfpcore`; each is imported at its first use.
 """
 
-from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import losses
+from . import _lazy, losses
 from .clusters import Clusters
 from .exceptions import (
+    DesignWarning,
     DivergenceError,
     DivergenceWarning,
     GroupsWarning,
     InnerStepWarning,
+    InstrumentWarning,
+    InternalError,
     InterruptedWarning,
     ScaleWarning,
 )
 from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
+from .many import Model, fit_many
 from .network import MLP
 from .status import ClusterStatus, Objective
 from .sweeps import SweepResult, sweep
 
 if TYPE_CHECKING:
+    from . import (  # noqa: F401  (for type checkers; `__getattr__` imports them)
+        calibration,
+        causal,
+        datasets,
+        estimators,
+        npiv,
+        persistence,
+        plotting,
+        spectral,
+        torch_reference,
+    )
     from .estimators import (
         EnsembleClassifier,
         EnsembleRegressor,
@@ -31,6 +46,7 @@ if TYPE_CHECKING:
         MLPRegressor,
         RFPClassifier,
         RFPRegressor,
+        RFPRegressorCV,
     )
 
 __version__ = version("rfpcore")
@@ -39,23 +55,29 @@ __all__ = [
     "MLP",
     "ClusterStatus",
     "Clusters",
+    "DesignWarning",
     "DivergenceError",
     "DivergenceWarning",
     "EnsembleClassifier",
     "EnsembleRegressor",
     "GroupsWarning",
     "InnerStepWarning",
+    "InstrumentWarning",
+    "InternalError",
     "InterruptedWarning",
     "MLPClassifier",
     "MLPRegressor",
+    "Model",
     "Objective",
     "RFPClassifier",
     "RFPRegressor",
+    "RFPRegressorCV",
     "ScaleWarning",
     "SweepResult",
     "adapt",
     "auto_inner_lr",
     "curvature",
+    "fit_many",
     "hvp",
     "losses",
     "objective",
@@ -63,7 +85,7 @@ __all__ = [
     "value_and_grad",
 ]
 
-
+# What needs scikit-learn, which takes ten times as long to import as all the rest, or an optional package.
 _ESTIMATORS = (
     "EnsembleClassifier",
     "EnsembleRegressor",
@@ -71,15 +93,24 @@ _ESTIMATORS = (
     "MLPRegressor",
     "RFPClassifier",
     "RFPRegressor",
+    "RFPRegressorCV",
+)
+_SUBMODULES = (
+    "calibration",
+    "causal",
+    "datasets",
+    "estimators",
+    "npiv",
+    "persistence",
+    "plotting",
+    "spectral",
+    "torch_reference",
+)
+
+__getattr__ = _lazy.attach(
+    globals(), dict.fromkeys(_ESTIMATORS, "estimators") | {name: name for name in _SUBMODULES}
 )
 
 
-def __getattr__(name: str) -> Any:
-    """The estimators, at first use: scikit-learn takes ten times as long to import as all the rest."""
-    if name in _ESTIMATORS:
-        return getattr(import_module(".estimators", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+    return sorted({*globals(), *__all__, *_SUBMODULES})

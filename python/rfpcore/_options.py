@@ -17,6 +17,7 @@ Activation = Literal["identity", "tanh", "relu", "softplus", "silu", "gelu", "el
 Order = Literal["exact", "first"]
 Layers = Literal["all", "last"]
 OnDivergence = Literal["raise", "skip"]
+DType = Literal["auto", "float32", "float64"]
 
 # The largest counts there are: what is above is refused before any work. The first two are what
 # the kernel can count, the others are far beyond what anyone means.

@@ -1,7 +1,7 @@
 """Networks' estimators from what a file holds: every part checked against the others and the architecture."""
 
 import copy
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -10,9 +10,11 @@ from . import _specs
 from ._arrays import F64, Array
 from ._file_parts import Document, Tensors, class_labels, listed, object_of, only, require_used, tensor, text
 from ._options import MAX_PARAMETERS, MAX_STEPS, check_inner_lr, integer
-from .estimators._fit import Memory
 from .losses import read
 from .network import MLP
+
+if TYPE_CHECKING:
+    from .estimators.rfp._fit import Memory
 
 __all__ = ["params_from_json", "restore"]
 
@@ -161,8 +163,10 @@ def _inner_lr(tensors: Tensors, n_parameters: int) -> float | Array | None:
     return check_inner_lr(array[0] if array.shape == (1,) else array, n_parameters)
 
 
-def _memory(tensors: Tensors, document: Document, theta: Array) -> Memory:
+def _memory(tensors: Tensors, document: Document, theta: Array) -> "Memory":
     """What the outer optimizer goes on from."""
+    from .estimators.rfp._fit import Memory
+
     own, n = object_of(document, "memory"), len(theta)
     only(own, "memory", {"n_steps", "batch_seed"})
     n_steps = integer(own["n_steps"], "n_steps", 0, MAX_STEPS)

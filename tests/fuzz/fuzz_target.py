@@ -18,8 +18,8 @@ Base = Callable[[], Arguments]
 # Counts that say how long to work: a huge one may run until it is stopped.
 WORK = {
     "max_iter", "n_steps", "n_epochs", "inner_steps", "n_iterations", "n_draws", "n_estimators",
-    "n_bootstraps", "dropout_samples", "steps_Z", "steps_W", "n_iter_no_change", "n_checkpoints", "points",
-    "n_folds", "hidden_layer_sizes", "n_samples", "n_clusters", "n_per_cluster", "least",
+    "n_bootstraps", "dropout_samples", "inner_steps_covariates", "n_iter_no_change", "n_checkpoints",
+    "points", "n_folds", "hidden_layer_sizes", "n_samples", "n_clusters", "n_per_cluster", "least",
 }  # fmt: skip
 
 

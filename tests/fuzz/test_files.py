@@ -55,7 +55,18 @@ def _models():
         "ensemble": _fit(EnsembleClassifier(MLPClassifier(**NET), 2, random_state=0), X, TEXTS),
         "kernel": _fit(KernelIV(random_state=0), Z + U, Z, Z, W),
         "sieve": _fit(SieveIV(n_knots=(3,), random_state=0), Z + U, Z, Z, W),
-        "deep": _fit(DeepFeatureIV(hidden_Z=(4,), hidden_W=(3,), max_iter=2, random_state=0), Z + U, Z, Z, W),
+        "deep": _fit(
+            DeepFeatureIV(
+                hidden_layer_sizes_instrument=(4,),
+                hidden_layer_sizes_covariates=(3,),
+                max_iter=2,
+                random_state=0,
+            ),
+            Z + U,
+            Z,
+            Z,
+            W,
+        ),
         "bilevel": _fit(F2BMLD(**BILEVEL), Z + U, Z, Z),
         "proximal": _fit(ProximalF2BMLD(**BILEVEL), Z + U, Z, W + U, W - U),
     }

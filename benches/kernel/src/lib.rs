@@ -2,7 +2,7 @@
 
 use rfp_kernel::{Activation, Architecture, Clusters, Inner, Loss, Objective, Random, StepSize};
 
-/// Clusters of one size and a network: the workloads of `benches/workloads.py`, with fewer clusters.
+/// Clusters of one size and a network: the workloads of `benches/gradient/workloads.py`, with fewer clusters.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
     /// For the report.
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// The products are those that `flops` in `benches/workloads.py` counts.
+    /// The products are those that `flops` in `benches/gradient/workloads.py` counts.
     #[test]
     fn flops_are_those_of_the_formula() {
         let d = Workload { name: "D", clusters: 200, rows: 50, inputs: 10, width: 64, steps: 1 };

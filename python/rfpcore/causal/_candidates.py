@@ -33,6 +33,19 @@ class Smooth:
     prior: Prior | None = None
 
 
+@dataclass(frozen=True)
+class Average:
+    """The mean of what other candidates predict: two models that err in different ways err less together.
+
+    Attributes
+    ----------
+    of : tuple of str
+        Their names.
+    """
+
+    of: tuple[str, ...]
+
+
 class Candidate(NamedTuple):
     """A model, whether it takes outcomes scaled to unit variance, and whether "auto" may choose it."""
 
@@ -68,9 +81,9 @@ def constant() -> Candidate:
 def candidates(n_rows: int, single_rows: bool, seed: int, n_jobs: int | None) -> dict[str, Candidate]:
     """What is tried, by name, those preferred first; where every cluster has one row, straight lines only.
 
-    The Gaussian processes come first: they go back to the mean where no cluster is, and extrapolate least.
-    The mean is there to compare with. So is least squares where clusters have many rows: it extrapolates
-    worse than its rivals where on clusters left out it looks like them.
+    The Gaussian process of short reach comes first: it goes back to the mean where no cluster is, and
+    extrapolates least. The mean is there to compare with. So is least squares where clusters have many rows:
+    it extrapolates worse than its rivals where on clusters left out it looks like them.
     """
     ridge = Candidate(Smooth(lines))
     linear = Candidate(LinearRegression(), scaled=False, eligible=single_rows)
@@ -78,10 +91,11 @@ def candidates(n_rows: int, single_rows: bool, seed: int, n_jobs: int | None) ->
         return {"linear": linear, "ridge": ridge, "mean": constant()}
     return {
         "rough": Candidate(Smooth(partial(surface, reach=0.4), Prior(BY_ROW))),
+        "rough and large network": Candidate(Average(("rough", "large network"))),
+        "large network": Candidate(large_network(seed, n_jobs)),
         "smooth": Candidate(Smooth(partial(surface, reach=0.9), Prior(BY_ROW, BY_CLUSTER))),
         "ridge": ridge,
         "trees": Candidate(_trees(n_rows, seed)),
-        "large network": Candidate(large_network(seed, n_jobs)),
         "small network": Candidate(network((16,), 60, seed, n_jobs)),
         "mean": constant(),
         "linear": linear,

@@ -16,7 +16,7 @@ from ._delete_one import (
 from ._nuisance import CHUNK, Models, _predictions, distinct_rows, propensities, with_left_out
 from ._replicates import leaves_an_arm_empty, refits
 from ._sample import Sample
-from ._scores import Term
+from ._scores import WeightedMean
 
 KINDS = [(arm, t) for arm in (0, 1) for t in (0, 1)]
 
@@ -53,7 +53,9 @@ class PooledPeriods:
         if not held:
             return self._closed_form()
         parts = self._terms(np.ones((1, self.sample.n_clusters), np.int64))
-        return of_terms([Term(sign, weight[0], values[0]) for sign, weight, values in parts], self.sample)
+        return of_terms(
+            [WeightedMean(sign, weight[0], values[0]) for sign, weight, values in parts], self.sample
+        )
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         effect = np.zeros(len(counts))

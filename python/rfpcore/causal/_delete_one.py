@@ -18,7 +18,7 @@ from ._nuisance import Models, fit_each, has_single_rows
 from ._replicates import Estimates, leaves_an_arm_empty, refits, without_each
 from ._sample import Sample
 from ._score_inference import terms_of
-from ._scores import Term, leave_one_out, value
+from ._scores import WeightedMean, leave_one_out, value
 
 Rows = NDArray[np.bool_]
 
@@ -31,7 +31,7 @@ def has_closed_form(sample: Sample, models: Models) -> bool:
         or is_least_squares(models.outcome)
         or (models.outcome is None and has_single_rows(sample))
     )
-    logistic = models.score == "regression" or sample.Z.shape[1] == 0 or models.propensity is None
+    logistic = models.estimation_method == "regression" or sample.Z.shape[1] == 0 or models.propensity is None
     return linear and logistic
 
 
@@ -74,7 +74,7 @@ def held_fixed(sample: Sample, models: Models, masks: list[Rows]) -> Array:
     return found
 
 
-def of_terms(terms: list[Term], sample: Sample) -> Array:
+def of_terms(terms: list[WeightedMean], sample: Sample) -> Array:
     """(1 + G,) a signed sum of weighted means."""
     without = leave_one_out(terms, sample.codes, sample.n_clusters)
     for term in terms:
@@ -136,9 +136,11 @@ class Odds:
         self.arm, self.solved = sample.arm, np.ones(1 + sample.n_clusters, bool)
         self._fits: LogisticWithoutEach | None = None
         self._present = np.flatnonzero(sample.arm >= 0)
-        if models.score != "regression" and sample.Z.shape[1]:
+        if models.estimation_method != "regression" and sample.Z.shape[1]:
             present = self._present
-            self._fits = logistic_without_each(sample.Z[present], sample.arm[present], models.clip)
+            self._fits = logistic_without_each(
+                sample.Z[present], sample.arm[present], models.propensity_bounds
+            )
             self.solved[1 + present] = self._fits.solved
 
     def sums(self, power: int, by_cluster: Array) -> Array:
@@ -166,13 +168,13 @@ def _score(models: Models, rows: ClusterSums, beta: dict[int, Array], odds: Odds
     treated, control = (rows.of_arm(odds.arm, value) for value in (1, 0))
     if models.estimand == "att":
         found = treated.mean(beta[0])
-        if models.score != "regression":
+        if models.estimation_method != "regression":
             found -= control.mean(beta[0], odds.sums(1, control.sums))
         return found
     found = np.zeros(len(rows.clusters))
-    if models.score != "ipw":
+    if models.estimation_method != "ipw":
         found += rows.mean_index(beta[1] - beta[0])
-    if models.score != "regression":  # 1 / p is 1 + (1 - p) / p
+    if models.estimation_method != "regression":  # 1 / p is 1 + (1 - p) / p
         found += treated.mean(beta[1], without_each(treated.sums) + odds.sums(-1, treated.sums))
         found -= control.mean(beta[0], without_each(control.sums) + odds.sums(1, control.sums))
     return found

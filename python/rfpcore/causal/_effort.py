@@ -1,7 +1,7 @@
 """How many refits a jackknife may take, and the refits themselves, with their progress."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._options import integer
 from .._progress import make_progress
 from ._replicates import Estimates
 
@@ -40,7 +39,6 @@ class Effort:
                     progress.update(done, f"{(time.monotonic() - began) * (total / done - 1):.0f} s left")
 
 
-def effort_of(estimator: Any) -> Effort:
-    """What an estimator's parameters allow, checked."""
-    largest = integer(estimator.max_refits, "max_refits", 0, MANY_REFITS)
-    return Effort(largest, bool(integer(estimator.verbose, "verbose", 0, 100)))
+def effort_of(params: Mapping[str, Any]) -> Effort:
+    """What an estimator's checked parameters allow."""
+    return Effort(params["max_refits"], params["verbose"])

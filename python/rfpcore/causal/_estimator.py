@@ -1,15 +1,33 @@
 """What all estimators of effects offer once they are fitted."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._limits import Limited, Limits, one_of, seed, shown_progress, threads, unchecked, whole
+from ._effort import MANY_REFITS
+from ._inference import MANY_DRAWS
+from ._nuisance import bounds, estimator_or_none, outcome_model
+from ._scores import EstimationMethod
 from .results import Effect, to_frame
 
 
-class EffectEstimator(BaseEstimator):
+class EffectEstimator(Limited, BaseEstimator):
     """The main effect's numbers, and all effects as a table."""
+
+    _limits: ClassVar[Limits] = {
+        "estimation_method": one_of(EstimationMethod),
+        "outcome": outcome_model,
+        "propensity": estimator_or_none,
+        "cluster_columns": unchecked,
+        "propensity_bounds": bounds,
+        "n_draws": whole(1, MANY_DRAWS),
+        "max_refits": whole(0, MANY_REFITS),
+        "random_state": seed,
+        "n_jobs": threads,
+        "verbose": shown_progress,
+    }
 
     effect_: Effect
     effects_: list[Effect]

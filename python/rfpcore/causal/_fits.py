@@ -10,7 +10,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
 from ..estimators import RFPRegressor, refit_clusters
-from ..estimators.refits import why_not_refit
+from ..estimators.rfp.refits import why_not_refit
 from ._candidates import Smooth
 from ._linear_fits import is_least_squares, least_squares
 from ._sample import Sample

@@ -7,11 +7,14 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._scaling import level_and_spread
-from ._candidates import Candidate
+from ._candidates import Average, Candidate
 from ._fits import predictions
 from ._sample import Sample
 
 MOST_FOLDS = 10
+NARROW = (
+    1.5  # standard errors: of several models that are alike, the least error is less than its mean by one
+)
 SURE = 1e-3  # probabilities are kept this far from 0 and 1 before their logarithm is taken
 KEPT = 8_000_000  # numbers of predictions kept for the jackknife
 
@@ -20,9 +23,9 @@ KEPT = 8_000_000  # numbers of predictions kept for the jackknife
 class LeftOut:
     """Outcome models and their errors on clusters left out.
 
-    The model used is the first of the candidates whose losses are within a standard error, over clusters, of
-    the best one's (the rule of Breiman, Friedman, Olshen and Stone, 1984, "Classification and Regression
-    Trees", section 3.4.3): few clusters cannot tell more.
+    The model used is the first of the candidates whose losses are within one and a half standard errors, over
+    clusters, of the best one's (the rule of Breiman, Friedman, Olshen and Stone, 1984, "Classification and
+    Regression Trees", section 3.4.3, who take one): few clusters cannot tell more.
 
     Attributes
     ----------
@@ -85,7 +88,7 @@ class LeftOut:
         n_ = np.maximum(n, 1)[:, None]
         spread = squares[at, best] - gap**2 / n_
         error = np.where(n_ > 1, np.sqrt(np.maximum(spread, 0.0) * n_ / np.maximum(n_ - 1, 1)), np.inf)
-        return np.asarray((eligible & (gap <= error)).argmax(axis=1))
+        return np.asarray((eligible & (gap <= NARROW * error)).argmax(axis=1))
 
     def own_losses(self) -> Array:
         """(G,) of the model used: for each cluster the one that the others of its stratum choose."""
@@ -103,16 +106,35 @@ class LeftOut:
     def predictions(self, sample: Sample, counts: NDArray[np.int64], n_jobs: int | None) -> Array:
         """(S, N) of the model of each row of counts."""
         found, taken = np.empty((len(counts), len(sample.y))), self.choice(counts)
-        for number, (name, candidate) in enumerate(self.candidates.items()):
+        for number, name in enumerate(self.candidates):
             rows = np.flatnonzero(taken == number)
-            known = [self.fitted.get((name, counts[row].tobytes())) if self.fitted else None for row in rows]
-            for row, values in zip(rows, known, strict=True):
-                if values is not None:
-                    found[row] = values
-            new = rows[[values is None for values in known]]
-            if len(new):
-                found[new] = fit(sample, candidate, counts[new], self.level, self.spread, n_jobs)
+            if len(rows):
+                found[rows] = self._predictions(name, sample, counts[rows], n_jobs)
         return found
+
+    def _predictions(self, name: str, sample: Sample, counts: NDArray[np.int64], n_jobs: int | None) -> Array:
+        """(S, N) of one candidate; what was kept is not fitted again."""
+        candidate = self.candidates[name]
+        if isinstance(candidate.model, Average):
+            return _mean([self._predictions(part, sample, counts, n_jobs) for part in candidate.model.of])
+        found = np.empty((len(counts), len(sample.y)))
+        known = [self.fitted.get((name, row.tobytes())) if self.fitted else None for row in counts]
+        for row, values in zip(found, known, strict=True):
+            if values is not None:
+                row[:] = values
+        new = np.flatnonzero([values is None for values in known])
+        if len(new):
+            found[new] = fit(sample, candidate, counts[new], self.level, self.spread, n_jobs)
+        return found
+
+
+def _mean(parts: list[Array]) -> Array:
+    """The mean of arrays, in the first of them."""
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    total /= len(parts)
+    return total
 
 
 def _gaps(losses: Array) -> Array:
@@ -156,18 +178,21 @@ def leave_out(
     keep = single and len(counts) * len(sample.y) * len(candidates) <= KEPT
     own = folds[sample.codes]
     rows = np.flatnonzero(own >= 0)
-    errors = np.empty((len(candidates), len(rows)))
+    said: dict[str, Array] = {}  # of each row by the fit that has not seen its cluster
     fitted: dict[tuple[str, bytes], Array] = {}
-    for error, (name, candidate) in zip(errors, candidates.items(), strict=True):
-        if len(counts) == 0:
-            break
+    for name, candidate in candidates.items():
+        if len(counts) == 0 or isinstance(candidate.model, Average):
+            continue
         found = fit(sample, candidate, counts, level, spread, n_jobs)
-        error[:] = _loss(sample.y[rows], found[own[rows], rows], spread, log_loss)
+        said[name] = found[own[rows], rows]
         if keep:
             fitted |= {(name, row.tobytes()): values for row, values in zip(counts, found, strict=True)}
     losses = np.full((sample.n_clusters, len(candidates)), np.nan)
     scored = folds >= 0
-    for m, error in enumerate(errors):
+    for m, (name, candidate) in enumerate(candidates.items()):
+        parts = candidate.model.of if isinstance(candidate.model, Average) else (name,)
+        predicted = _mean([said[part] for part in parts]) if said else sample.y[rows]
+        error = _loss(sample.y[rows], predicted, spread, log_loss)
         total = np.bincount(sample.codes[rows], sample.weight[rows] * error, sample.n_clusters)
         losses[scored, m] = total[scored]
     size = np.bincount(sample.codes, sample.weight, sample.n_clusters)
@@ -199,7 +224,7 @@ def _loss(y: Array, predicted: Array, spread: float, log_loss: bool) -> Array:
     if not log_loss:
         return np.asarray(((predicted - y) / spread) ** 2)
     p = np.clip(predicted, SURE, 1 - SURE)
-    return np.asarray(-np.where(y == 1, np.log(p), np.log1p(-p)))  # its square is the loss
+    return np.asarray(-np.where(y == 1, np.log(p), np.log1p(-p)))
 
 
 def _variation(sample: Sample, strata: NDArray[np.int64], spread: float) -> Array:

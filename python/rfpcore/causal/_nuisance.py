@@ -5,7 +5,7 @@ multiplicities a bootstrap. Nothing is fitted twice: leaving out a treated clust
 controls as it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -15,14 +15,13 @@ from sklearn.base import clone, is_classifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from .._arrays import Array, shown
-from .._options import choice, integer, items, n_threads, real
+from .._options import choice, items, real
 from .._scaling import level_and_spread
 from ._candidates import Candidate, candidates, constant, large_network
 from ._fits import means
 from ._left_out import LeftOut, leave_out
 from ._linear_fits import is_least_squares, ridge_logistic
 from ._sample import Sample
-from ._scores import Estimand, Score
 
 Outcome = Literal["auto"]
 CHUNK = 8_000_000  # predictions held at a time, in numbers
@@ -33,10 +32,10 @@ class Models:
     """What is fitted, and how the propensity is tamed."""
 
     estimand: str
-    score: str
+    estimation_method: str
     outcome: Any
     propensity: Any
-    clip: tuple[float, float]
+    propensity_bounds: tuple[float, float]
     random_state: Any = 0
     n_jobs: int | None = None
     left_out: LeftOut | None = None
@@ -45,7 +44,7 @@ class Models:
     @property
     def arms(self) -> tuple[int, ...]:
         """Arms whose outcome is modelled."""
-        if self.score == "ipw":
+        if self.estimation_method == "ipw":
             return ()
         return (0,) if self.estimand == "att" else (0, 1)
 
@@ -67,33 +66,41 @@ def seeded(model: Any, seed: int) -> Any:
     return copy.set_params(**{name: seed for name in names if copy.get_params()[name] is None})
 
 
-def models_of(estimator: Any, estimand: str) -> Models:
-    """The models that an estimator's parameters ask for, checked."""
+def estimator_or_none(value: Any, name: str) -> Any:
+    """An estimator or None."""
+    if not (value is None or hasattr(value, "fit")):
+        raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; an estimator or None is needed")
+    return value
+
+
+def outcome_model(value: Any, name: str) -> Any:
+    """An estimator, None or the name of a choice."""
+    return choice(value, name, Outcome) if isinstance(value, str) else estimator_or_none(value, name)
+
+
+def bounds(value: Any, name: str) -> tuple[float, float]:
+    """A lowest and a highest probability."""
     pair = "a pair of numbers in (0, 1)"
-    clip = [real(bound, "clip", pair) for bound in items(estimator.clip, "clip", pair)]
-    if len(clip) != 2:
-        raise ValueError(f"clip={shown(estimator.clip)} has {len(clip)} entries; {pair} is needed")
-    low, high = clip
+    found = [real(bound, name, pair) for bound in items(value, name, pair)]
+    if len(found) != 2:
+        raise ValueError(f"{name}={shown(value)} has {len(found)} entries; {pair} is needed")
+    low, high = found
     if not 0 < low <= high < 1:
-        raise ValueError(f"clip={shown(estimator.clip)}; 0 < low <= high < 1 is needed")
-    seed = integer(estimator.random_state, "random_state", 0, 2**31 - 1)
-    n_threads(estimator.n_jobs)
-    if isinstance(estimator.outcome, str):
-        choice(estimator.outcome, "outcome", Outcome)
-    for name in ("outcome", "propensity"):
-        model = getattr(estimator, name)
-        if not (model is None or hasattr(model, "fit") or (name == "outcome" and isinstance(model, str))):
-            raise TypeError(
-                f"{name}={shown(model)} is a {type(model).__name__}; an estimator or None is needed"
-            )
+        raise ValueError(f"{name}={shown(value)}; 0 < low <= high < 1 is needed")
+    return low, high
+
+
+def models_of(params: Mapping[str, Any], estimand: str) -> Models:
+    """The models that an estimator's checked parameters ask for."""
+    seed = params["random_state"]
     return Models(
-        choice(estimand, "estimand", Estimand),
-        choice(estimator.score, "score", Score),
-        seeded(estimator.outcome, seed),
-        seeded(estimator.propensity, seed),
-        (low, high),
+        estimand,
+        params["estimation_method"],
+        seeded(params["outcome"], seed),
+        seeded(params["propensity"], seed),
+        params["propensity_bounds"],
         seed,
-        estimator.n_jobs,
+        params["n_jobs"] or None,
     )
 
 
@@ -122,12 +129,12 @@ def cross_fit(sample: Sample, models: Models, folds: NDArray[np.intp]) -> Fitted
 def propensities(sample: Sample, models: Models, counts: NDArray[np.int64]) -> Array:
     """(S, G) the probability of treatment of each cluster, clipped; 1/2 where the score has no weights."""
     present = np.flatnonzero(sample.arm >= 0)
-    if models.score == "regression":
+    if models.estimation_method == "regression":
         return np.full(counts.shape, 0.5)
     unique, inverse = distinct_rows(counts[:, present])
     found = _propensities(models, sample.arm[present], sample.Z[present], unique)
     result = np.full(counts.shape, 0.5)
-    result[:, present] = np.clip(found, *models.clip)[inverse]
+    result[:, present] = np.clip(found, *models.propensity_bounds)[inverse]
     return result
 
 

@@ -41,7 +41,7 @@ def warn_if_too_short(sample: Sample, models: Models, method: str) -> None:
 
 def from_terms(
     name: str,
-    parts: list[_scores.Term],
+    parts: list[_scores.WeightedMean],
     sample: Sample,
     method: str,
     n_draws: int,
@@ -69,7 +69,7 @@ def from_terms(
     return Effect(name, full, error, n - 1.0, title, statistics=statistics, p=p)
 
 
-def warn_of_scores(parts: list[_scores.Term], sample: Sample) -> None:
+def warn_of_scores(parts: list[_scores.WeightedMean], sample: Sample) -> None:
     """`DesignWarning` if one or two clusters make up nearly all of the score's variance."""
     present = sample.arm >= 0
     score = _scores.influence(parts, sample.codes, sample.n_clusters)[present]
@@ -197,7 +197,7 @@ def estimates_by_arms(sample: Sample, models: Models, arms: NDArray[np.int64]) -
 
 def terms_of(
     sample: Sample, models: Models, fitted: Fitted, weight: Array | None = None
-) -> list[_scores.Term]:
+) -> list[_scores.WeightedMean]:
     """The weighted means of the models' score; `weight` (N,) takes the place of the rows' own."""
     weight = sample.weight if weight is None else weight
-    return _scores.terms(models.estimand, models.score, sample.y, sample.treated, weight, *fitted)
+    return _scores.terms(models.estimand, models.estimation_method, sample.y, sample.treated, weight, *fitted)

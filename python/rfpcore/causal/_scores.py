@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from .._arrays import Array
 
 Estimand = Literal["att", "ate"]
-Score = Literal["aipw", "regression", "ipw"]
+EstimationMethod = Literal["aipw", "regression", "ipw"]
 
 
-class Term(NamedTuple):
+class WeightedMean(NamedTuple):
     """One weighted mean: its sign, the weights (N,) and the values (N,)."""
 
     sign: float
@@ -26,14 +26,14 @@ class Term(NamedTuple):
 
 def terms(
     estimand: str,
-    score: str,
+    method: str,
     y: Array,
     treated: NDArray[np.bool_],
     weight: Array,
     m0: Array,
     m1: Array,
     p: Array,
-) -> list[Term]:
+) -> list[WeightedMean]:
     """The weighted means of a score, for outcome models m0, m1 and a propensity p, each (N,).
 
     The doubly robust ATT is that of Sant'Anna and Zhao (2020, section 2) with their normalised weights, which
@@ -42,20 +42,23 @@ def terms(
     weights out, "ipw" the models.
     """
     one, none = treated.astype(np.float64), (~treated).astype(np.float64)
-    if score == "ipw":
+    if method == "ipw":
         m0 = m1 = np.zeros(len(y))
     if estimand == "att":
-        result = [Term(1.0, weight * one, y - m0)]
-        if score != "regression":
-            result.append(Term(-1.0, weight * none * p / (1 - p), y - m0))
+        result = [WeightedMean(1.0, weight * one, y - m0)]
+        if method != "regression":
+            result.append(WeightedMean(-1.0, weight * none * p / (1 - p), y - m0))
         return result
-    result = [] if score == "ipw" else [Term(1.0, weight, m1 - m0)]
-    if score != "regression":
-        result += [Term(1.0, weight * one / p, y - m1), Term(-1.0, weight * none / (1 - p), y - m0)]
+    result = [] if method == "ipw" else [WeightedMean(1.0, weight, m1 - m0)]
+    if method != "regression":
+        result += [
+            WeightedMean(1.0, weight * one / p, y - m1),
+            WeightedMean(-1.0, weight * none / (1 - p), y - m0),
+        ]
     return result
 
 
-def value(parts: Sequence[Term]) -> float:
+def value(parts: Sequence[WeightedMean]) -> float:
     """The estimate; NaN where a mean has no weight."""
     total = 0.0
     for part in parts:
@@ -64,7 +67,7 @@ def value(parts: Sequence[Term]) -> float:
     return total
 
 
-def influence(parts: Sequence[Term], codes: NDArray[np.intp], n_clusters: int) -> Array:
+def influence(parts: Sequence[WeightedMean], codes: NDArray[np.intp], n_clusters: int) -> Array:
     """Sum of the rows' influence in each cluster, (G,): it sums to 0, and estimates move by it."""
     rows = np.zeros(len(codes))
     for part in parts:
@@ -75,7 +78,7 @@ def influence(parts: Sequence[Term], codes: NDArray[np.intp], n_clusters: int) -
     return np.bincount(codes, rows, n_clusters)
 
 
-def leave_one_out(parts: Sequence[Term], codes: NDArray[np.intp], n_clusters: int) -> Array:
+def leave_one_out(parts: Sequence[WeightedMean], codes: NDArray[np.intp], n_clusters: int) -> Array:
     """The estimate without each cluster, nuisances held fixed, (G,)."""
     total = np.zeros(n_clusters)
     for part in parts:

@@ -1,27 +1,28 @@
 """Difference-in-differences with two periods."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, shown
 from .._atomic import all_or_nothing
-from .._options import boolean, choice, integer
+from .._limits import Limits, one_of, whole
+from .._options import boolean
 from ._behind import behind
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods, pooled_periods
 from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
-from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._inference import Method, Replicable, infer
 from ._nuisance import Models, models_of, without_level
 from ._outcome_report import outcome_report
 from ._panel import Long, Wide, build_sample, difference_sample, followed, read_long, treated_cells, widen
 from ._parts import make_part
 from ._sample import Sample
 from ._score_inference import clusters_behind
-from ._scores import Score
+from ._scores import EstimationMethod
 from .effect import ClusterEffect, Inference
 from .results import Effect, summary_table
 
@@ -43,10 +44,10 @@ class DifferenceInDifferences(EffectEstimator):
 
     Parameters
     ----------
-    score : {"aipw", "regression", "ipw"}, default="aipw"
+    estimation_method : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust (Sant'Anna and Zhao, with normalised weights), the outcome model alone, or weights
         alone.
-    outcome, propensity, cluster_columns, clip
+    outcome, propensity, cluster_columns, propensity_bounds
         As in `ClusterEffect`. The outcome model is fitted to controls: to their changes, or to each period.
     efficient : bool, default=False
         Without `unit`, model the treated as well: locally efficient (Sant'Anna and Zhao, equation 3.4) if
@@ -101,25 +102,25 @@ class DifferenceInDifferences(EffectEstimator):
     def __init__(
         self,
         *,
-        score: Score = "aipw",
-        outcome: Any = None,
+        estimation_method: EstimationMethod = "aipw",
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
-        clip: tuple[float, float] = (0.1, 0.9),
+        propensity_bounds: tuple[float, float] = (0.1, 0.9),
         efficient: bool = False,
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
         max_refits: int = MAX_REFITS,
-        random_state: int = 0,
+        random_state: Any = 0,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self.score = score
+        self.estimation_method = estimation_method
         self.outcome = outcome
         self.propensity = propensity
         self.cluster_columns = cluster_columns
-        self.clip = clip
+        self.propensity_bounds = propensity_bounds
         self.efficient = efficient
         self.inference = inference
         self.n_folds = n_folds
@@ -128,6 +129,12 @@ class DifferenceInDifferences(EffectEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    _limits: ClassVar[Limits] = EffectEstimator._limits | {
+        "efficient": boolean,
+        "inference": one_of(Inference),
+        "n_folds": whole(2),
+    }
 
     @all_or_nothing
     def fit(
@@ -171,11 +178,9 @@ class DifferenceInDifferences(EffectEstimator):
         DesignWarning
             As `ClusterEffect.fit`.
         """
-        effort = effort_of(self)
-        boolean(self.efficient, "efficient")
+        params = self._checked()
+        models, effort = models_of(params, "att"), effort_of(params)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
-        choice(self.inference, "inference", Inference)
-        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -188,14 +193,16 @@ class DifferenceInDifferences(EffectEstimator):
         self._period_names = data.periods.names
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
         if wide is None:
-            self._fit_cross_sections(data, arm, effort)
+            self._fit_cross_sections(data, arm, models, effort)
         else:
-            self._fit_panel(data, wide, arm)
+            self._fit_panel(data, wide, arm, models, effort)
         self.effect_ = self.effects_[0]
         self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         return self
 
-    def _fit_panel(self, data: Long, wide: Wide, arm: NDArray[np.int64]) -> None:
+    def _fit_panel(
+        self, data: Long, wide: Wide, arm: NDArray[np.int64], models: Models, effort: Effort
+    ) -> None:
         units = followed(data, wide, arm, t=1, base=0)
         without = np.setdiff1d(np.arange(len(arm)), wide.codes[units])
         if len(without):
@@ -211,13 +218,12 @@ class DifferenceInDifferences(EffectEstimator):
         params = self.get_params(deep=False)
         del params["efficient"]
         inner = ClusterEffect(estimand="att", **params)
-        models = models_of(self, "att")
-        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)})
+        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, effort)
         self._inner: ClusterEffect | None = inner
         self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
 
-    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], effort: Effort) -> None:
-        models = models_of(self, "att")
+    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], models: Models, effort: Effort) -> None:
+        self._seed = models.random_state
         self._inner, self._parts = None, []
         for period in (1, 0):
             rows = np.flatnonzero(data.period == period)
@@ -241,7 +247,9 @@ class DifferenceInDifferences(EffectEstimator):
             behind=behind([needs]),
             size=float(np.abs(data.y).max()),
             closed=self._difference_without_each if closed else None,
-            held=partial(self._difference_without_each, held=True) if models.score == "aipw" else None,
+            held=partial(self._difference_without_each, held=True)
+            if models.estimation_method == "aipw"
+            else None,
             effort=effort,
         )
         self.effects_ = self.infer(self.inference)
@@ -265,7 +273,7 @@ class DifferenceInDifferences(EffectEstimator):
                 f"inference={shown(inference)} is for units that are followed; repeated cross-sections have "
                 f"{', '.join(map(repr, get_args(Method)))}"
             )
-        return infer(self._problem, inference, self.n_draws, self.random_state)
+        return infer(self._problem, inference, self.n_draws, self._seed)
 
     def _difference(self, counts: NDArray[np.int64]) -> Array:
         if self._pooled is not None:
@@ -283,7 +291,7 @@ class DifferenceInDifferences(EffectEstimator):
         """A table in the style of statsmodels, to be printed."""
         effect = self._effect()
         facts = [
-            ("Score", self.score),
+            ("Score", self.estimation_method),
             ("Periods", " to ".join(self._period_names)),
             *self._report.facts(),
             ("Standard errors", effect.method),
@@ -339,8 +347,10 @@ def _cross_section(data: Long, rows: NDArray[np.intp], arm: NDArray[np.int64], c
 
 
 def _pooled(data: Long, arm: NDArray[np.int64], models: Models, columns: Any) -> PooledPeriods:
-    if models.score != "aipw":
-        raise ValueError(f"efficient=True is a doubly robust score, but score={models.score!r}")
+    if models.estimation_method != "aipw":
+        raise ValueError(
+            f"efficient=True is a doubly robust score, but estimation_method={models.estimation_method!r}"
+        )
     everything = np.arange(len(data.y))
     sample = without_level(_cross_section(data, everything, arm, columns), models)
     return pooled_periods(sample, data.period == 1, models)

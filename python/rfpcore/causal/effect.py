@@ -1,7 +1,7 @@
 """The effect of a policy that is on or off for whole clusters."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +9,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import choice, integer
+from .._limits import Limits, one_of, whole
+from .._options import choice
 from ._behind import behind, with_errors_only
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._delete_one import closed_form, has_closed_form, held_fixed
-from ._effort import MAX_REFITS, effort_of
+from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
-from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._inference import Method, Replicable, infer
 from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, with_left_out, without_level
 from ._outcome_report import outcome_report
 from ._sample import Sample, cluster_means, read_sample
@@ -29,7 +30,7 @@ from ._score_inference import (
     warn_if_too_short,
     warn_of_scores,
 )
-from ._scores import Estimand, Score, value
+from ._scores import Estimand, EstimationMethod, value
 from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
 from .results import Effect, summary_table
 
@@ -65,18 +66,20 @@ class ClusterEffect(EffectEstimator):
     ----------
     estimand : {"att", "ate"}, default="att"
         Average effect on the treated rows, or on all rows.
-    score : {"aipw", "regression", "ipw"}, default="aipw"
+    estimation_method : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust, with normalised weights; the outcome model alone; or the propensity alone.
-    outcome : None, "auto", regressor or classifier
+    outcome : "auto", None, regressor or classifier
         Models the outcome within an arm.
 
-        - None, the default: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and
-          150 outer steps, in float32, on outcomes scaled to unit variance; or linear regression, where every
-          cluster has one row. A warning says if it predicts clusters left out worse than a line.
-        - "auto": two Gaussian processes ("rough", "smooth"), ridge regression, boosted trees, an
-          `RFPRegressor` of many and one of few steps are fitted without each of at most ten folds of an arm's
-          clusters. The first of them is taken whose squared error on clusters left out is within a standard
-          error of the least one. Where every cluster has one row: least squares or ridge regression.
+        - "auto", the default: two Gaussian processes ("rough", "smooth"), an `RFPRegressor` of many steps,
+          its mean with the rough process, ridge regression, boosted trees and an `RFPRegressor` of few steps
+          are fitted without each of at most ten folds of an arm's clusters. The first of "rough", the mean,
+          the large network, "smooth", ridge, trees and the small network is taken whose squared error on
+          clusters left out is within one and a half standard errors of the least one. Where every cluster has
+          one row: least squares or ridge regression.
+        - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
+          steps, in float32, on outcomes scaled to unit variance; or linear regression, where every cluster
+          has one row. A warning says if it predicts clusters left out worse than a line.
         - Any model of scikit-learn's, a classifier (for y of 0 and 1) with `predict_proba`. It is given
           `groups` if its `fit` takes them.
     propensity : classifier, optional
@@ -86,7 +89,7 @@ class ClusterEffect(EffectEstimator):
     cluster_columns : list, optional
         Covariates of the propensity, by name or number; their means in the cluster count. None: those that
         are constant within every cluster.
-    clip : (low, high), default=(0.1, 0.9)
+    propensity_bounds : (low, high), default=(0.1, 0.9)
         Bounds of the propensity.
     inference : str, default="jackknife"
         Where the standard error comes from:
@@ -110,8 +113,11 @@ class ClusterEffect(EffectEstimator):
         "score-jackknife", with a `DesignWarning` that says so. This is for the doubly robust score alone: the
         others depend on their model too much. Means and least squares with the default propensity need no
         refits: they are left out in closed form, whatever the number.
-    random_state : int, default=0
-        Seeds folds, draws and the models, those given too unless they have a seed of their own.
+    random_state : int, RandomState or None, default=0
+        Seeds folds, draws and the models, those given too unless they have a seed of their own. One number
+        for all fits, so that replicates differ by the clusters left out or drawn and by nothing else; None
+        and a RandomState draw it at the beginning of `fit`. Hence also the default: an estimate that is
+        computed again is the same.
     n_jobs : int or None, default=None
         Threads or processes for the fits. The result does not depend on it.
     verbose : int, default=0
@@ -162,25 +168,25 @@ class ClusterEffect(EffectEstimator):
         self,
         *,
         estimand: Estimand = "att",
-        score: Score = "aipw",
-        outcome: Any = None,
+        estimation_method: EstimationMethod = "aipw",
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
-        clip: tuple[float, float] = (0.1, 0.9),
+        propensity_bounds: tuple[float, float] = (0.1, 0.9),
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
         max_refits: int = MAX_REFITS,
-        random_state: int = 0,
+        random_state: Any = 0,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.estimand = estimand
-        self.score = score
+        self.estimation_method = estimation_method
         self.outcome = outcome
         self.propensity = propensity
         self.cluster_columns = cluster_columns
-        self.clip = clip
+        self.propensity_bounds = propensity_bounds
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
@@ -188,6 +194,12 @@ class ClusterEffect(EffectEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    _limits: ClassVar[Limits] = EffectEstimator._limits | {
+        "estimand": one_of(Estimand),
+        "inference": one_of(Inference),
+        "n_folds": whole(2),
+    }
 
     @all_or_nothing
     def fit(
@@ -241,10 +253,8 @@ class ClusterEffect(EffectEstimator):
             rounding, if the outcome model given predicts clusters left out worse than least squares (or
             logistic regression) does, or if the method's intervals are known to be too short.
         """
-        effort_of(self)
-        models = models_of(self, self.estimand)
-        choice(self.inference, "inference", Inference)
-        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
+        params = self._checked()
+        models = models_of(params, params["estimand"])
         sample = read_sample(
             X,
             y,
@@ -256,9 +266,11 @@ class ClusterEffect(EffectEstimator):
             by=by,
         )
         masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
-        return self._estimate(sample, models, masks)
+        return self._estimate(sample, models, masks, effort_of(params))
 
-    def _estimate(self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]]) -> "Self":
+    def _estimate(
+        self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]], effort: Effort
+    ) -> "Self":
         """All of `fit` that comes after reading the data."""
         require_overlap(sample)
         warn_of_design(sample)
@@ -284,8 +296,8 @@ class ClusterEffect(EffectEstimator):
             closed=partial(closed_form, sample, models, rows, self._estimates)
             if has_closed_form(sample, models)
             else None,
-            held=partial(held_fixed, sample, models, rows) if models.score == "aipw" else None,
-            effort=effort_of(self),
+            held=partial(held_fixed, sample, models, rows) if models.estimation_method == "aipw" else None,
+            effort=effort,
         )
         self._fitted: Fitted | None = None
         report = self._report = outcome_report([models])
@@ -362,7 +374,7 @@ class ClusterEffect(EffectEstimator):
         """A table in the style of statsmodels, to be printed."""
         effect, models = self._effect(), self._used_models
         facts = [
-            ("Score", models.score),
+            ("Score", models.estimation_method),
             *self._report.facts(),
             ("Standard errors", effect.method),
             ("Rows", self.n_rows_),

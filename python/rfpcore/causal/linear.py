@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arrays import Array, group_codes
+from .._limits import seed
 from .._options import choice, integer
 from .._scaling import named
 from .._warn import warn
@@ -32,7 +33,7 @@ def linear_effect(
     covariates: Any = None,
     inference: LinearInference = "cr3",
     n_draws: int = 9999,
-    random_state: int = 0,
+    random_state: Any = 0,
 ) -> Effect:
     """Coefficient of the treatment in least squares on an intercept, the covariates and the treatment.
 
@@ -49,8 +50,8 @@ def linear_effect(
         estimate plus and minus a quantile of |t| times the CR1 error; its p-value is that of the test.
     n_draws : int, default=9999
         Of the bootstrap; where there are no more sign vectors than this, all are used.
-    random_state : int, default=0
-        Of the draws.
+    random_state : int, RandomState or None, default=0
+        Of the draws. By default they are the same each time, and so are intervals.
 
     Returns
     -------
@@ -95,7 +96,7 @@ def linear_effect(
     """
     choice(inference, "inference", LinearInference)
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
-    integer(random_state, "random_state", 0, 2**31 - 1)
+    chosen = seed(random_state, "random_state")
     columns, rows, names = read_columns(X, {"y": y, "treatment": treatment, "groups": groups}, covariates)
     n = len(rows)
     labels, codes = group_codes(columns["groups"], n)
@@ -115,7 +116,7 @@ def linear_effect(
     _warn_of_clusters(model, labels, d)
     if inference == "cr3":
         return _jackknifed(model, labels)
-    return _from_scores(model, labels, inference, n_draws, random_state)
+    return _from_scores(model, labels, inference, n_draws, chosen)
 
 
 def _jackknifed(model: Partialled, labels: Array) -> Effect:

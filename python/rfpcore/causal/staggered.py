@@ -1,14 +1,15 @@
 """Policies that clusters adopt at different times: group-time effects and their averages."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
-from .._options import choice, fraction, integer
+from .._limits import Limits, one_of
+from .._options import choice, fraction
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._effort import MAX_REFITS, effort_of
@@ -22,13 +23,13 @@ from ._group_time import (
     of_kind,
     require_cohorts,
 )
-from ._inference import MANY_DRAWS, Method, Replicable, infer
+from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
 from ._outcome_report import outcome_report
 from ._panel import NEVER, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
 from ._periods import warn_of_codes
-from ._scores import Score
+from ._scores import EstimationMethod
 from .results import Effect, summary_table, to_frame
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class StaggeredEffect(EffectEstimator):
 
     Parameters
     ----------
-    score, outcome, propensity, cluster_columns, clip
+    estimation_method, outcome, propensity, cluster_columns, propensity_bounds
         As in `DifferenceInDifferences`; models are fitted anew for each group and period. Without covariates
         they are means, and no network is trained.
     comparison : {"not-yet", "never"}, default="not-yet"
@@ -108,25 +109,25 @@ class StaggeredEffect(EffectEstimator):
     def __init__(
         self,
         *,
-        score: Score = "aipw",
-        outcome: Any = None,
+        estimation_method: EstimationMethod = "aipw",
+        outcome: Any = "auto",
         propensity: Any = None,
         cluster_columns: Any = None,
-        clip: tuple[float, float] = (0.1, 0.9),
+        propensity_bounds: tuple[float, float] = (0.1, 0.9),
         comparison: Comparison = "not-yet",
         base_period: BasePeriod = "varying",
         inference: Method = "jackknife",
         n_draws: int = 999,
         max_refits: int = MAX_REFITS,
-        random_state: int = 0,
+        random_state: Any = 0,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self.score = score
+        self.estimation_method = estimation_method
         self.outcome = outcome
         self.propensity = propensity
         self.cluster_columns = cluster_columns
-        self.clip = clip
+        self.propensity_bounds = propensity_bounds
         self.comparison = comparison
         self.base_period = base_period
         self.inference = inference
@@ -135,6 +136,12 @@ class StaggeredEffect(EffectEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    _limits: ClassVar[Limits] = EffectEstimator._limits | {
+        "comparison": one_of(Comparison),
+        "base_period": one_of(BasePeriod),
+        "inference": one_of(Method),
+    }
 
     @all_or_nothing
     def fit(
@@ -182,19 +189,13 @@ class StaggeredEffect(EffectEstimator):
             standard error, by any method), or on two or three in an arm; if one or two clusters make up the
             variance. If a cluster drops out for want of rows.
         """
-        effort = effort_of(self)
+        params = self._checked()
+        models = models_of(params, "att")
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
-        for value, name, allowed in (
-            (self.comparison, "comparison", Comparison),
-            (self.base_period, "base_period", BasePeriod),
-            (self.inference, "inference", Method),
-        ):
-            choice(value, name, allowed)
-        integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
-        models, wide = models_of(self, "att"), widen(data)
+        wide, self._seed = widen(data), models.random_state
         made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
         self._cells, self._periods = made.cells, data.periods
         self._averages = make_averages(made.cells, data.periods)
@@ -216,8 +217,8 @@ class StaggeredEffect(EffectEstimator):
             behind=behind_averages(self._cells, self._averages),
             size=float(np.abs(data.y).max()),
             closed=self._without_each if closed else None,
-            held=partial(self._without_each, held=True) if models.score == "aipw" else None,
-            effort=effort,
+            held=partial(self._without_each, held=True) if models.estimation_method == "aipw" else None,
+            effort=effort_of(params),
         )
         self.periods_, self.clusters_ = data.periods.labels, data.labels
         self.adoption_ = np.empty(len(start), object)  # filled one by one: periods may be tuples
@@ -234,7 +235,7 @@ class StaggeredEffect(EffectEstimator):
         return self
 
     def _infer(self, inference: str) -> list[Effect]:
-        return infer(self._problem, inference, self.n_draws, self.random_state)
+        return infer(self._problem, inference, self.n_draws, self._seed)
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         """(S, E) all averages under each row of counts; a cell that has lost an arm has no weight."""
@@ -330,7 +331,7 @@ class StaggeredEffect(EffectEstimator):
             self._problem.arm[self._problem.arm >= 0],
             self._fitted_method,
             share,
-            self.random_state,
+            self._seed,
         )
 
     def event_times(self) -> list[float]:
@@ -368,7 +369,7 @@ class StaggeredEffect(EffectEstimator):
         """A table in the style of statsmodels, to be printed; intervals are pointwise."""
         effect = self._effect()
         facts = [
-            ("Score", self.score),
+            ("Score", self.estimation_method),
             ("Controls", self.comparison),
             *self._report.facts(),
             ("Standard errors", effect.method),

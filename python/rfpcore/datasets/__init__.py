@@ -4,7 +4,9 @@ Nothing is read or downloaded at import. `make_*` functions generate, `load_*` f
 others change data.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .. import _lazy
 
 if TYPE_CHECKING:
     from rfpcore.datasets._disturbed import NoisyMoons, flip_labels, jitter_images, make_noisy_moons
@@ -55,13 +57,8 @@ _MODULE_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a data set's module when it is first asked for: the real ones need optional packages."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+# Imported when first asked for: the real ones need optional packages.
+__getattr__ = _lazy.attach(globals(), _MODULE_OF)
 
 
 def __dir__() -> list[str]:

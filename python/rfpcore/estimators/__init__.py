@@ -1,13 +1,16 @@
 """scikit-learn estimators: on clustered data, what their `adapt` returns, and ordinary training."""
 
-from .adapted import AdaptedClassifier, AdaptedRegressor
-from .callbacks import FitState
-from .classifier import RFPClassifier
-from .cv import RFPRegressorCV
-from .ensemble import EnsembleClassifier, EnsembleRegressor
-from .mlp import MLPClassifier, MLPRegressor
-from .refits import Refits, refit_clusters
-from .regressor import RFPRegressor
+from .mlp import EnsembleClassifier, EnsembleRegressor, MLPClassifier, MLPRegressor
+from .rfp import (
+    AdaptedClassifier,
+    AdaptedRegressor,
+    FitState,
+    Refits,
+    RFPClassifier,
+    RFPRegressor,
+    RFPRegressorCV,
+    refit_clusters,
+)
 
 __all__ = [
     "AdaptedClassifier",

@@ -119,6 +119,18 @@ class NetworkEstimator(FileEstimator):
         """Refuse parameters that `fit` would refuse."""
         raise NotImplementedError
 
+    def _require_same(self, net: MLP, method: str) -> None:
+        """Refuse to go on with another architecture or loss: parameters mean something else there."""
+        if not hasattr(self, "theta_"):
+            return
+        if self.net_ != net:
+            raise ValueError(
+                f"{method} goes on from {self.net_}, but data and parameters now make it {net}; fit anew"
+            )
+        before = getattr(self, "_fit_loss", self._loss)
+        if self._loss != before:
+            raise ValueError(f"{method} goes on from loss={before!r}, but loss={self._loss!r} now; fit anew")
+
     def _require_usable(self) -> None:
         self._check_params()
         rows = np.array([[0.0], [1.0], [-1.0]]).repeat(self.net_.n_inputs, axis=1)

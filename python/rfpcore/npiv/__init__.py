@@ -1,5 +1,8 @@
 """Nonparametric instrumental variables: estimators of h in E[Y | Z] = E[h(X) | Z]."""
 
+from typing import TYPE_CHECKING
+
+from .. import _lazy
 from ..exceptions import InstrumentWarning
 from ._bands import Bands
 from ._diagnose import Condition, Diagnosis
@@ -11,6 +14,9 @@ from .linear import TwoStageLeastSquares
 from .particles import MeanField
 from .proximal import ProximalF2BMLD
 from .sieve import SieveIV
+
+if TYPE_CHECKING:
+    from . import ope as ope
 
 __all__ = [
     "F2BMLD",
@@ -26,3 +32,9 @@ __all__ = [
     "SieveIV",
     "TwoStageLeastSquares",
 ]
+
+__getattr__ = _lazy.attach(globals(), {"ope": "ope"})
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "ope"})

@@ -10,7 +10,7 @@ from .._arrays import Array
 from ._bilevel import first_particles, solve
 from ._correct import Correction
 from ._data import Rows
-from ._fit import Fit
+from ._fit import BilevelFit
 from ._linear import LinearStage
 
 BandMethod = Literal["corrected", "spread"]
@@ -46,7 +46,7 @@ def bootstrap_rows(rows: Rows, n_bootstraps: int, random: np.random.RandomState)
 
 
 def bootstrap(
-    fit: Fit, rows: Rows, n_bootstraps: int, random: np.random.RandomState, threads: int
+    fit: BilevelFit, rows: Rows, n_bootstraps: int, random: np.random.RandomState, threads: int
 ) -> tuple[Array, Array]:
     """Structural particles (B, P), each from rows drawn anew, and how often each row was drawn (B, n).
 
@@ -76,7 +76,7 @@ def linear_parts(rows: Rows, residuals: Array, counts: Array, points: Array) -> 
 
 
 def corrections(
-    fit: Fit,
+    fit: BilevelFit,
     residuals: Array,
     counts: Array,
     points: Array,

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._arrays import Array, require_length
 from .._atomic import all_or_nothing
 from .._frames import AlignedScore, require_aligned
+from .._limits import Limited
 from ._data import Rows, check_rows, columns, require_size
 from ._identify import require_identified
 from ._strength import InstrumentStrength, instrument_strength
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
+class BaseNPIV(Limited, AlignedScore, RegressorMixin, BaseEstimator):
     """An estimator of h in E[Y - h(X, W) | Z, W] = 0: endogenous X, instruments Z, covariates W."""
 
     n_features_in_: int
@@ -62,7 +63,7 @@ class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
             instruments are weak or fewer than the columns of X.
         """
         rows = check_rows(X, y, Z, covariates, groups, sample_weight)
-        self._require_params()
+        self._checked()
         require_identified(rows)
         self.instrument_strength_ = instrument_strength(rows)
         self.instrument_strength_.warn()
@@ -114,9 +115,6 @@ class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
         _require_columns(controls, "covariates", self.n_covariates_)
         require_size(controls, "covariates", least=0.0)
         return np.hstack([inputs, controls])
-
-    def _require_params(self) -> None:
-        """Refuse parameters that cannot be, before any work."""
 
     def _fit(self, rows: Rows) -> None:
         """Learn from checked rows."""

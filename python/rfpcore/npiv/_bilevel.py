@@ -1,7 +1,7 @@
 """Runs of F²BMLD in the kernel: settings, their numbers for each λ, and what comes back."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .. import _rfpcore
 from .._arrays import Array
-from .._options import MAX_STEPS, boolean, choice, integer, real
+from .._limits import Limits, not_negative, one_of, optional, whole
+from .._options import boolean, positive
 from .particles import MeanField, ParticleActivation
 
 BilevelSolver = Literal["adam", "langevin"]
@@ -19,31 +20,68 @@ ADAM = (0.5, 0.9, 1e-8)
 """Moments' decays and epsilon of the solver "adam": those of the first author's public code."""
 
 PRESETS: dict[str, dict[str, float | int]] = {
-    "adam": {"n_particles": 50, "max_iter": 5000, "step": 5e-3, "zeta": 1e-5, "sigma": 0.0},
-    "langevin": {"n_particles": 100, "max_iter": 4000, "step": 0.3, "zeta": 3e-4, "sigma": 3e-4},
+    "adam": {
+        "n_particles": 50,
+        "max_iter": 5000,
+        "inner_lr": 5e-3,
+        "learning_rate_init": 5e-3,
+        "weight_decay_instrument": 1e-5,
+        "weight_decay": 1e-5,
+        "temperature_instrument": 0.0,
+        "temperature": 0.0,
+    },
+    "langevin": {
+        "n_particles": 100,
+        "max_iter": 4000,
+        "inner_lr": 0.3,
+        "learning_rate_init": 0.3,
+        "weight_decay_instrument": 3e-4,
+        "weight_decay": 3e-4,
+        "temperature_instrument": 3e-4,
+        "temperature": 3e-4,
+    },
 }
-"""Defaults of each solver."""
+"""What None stands for with each solver."""
+
+LIMITS: Limits = {
+    "solver": one_of(BilevelSolver),
+    "n_particles": optional(whole()),
+    "activation": one_of(ParticleActivation),
+    "particle_bound": optional(positive),
+    "inner_steps": whole(),
+    "max_iter": optional(whole()),
+    "batch_size": optional(whole()),
+    "inner_lr": optional(positive),
+    "learning_rate_init": optional(positive),
+    "weight_decay_instrument": optional(not_negative),
+    "weight_decay": optional(not_negative),
+    "temperature_instrument": optional(not_negative),
+    "temperature": optional(not_negative),
+    "inner_warm_start": boolean,
+    "shared_noise": boolean,
+    "n_checkpoints": whole(),
+}
 
 
 @dataclass(frozen=True)
-class Settings:
+class BilevelSettings:
     """All of the algorithm's numbers but λ, checked."""
 
     solver: BilevelSolver
     n_particles: int
     activation: ParticleActivation
-    clip: float | None
+    particle_bound: float | None
     inner_steps: int
     max_iter: int
     batch_size: int | None
-    alpha: float
-    gamma: float
-    zeta1: float
-    zeta2: float
-    sigma1: float
-    sigma2: float
-    warm_start: bool
-    shared: bool
+    inner_lr: float
+    learning_rate_init: float
+    weight_decay_instrument: float
+    weight_decay: float
+    temperature_instrument: float
+    temperature: float
+    inner_warm_start: bool
+    shared_noise: bool
     n_checkpoints: int
 
     def rates(self, lam: float) -> list[float]:
@@ -53,19 +91,13 @@ class Settings:
         the structural gradient is of order λ/(1 + λ), and the twin's loss has the curvature 1 + λ. Adam's
         steps have no scale.
         """
-        share = lam / (1 + lam)
-        langevin = self.solver == "langevin"
-        beta, gamma = (self.alpha / (1 + lam), self.gamma / share) if langevin else (self.alpha, self.gamma)
-        zeta2, sigma2 = share * self.zeta2, share * self.sigma2
-        return [lam, self.alpha, beta, gamma, self.zeta1, zeta2, self.sigma1, sigma2]
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """As the constructor's arguments, from which `settings` makes the same again."""
-        options = asdict(self)
-        options["inner_warm_start"] = options.pop("warm_start")
-        options["shared_noise"] = options.pop("shared")
-        return options
+        share, langevin = lam / (1 + lam), self.solver == "langevin"
+        alpha = self.inner_lr
+        beta = alpha / (1 + lam) if langevin else alpha
+        gamma = self.learning_rate_init / share if langevin else self.learning_rate_init
+        zeta1, zeta2 = self.weight_decay_instrument, share * self.weight_decay
+        sigma1, sigma2 = self.temperature_instrument, share * self.temperature
+        return [lam, alpha, beta, gamma, zeta1, zeta2, sigma1, sigma2]
 
     @property
     def record_every(self) -> int:
@@ -73,41 +105,11 @@ class Settings:
         return max(1, self.max_iter // self.n_checkpoints)
 
 
-def settings(options: dict[str, Any]) -> Settings:
-    """The constructor's arguments as `Settings`; None stands for the solver's preset."""
-    solver = choice(options["solver"], "solver", BilevelSolver)
-    preset = PRESETS[solver]
-    choice(options["activation"], "activation", ParticleActivation)
-
-    def count(name: str, default: float | int | None = None) -> int:
-        value = options[name] if default is None or options[name] is not None else default
-        return integer(value, name, 1, MAX_STEPS)
-
-    def number(name: str, default: float, positive: bool) -> float:
-        needed = "a positive number" if positive else "a number of at least 0"
-        value = real(default if options[name] is None else options[name], name, needed)
-        if value < 0 or (positive and value == 0):
-            raise ValueError(f"{name}={value}; {needed} is needed")
-        return value
-
-    return Settings(
-        solver=solver,  # type: ignore[arg-type]
-        n_particles=count("n_particles", preset["n_particles"]),
-        activation=options["activation"],
-        clip=None if options["clip"] is None else number("clip", 0, True),
-        inner_steps=count("inner_steps"),
-        max_iter=count("max_iter", preset["max_iter"]),
-        batch_size=None if options["batch_size"] is None else count("batch_size"),
-        alpha=number("alpha", preset["step"], True),
-        gamma=number("gamma", preset["step"], True),
-        zeta1=number("zeta1", preset["zeta"], False),
-        zeta2=number("zeta2", preset["zeta"], False),
-        sigma1=number("sigma1", preset["sigma"], False),
-        sigma2=number("sigma2", preset["sigma"], False),
-        warm_start=boolean(options["inner_warm_start"], "inner_warm_start"),
-        shared=boolean(options["shared_noise"], "shared_noise"),
-        n_checkpoints=count("n_checkpoints"),
-    )
+def settings(values: Mapping[str, Any]) -> BilevelSettings:
+    """Checked parameters, or those of a file, as settings; None stands for the solver's preset."""
+    preset = PRESETS[values["solver"]]
+    chosen: dict[str, Any] = {name: values[name] for name in LIMITS}
+    return BilevelSettings(**chosen | {name: preset[name] for name in preset if chosen[name] is None})
 
 
 class Path(NamedTuple):
@@ -181,13 +183,13 @@ class Start(NamedTuple):
     twin: Array
 
 
-def networks(problem: Problem, config: Settings) -> tuple[MeanField, MeanField]:
+def networks(problem: Problem, config: BilevelSettings) -> tuple[MeanField, MeanField]:
     """The structural network, and the one on the instruments."""
-    kind = (config.n_particles, config.activation, config.clip)
+    kind = (config.n_particles, config.activation, config.particle_bound)
     return MeanField(problem.x.shape[1], *kind), MeanField(problem.z.shape[1], *kind)
 
 
-def first_particles(problem: Problem, config: Settings, random: np.random.RandomState) -> Start:
+def first_particles(problem: Problem, config: BilevelSettings, random: np.random.RandomState) -> Start:
     """Random particles; the twin starts where the first stage does."""
     structural, instrumental = networks(problem, config)
     x, z = structural.init(random), instrumental.init(random)
@@ -196,7 +198,7 @@ def first_particles(problem: Problem, config: Settings, random: np.random.Random
 
 def solve(
     problem: Problem,
-    config: Settings,
+    config: BilevelSettings,
     lambdas: Sequence[float],
     seeds: Sequence[int],
     rows: Sequence[NDArray[np.intp]],
@@ -211,8 +213,8 @@ def solve(
         config.inner_steps,
         config.max_iter,
         config.batch_size,
-        config.warm_start,
-        config.shared,
+        config.inner_warm_start,
+        config.shared_noise,
         config.record_every,
         ADAM if config.solver == "adam" else None,
     )

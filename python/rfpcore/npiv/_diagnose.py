@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
-from ._bilevel import Settings
+from ._bilevel import BilevelSettings
 from ._strength import InstrumentStrength
 
 
@@ -77,7 +77,7 @@ class Diagnosis:
 
 
 def conditions(
-    config: Settings, rates: dict[str, float], strength: InstrumentStrength, history: dict[str, Array]
+    config: BilevelSettings, rates: dict[str, float], strength: InstrumentStrength, history: dict[str, Array]
 ) -> tuple[Condition, ...]:
     """The slides' conditions with the numbers of a fit: propositions 2 and theorem 3."""
     lam, alpha, beta, gamma = (rates[name] for name in ("lambda", "alpha", "beta", "gamma"))
@@ -93,10 +93,10 @@ def conditions(
         at_most("step gamma", gamma, 1 / zeta2 if zeta2 else infinity, "1/ζ2"),
         Condition(
             "bounded particles",
-            config.clip is not None,
-            "assumption 1 needs clip, the bound R of a particle's output"
-            if config.clip is None
-            else f"R = {config.clip:g}",
+            config.particle_bound is not None,
+            "assumption 1 needs particle_bound, the bound R of a particle's output"
+            if config.particle_bound is None
+            else f"R = {config.particle_bound:g}",
         ),
         Condition(
             "penalties",
@@ -118,13 +118,13 @@ def conditions(
     return tuple(found)
 
 
-def _temperature(config: Settings, lam: float, product: float) -> Condition:
+def _temperature(config: BilevelSettings, lam: float, product: float) -> Condition:
     """Theorem 3: σ1σ2𝔠 ≥ 4R³λ for a slack 𝔠 that enters its bound squared."""
     if config.solver == "adam" or product == 0:
         return Condition("temperature", False, "without noise theorem 3 says nothing")
-    if config.clip is None:
-        return Condition("temperature", False, "without clip theorem 3's R is infinite")
-    slack = 4 * config.clip**3 * lam / product
+    if config.particle_bound is None:
+        return Condition("temperature", False, "without particle_bound theorem 3's R is infinite")
+    slack = 4 * config.particle_bound**3 * lam / product
     return Condition(
         "temperature",
         slack <= 1,

@@ -8,6 +8,7 @@ from scipy.linalg import cho_factor, cho_solve
 from .. import _rfpcore
 from .._arrays import Array
 from .._options import MAX_LAYERS, MAX_PARAMETERS, integer, items
+from ..exceptions import DivergenceError
 from ..network import MLP
 from ..optimizers import Adam
 from ..regularize import L2
@@ -29,7 +30,7 @@ class FeatureNet:
         self.net = MLP(n_inputs, tuple(hidden), n_features, "relu")
         self.theta = self.net.init(random, np.float32)
         self._threads = threads
-        self._adam = _rfpcore.Optimizer(Adam(step), [L2(weight_decay)])
+        self._step, self._adam = step, _rfpcore.Optimizer(Adam(step), [L2(weight_decay)])
         self._moments: list[Array] = []  # of every parameter, from the first step on
         self._steps = 0
 
@@ -57,10 +58,17 @@ class FeatureNet:
 
     def descend(self, x: Array, upstream: Array) -> None:
         """One Adam step, given the loss's gradient in what `features` returned last for x."""
-        gradient = self.gradient(x, upstream).astype(np.float32, copy=False)
+        with np.errstate(all="ignore"):  # what overflows is an error below
+            gradient = self.gradient(x, upstream).astype(np.float32, copy=False)
         moments = self._moments or [np.zeros_like(self.theta), np.zeros_like(self.theta)]
         self.theta, *self._moments = self._adam.step(self._steps, gradient, self.theta, *moments)
         self._steps += 1
+        if not np.isfinite(self.theta).all():
+            raise DivergenceError(
+                f"the parameters of a network of features are not finite after {self._steps} steps of "
+                f"{self._step:g}; a smaller learning_rate_init is needed",
+                step=self._steps,
+            )
 
     def folded(self) -> "FeatureNet":
         """The network for prediction: itself."""
@@ -106,7 +114,13 @@ class Ridge(NamedTuple):
         """Min |targets − features·B|² + penalty·|B|²."""
         gram = features.T @ features
         gram[np.diag_indices_from(gram)] += penalty
-        factor = cho_factor(gram, overwrite_a=True, check_finite=False)
+        try:
+            factor = cho_factor(gram, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            raise ValueError(
+                f"a ridge of {penalty:g} is lost in rounding beside features of up to "
+                f"{np.abs(features).max():.3g}; larger penalties are needed"
+            ) from None
         coefficients = cho_solve(factor, features.T @ targets, check_finite=False)
         return cls(coefficients, factor, targets - features @ coefficients)
 

@@ -10,10 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 from .. import _files, persistence
 from .._arrays import F64, require_finite
 from .._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
-from .._options import MAX_PARAMETERS, file_path, integer, n_threads, positive, real
+from .._options import MAX_PARAMETERS, file_path, integer, positive, real
 from ._base import BaseNPIV
 from ._data import Scales
 from ._linear import Linear
+from ._renamed import renamed
 from ._strength import InstrumentStrength
 
 if TYPE_CHECKING:
@@ -79,13 +80,9 @@ class FileNPIV(BaseNPIV):
         """
         return persistence.read(cls, path, _restore)
 
-    def _require_params(self) -> None:
-        """Refuse parameters that `fit` would refuse, where more than `fit` depends on them."""
-        n_threads(getattr(self, "n_jobs", None))
-
     def _require_usable(self) -> None:
         """Refuse wrong parameters, and predictions that overflow."""
-        self._require_params()
+        self._checked()
         inputs = self._scales.inputs
         with np.errstate(all="ignore"):
             found = self._predict(inputs.mean_ + np.array([[0.0], [1.0], [-1.0]]) * inputs.scale_)
@@ -102,7 +99,7 @@ class FileNPIV(BaseNPIV):
 
 def _restore(cls: Any, tensors: Tensors, document: Document) -> Any:
     only(document, "the file", {"class", "params", "columns", "learnt", "format_version", "digests"})
-    estimator = cls(**persistence.params_from_json(document))
+    estimator = cls(**renamed(persistence.params_from_json(document)))
     n_features, n_covariates = listed(document, "columns")
     estimator.n_features_in_ = integer(n_features, "n_features_in_", 1, MAX_PARAMETERS)
     estimator.n_covariates_ = integer(n_covariates, "n_covariates_", 0, MAX_PARAMETERS)
@@ -111,7 +108,7 @@ def _restore(cls: Any, tensors: Tensors, document: Document) -> Any:
     estimator._linear = _linear(left, n_features + n_covariates)
     if "strength" in left:  # older files of most estimators have none
         estimator.instrument_strength_ = InstrumentStrength(*tensor(left, "strength", 3, n_features))
-    estimator._require_params()
+    estimator._checked()
     estimator._restore(left, object_of(document, "learnt"))
     require_used(left)
     estimator._require_usable()

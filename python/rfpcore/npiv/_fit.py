@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from ..exceptions import DivergenceError
-from ._bilevel import Path, Problem, Settings, Start, first_particles, networks, solve
+from ._bilevel import BilevelSettings, Path, Problem, Start, first_particles, networks, solve
 from ._select import HeldOut, largest_as_good
 
 
 @dataclass(frozen=True)
-class Fit:
+class BilevelFit:
     """What was chosen, and all that led there."""
 
     problem: Problem
-    config: Settings
+    config: BilevelSettings
     """With as many outer steps as were chosen."""
     lam: float
     step: int
@@ -41,7 +41,7 @@ class Fit:
 
 def run(
     problem: Problem,
-    config: Settings,
+    config: BilevelSettings,
     lambdas: Sequence[float],
     held_out: HeldOut,
     random: np.random.RandomState,
@@ -49,7 +49,7 @@ def run(
     refit: bool,
     cautious: bool = False,
     n_threads: int,
-) -> Fit:
+) -> BilevelFit:
     """Solve for every λ, choose λ and checkpoint on the rows held out, and solve again on all rows.
 
     Cautious: the first checkpoint within one standard error of the best one, at its λ.
@@ -76,11 +76,11 @@ def run(
         path = path._replace(
             records=path.records[: checkpoint + 1], structural=path.structural[: checkpoint + 1]
         )
-    return Fit(problem, chosen, float(lam), step, errors, paths, path, fitted, start, seed)
+    return BilevelFit(problem, chosen, float(lam), step, errors, paths, path, fitted, start, seed)
 
 
 def _squares(
-    problem: Problem, config: Settings, paths: list[Path], held_out: HeldOut, n_threads: int
+    problem: Problem, config: BilevelSettings, paths: list[Path], held_out: HeldOut, n_threads: int
 ) -> Array:
     """Held-out squared errors (λ, checkpoint, row)."""
     _require_records(paths, config)
@@ -105,10 +105,11 @@ def _first_as_good(squares: Array) -> int:
     return len(finished) - 1 - largest_as_good(finished[::-1].T)
 
 
-def _require_records(paths: list[Path], config: Settings) -> None:
+def _require_records(paths: list[Path], config: BilevelSettings) -> None:
     if not any(len(path.records) for path in paths):
         raise DivergenceError(
-            f"F²BMLD diverged with alpha={config.alpha} and gamma={config.gamma} although its steps were "
-            f"halved {paths[0].halvings} times; smaller steps or scaled data are needed",
+            f"F²BMLD diverged with inner_lr={config.inner_lr} and learning_rate_init="
+            f"{config.learning_rate_init} although its steps were halved {paths[0].halvings} times; smaller "
+            "steps or scaled data are needed",
             n_diverged=len(paths),
         )

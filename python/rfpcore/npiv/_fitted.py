@@ -1,18 +1,22 @@
 """What a fit of F²BMLD can tell without its data: values, history, diagnosis, and the file it goes to."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
+from .._file_parts import object_of
+from .._limits import check
 from .._options import MAX_STEPS, integer, positive
-from ._bilevel import Settings, settings
+from ._bilevel import LIMITS, BilevelSettings, settings
 from ._data import Rows
 from ._diagnose import Diagnosis, conditions
 from ._file import Document, Tensors, tensor
-from ._fit import Fit
+from ._fit import BilevelFit
 from ._flexible import FlexibleNPIV
+from ._renamed import renamed
 from ._strength import InstrumentStrength
 from .particles import MeanField
 
@@ -32,9 +36,9 @@ class FittedBilevel(FlexibleNPIV):
     instrument_strength_: InstrumentStrength
     lambdas: Sequence[float]
     n_jobs: int | None
-    _config: Settings
+    _config: BilevelSettings
     _records: Array
-    _learnt: Fit | None  # None where it was read from a file
+    _learnt: BilevelFit | None  # None where it was read from a file
     _rows: Rows
 
     @property
@@ -77,16 +81,16 @@ class FittedBilevel(FlexibleNPIV):
             "records": self._records,
         }
         return {
-            "settings": self._config.options,
+            "settings": asdict(self._config),
             "lambda": self.lambda_,
             "best_step": self.best_step_,
             "n_halvings": self.n_halvings_,
         }
 
     def _restore(self, tensors: Tensors, learnt: Document) -> None:
-        self._config = config = settings(learnt["settings"])
+        self._config = config = settings(check(renamed(object_of(learnt, "settings")), LIMITS))
         n_inputs = self.n_features_in_ + self.n_covariates_
-        self.network_ = MeanField(n_inputs, config.n_particles, config.activation, config.clip)
+        self.network_ = MeanField(n_inputs, config.n_particles, config.activation, config.particle_bound)
         self.theta_ = tensor(tensors, "theta", self.network_.n_parameters)
         self.errors_ = tensor(tensors, "errors", None, None, nan=True)  # NaN where a run has ended early
         self._records = tensor(tensors, "records", None, len(_LOSSES))

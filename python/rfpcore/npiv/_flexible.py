@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from .._arrays import Array
+from .._limits import auto_or_bool
 from ._data import Rows, Scales
 from ._file import FileNPIV
 from ._linear import Linear, LinearStage, is_needed
@@ -29,11 +30,6 @@ class FlexibleNPIV(FileNPIV):
         """Whether there is a linear part."""
         return bool(self._linear.slopes.any())
 
-    def _require_params(self) -> None:
-        super()._require_params()
-        if self.linear_part != "auto" and not isinstance(self.linear_part, bool | np.bool_):
-            raise ValueError(f"linear_part={self.linear_part!r}; 'auto', True or False is needed")
-
     def _fit(self, rows: Rows) -> None:
         nothing = Linear.nothing(rows.inputs.shape[1])
         self._first = self._linear = nothing
@@ -52,9 +48,8 @@ class FlexibleNPIV(FileNPIV):
         self._linear = self._first + last.times(scales.y_scale)
 
     def _has_linear_part(self, standard: Rows) -> bool:
-        if isinstance(self.linear_part, bool | np.bool_):
-            return bool(self.linear_part)
-        return is_needed(standard, self.instrument_strength_.f_linear)
+        wanted = auto_or_bool(self.linear_part, "linear_part")
+        return is_needed(standard, self.instrument_strength_.f_linear) if wanted is None else wanted
 
     def _predict(self, inputs: Array) -> Array:
         return self._linear(self._scales.inputs.transform(inputs)) + self._flexible(inputs)

@@ -1,14 +1,15 @@
 """Deep feature instrumental variables: closed-form ridge stages on features that networks learn."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .._arrays import Array
-from .._options import MAX_PARAMETERS, MAX_STEPS, boolean, integer, n_threads, positive, random_source, real
+from .._limits import Limits, auto_or_bool, not_negative, randomness, threads, whole
+from .._options import MAX_PARAMETERS, boolean, integer, n_threads, positive
 from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import Rows, Scales
@@ -34,22 +35,23 @@ class DeepFeatureIV(FlexibleNPIV):
 
     Parameters
     ----------
-    hidden_X, hidden_Z, hidden_W : sequence of int
-        Widths of the networks, the last the number of features: (16,), (128, 64, 32), (128, 32, 16).
+    hidden_layer_sizes, hidden_layer_sizes_instrument, hidden_layer_sizes_covariates : sequence of int
+        Widths of the networks of X, Z and W, the last the number of features: (16,), (128, 64, 32),
+        (128, 32, 16).
     max_iter : int, default=100
         Rounds; each takes the steps below.
-    steps_Z, steps_W : int, default=20
+    inner_steps, inner_steps_covariates : int, default=20
         Steps of the networks of Z and of W in a round, before one step of that of X.
-    step : float, default=1e-3
-        Adam's step.
-    weight_decay_W : float, default=0.1
+    learning_rate_init : float, default=1e-3
+        Adam's step, for all networks.
+    weight_decay_covariates : float, default=0.1
         Of the network of W, against sums of squares.
     batch_norm : bool, default=False
         Normalise the features of Z, which then are not rectified, and the last hidden layer (if there is one)
         of the network of W, by mean and variance over the rows that train them, as published. On the demand
         design with 1000 rows it fits y more closely and h less well: hence the default.
-    penalty_1, penalty_2 : float, default=0.1
-        Ridges of the two stages, times the rows of their halves.
+    penalty_instrument, penalty : float, default=0.1
+        Ridges of stage one and of stage two, times the rows of their halves.
     linear_part : {"auto"} or bool, default="auto"
         Whether to take two-stage least squares off the outcome first, and add that of what is left at the
         end: neither is penalised, so that the slope in X is not lost beside covariates. "auto": where
@@ -84,45 +86,62 @@ class DeepFeatureIV(FlexibleNPIV):
     def __init__(
         self,
         *,
-        hidden_X: Sequence[int] = (16,),
-        hidden_Z: Sequence[int] = (128, 64, 32),
-        hidden_W: Sequence[int] = (128, 32, 16),
+        hidden_layer_sizes: Sequence[int] = (16,),
+        hidden_layer_sizes_instrument: Sequence[int] = (128, 64, 32),
+        hidden_layer_sizes_covariates: Sequence[int] = (128, 32, 16),
         max_iter: int = 100,
-        steps_Z: int = 20,
-        steps_W: int = 20,
-        step: float = 1e-3,
-        weight_decay_W: float = 0.1,
+        inner_steps: int = 20,
+        inner_steps_covariates: int = 20,
+        learning_rate_init: float = 1e-3,
+        weight_decay_covariates: float = 0.1,
         batch_norm: bool = False,
-        penalty_1: float = 0.1,
-        penalty_2: float = 0.1,
+        penalty_instrument: float = 0.1,
+        penalty: float = 0.1,
         linear_part: LinearPart = "auto",
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
-        self.hidden_X = hidden_X
-        self.hidden_Z = hidden_Z
-        self.hidden_W = hidden_W
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.hidden_layer_sizes_instrument = hidden_layer_sizes_instrument
+        self.hidden_layer_sizes_covariates = hidden_layer_sizes_covariates
         self.max_iter = max_iter
-        self.steps_Z = steps_Z
-        self.steps_W = steps_W
-        self.step = step
-        self.weight_decay_W = weight_decay_W
+        self.inner_steps = inner_steps
+        self.inner_steps_covariates = inner_steps_covariates
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay_covariates = weight_decay_covariates
         self.batch_norm = batch_norm
-        self.penalty_1 = penalty_1
-        self.penalty_2 = penalty_2
+        self.penalty_instrument = penalty_instrument
+        self.penalty = penalty
         self.linear_part = linear_part
         self.random_state = random_state
         self.n_jobs = n_jobs
 
     loss_curve_: NDArray[np.float64]
 
+    _limits: ClassVar[Limits] = {
+        "hidden_layer_sizes": widths_of,
+        "hidden_layer_sizes_instrument": widths_of,
+        "hidden_layer_sizes_covariates": widths_of,
+        "max_iter": whole(),
+        "inner_steps": whole(),
+        "inner_steps_covariates": whole(),
+        "learning_rate_init": positive,
+        "weight_decay_covariates": not_negative,
+        "batch_norm": boolean,
+        "penalty_instrument": positive,
+        "penalty": positive,
+        "linear_part": auto_or_bool,
+        "random_state": randomness,
+        "n_jobs": threads,
+    }
+
     def _learn(self, rows: Rows) -> None:
         if rows.weights is not None:
             raise ValueError("DeepFeatureIV takes no sample_weight")
         if rows.n < 4:
             raise ValueError(f"{rows.n} rows are given; DeepFeatureIV halves them and needs at least 4")
-        rounds = integer(self.max_iter, "max_iter", 1, MAX_STEPS)
-        random = random_source(self.random_state)
+        params = self._checked()
+        random = params["random_state"]
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         scaled = scaled._replace(
@@ -131,9 +150,9 @@ class DeepFeatureIV(FlexibleNPIV):
             instruments=scaled.instruments.astype(np.float32),
         )
         parts = np.array_split(random.permutation(rows.n), 2)
-        stages = _Stages(self, [scaled.take(np.sort(part)) for part in parts], random)
+        stages = _DeepStages(params, [scaled.take(np.sort(part)) for part in parts], random)
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
-            self.loss_curve_ = np.array([stages.round() for _ in range(rounds)])
+            self.loss_curve_ = np.array([stages.round() for _ in range(params["max_iter"])])
             self._coefficients = stages.solve()
         self._structural = stages.structural.folded()
 
@@ -165,20 +184,15 @@ class DeepFeatureIV(FlexibleNPIV):
         self.loss_curve_ = tensor(tensors, "loss_curve", None)
 
 
-class _Stages:
+class _DeepStages:
     """The two halves, the networks, and a round of their training."""
 
-    def __init__(self, model: DeepFeatureIV, halves: list[Rows], random: np.random.RandomState) -> None:
+    def __init__(self, params: Mapping[str, Any], halves: list[Rows], random: np.random.RandomState) -> None:
         self._one, self._two = halves
         n_covariates = self._one.n_covariates
-        step = positive(model.step, "step")
-        self._penalties = [
-            positive(getattr(model, f"penalty_{stage}"), f"penalty_{stage}") * half.n
-            for stage, half in zip((1, 2), halves, strict=True)
-        ]
-        threads = n_threads(model.n_jobs)
-        decay = real(model.weight_decay_W, "weight_decay_W", "a number of at least 0")
-        normed = boolean(model.batch_norm, "batch_norm")
+        step, threads = params["learning_rate_init"], params["n_jobs"]
+        self._penalties = params["penalty_instrument"] * self._one.n, params["penalty"] * self._two.n
+        decay, normed = params["weight_decay_covariates"], params["batch_norm"]
 
         def net(n_inputs: int, widths: Sequence[int], weight_decay: float = 0.0) -> FeatureNet:
             return FeatureNet((n_inputs, *widths), step, weight_decay, random, threads)
@@ -190,13 +204,12 @@ class _Stages:
                 return net(n_inputs, widths, weight_decay)
             return NormedNet((n_inputs, *widths), step, weight_decay, random, threads, last)
 
-        of_x, of_z, of_w = (widths_of(getattr(model, f"hidden_{v}"), f"hidden_{v}") for v in "XZW")
-        net_x = net(self._one.inputs.shape[1] - n_covariates, of_x)
+        net_x = net(self._one.inputs.shape[1] - n_covariates, params["hidden_layer_sizes"])
+        of_z, of_w = params["hidden_layer_sizes_instrument"], params["hidden_layer_sizes_covariates"]
         self._net_z = normed_net(self._one.instruments.shape[1], of_z, True)
         net_w = normed_net(n_covariates, of_w, False, decay) if n_covariates else None
         self.structural = StructuralFeatures(net_x, net_w)
-        self._steps_z = integer(model.steps_Z, "steps_Z", 1, MAX_STEPS)
-        self._steps_w = integer(model.steps_W, "steps_W", 1, MAX_STEPS)
+        self._steps_z, self._steps_w = params["inner_steps"], params["inner_steps_covariates"]
 
     def _regress_features(self, of_x: Array) -> tuple[Array, Ridge]:
         """Stage one: features of Z in the first half, and the regression of those of X on them."""

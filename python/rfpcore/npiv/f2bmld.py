@@ -1,15 +1,15 @@
 """F²BMLD, the estimator: both stages mean-field networks, trained by first-order gradients alone."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import as_floats, require_finite, shown
+from .._limits import Limits, auto_or_bool, one_of, positives, randomness, threads
 from .._options import boolean, choice, fraction, integer, n_threads, positive, random_source
 from . import _fit
 from ._bands import BandMethod, Bands, bands, bootstrap, corrections, linear_parts
-from ._bilevel import BilevelSolver, Problem, Settings, networks, settings
+from ._bilevel import LIMITS, BilevelSolver, Problem, networks, settings
 from ._data import Rows, Scales, split
 from ._fitted import FittedBilevel
 from ._flexible import LinearPart
@@ -44,22 +44,23 @@ class F2BMLD(FittedBilevel):
     n_particles : int, optional
         N of each network: 50, 100.
     activation : {"relu", "tanh"}, default="relu"
-    clip : float, optional
-        Smooth bound of a particle's output, as the theory asks for; None: none.
+    particle_bound : float, optional
+        Smooth bound R of a particle's output, as the theory asks for; None: none.
     inner_steps : int, default=10
         Steps of both inner networks before each outer one.
     max_iter : int, optional
         Outer steps: 5000, 4000.
     batch_size : int or None, default=64
         Rows a step; None takes all of them, as in the slides.
-    alpha : float, optional
-        Step of the first stage: 0.005, 0.3. The twin's β is alpha / (1 + λ) with "langevin", else alpha.
-    gamma : float, optional
-        Step of h_x: 0.005, 0.3; times (1 + λ) / λ with "langevin".
-    zeta1, zeta2 : float, optional
-        Penalties |θ|² / 2 of the inner networks and of h_x: 1e-5, 3e-4; zeta2 times λ / (1 + λ).
-    sigma1, sigma2 : float, optional
-        Temperatures of the Langevin noise: 3e-4; sigma2 times λ / (1 + λ). "adam" has none.
+    inner_lr : float, optional
+        Step α of the first stage: 0.005, 0.3. The twin's β is α / (1 + λ) with "langevin", else α.
+    learning_rate_init : float, optional
+        Step γ of h_x: 0.005, 0.3; times (1 + λ) / λ with "langevin".
+    weight_decay_instrument, weight_decay : float, optional
+        Penalties ζ1 and ζ2, times |θ|² / 2, of the inner networks and of h_x: 1e-5, 3e-4; ζ2 times
+        λ / (1 + λ).
+    temperature_instrument, temperature : float, optional
+        Temperatures σ1 and σ2 of the Langevin noise: 3e-4; σ2 times λ / (1 + λ). "adam" has none.
     inner_warm_start : bool, default=True
         Whether the inner networks go on where they were; False starts them anew before each outer step.
     shared_noise : bool, default=True
@@ -129,16 +130,16 @@ class F2BMLD(FittedBilevel):
         lambdas: Sequence[float] = (0.1, 1.0, 10.0),
         n_particles: int | None = None,
         activation: ParticleActivation = "relu",
-        clip: float | None = None,
+        particle_bound: float | None = None,
         inner_steps: int = 10,
         max_iter: int | None = None,
         batch_size: int | None = 64,
-        alpha: float | None = None,
-        gamma: float | None = None,
-        zeta1: float | None = None,
-        zeta2: float | None = None,
-        sigma1: float | None = None,
-        sigma2: float | None = None,
+        inner_lr: float | None = None,
+        learning_rate_init: float | None = None,
+        weight_decay_instrument: float | None = None,
+        weight_decay: float | None = None,
+        temperature_instrument: float | None = None,
+        temperature: float | None = None,
         inner_warm_start: bool = True,
         shared_noise: bool = True,
         n_checkpoints: int = 40,
@@ -153,16 +154,16 @@ class F2BMLD(FittedBilevel):
         self.lambdas = lambdas
         self.n_particles = n_particles
         self.activation = activation
-        self.clip = clip
+        self.particle_bound = particle_bound
         self.inner_steps = inner_steps
         self.max_iter = max_iter
         self.batch_size = batch_size
-        self.alpha = alpha
-        self.gamma = gamma
-        self.zeta1 = zeta1
-        self.zeta2 = zeta2
-        self.sigma1 = sigma1
-        self.sigma2 = sigma2
+        self.inner_lr = inner_lr
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay_instrument = weight_decay_instrument
+        self.weight_decay = weight_decay
+        self.temperature_instrument = temperature_instrument
+        self.temperature = temperature
         self.inner_warm_start = inner_warm_start
         self.shared_noise = shared_noise
         self.n_checkpoints = n_checkpoints
@@ -173,41 +174,34 @@ class F2BMLD(FittedBilevel):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def _checked(self) -> tuple[Settings, list[float]]:
-        """The constructor's arguments, checked."""
-        config = settings(self.get_params(deep=False))
-        lambdas = as_floats(self.lambdas, "lambdas").ravel()
-        require_finite(lambdas, "lambdas", axis="index")
-        if lambdas.size == 0 or lambdas.min() <= 0:
-            raise ValueError(f"lambdas={shown(self.lambdas)}; at least one number, all above 0, is needed")
-        fraction(self.validation_fraction, "validation_fraction")
-        boolean(self.refit, "refit")
-        choice(self.dtype, "dtype", FloatName)
-        return config, [float(lam) for lam in lambdas]
-
-    def _require_params(self) -> None:
-        super()._require_params()
-        self._checked()
+    _limits: ClassVar[Limits] = LIMITS | {
+        "lambdas": positives,
+        "validation_fraction": fraction,
+        "refit": boolean,
+        "dtype": one_of(FloatName),
+        "linear_part": auto_or_bool,
+        "random_state": randomness,
+        "n_jobs": threads,
+    }
 
     def _learn(self, rows: Rows) -> None:
-        config, lambdas = self._checked()
-        threads = n_threads(self.n_jobs)
-        random = random_source(self.random_state)
+        params = self._checked()
+        config, random = settings(params), params["random_state"]
         scales = Scales.of(rows)
         scaled = scales.apply(rows)
         held_out = HeldOut(
-            scaled.instruments, rows.weights, split(rows, self.validation_fraction, random), random
+            scaled.instruments, rows.weights, split(rows, params["validation_fraction"], random), random
         )
         problem = Problem(scaled.inputs, scaled.instruments, scaled.y, rows.weights).cast(self.dtype)
         fit = _fit.run(
             problem,
             config,
-            lambdas,
+            params["lambdas"],
             held_out,
             random,
-            refit=self.refit,
+            refit=params["refit"],
             cautious=self.instrument_strength_.is_weak,
-            n_threads=threads,
+            n_threads=params["n_jobs"],
         )
         self._learnt, self._scales, self._rows = fit, scales, rows
         self._config, self._records = fit.config, fit.path.records

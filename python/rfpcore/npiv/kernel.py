@@ -1,13 +1,14 @@
 """Kernel instrumental variables."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 from sklearn.metrics.pairwise import rbf_kernel
 
 from .._arrays import Array
-from .._options import choice, positive, random_source
+from .._limits import Limits, auto_or_bool, one_of, randomness
+from .._options import positive
 from ._background import interruptible
 from ._data import Rows, Scales
 from ._file import Document, Tensors, tensor
@@ -83,29 +84,33 @@ class KernelIV(FlexibleNPIV):
 
     penalties_: tuple[float, float]
 
-    def _require_params(self) -> None:
-        super()._require_params()
-        choice(self.tuning, "tuning", Tuning)
+    _limits: ClassVar[Limits] = {
+        "tuning": one_of(Tuning),
+        "linear_part": auto_or_bool,
+        "random_state": randomness,
+    }
 
     def _learn(self, rows: Rows) -> None:
         if rows.weights is not None:
             raise ValueError("KernelIV takes no sample_weight")
         if rows.n < 4:
             raise ValueError(f"{rows.n} rows are given; KernelIV halves them and needs at least 4")
-        published = self.tuning == "published"
+        params = self._checked()
         if rows.n > MOST_ROWS:
             raise ValueError(
                 f"{rows.n} rows are given; KernelIV takes at most {MOST_ROWS}, since memory grows with their "
                 "square and time with their cube: give it some of the rows, or take F2BMLD or SieveIV"
             )
-        order = random_source(self.random_state).permutation(rows.n)
+        order = params["random_state"].permutation(rows.n)
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         one, two = (scaled.take(part) for part in np.array_split(order, 2))
         self._gamma = bandwidth(scaled.inputs)
         self._points = one.inputs
         gammas = self._gamma, bandwidth(scaled.instruments)
-        self._weights, self.penalties_ = interruptible(_solve, one, two, gammas, published)
+        self._weights, self.penalties_ = interruptible(
+            _solve, one, two, gammas, params["tuning"] == "published"
+        )
 
     def _flexible(self, inputs: Array) -> Array:
         kernel = rbf_kernel(self._scales.inputs.transform(inputs), self._points, gamma=self._gamma)

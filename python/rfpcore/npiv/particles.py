@@ -8,7 +8,8 @@ import numpy as np
 from .. import _rfpcore
 from .._arrays import Array, as_floats, cast, float_dtype, matrix, require_finite, require_length, vector
 from .._frames import require_aligned
-from .._options import MAX_PARAMETERS, choice, integer, n_threads, random_source, real
+from .._limits import optional
+from .._options import MAX_PARAMETERS, choice, integer, n_threads, positive, random_source
 
 __all__ = ["MeanField"]
 
@@ -28,7 +29,7 @@ class MeanField:
     n_particles : int
         N.
     activation : {"relu", "tanh"}
-    clip : float, optional
+    particle_bound : float, optional
         Smooth bound R of a particle's output: R tanh(w2 a(...) / R). None: no bound.
 
     References
@@ -49,21 +50,19 @@ class MeanField:
     n_inputs: int
     n_particles: int = 50
     activation: ParticleActivation = "relu"
-    clip: float | None = None
+    particle_bound: float | None = None
     _shape: _rfpcore.Particles = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         integer(self.n_inputs, "n_inputs", 1, MAX_PARAMETERS)
         integer(self.n_particles, "n_particles", 1, MAX_PARAMETERS)
         choice(self.activation, "activation", ParticleActivation)
-        clip = None if self.clip is None else real(self.clip, "clip", "a positive number or None")
-        if clip is not None and clip <= 0:
-            raise ValueError(f"clip={clip}; a positive number or None is needed")
-        shape = _rfpcore.Particles(self.n_inputs, self.n_particles, self.activation, clip)
+        bound = optional(positive)(self.particle_bound, "particle_bound")
+        shape = _rfpcore.Particles(self.n_inputs, self.n_particles, self.activation, bound)
         object.__setattr__(self, "_shape", shape)  # frozen: the one place that writes
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MeanField, (self.n_inputs, self.n_particles, self.activation, self.clip)
+        return MeanField, (self.n_inputs, self.n_particles, self.activation, self.particle_bound)
 
     @property
     def n_parameters(self) -> int:

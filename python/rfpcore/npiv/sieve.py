@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import combinations, product
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import SplineTransformer
 
-from .._arrays import Array, shown
-from .._options import boolean, fraction, integer, items, positive, random_source, real
+from .._arrays import Array
+from .._limits import Limits, auto_or_bool, randomness, wholes
+from .._options import boolean, fraction, integer, positive, real
 from ._background import interruptible
 from ._data import Rows, Scales
 from ._file import Document, Tensors, tensor
@@ -84,8 +85,8 @@ class SieveIV(FlexibleNPIV):
         Whether the products of columns are in the bases; without, h is a sum of functions of one column
         each. "auto": as the error on rows left out says, but none with more than three columns of X and
         covariates.
-    ridge : float, default=1e-4
-        Penalty of both stages, times the number of rows.
+    penalty : float, default=1e-4
+        Ridge of both stages, times the number of rows.
     validation_fraction : float in (0, 1), default=0.2
         Share of the rows (whole groups) left out at a time for the choice: 1 / 0.2 = 5 parts, drawn twice.
     linear_part : {"auto"} or bool, default="auto"
@@ -122,14 +123,14 @@ class SieveIV(FlexibleNPIV):
         *,
         n_knots: Sequence[int] = (3, 4, 6),
         interactions: Literal["auto"] | bool = "auto",
-        ridge: float = 1e-4,
+        penalty: float = 1e-4,
         validation_fraction: float = 0.2,
         linear_part: LinearPart = "auto",
         random_state: Any = None,
     ) -> None:
         self.n_knots = n_knots
         self.interactions = interactions
-        self.ridge = ridge
+        self.penalty = penalty
         self.validation_fraction = validation_fraction
         self.linear_part = linear_part
         self.random_state = random_state
@@ -137,36 +138,28 @@ class SieveIV(FlexibleNPIV):
     n_knots_: int
     interactions_: bool
 
-    def _require_params(self) -> None:
-        super()._require_params()
-        knots = items(self.n_knots, "n_knots", "a sequence of integers")
-        if not knots:
-            raise ValueError("n_knots is empty; at least one number of knots is needed")
-        for i, n in enumerate(knots):
-            integer(n, f"n_knots[{i}]", 2, 1000)
-        automatic = isinstance(self.interactions, str) and self.interactions == "auto"
-        if not automatic and not isinstance(self.interactions, bool | np.bool_):
-            raise ValueError(f"interactions={shown(self.interactions)}; 'auto', True or False is needed")
-        positive(self.ridge, "ridge")
-        fraction(self.validation_fraction, "validation_fraction")
+    _limits: ClassVar[Limits] = {
+        "n_knots": wholes(2, 1000),
+        "interactions": auto_or_bool,
+        "penalty": positive,
+        "validation_fraction": fraction,
+        "linear_part": auto_or_bool,
+        "random_state": randomness,
+    }
 
     def _learn(self, rows: Rows) -> None:
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
-        folds = _folds(rows, self.validation_fraction, random_source(self.random_state))
-        bases = list(product((int(n) for n in self.n_knots), self._products(scaled.inputs.shape[1])))
-        errors = [_left_out(scaled, folds, *basis, self.ridge) for basis in bases]
+        params = self._checked()
+        folds = _folds(rows, params["validation_fraction"], params["random_state"])
+        tried = _products(params["interactions"], scaled.inputs.shape[1])
+        bases = list(product(params["n_knots"], tried))
+        errors = [_left_out(scaled, folds, *basis, params["penalty"]) for basis in bases]
         self.n_knots_, self.interactions_ = bases[int(np.argmin(errors))]
         _, stage_two, self._basis = interruptible(
-            _two_stages, scaled, self.n_knots_, self.interactions_, self.ridge
+            _two_stages, scaled, self.n_knots_, self.interactions_, params["penalty"]
         )
         self._coefficients, self._intercept = stage_two.coef_, float(stage_two.intercept_)
-
-    def _products(self, n_columns: int) -> tuple[bool, ...]:
-        """Whether the bases have products: what is to be tried."""
-        if isinstance(self.interactions, bool | np.bool_):
-            return (bool(self.interactions),)
-        return (True, False) if 1 < n_columns <= FEW else (False,)
 
     def _flexible(self, inputs: Array) -> Array:
         basis = self._basis(self._scales.inputs.transform(inputs))
@@ -196,6 +189,13 @@ class SieveIV(FlexibleNPIV):
         )
         width = self._basis(np.zeros((1, n_inputs))).shape[1]
         self._coefficients = tensor(tensors, "coefficients", width)
+
+
+def _products(wanted: bool | None, n_columns: int) -> tuple[bool, ...]:
+    """Whether the bases have products: what is to be tried."""
+    if wanted is not None:
+        return (wanted,)
+    return (True, False) if 1 < n_columns <= FEW else (False,)
 
 
 def _folds(rows: Rows, share: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:

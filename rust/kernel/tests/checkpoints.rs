@@ -31,7 +31,7 @@ const TOLERANCE: f64 = 1e-7;
 
 /// 400 points of 10,000 numbers are 32 MB, over the budget; the records of few rows are small.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes a minute without optimization")]
+#[cfg_attr(slow, ignore = "takes a minute without optimization")]
 fn segments_with_records() {
     let shape = Shape { inputs: 3, hidden: vec![64, 64], sizes: vec![7, 5], split: true, ..Shape::default() };
     let problem = shape.problem();
@@ -43,7 +43,7 @@ fn segments_with_records() {
 
 /// 20 records of 700 rows are over the budget too: they are found again from the segments' points.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes a minute without optimization")]
+#[cfg_attr(slow, ignore = "takes a minute without optimization")]
 fn segments_without_records() {
     let shape =
         Shape { inputs: 2, hidden: vec![64, 64], activation: Activation::Silu, sizes: vec![700], ..Shape::default() };

@@ -60,7 +60,7 @@ fn same_on_any_threads<T: Elementary>(shape: &Shape, inner: &Inner) {
         let threads = Threads::with_pool(pool.as_deref());
         assert_eq!(threads.count(), n_threads);
         // More than once: which thread takes which block changes from run to run.
-        for _ in 0..if cfg!(debug_assertions) { 1 } else { 3 } {
+        for _ in 0..if cfg!(slow) { 1 } else { 3 } {
             assert_eq!(alone, results::<T>(&problem, inner, threads), "{n_threads} threads");
         }
     }

@@ -146,7 +146,7 @@ fn layers_wider_than_the_widest_tile() {
 
 /// Few rows of wide layers, which take the dual form where nothing but R_k and its gradient is wanted.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes a minute without optimization")]
+#[cfg_attr(slow, ignore = "takes a minute without optimization")]
 fn few_rows_of_wide_layers() {
     let hiddens = [vec![60, 50], vec![130], vec![20, 40, 33]];
     for (i, (_, activation)) in ACTIVATIONS.into_iter().enumerate() {
@@ -443,7 +443,7 @@ fn settings(cases: u32) -> ProptestConfig {
     let regressions = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/exactness.txt");
     ProptestConfig {
         // Without optimization a case takes some seconds.
-        cases: if cfg!(debug_assertions) { cases / 16 } else { cases },
+        cases: if cfg!(slow) { cases / 16 } else { cases },
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions))),
         max_shrink_iters: 200,
         ..ProptestConfig::default()

@@ -9,13 +9,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import Array
 from ..._frames import require_aligned
-from ..._options import below_one
+from ..._limits import Limited
 from .._bilevel import Problem
 from .._data import columns
 from ._transitions import Policy, Transitions, check_actions
 
 
-class Evaluation(BaseEstimator):
+class Evaluation(Limited, BaseEstimator):
     """An estimate of Q of a policy."""
 
     gamma: float
@@ -47,9 +47,6 @@ class Evaluation(BaseEstimator):
                 f"policy is a {type(policy).__name__}; a function from states to actions is needed"
             )
         return self._features(states, policy(states), "what the policy returns")
-
-    def _discount(self) -> float:
-        return below_one(self.gamma, "gamma")
 
     def q(self, states: Any, actions: Any) -> Array:
         """Q of the policy at states (n, d) and actions (n,)."""

@@ -1,7 +1,7 @@
 """Deep feature instrumental variables on the Bellman equation."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
-from ..._options import MAX_STEPS, integer, n_threads, positive, random_source
+from ..._limits import Limits, randomness, threads, whole
+from ..._options import below_one, positive
 from .._bilevel import Problem
 from .._features import FeatureNet, Ridge, widths_of
 from ._base import TrainedEvaluation
@@ -35,7 +36,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
     ----------
     gamma : float in [0, 1), default=0.99
         Discount.
-    hidden, hidden_instrument : sequence of int, default=(50, 50)
+    hidden_layer_sizes, hidden_layer_sizes_instrument : sequence of int, default=(50, 50)
         Widths of the networks of Q and of the instruments, the last the number of features.
     max_iter : int, default=5000
         Rounds.
@@ -43,10 +44,10 @@ class DeepFeatureEvaluation(TrainedEvaluation):
         Rows of each stage in a round; at most half of all.
     inner_steps : int, default=1
         Steps of the instruments' network in a round.
-    step, step_instrument : float, default=1e-3
+    learning_rate_init, inner_lr : float, default=1e-3
         Adam's steps for the network of Q and that of the instruments.
-    penalty_1, penalty_2 : float, default=1e-5
-        Ridges of the two stages, times the rows.
+    penalty_instrument, penalty : float, default=1e-5
+        Ridges of stage one and of stage two, times the rows.
     n_checkpoints : int, default=20
     random_state : int, RandomState or None, default=None
     n_jobs : int or None, default=None
@@ -81,29 +82,29 @@ class DeepFeatureEvaluation(TrainedEvaluation):
         self,
         *,
         gamma: float = 0.99,
-        hidden: Sequence[int] = (50, 50),
-        hidden_instrument: Sequence[int] = (50, 50),
+        hidden_layer_sizes: Sequence[int] = (50, 50),
+        hidden_layer_sizes_instrument: Sequence[int] = (50, 50),
         max_iter: int = 5000,
         batch_size: int = 1024,
         inner_steps: int = 1,
-        step: float = 1e-3,
-        step_instrument: float = 1e-3,
-        penalty_1: float = 1e-5,
-        penalty_2: float = 1e-5,
+        learning_rate_init: float = 1e-3,
+        inner_lr: float = 1e-3,
+        penalty_instrument: float = 1e-5,
+        penalty: float = 1e-5,
         n_checkpoints: int = 20,
         random_state: Any = None,
         n_jobs: int | None = None,
     ) -> None:
         self.gamma = gamma
-        self.hidden = hidden
-        self.hidden_instrument = hidden_instrument
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.hidden_layer_sizes_instrument = hidden_layer_sizes_instrument
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.inner_steps = inner_steps
-        self.step = step
-        self.step_instrument = step_instrument
-        self.penalty_1 = penalty_1
-        self.penalty_2 = penalty_2
+        self.learning_rate_init = learning_rate_init
+        self.inner_lr = inner_lr
+        self.penalty_instrument = penalty_instrument
+        self.penalty = penalty
         self.n_checkpoints = n_checkpoints
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -111,18 +112,34 @@ class DeepFeatureEvaluation(TrainedEvaluation):
     path_: Array
     path_steps_: NDArray[np.int64]
 
+    _limits: ClassVar[Limits] = {
+        "gamma": below_one,
+        "hidden_layer_sizes": widths_of,
+        "hidden_layer_sizes_instrument": widths_of,
+        "max_iter": whole(),
+        "batch_size": whole(2),
+        "inner_steps": whole(),
+        "learning_rate_init": positive,
+        "inner_lr": positive,
+        "penalty_instrument": positive,
+        "penalty": positive,
+        "n_checkpoints": whole(),
+        "random_state": randomness,
+        "n_jobs": threads,
+    }
+
     @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
-        problem = self._problem(transitions, policy, self._discount())
+        params = self._checked()
+        problem = self._problem(transitions, policy, params["gamma"])
         n = len(problem.y)
         if n < 4:
             raise ValueError(f"{n} steps are given; DeepFeatureEvaluation halves them and needs at least 4")
-        rounds = integer(self.max_iter, "max_iter", 1, MAX_STEPS)
-        every = max(1, rounds // integer(self.n_checkpoints, "n_checkpoints", 1, MAX_STEPS))
-        batch = min(integer(self.batch_size, "batch_size", 2, MAX_STEPS), n // 2)
-        random = random_source(self.random_state)
-        self._stages = stages = _Stages(self, problem, random)
+        rounds, random = params["max_iter"], params["random_state"]
+        every = max(1, rounds // params["n_checkpoints"])
+        batch = min(params["batch_size"], n // 2)
+        self._stages = stages = _BellmanStages(params, problem, random)
         halves = np.array_split(random.permutation(n), 2)
         path, steps = [], []
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
@@ -144,24 +161,22 @@ class DeepFeatureEvaluation(TrainedEvaluation):
         return np.asarray(self._unit * (coefficients[0] + np.maximum(outputs, 0) @ coefficients[1:]))
 
 
-class _Stages:
+class _BellmanStages:
     """The networks, and a round of their training."""
 
-    def __init__(self, model: DeepFeatureEvaluation, problem: Problem, random: np.random.RandomState) -> None:
+    def __init__(self, params: Mapping[str, Any], problem: Problem, random: np.random.RandomState) -> None:
         assert problem.coefficients is not None  # both terms of the Bellman equation
         self._z, self._y = problem.z, problem.y.astype(np.float64)[:, None]
         self._x = problem.x.reshape(len(self._z), 2, -1)
         self._signs = problem.coefficients.astype(np.float64).reshape(-1, 2, 1)
-        self._penalties = [positive(getattr(model, name), name) for name in ("penalty_1", "penalty_2")]
-        self._inner_steps = integer(model.inner_steps, "inner_steps", 1, MAX_STEPS)
-        threads, d = n_threads(model.n_jobs), self._z.shape[1]
+        self._penalties = params["penalty_instrument"], params["penalty"]
+        self._inner_steps = params["inner_steps"]
 
-        def net(widths: str, step: str) -> FeatureNet:
-            shape = (d, *widths_of(getattr(model, widths), widths))
-            return FeatureNet(shape, positive(getattr(model, step), step), 0.0, random, threads)
+        def net(widths: tuple[int, ...], step: float) -> FeatureNet:
+            return FeatureNet((self._z.shape[1], *widths), step, 0.0, random, params["n_jobs"])
 
-        self.net = net("hidden", "step")
-        self._instrument = net("hidden_instrument", "step_instrument")
+        self.net = net(params["hidden_layer_sizes"], params["learning_rate_init"])
+        self._instrument = net(params["hidden_layer_sizes_instrument"], params["inner_lr"])
 
     def _terms(self, rows: NDArray[np.intp]) -> tuple[Array, Array]:
         """Inputs of both terms, (2 rows, d), and φ(s, a) - γ φ(s', π(s')), (rows, features)."""

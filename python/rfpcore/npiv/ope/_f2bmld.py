@@ -1,16 +1,17 @@
 """F²BMLD on the Bellman equation."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
-from ..._options import boolean, items, n_threads, positive, random_source
+from ..._limits import Limits, positives, randomness, threads
+from ..._options import below_one, boolean, fraction
 from .. import _fit
-from .._bilevel import BilevelSolver, Problem, networks, settings
+from .._bilevel import LIMITS, BilevelSolver, Problem, networks, settings
 from .._data import split_rows
 from .._select import HeldOut
 from ..particles import MeanField
@@ -19,6 +20,19 @@ from ._transitions import Policy, Transitions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+FIXED = {
+    "activation": "relu",
+    "particle_bound": None,
+    "weight_decay_instrument": None,
+    "weight_decay": None,
+    "temperature_instrument": None,
+    "temperature": None,
+    "inner_warm_start": True,
+    "shared_noise": True,
+}
+"""Settings of `F2BMLD` that an evaluation does not have."""
 
 
 class F2BMLDEvaluation(TrainedEvaluation):
@@ -32,9 +46,10 @@ class F2BMLDEvaluation(TrainedEvaluation):
     ----------
     gamma : float in [0, 1), default=0.99
         Discount.
-    solver, lambdas, n_particles, inner_steps, max_iter, batch_size, alpha, gamma_step, n_checkpoints
-        As in `F2BMLD`; its `gamma` is `gamma_step` here.
-    intercept : bool, default=True
+    solver, lambdas, n_particles, inner_steps, max_iter, batch_size, inner_lr, learning_rate_init, \
+n_checkpoints
+        As in `F2BMLD`.
+    fit_intercept : bool, default=True
         Add the constant to Q with which the Bellman equation holds in the mean, in closed form. Gradient
         steps alone, those of the paper, find it at a rate of (1 - gamma)².
     validation_fraction : float in (0, 1), default=0.2
@@ -79,9 +94,9 @@ class F2BMLDEvaluation(TrainedEvaluation):
         inner_steps: int = 10,
         max_iter: int | None = None,
         batch_size: int | None = 64,
-        alpha: float | None = None,
-        gamma_step: float | None = None,
-        intercept: bool = True,
+        inner_lr: float | None = None,
+        learning_rate_init: float | None = None,
+        fit_intercept: bool = True,
         n_checkpoints: int = 40,
         validation_fraction: float = 0.2,
         random_state: Any = None,
@@ -94,9 +109,9 @@ class F2BMLDEvaluation(TrainedEvaluation):
         self.inner_steps = inner_steps
         self.max_iter = max_iter
         self.batch_size = batch_size
-        self.alpha = alpha
-        self.gamma_step = gamma_step
-        self.intercept = intercept
+        self.inner_lr = inner_lr
+        self.learning_rate_init = learning_rate_init
+        self.fit_intercept = fit_intercept
         self.n_checkpoints = n_checkpoints
         self.validation_fraction = validation_fraction
         self.random_state = random_state
@@ -109,25 +124,25 @@ class F2BMLDEvaluation(TrainedEvaluation):
     _network: MeanField
     _parameters: Array
 
+    _limits: ClassVar[Limits] = {name: limit for name, limit in LIMITS.items() if name not in FIXED} | {
+        "gamma": below_one,
+        "lambdas": positives,
+        "fit_intercept": boolean,
+        "validation_fraction": fraction,
+        "random_state": randomness,
+        "n_jobs": threads,
+    }
+
     @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
-        problem = self._scaled(transitions, policy)
-        random = random_source(self.random_state)
-        parts = split_rows(len(problem.y), transitions.episodes, self.validation_fraction, random)
+        params = self._checked()
+        problem = self._scaled(transitions, policy, params["gamma"], params["fit_intercept"])
+        random, lambdas = params["random_state"], params["lambdas"]
+        parts = split_rows(len(problem.y), transitions.episodes, params["validation_fraction"], random)
         held_out = HeldOut(problem.z.astype(np.float64), None, parts, random)
-        config = settings(
-            self.get_params(deep=False)
-            | {"gamma": self.gamma_step, "activation": "relu", "inner_warm_start": True, "shared_noise": True}
-            | dict.fromkeys(("clip", "zeta1", "zeta2", "sigma1", "sigma2"))
-        )
-        lambdas = [
-            positive(lam, "lambdas") for lam in items(self.lambdas, "lambdas", "a sequence of numbers")
-        ]
-        if not lambdas:
-            raise ValueError("lambdas is empty; at least one number is needed")
-        threads = n_threads(self.n_jobs)
-        fit = _fit.run(problem, config, lambdas, held_out, random, refit=True, n_threads=threads)
+        config = settings(params | FIXED)
+        fit = _fit.run(problem, config, lambdas, held_out, random, refit=True, n_threads=params["n_jobs"])
         self._network, _ = networks(problem, config)
         self.lambda_, self.best_step_ = fit.lam, fit.step
         self._parameters = self._with_intercepts(problem, fit.path.structural[-1:], fit.rows)[0]
@@ -136,20 +151,17 @@ class F2BMLDEvaluation(TrainedEvaluation):
         self.path_steps_ = path.records[:, 0].astype(np.int64)
         return self
 
-    def _scaled(self, steps: Transitions, policy: Policy) -> Problem:
+    def _scaled(self, steps: Transitions, policy: Policy, discount: float, intercept: bool) -> Problem:
         """The Bellman equation times (1 - γ)^(-1/2), between units of rewards and those of values.
 
         In units of values what the first stage follows is as small as 1 - γ, and lost in the noise of its
         steps; in those of rewards it is so large that the noise in it is.
         """
-        discount = self._discount()
         problem = self._problem(steps, policy, discount)
         factor = np.float32((1 - discount) ** -0.5)
         assert problem.coefficients is not None  # both terms of the Bellman equation
         return problem._replace(
-            y=problem.y * factor,
-            coefficients=problem.coefficients * factor,
-            intercept=boolean(self.intercept, "intercept"),
+            y=problem.y * factor, coefficients=problem.coefficients * factor, intercept=intercept
         )
 
     def _with_intercepts(self, problem: Problem, particles: Array, rows: NDArray[np.intp]) -> Array:

@@ -1,6 +1,6 @@
 """Fitted Q evaluation, the baseline."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -9,7 +9,8 @@ from sklearn.kernel_approximation import Nystroem
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
-from ..._options import MAX_STEPS, integer, positive, random_source, real
+from ..._limits import Limits, randomness, whole
+from ..._options import below_one, positive, real
 from ..._warn import warn
 from .._background import interruptible
 from .._select import bandwidth
@@ -32,8 +33,8 @@ class FittedQEvaluation(Evaluation):
         Discount.
     n_components : int, default=300
         Features.
-    ridge : float, default=1e-5
-        Penalty, times the number of steps.
+    penalty : float, default=1e-5
+        Ridge, times the number of steps.
     max_iter : int, default=2000
         Regressions at most.
     tol : float, default=1e-6
@@ -68,43 +69,54 @@ class FittedQEvaluation(Evaluation):
         *,
         gamma: float = 0.99,
         n_components: int = 300,
-        ridge: float = 1e-5,
+        penalty: float = 1e-5,
         max_iter: int = 2000,
         tol: float = 1e-6,
         random_state: Any = None,
     ) -> None:
         self.gamma = gamma
         self.n_components = n_components
-        self.ridge = ridge
+        self.penalty = penalty
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
 
     n_iter_: int
 
+    _limits: ClassVar[Limits] = {
+        "gamma": below_one,
+        "n_components": whole(),
+        "penalty": positive,
+        "max_iter": whole(),
+        "tol": real,
+        "random_state": randomness,
+    }
+
     @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
         """Estimate Q of `policy` from steps that any policy took."""
-        discount = self._discount()
-        ridge, tol = positive(self.ridge, "ridge"), real(self.tol, "tol")
-        most = integer(self.max_iter, "max_iter", 1, MAX_STEPS)
+        params = self._checked()
         self._learn_features(transitions)
         now = self._features(transitions.states, transitions.actions)
-        components = min(integer(self.n_components, "n_components", 1, MAX_STEPS), len(now))
+        components = min(params["n_components"], len(now))
         nystroem = Nystroem(
-            gamma=bandwidth(now), n_components=components, random_state=random_source(self.random_state)
+            gamma=bandwidth(now), n_components=components, random_state=params["random_state"]
         )
         self._map = interruptible(nystroem.fit, now)
         features = interruptible(self._basis, now)
         then = interruptible(self._basis, self._followed(transitions.next_states, policy))
-        then *= np.where(transitions.terminated, 0.0, discount)[:, None]
-        at_once, carried, size_of = interruptible(_regressions, features, then, transitions.rewards, ridge)
+        then *= np.where(transitions.terminated, 0.0, params["gamma"])[:, None]
+        at_once, carried, size_of = interruptible(
+            _regressions, features, then, transitions.rewards, params["penalty"]
+        )
         self._coefficients, scale = at_once, np.sqrt(np.mean(transitions.rewards**2))
         with np.errstate(over="ignore", invalid="ignore"):  # what diverges is said below
-            for self.n_iter_ in range(1, most + 1):
+            for self.n_iter_ in range(1, params["max_iter"] + 1):
                 new = at_once + carried @ self._coefficients
                 change, self._coefficients = new - self._coefficients, new
-                if np.sqrt(change @ size_of @ change) <= tol * (scale + np.sqrt(new @ size_of @ new)):
+                if np.sqrt(change @ size_of @ change) <= params["tol"] * (
+                    scale + np.sqrt(new @ size_of @ new)
+                ):
                     return self
                 if not np.isfinite(new).all():
                     break
@@ -121,11 +133,11 @@ class FittedQEvaluation(Evaluation):
         return np.asarray(self._basis(features) @ self._coefficients)
 
 
-def _regressions(features: Array, then: Array, rewards: Array, ridge: float) -> tuple[Array, Array, Array]:
+def _regressions(features: Array, then: Array, rewards: Array, penalty: float) -> tuple[Array, Array, Array]:
     """Coefficients of the rewards, those of Q that follow from the last, and the size of what these carry.
 
     Targets are linear in the last coefficients, and so is what they are regressed to.
     """
     n = len(features)
-    factor = cho_factor(features.T @ features + ridge * n * np.eye(features.shape[1]))
+    factor = cho_factor(features.T @ features + penalty * n * np.eye(features.shape[1]))
     return cho_solve(factor, features.T @ rewards), cho_solve(factor, features.T @ then), then.T @ then / n

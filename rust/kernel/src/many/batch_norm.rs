@@ -31,7 +31,12 @@ impl<T: Real> Normalization<T> {
     /// # Errors
     /// [`KernelError::Memory`].
     pub fn new(spec: super::BatchNorm, layout: &Layout, most_rows: usize) -> Result<Self, KernelError> {
-        let lines = |rows: usize| Buffer::several(layout.hidden.iter().map(|layer| rows * layer.stride));
+        let lines = |rows: usize| {
+            Buffer::several(
+                "the means and variances of the hidden layers",
+                layout.hidden.iter().map(|layer| rows * layer.stride),
+            )
+        };
         let mut variances: Vec<Buffer<T>> = lines(1)?;
         variances.iter_mut().for_each(|line| line.fill(T::from_f64(1.0)));
         Ok(Self {

@@ -44,7 +44,7 @@ impl<'a> Extended<'a> {
     /// # Errors
     /// [`KernelError::Memory`].
     pub fn start<T: Real>(&self, flat: &[T]) -> Result<Buffer<T>, KernelError> {
-        let mut theta = Buffer::new(self.len)?;
+        let mut theta = Buffer::new("a model's parameters", self.len)?;
         self.layout.pack_parameters(flat, &mut theta[..self.layout.len]);
         for (&at, layer) in self.scales.iter().zip(&self.layout.hidden) {
             theta[at..at + layer.width].fill(T::from_f64(1.0));

@@ -84,12 +84,12 @@ impl<'a, T: Real> Gather<'a, T> {
             n_inputs: layout.n_inputs,
             stride,
             labels,
-            x: Buffer::new(most_rows * stride)?,
-            targets: Buffer::new(loss.target_width(layout.n_outputs) * plane)?,
-            weights: Buffer::new(plane)?,
+            x: Buffer::new("a mini-batch's rows", most_rows * stride)?,
+            targets: Buffer::new("a mini-batch's rows", loss.target_width(layout.n_outputs) * plane)?,
+            weights: Buffer::new("a mini-batch's rows", plane)?,
             partners: memory::room("the order that rows are mixed in", most_rows)?,
             noise: memory::zeros("input noise", if spec.input_noise > 0.0 { layout.n_inputs } else { 0 })?,
-            spare: Buffer::new(if spec.mixup.is_some() { most_rows * stride } else { 0 })?,
+            spare: Buffer::new("a mini-batch's rows", if spec.mixup.is_some() { most_rows * stride } else { 0 })?,
             rows: 0,
         })
     }

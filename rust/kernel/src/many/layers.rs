@@ -92,11 +92,14 @@ impl<'a, T: Elementary> Layers<'a, T> {
         let masks = spec.dropout.as_ref().map(|dropout| DropoutMasks::new(spec, dropout, layout, most_rows));
         let normalization = spec.batch_norm.map(|norm| Normalization::new(norm, layout, most_rows));
         Ok(Some(Self {
-            record: Buffer::new(trace.len)?,
+            record: Buffer::new("the values of the hidden layers", trace.len)?,
             scratch: Scratch::new(layout, most_rows, trace.plane)?,
             trace,
             masks: masks.transpose()?,
-            masked: Buffer::several(layout.hidden.iter().map(|layer| rows * layer.stride))?,
+            masked: Buffer::several(
+                "the values of the hidden layers",
+                layout.hidden.iter().map(|layer| rows * layer.stride),
+            )?,
             normalization: normalization.transpose()?,
         }))
     }

@@ -27,7 +27,7 @@ impl<'a, T: Real> DropoutMasks<'a, T> {
     /// [`KernelError::Memory`].
     pub fn new(spec: &Spec, dropout: &'a Dropout, layout: &Layout, most_rows: usize) -> Result<Self, KernelError> {
         let rows = if dropout.by_row { most_rows } else { 1 };
-        let lines = Buffer::several(layout.hidden.iter().map(|layer| rows * layer.stride))?;
+        let lines = Buffer::several("dropout masks", layout.hidden.iter().map(|layer| rows * layer.stride))?;
         let strides = layout.hidden.iter().map(|layer| (layer.stride, layer.width)).collect();
         Ok(Self { draws: Draws { seed: spec.seed }, dropout, lines, strides })
     }

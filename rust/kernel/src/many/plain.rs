@@ -24,7 +24,11 @@ impl<T: Elementary> Plain<T> {
     pub fn new(layout: &Layout, most_rows: usize) -> Result<Self, KernelError> {
         let part = most_rows.min(PART_ROWS);
         let trace = TraceLayout::new::<T>(layout, part);
-        Ok(Self { record: Buffer::any(trace.len)?, scratch: Scratch::new(layout, part, trace.plane)?, trace })
+        Ok(Self {
+            record: Buffer::any("the values of the hidden layers", trace.len)?,
+            scratch: Scratch::new(layout, part, trace.plane)?,
+            trace,
+        })
     }
 
     /// Mean loss of a batch at a point, and its gradient into the sink, where there is one.

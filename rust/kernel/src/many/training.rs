@@ -155,7 +155,10 @@ impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
         };
         let augmented = spec.mixup.is_some() || spec.shifts.is_some() || spec.input_noise > 0.0;
         let mut gather = Gather::new(spec, layout, size)?;
-        let [first, second] = spec.optimizer.moments().map(|kept| Buffer::new(if kept { extended.len } else { 0 }));
+        let [first, second] = spec
+            .optimizer
+            .moments()
+            .map(|kept| Buffer::new("a model's gradient and moments", if kept { extended.len } else { 0 }));
         let fixed = batches.is_whole() && !augmented;
         if fixed {
             gather.fill(&task.train, rows.iter().copied(), scale);
@@ -174,8 +177,8 @@ impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
             scale,
             fixed,
             theta: extended.start(task.theta)?,
-            transposed: Buffer::new(layout.transposed_len)?,
-            gradient: Buffer::new(extended.len)?,
+            transposed: Buffer::new("a model's gradient and moments", layout.transposed_len)?,
+            gradient: Buffer::new("a model's gradient and moments", extended.len)?,
             moments: [first?, second?],
         };
         model.network.transpose(&model.theta[..layout.len], &mut model.transposed);

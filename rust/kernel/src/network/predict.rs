@@ -109,9 +109,9 @@ fn predict_parts<S: Isa, T: Elementary>(
     let make = || {
         Ok(Worker {
             packed: None,
-            record: Buffer::new(trace.len)?,
+            record: Buffer::new("the rows of a block", trace.len)?,
             scratch: Scratch::new(layout, most_rows, trace.plane)?,
-            x: Buffer::new(most_rows * x_stride)?,
+            x: Buffer::new("the rows of a block", most_rows * x_stride)?,
             start: Start::room(network)?,
         })
     };

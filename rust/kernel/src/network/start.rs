@@ -28,7 +28,10 @@ impl<T: Elementary> Start<T> {
     /// # Errors
     /// [`KernelError::Memory`].
     pub fn room<S: Isa>(network: &Network<'_, S>) -> Result<Self, KernelError> {
-        Ok(Self { theta: Buffer::new(network.layout.len)?, transposed: Buffer::new(network.layout.transposed_len)? })
+        Ok(Self {
+            theta: Buffer::new("copies of the parameters", network.layout.len)?,
+            transposed: Buffer::new("copies of the parameters", network.layout.transposed_len)?,
+        })
     }
 
     /// Takes parameters.

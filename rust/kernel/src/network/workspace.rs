@@ -31,32 +31,32 @@ impl<T: Real> Buffer<T> {
         Self { at: NonNull::dangling(), len: 0 }
     }
 
-    /// `len` zeros.
+    /// `len` zeros, for `what`.
     ///
     /// # Errors
     /// [`KernelError::Memory`].
-    pub fn new(len: usize) -> Result<Self, KernelError> {
-        Self::with(len, true)
+    pub fn new(what: &'static str, len: usize) -> Result<Self, KernelError> {
+        Self::with(what, len, true)
     }
 
-    /// `len` numbers, whatever they are: for scratch that is written before it is read.
+    /// `len` numbers for `what`, whatever they are: for scratch that is written before it is read.
     ///
     /// # Errors
     /// [`KernelError::Memory`].
-    pub fn any(len: usize) -> Result<Self, KernelError> {
-        Self::with(len, false)
+    pub fn any(what: &'static str, len: usize) -> Result<Self, KernelError> {
+        Self::with(what, len, false)
     }
 
-    /// Buffers of zeros, one for each length.
+    /// Buffers of zeros for `what`, one for each length.
     ///
     /// # Errors
     /// [`KernelError::Memory`].
-    pub fn several(lens: impl ExactSizeIterator<Item = usize>) -> Result<Vec<Self>, KernelError> {
-        memory::tried("a list of blocks", lens.map(Self::new))
+    pub fn several(what: &'static str, lens: impl ExactSizeIterator<Item = usize>) -> Result<Vec<Self>, KernelError> {
+        memory::tried(what, lens.map(|len| Self::new(what, len)))
     }
 
     #[inline]
-    fn with(len: usize, zeroed: bool) -> Result<Self, KernelError> {
+    fn with(what: &'static str, len: usize, zeroed: bool) -> Result<Self, KernelError> {
         if len == 0 {
             return Ok(Self::empty());
         }
@@ -64,7 +64,7 @@ impl<T: Real> Buffer<T> {
         // An error that is made only where it is needed: a small call takes dozens of blocks.
         match memory::take(bytes, zeroed) {
             Some(at) => Ok(Self { at: at.cast(), len }),
-            None => Err(KernelError::Memory { what: "a block of scratch", bytes }),
+            None => Err(KernelError::Memory { what, bytes }),
         }
     }
 }
@@ -269,9 +269,9 @@ impl<T: Real> Scratch<T> {
         let widths: usize = layout.hidden.iter().map(|l| l.stride).sum();
         let widest = layout.hidden.iter().map(|l| l.stride).max().unwrap_or(0);
         Ok(Self {
-            outputs: Buffer::any(planes)?,
-            tangent: Buffer::any(rows * (2 * widths + widest))?,
-            tangent_outputs: Buffer::any(2 * planes)?,
+            outputs: Buffer::any("the outputs and tangents of a block of rows", planes)?,
+            tangent: Buffer::any("the outputs and tangents of a block of rows", rows * (2 * widths + widest))?,
+            tangent_outputs: Buffer::any("the outputs and tangents of a block of rows", 2 * planes)?,
             rows,
         })
     }

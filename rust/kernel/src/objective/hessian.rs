@@ -95,7 +95,11 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Along<'_, T> {
     type Sums = Products;
 
     fn sums(&self) -> Result<Products, KernelError> {
-        Ok(Products { sum: Buffer::new(self.direction.theta.len())?, weight: 0.0, faults: Faults::default() })
+        Ok(Products {
+            sum: Buffer::new("a Hessian product", self.direction.theta.len())?,
+            weight: 0.0,
+            faults: Faults::default(),
+        })
     }
 
     fn visit<E: Engine<T>>(
@@ -208,7 +212,7 @@ impl<T: Elementary> Power<'_, T> {
         let network = setting.network;
         let (product, direction) = (&mut path.adjoint, &mut path.before);
         direction.copy_from_slice(self.first.theta);
-        let mut transposed = Buffer::new(network.layout.transposed_len)?;
+        let mut transposed = Buffer::new("a Hessian product", network.layout.transposed_len)?;
         let mut value = 0.0;
         for _ in 0..self.n_iterations {
             self.threads.check()?;

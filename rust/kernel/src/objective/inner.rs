@@ -30,7 +30,10 @@ struct Slot<T> {
 
 impl<T: Elementary> Slot<T> {
     fn new(layout: &Layout) -> Result<Self, KernelError> {
-        Ok(Self { theta: Buffer::new(layout.len)?, transposed: Buffer::new(layout.transposed_len)? })
+        Ok(Self {
+            theta: Buffer::new("a cluster's parameters and gradients", layout.len)?,
+            transposed: Buffer::new("a cluster's parameters and gradients", layout.transposed_len)?,
+        })
     }
 }
 
@@ -68,7 +71,8 @@ impl<T: Elementary> Path<T> {
     /// [`KernelError::Memory`].
     pub fn new<S: Isa>(setting: &Setting<'_, S, T>) -> Result<Self, KernelError> {
         let layout = setting.network.layout;
-        let vector = |wanted: bool| Buffer::new(if wanted { layout.len } else { 0 });
+        let vector =
+            |wanted: bool| Buffer::new("a cluster's parameters and gradients", if wanted { layout.len } else { 0 });
         let slot = || Slot::new(layout);
         let general = !setting.is_plain();
         let segments = setting.steps.div_ceil(setting.plan.segment);
@@ -88,7 +92,7 @@ impl<T: Elementary> Path<T> {
             direction: slot()?,
             gradient: vector(general)?,
             velocity: vector(general)?,
-            velocities: Buffer::several((0..velocities).map(|_| layout.len))?,
+            velocities: Buffer::several("a cluster's parameters and gradients", (0..velocities).map(|_| layout.len))?,
         })
     }
 

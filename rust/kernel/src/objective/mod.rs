@@ -120,7 +120,7 @@ pub(crate) fn padded_rates<T: Elementary>(
     };
     let numbers = (0..architecture.n_parameters()).map(|i| T::from_f64(rate(i)));
     let flat: Vec<T> = memory::list("the inner steps", numbers)?;
-    let mut padded = Buffer::new(layout.len)?;
+    let mut padded = Buffer::new("the inner steps, one a parameter", layout.len)?;
     layout.pack(&flat, &mut padded);
     Ok(Some(padded))
 }

@@ -58,9 +58,9 @@ impl<T: Elementary> Prepared<T> {
         let target_width = network.loss.target_width(layout.n_outputs);
         let is_linear = layout.hidden.is_empty();
         Ok(Self {
-            targets: Buffer::new(target_width * plane)?,
-            weights: Buffer::new(plane)?,
-            x: Buffer::new(if is_linear { most_rows * layout.head_stride } else { 0 })?,
+            targets: Buffer::new("a cluster's rows", target_width * plane)?,
+            weights: Buffer::new("a cluster's rows", plane)?,
+            x: Buffer::new("a cluster's rows", if is_linear { most_rows * layout.head_stride } else { 0 })?,
             x_stride: if is_linear { layout.head_stride } else { layout.n_inputs },
             target_width,
             rows: 0..0,
@@ -131,7 +131,8 @@ impl<T: Elementary> Records<T> {
         let part = most_rows.min(PART_ROWS);
         let layout = TraceLayout::new::<T>(network.layout, if keep { most_rows } else { part });
         let count = if keep { slots } else { 1 };
-        let ring = memory::tried("the records of a path", (0..count).map(|_| Buffer::any(layout.len)))?;
+        let ring =
+            memory::tried("the records of a path", (0..count).map(|_| Buffer::any("a cluster's rows", layout.len)))?;
         let scratch = Scratch::new(network.layout, part, layout.plane)?;
         Ok(Self { layout, ring, keep, scratch })
     }

@@ -143,7 +143,8 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
         let sides = self.schedule.split.iter().flat_map(|&p| side_rows(self.data, self.cluster(p)));
         let most = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
         let (rows, count) = sides.map(|side| chunks(side.len())).fold((0, 0), most);
-        let mut partial = Buffer::several((0..count).map(|_| network.layout.len))?;
+        let mut partial =
+            Buffer::several("the gradients of parts of large clusters", (0..count).map(|_| network.layout.len))?;
         let mut records = self.threads.workers(count, || Records::new(&network, rows, 1, false))?;
         for &position in &self.schedule.split {
             self.threads.check()?;

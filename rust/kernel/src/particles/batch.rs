@@ -24,11 +24,11 @@ impl<T: Real> Batch<T> {
         Ok(Self {
             rows: 0,
             terms: problem.n_terms,
-            x: Buffer::new(points.saturating_mul(problem.n_inputs))?,
-            coefficients: Buffer::new(points)?,
-            z: Buffer::new(rows.saturating_mul(problem.n_instruments))?,
-            y: Buffer::new(rows)?,
-            weights: Buffer::new(rows)?,
+            x: Buffer::new("a mini-batch's rows", points.saturating_mul(problem.n_inputs))?,
+            coefficients: Buffer::new("a mini-batch's rows", points)?,
+            z: Buffer::new("a mini-batch's rows", rows.saturating_mul(problem.n_instruments))?,
+            y: Buffer::new("a mini-batch's rows", rows)?,
+            weights: Buffer::new("a mini-batch's rows", rows)?,
         })
     }
 

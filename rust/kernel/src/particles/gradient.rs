@@ -84,7 +84,7 @@ pub fn values<T: Elementary>(
         return Ok(into);
     }
     let parts = thetas.chunks_exact(shape.n_parameters()).zip(into.chunks_mut(rows));
-    let make = || Ok((Trace::new(&[*shape])?, Buffer::new(shape.padded_len::<T>())?));
+    let make = || Ok((Trace::new(&[*shape])?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?));
     with_isa!(Backend::detect(), isa => {
         let network = Network { isa, shape: *shape, threads };
         threads.map(parts, make, |(trace, padded), (theta, into)| {
@@ -118,7 +118,7 @@ pub fn gradient<T: Elementary>(
     let mut flat = memory::room("the gradient", shape.n_parameters())?;
     with_isa!(Backend::detect(), isa => {
         let network = Network { isa, shape: *shape, threads };
-        let (mut padded, mut sum) = (Buffer::new(shape.padded_len::<T>())?, Buffer::new(shape.padded_len::<T>())?);
+        let (mut padded, mut sum) = (Buffer::new("the particles' gradient", shape.padded_len::<T>())?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?);
         shape.pack(theta, &mut padded);
         network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut Trace::new(&[*shape])?, &mut sum);
         shape.unpack(&sum, &mut flat);

@@ -30,8 +30,12 @@ impl<T: Elementary> Trace<T> {
     pub(super) fn new(shapes: &[Particles]) -> Result<Self, KernelError> {
         let size = shapes.iter().map(|s| BLOCK_ROWS * s.stride::<T>()).max().unwrap_or(0);
         let clipped = shapes.iter().any(|s| s.clip.is_some());
-        let psi = Buffer::new(if clipped { size } else { 0 })?;
-        Ok(Self { value: Buffer::new(size)?, delta: Buffer::new(size)?, psi })
+        let psi = Buffer::new("the particles' hidden units", if clipped { size } else { 0 })?;
+        Ok(Self {
+            value: Buffer::new("the particles' hidden units", size)?,
+            delta: Buffer::new("the particles' hidden units", size)?,
+            psi,
+        })
     }
 }
 

@@ -21,7 +21,12 @@ impl<T: Real> Net<T> {
     pub(super) fn new(shape: &Particles, moments: bool) -> Result<Self, KernelError> {
         let len = shape.padded_len::<T>();
         let kept = if moments { len } else { 0 };
-        Ok(Self { theta: Buffer::new(len)?, first: Buffer::new(kept)?, second: Buffer::new(kept)?, steps: 0 })
+        Ok(Self {
+            theta: Buffer::new("the particles and their moments", len)?,
+            first: Buffer::new("the particles and their moments", kept)?,
+            second: Buffer::new("the particles and their moments", kept)?,
+            steps: 0,
+        })
     }
 
     /// Starts anew.

@@ -81,12 +81,12 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
             mean_weight: run.rows.iter().map(weight).sum::<f64>() / run.rows.len() as f64,
             batch: Batch::new(problem, rows)?,
             trace: Trace::new(&shapes)?,
-            gradient: Buffer::new(longest)?,
-            flat_noise: Buffer::new(longest)?,
-            noise: Buffer::new(longest)?,
-            points: Buffer::new(rows.saturating_mul(problem.n_terms))?,
-            target: Buffer::new(rows)?,
-            fitted: [Buffer::new(rows)?, Buffer::new(rows)?],
+            gradient: Buffer::new("a step of the particles", longest)?,
+            flat_noise: Buffer::new("a step of the particles", longest)?,
+            noise: Buffer::new("a step of the particles", longest)?,
+            points: Buffer::new("a step of the particles", rows.saturating_mul(problem.n_terms))?,
+            target: Buffer::new("a step of the particles", rows)?,
+            fitted: [Buffer::new("a step of the particles", rows)?, Buffer::new("a step of the particles", rows)?],
         };
         if options.batch_size.is_none() {
             worker.gather_all();

@@ -57,7 +57,7 @@ struct Stack<T> {
 
 impl<T: Real> Stack<T> {
     fn new(rows: usize, stride: usize) -> Result<Self, KernelError> {
-        Ok(Self { numbers: Buffer::new(rows.saturating_mul(stride))?, stride })
+        Ok(Self { numbers: Buffer::new("a cluster's values and tangents", rows.saturating_mul(stride))?, stride })
     }
 
     fn from(&mut self, row: usize) -> Matrix<T> {

@@ -51,7 +51,7 @@ impl<T: Elementary> Fixture<T> {
         let network = Network { isa, layout: &layout, loss: Loss::Squared, threads: Threads::serial() };
         let start = Start::new(&network, &self.theta).unwrap();
         let rates = self.rates.as_ref().map(|flat| {
-            let mut padded = Buffer::new(layout.len).unwrap();
+            let mut padded = Buffer::new("a test", layout.len).unwrap();
             layout.pack(flat, &mut padded);
             padded
         });

@@ -76,7 +76,7 @@ fn next<T: Real>(x: f64) -> f64 {
 /// Arguments over the whole range: both signs of evenly spaced logarithms from the smallest subnormal number to the
 /// largest, evenly spaced numbers where the functions bend, and neighbours of the places where formulas change.
 fn arguments<T: Elementary>() -> Vec<T> {
-    let n = if cfg!(debug_assertions) { 1_000 } else { 20_000 };
+    let n = if cfg!(slow) { 1_000 } else { 20_000 };
     let [digits, lowest, highest] = format::<T>();
     let span = f64::from(highest - lowest + digits);
     let mut random = Random::new(0, "arguments", 0);

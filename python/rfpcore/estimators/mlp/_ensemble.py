@@ -1,0 +1,188 @@
+"""What the ensembles share: parameters, fit, members."""
+
+import copy
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from ..._arrays import Array
+from ..._atomic import all_or_nothing
+from ..._options import MAX_STEPS, boolean, integer, n_threads, random_source, shows
+from ..._progress import make_progress
+from ..._warn import warn
+from ...exceptions import InterruptedWarning
+from ...many import ModelResult
+from .._network import FileEstimator
+from . import _training
+from .estimators import MLPClassifier, MLPRegressor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EnsembleBase", "mean_and_spread"]
+
+MemberT = TypeVar("MemberT", MLPClassifier, MLPRegressor)
+
+# What all members have learnt alike, and the ensemble with them.
+_COMMON = ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_", "_y_ndim", "_fit_loss")
+
+
+def mean_and_spread(each: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation over the first axis; neither sums nor squares overflow."""
+    exponent = np.frexp(np.abs(each).max())[1] + 1
+    small = np.ldexp(each, -exponent)
+    return np.ldexp(small.mean(axis=0), exponent), np.ldexp(small.std(axis=0), exponent)
+
+
+class EnsembleBase(FileEstimator, Generic[MemberT]):
+    """All but what predictions are."""
+
+    estimators_: list[MemberT]
+    estimator: MemberT | None
+    _Member: type[MemberT]
+
+    def __init__(
+        self,
+        estimator: MemberT | None = None,
+        n_estimators: int = 10,
+        *,
+        bootstrap: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.bootstrap = bootstrap
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _check_params(self) -> None:
+        integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
+        boolean(self.bootstrap, "bootstrap")
+        random_source(self.random_state)
+        n_threads(self.n_jobs)
+
+    def _require_usable(self) -> None:
+        self._check_params()
+        for member in self.estimators_:
+            member._require_usable()
+
+    @all_or_nothing
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Self":
+        """Train the networks, as many at a time as there are threads.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        y : array (N,) or, of a regressor, (N, n_outputs)
+        sample_weight : array (N,), optional
+            Weights of the rows; a row of weight 0 is left out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On misuse, before any work; the message says what was given and what is needed.
+        DivergenceError
+            If the loss of a network stops being finite.
+
+        Warns
+        -----
+        InterruptedWarning
+            On Ctrl-C after some of the networks are done: `estimators_` has those. Before, the
+            KeyboardInterrupt is passed on and the ensemble stays as it was.
+        ConvergenceWarning
+            If early stopping was asked for and `max_iter` came first.
+        """
+        member = self._new_member()
+        count = integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
+        random = random_source(self.random_state)
+        data = member._learn(X, y, sample_weight, random)
+        plan = _training.plan(member, len(data.X))
+        seeds = random.randint(2**31 - 1, size=count).tolist()
+        rows = None
+        if boolean(self.bootstrap, "bootstrap"):
+            rows = list(random.randint(len(data.X), size=(count, len(data.X))))
+        results = self._train(member, data, plan, seeds, rows)
+        self._take_members(member, results, plan.epoch)
+        if len(results) < count:
+            warn(
+                f"interrupted: {len(results)} of {count} networks are done, and make up the ensemble",
+                InterruptedWarning,
+            )
+        _training.warn_unless_converged(plan, results)
+        return self
+
+    def _train(
+        self,
+        member: MemberT,
+        data: _training.Data,
+        plan: _training.Plan,
+        seeds: list[int],
+        rows: list[Array] | None,
+    ) -> list[ModelResult]:
+        """A network for each seed; after Ctrl-C those that are done, if there are any."""
+        verbose = shows(self.verbose)
+        n_outputs = member._n_network_outputs
+        net = plan.model.net(data.X.shape[1], n_outputs)
+        theta = [member._first_theta(net, data, seed) for seed in seeds]
+        models = [plan.with_seed(seed) for seed in seeds]
+        done: dict[int, ModelResult] = {}
+        with make_progress(type(self).__name__, len(seeds), "networks", verbose) as progress:
+
+            def finished(index: int, result: ModelResult) -> None:
+                done[index] = result
+                progress.update(len(done), f"loss {result.loss_curve[-1]:.4g}")
+
+            try:
+                _training.train(data, models, theta, n_outputs, member.n_jobs, rows, finished)
+            except KeyboardInterrupt:
+                if not done:
+                    raise
+        return [done[index] for index in sorted(done)]
+
+    def _new_member(self) -> MemberT:
+        """A network's estimator, unfitted, with the ensemble's number of threads."""
+        if self.estimator is not None and not isinstance(self.estimator, self._Member):
+            raise TypeError(
+                f"estimator is a {type(self.estimator).__name__}; {self._Member.__name__} is needed"
+            )
+        member: MemberT = self._Member() if self.estimator is None else clone(self.estimator)
+        member.n_jobs = self.n_jobs
+        return member
+
+    def _take_members(self, member: MemberT, results: list[ModelResult], epoch: int) -> None:
+        """Set the learnt attributes."""
+        members = []
+        for result in results:
+            own = copy.copy(member)
+            own.random_state = result.model.seed
+            own._take(result, epoch)
+            members.append(own)
+        self._adopt(members)
+
+    def _adopt(self, members: list[MemberT]) -> None:
+        """Be the ensemble of these fitted members."""
+        self.estimators_ = members
+        for name in _COMMON:
+            self.__dict__.pop(name, None)
+            if hasattr(members[0], name):
+                setattr(self, name, getattr(members[0], name))
+
+    @property
+    def n_iter_(self) -> int:
+        """The most epochs that a network has taken."""
+        return max(member.n_iter_ for member in self.estimators_)
+
+    def _each(self, X: Any) -> Array:
+        """Linear outputs of every network, (M, N, outputs)."""
+        check_is_fitted(self)
+        rows = self._features(X)
+        return np.stack([own.net_.predict(own.theta_, rows, n_jobs=self.n_jobs) for own in self.estimators_])

@@ -1,0 +1,224 @@
+"""Ordinary training of one network or of several on the same rows, through the trainer of many models."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+from ..._arrays import Array, row_weights, shown
+from ..._options import (
+    MAX_STEPS,
+    DType,
+    at_least,
+    below_one,
+    boolean,
+    choice,
+    fraction,
+    integer,
+    n_threads,
+    positive,
+)
+from ..._warn import warn
+from ...exceptions import DivergenceError
+from ...many import Model, ModelResult, fit_many
+from ...optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
+from ...regularize import EarlyStopping, Regularization
+from .._finite import overflow, require_finite_fit
+
+PlainSolver = Literal["adam", "sgd"]
+AUTO_BATCH = 200  # scikit-learn's largest "auto" batch
+
+
+@dataclass(frozen=True)
+class Data:
+    """Checked rows of one dtype, and rows held out from them."""
+
+    X: Array
+    y: Array
+    weights: Array | None
+    held_out: tuple[Array, Array] | None
+
+    def hold_out(self, share: float, stratify: bool, random: np.random.RandomState) -> "Data":
+        """A share of the rows held out; with `stratify` of each class alike."""
+        if len(self.y) < 2:
+            raise ValueError(f"early_stopping holds out rows, so it needs at least 2; got {len(self.y)}")
+        codes = self.y[:, 0] if stratify else None
+        if codes is not None:
+            _require_each_class(codes, share)
+        train, test = train_test_split(
+            np.arange(len(self.y)), test_size=share, random_state=random, stratify=codes
+        )
+        weights = None if self.weights is None else self.weights[train]
+        return Data(self.X[train], self.y[train], weights, (self.X[test], self.y[test]))
+
+
+def used_rows(X: Array, y: Array, sample_weight: Any) -> Data:
+    """The rows that count: one of weight 0 is to be as if it were not there."""
+    if sample_weight is None:
+        return Data(X, y, None, None)
+    weights = row_weights(sample_weight, len(X))
+    used = weights > 0
+    if not used.any():
+        raise ValueError(f"sample_weight is zero in all {len(used)} rows; at least one must be positive")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weights.sum()):
+            raise ValueError(f"sample_weight sums to inf over {len(used)} rows; a finite sum is needed")
+    return Data(X[used], y[used], weights[used], None)
+
+
+def _require_each_class(codes: Array, share: float) -> None:
+    """Each class has to have a row on both sides of the split."""
+    sizes = np.unique(codes, return_counts=True)[1]
+    held_out = math.ceil(share * len(codes))
+    room = min(held_out, len(codes) - held_out)
+    if sizes.min() < 2 or room < len(sizes):
+        raise ValueError(
+            f"early_stopping holds out {held_out} of {len(codes)} rows (validation_fraction={share:g}), with "
+            f"rows of each class on both sides; there are {len(sizes)} classes, the smallest of "
+            f"{sizes.min()} rows. More rows, another validation_fraction or early_stopping=False is needed"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model but for its seed, and how many steps an epoch has."""
+
+    model: Model
+    epoch: int
+
+    def with_seed(self, seed: int) -> Model:
+        """The model with this seed."""
+        return replace(self.model, seed=seed)
+
+
+def plan(p: Any, n_rows: int) -> Plan:
+    """What an estimator's parameters say, checked."""
+    size = _batch_size(p.batch_size, n_rows)
+    epoch = -(-n_rows // size)
+    max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
+    terms = Regularization.of(p.regularization)
+    if terms.get(EarlyStopping) is not None:
+        raise ValueError(
+            f"regularization holds {terms.get(EarlyStopping)!r}; the estimator holds rows out itself, with "
+            "early_stopping=True and n_iter_no_change"
+        )
+    choice(p.dtype, "dtype", DType)
+    fraction(p.validation_fraction, "validation_fraction")
+    boolean(p.warm_start, "warm_start")
+    n_threads(p.n_jobs)
+    patience = integer(p.n_iter_no_change, "n_iter_no_change", 1, MAX_STEPS)
+    tolerance = at_least(p.tol, "tol", 0.0)
+    if boolean(p.early_stopping, "early_stopping"):
+        terms += EarlyStopping(patience, every=epoch, min_delta=tolerance)
+    model = Model(
+        hidden_layer_sizes=p.hidden_layer_sizes,
+        activation=p.activation,
+        loss=p._loss,
+        optimizer=_optimizer(p, max_iter * epoch),
+        regularization=terms,
+        batch_size=size,
+        n_epochs=max_iter,
+    )
+    return Plan(model, epoch)
+
+
+def _batch_size(given: Any, n_rows: int) -> int:
+    if isinstance(given, str):
+        if given != "auto":
+            raise ValueError(f"batch_size={shown(given)} is unknown; an integer, 'auto' or None is needed")
+        return min(AUTO_BATCH, n_rows)
+    return n_rows if given is None else min(integer(given, "batch_size", 1, MAX_STEPS), n_rows)
+
+
+def _optimizer(p: Any, n_steps: int) -> Optimizer:
+    lr = positive(p.learning_rate_init, "learning_rate_init")
+    schedule = _schedule(p.learning_rate, n_steps)
+    momentum = below_one(p.momentum, "momentum")
+    nesterov = boolean(p.nesterovs_momentum, "nesterovs_momentum")
+    adam = Adam(
+        lr,
+        below_one(p.beta_1, "beta_1"),
+        below_one(p.beta_2, "beta_2"),
+        positive(p.epsilon, "epsilon"),
+        schedule,
+    )
+    if choice(p.solver, "solver", PlainSolver) == "adam":
+        return adam
+    return SGD(lr, momentum, nesterov and momentum > 0, schedule)
+
+
+def _schedule(given: Any, n_steps: int) -> Schedule:
+    if isinstance(given, Schedule):
+        return given
+    named = {"constant": Constant(), "cosine": Cosine(n_steps)}
+    if not isinstance(given, str) or given not in named:
+        raise ValueError(
+            f"learning_rate={shown(given)} is unknown; 'constant', 'cosine' or a schedule of "
+            "rfpcore.optimizers is needed"
+        )
+    return named[given]
+
+
+def train(
+    data: Data,
+    models: Sequence[Model],
+    theta: Sequence[Array],
+    n_outputs: int,
+    n_jobs: int | None,
+    rows: Sequence[NDArray[np.intp]] | None = None,
+    on_finished: Callable[[int, ModelResult], Any] | None = None,
+) -> list[ModelResult]:
+    """Fit the models; DivergenceError as soon as the loss of one stops being finite."""
+
+    def finished(index: int, result: ModelResult) -> None:
+        if result.status == "diverged":
+            raise _divergence(index, result)
+        require_finite_fit(result.net, result.parameters(), data.X, result.n_steps, "steps")
+        if on_finished is not None:
+            on_finished(index, result)
+
+    results = fit_many(
+        data.X,
+        data.y,
+        models,
+        rows=rows,
+        row_weights=data.weights,
+        theta=theta,
+        held_out=data.held_out,
+        n_outputs=n_outputs,
+        n_jobs=n_jobs,
+        on_finished=finished,
+    )
+    return list(results)
+
+
+def _divergence(index: int, result: ModelResult) -> DivergenceError:
+    loss = float("nan") if result.diverged_loss is None else result.diverged_loss
+    if np.isfinite(loss):
+        return overflow(result.n_steps, "steps", index)
+    return DivergenceError(
+        f"the loss of network {index} is {loss} at step {result.n_steps}; a smaller learning_rate_init or "
+        "ClipNorm helps",
+        label=index,
+        step=result.n_steps,
+        loss=loss,
+    )
+
+
+def warn_unless_converged(plan: Plan, results: Sequence[ModelResult]) -> None:
+    """Where early stopping was asked for, and the epochs ended first."""
+    stopping = plan.model.terms.get(EarlyStopping)
+    late = sum(result.status != "stopped" for result in results)
+    if stopping is not None and late:
+        which = "the fit has" if len(results) == 1 else f"{late} of {len(results)} networks have"
+        warn(
+            f"{which} not converged: max_iter={plan.model.n_epochs} epochs came before "
+            f"n_iter_no_change={stopping.patience} of them without a gain of more than "
+            f"tol={stopping.min_delta:g}",
+            ConvergenceWarning,
+        )

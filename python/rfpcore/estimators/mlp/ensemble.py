@@ -1,0 +1,174 @@
+"""Several networks on the same rows, fitted in one call: their mean, and how far they are apart."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+
+from ..._arrays import Array
+from ..._frames import AlignedScore
+from ..._options import boolean
+from .._targets import require_labels
+from ._ensemble import EnsembleBase, mean_and_spread
+from .estimators import MLPClassifier, MLPRegressor
+
+__all__ = ["EnsembleClassifier", "EnsembleRegressor"]
+
+
+class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, EnsembleBase[MLPRegressor]):
+    """The mean of several `MLPRegressor`, and their spread.
+
+    The networks differ in their seeds: first parameters, batches, masks and noise. With `bootstrap` they
+    also differ in their rows, drawn with replacement, without copying any. The spread says how much of the
+    prediction is the seed's, or the sample's, doing; it is no standard error of the mean.
+
+    Parameters
+    ----------
+    estimator : MLPRegressor, optional
+        What to fit; its own random_state and n_jobs do not matter. None: with all defaults.
+    n_estimators : int, default=10
+        Number of networks.
+    bootstrap : bool, default=False
+        Give each network rows of its own, drawn with replacement.
+    random_state : int, RandomState or None, default=None
+        Of the seeds and the rows.
+    n_jobs : int or None, default=None
+        Threads; a network is trained on one of them.
+    verbose : int, default=0
+        1 shows progress on standard error, as a bar if `rich` is installed.
+
+    Attributes
+    ----------
+    estimators_ : list of MLPRegressor
+        The fitted networks.
+    n_iter_ : int
+        The most epochs that one has taken.
+    n_features_in_, feature_names_in_, n_outputs_
+        As in `MLPRegressor`.
+
+    References
+    ----------
+    Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive uncertainty estimation
+    using deep ensembles"; Breiman (1996), "Bagging predictors".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rfpcore import EnsembleRegressor, MLPRegressor
+    >>> X = np.linspace(-1, 1, 40)[:, None]
+    >>> network = MLPRegressor(hidden_layer_sizes=(16,), activation="tanh", learning_rate_init=0.01)
+    >>> model = EnsembleRegressor(network, 5, random_state=0).fit(X, X[:, 0] ** 2)
+    >>> mean, std = model.predict([[0.0], [3.0]], return_std=True)
+    >>> bool(std[1] > std[0])  # the networks agree where there are data
+    True
+    """
+
+    _Member = MLPRegressor
+
+    def predict_each(self, X: Any) -> Array:
+        """Predictions of every network.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+
+        Returns
+        -------
+        y : ndarray (M, N) or (M, N, n_outputs)
+        """
+        return np.stack([self.estimators_[0]._predictions(outputs) for outputs in self._each(X)])
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Predict the mean of the networks' predictions.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        return_std : bool, default=False
+            Also the standard deviation over the networks, with the denominator M.
+
+        Returns
+        -------
+        y : ndarray (N,) or (N, n_outputs), as y was in `fit`; with `return_std` a pair of them
+        """
+        mean, std = mean_and_spread(self.predict_each(X))
+        return (mean, std) if boolean(return_std, "return_std") else mean
+
+
+class EnsembleClassifier(AlignedScore, ClassifierMixin, EnsembleBase[MLPClassifier]):
+    """The mean of the probabilities of several `MLPClassifier`, and their spread.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier, optional
+        What to fit; its own random_state and n_jobs do not matter. None: with all defaults.
+    n_estimators, bootstrap, random_state, n_jobs, verbose
+        As in `EnsembleRegressor`.
+
+    Attributes
+    ----------
+    estimators_ : list of MLPClassifier
+        The fitted networks.
+    classes_ : ndarray (n_classes,)
+    n_iter_, n_features_in_, feature_names_in_
+        As in `EnsembleRegressor`.
+
+    Examples
+    --------
+    >>> from rfpcore import EnsembleClassifier, MLPClassifier
+    >>> from rfpcore.datasets import make_noisy_moons
+    >>> X, y, y_clean = make_noisy_moons(random_state=0)
+    >>> model = EnsembleClassifier(MLPClassifier((16,)), 5, bootstrap=True, random_state=0).fit(X, y)
+    >>> model.predict_proba_each(X).shape
+    (5, 250, 2)
+    """
+
+    classes_: Array
+    _Member = MLPClassifier
+
+    def _require_outcomes(self, y: Any) -> None:
+        require_labels(y)
+
+    def predict_proba_each(self, X: Any) -> Array:
+        """Probabilities of every network.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray (M, N, n_classes)
+        """
+        return np.stack([self.estimators_[0]._probabilities(outputs) for outputs in self._each(X)])
+
+    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
+        """Mean of the networks' probabilities, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        return_std : bool, default=False
+            Also the standard deviation over the networks, with the denominator M.
+
+        Returns
+        -------
+        probabilities : ndarray (N, n_classes); with `return_std` a pair of them
+        """
+        mean, std = mean_and_spread(self.predict_proba_each(X))
+        return (mean, std) if boolean(return_std, "return_std") else mean
+
+    def predict(self, X: Any) -> Array:
+        """Predict the class whose mean probability is the largest.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+
+        Returns
+        -------
+        y : ndarray (N,) of class labels
+        """
+        best = self.predict_proba(X).argmax(axis=1)
+        labels: Array = self.classes_[best]
+        return labels

@@ -1,0 +1,279 @@
+"""What the regressor and the classifier share: parameters, fit, adaptation."""
+
+import copy
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from ... import functional
+from ..._arrays import Array, cast
+from ..._frames import require_aligned
+from ..._options import (
+    Activation,
+    DType,
+    Layers,
+    OnDivergence,
+    Order,
+    boolean,
+    check_alpha,
+    fraction,
+    random_source,
+)
+from ...clusters import Clusters
+from ...network import MLP
+from ...optimizers import Schedule
+from .._network import NetworkEstimator
+from .._warnings import warn_of_scales, warn_without_groups
+from . import _fit
+from ._fit import Fit, Start
+from ._inner_step import warn_if_harmful
+from ._regularization import soften, training_loss
+from ._settings import ScheduleName, Solver, check_settings
+from ._splits import Rows, split
+from .adapted import AdaptedClassifier, AdaptedRegressor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+AdaptedT = TypeVar("AdaptedT", AdaptedRegressor, AdaptedClassifier)
+
+
+class RFPBase(NetworkEstimator, Generic[AdaptedT]):
+    """All but the outcomes: a subclass says what y is, which loss it has, and what predictions are."""
+
+    inner_lr_: float | Array | None
+    validation_scores_: NDArray[np.float64]
+    best_iteration_: int
+    _memory: _fit.Memory
+    _Adapted: type[AdaptedT]
+    _has_inner_loop = True
+
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes: Any = (64, 64),
+        activation: Activation = "tanh",
+        alpha: float = 0.5,
+        inner_steps: int = 1,
+        inner_lr: Any = "auto",
+        inner_momentum: float = 0.0,
+        adapt_layers: Layers = "all",
+        order: Order = "exact",
+        query_fraction: float | None = None,
+        solver: Solver = "adam",
+        learning_rate_init: float = 5e-3,
+        learning_rate: ScheduleName | Schedule = "constant",
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        regularization: Any = None,
+        max_iter: int = 500,
+        batch_size: int | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 100,
+        tol: float | None = None,
+        on_divergence: OnDivergence = "raise",
+        dtype: DType = "auto",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        callbacks: Any = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.inner_steps = inner_steps
+        self.inner_lr = inner_lr
+        self.inner_momentum = inner_momentum
+        self.adapt_layers = adapt_layers
+        self.order = order
+        self.query_fraction = query_fraction
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.regularization = regularization
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.on_divergence = on_divergence
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+
+    def _check_params(self) -> None:
+        net = self.net_
+        MLP(net.n_inputs, self.hidden_layer_sizes, net.n_outputs, self.activation)
+        check_settings(self, training_loss(self), net.n_parameters)
+        random_source(self.random_state)
+
+    # Fitting.
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any,
+        sample_weight: Any,
+        *,
+        incremental: bool = False,
+        classes: Any = None,
+    ) -> "Self":
+        """`fit`, or with `incremental` one pass over the data."""
+        goes_on = incremental and hasattr(self, "theta_")
+        if not (goes_on or self.warm_start):
+            self._forget()
+        rows = self._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
+        warn_without_groups(groups, len(rows.X), check_alpha(self.alpha))
+        if not incremental:  # a batch has no scale to go by
+            outcome = rows.y if self._known.kind.keeps_units else None
+            warn_of_scales(rows.X, outcome, getattr(self, "feature_names_in_", None))
+        fit = self._train(rows, incremental, goes_on)
+        self._take(fit, goes_on)
+        _fit.say(fit, look_at_inner_step=not incremental)
+        return self
+
+    def _train(self, rows: Rows, incremental: bool, goes_on: bool) -> Fit:
+        """`max_iter` outer steps or, `incremental`, one pass over the clusters.
+
+        With `goes_on` the outer optimizer goes on where the last `partial_fit` left it.
+        """
+        early_stopping = boolean(self.early_stopping, "early_stopping")
+        if incremental and early_stopping:
+            raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
+        if incremental and isinstance(self.inner_lr, str) and self.inner_lr == "learned":
+            raise ValueError("partial_fit takes one pass at a time; inner_lr='learned' needs fit")
+        net = MLP(rows.X.shape[1], self.hidden_layer_sizes, self._n_network_outputs, self.activation)
+        self._require_same(net, "partial_fit" if goes_on else "warm_start")
+        settings = check_settings(self, training_loss(self), net.n_parameters)
+        random = random_source(self.random_state)
+        init_seed, batch_seed = (int(seed) for seed in random.randint(2**31 - 1, size=2))
+        share = fraction(self.validation_fraction, "validation_fraction") if early_stopping else None
+        queried = self.query_fraction
+        queried = None if queried is None else fraction(queried, "query_fraction")
+        data, held_out = split(rows, share, queried, random)
+        return _fit.run(
+            net,
+            data,
+            held_out,
+            settings,
+            self._go_on() if goes_on else Start(self._first_theta(net, data, init_seed), batch_seed),
+            passes=1 if incremental else None,
+            view=lambda theta, inner_lr: self._view(net, theta, inner_lr),
+            name=type(self).__name__,
+        )
+
+    def _go_on(self) -> Start:
+        """Where the last `partial_fit` or `fit` ended."""
+        memory = self._memory
+        state = (memory.n_steps, self.theta_, memory.first_moment, memory.second_moment)
+        return Start(self.theta_, memory.batch_seed, state, self.inner_lr_)
+
+    def _first_theta(self, net: MLP, data: Clusters, seed: int) -> Array:
+        """The parameters to start from: those learnt so far (warm start), or random ones."""
+        dtype = data.X.dtype if self.dtype == "auto" else np.dtype(self.dtype)
+        if hasattr(self, "theta_"):
+            return cast(self.theta_, dtype, "theta_")
+        given = self.random_state
+        # An int seeds the network as it does in MLP.init, so that a fit can be redone with the functions.
+        theta = net.init(given if isinstance(given, int | np.integer) else seed, dtype)
+        net.unflatten(theta)[-1][1][:] = self._first_bias(data.y, data.sample_weight)
+        return theta
+
+    def _take(self, fit: Fit, goes_on: bool) -> None:
+        """Set the learnt attributes."""
+        training, patience = fit.training, fit.patience
+        curve = np.asarray(training.loss_curve)
+        self.net_, self.theta_, self.inner_lr_ = training.net, fit.theta, fit.inner_lr
+        self.loss_curve_ = np.concatenate([self.loss_curve_, curve]) if goes_on else curve
+        self.n_iter_ = len(self.loss_curve_)
+        for name in ("validation_scores_", "best_iteration_"):
+            self.__dict__.pop(name, None)  # of the fit before a warm start
+        if patience.best_theta is not None:
+            self.validation_scores_ = np.asarray(patience.scores)
+            self.best_iteration_ = patience.best_iteration
+        self._memory = fit.memory
+
+    def _rows(
+        self, X: Any, y: Any, groups: Any, sample_weight: Any, *, learn: bool, classes: Any = None
+    ) -> Rows:
+        """The data as arrays; with `learn`, what there is to know of features and outcomes is kept."""
+        self._require_y(y)
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        features = self._features(X, learn)
+        if learn:
+            self._learn_targets(y if classes is None else classes)
+        return Rows(features, soften(self, self._encode_targets(y)), groups, sample_weight)
+
+    def _view(self, net: MLP, theta: Array, inner_lr: float | Array | None) -> "Self":
+        """A fitted estimator with these parameters."""
+        view = copy.copy(self)
+        view.net_, view.theta_, view.inner_lr_ = net, theta, inner_lr
+        return view
+
+    # Use.
+
+    def adapt(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any = None,
+        sample_weight: Any = None,
+        inner_steps: int | None = None,
+        inner_lr: Any = None,
+    ) -> AdaptedT:
+        """Adapt to clusters, seen in training or not.
+
+        Parameters
+        ----------
+        X, y, groups, sample_weight
+            As in `fit`.
+        inner_steps : int, optional
+            How many inner steps; None takes as many as in training.
+        inner_lr : float, array (P,), "auto" or None
+            None takes `inner_lr_`; "auto" chooses from the curvature of these clusters.
+
+        Returns
+        -------
+        AdaptedRegressor or AdaptedClassifier
+            Predicts with each cluster's own parameters.
+
+        Warns
+        -----
+        InnerStepWarning
+            If the step raises the loss of clusters that make up more than a tenth of these.
+        """
+        check_is_fitted(self)
+        data, loss = self._rows(X, y, groups, sample_weight, learn=False).clusters(), training_loss(self)
+        if inner_lr is None:
+            inner_lr = "auto" if self.inner_lr_ is None else self.inner_lr_
+        if isinstance(inner_lr, str) and inner_lr == "auto":
+            inner_lr = functional.auto_inner_lr(self.net_, self.theta_, data, loss, n_jobs=self.n_jobs)
+        thetas, status = functional.adapt(
+            self.net_,
+            self.theta_,
+            data,
+            self.inner_steps if inner_steps is None else inner_steps,
+            inner_lr,
+            loss,
+            self.n_jobs,
+            inner_momentum=self.inner_momentum,
+            adapt_layers=self.adapt_layers,
+            on_divergence=self.on_divergence,
+        )
+        before, after = status.loss_before, status.loss_after
+        warn_if_harmful(self.net_, self.theta_, data, loss, inner_lr, before, after)
+        return self._Adapted(self._view(self.net_, self.theta_, self.inner_lr_), thetas, status)

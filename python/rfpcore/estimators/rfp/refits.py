@@ -1,0 +1,257 @@
+"""Many fits of one regressor in one call of the kernel, each on clusters of its own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from ... import _rfpcore
+from ..._arrays import Array, as_floats, require_finite
+from ..._options import fraction, random_source
+from ...clusters import Clusters
+from ...exceptions import DivergenceError
+from ...network import MLP
+from ._settings import Settings, check_settings
+from ._splits import held_out_clusters
+from ._training import CHECK_EVERY
+
+if TYPE_CHECKING:
+    from .regressor import RFPRegressor
+
+__all__ = ["Refits", "refit_clusters", "why_not_refit"]
+
+ADVICE = "a smaller inner_lr or on_divergence='skip' helps"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Refits:
+    """What `refit_clusters` returns.
+
+    Attributes
+    ----------
+    net : MLP
+        The network of all fits.
+    thetas : ndarray (R, P)
+        The parameters of each fit.
+    labels : ndarray (C,)
+        The clusters, in the order of the columns of `counts`.
+    n_iter, best_iteration : ndarray (R,) of int
+        Outer steps taken, and those after which `thetas` were taken: fewer with early stopping.
+    """
+
+    net: MLP
+    thetas: Array
+    labels: Array
+    n_iter: NDArray[np.int64]
+    best_iteration: NDArray[np.int64]
+    _template: "RFPRegressor"
+
+    def __len__(self) -> int:
+        return len(self.thetas)
+
+    def __repr__(self) -> str:
+        return f"Refits({len(self)} fits on {len(self.labels)} clusters, {self.net.n_parameters} parameters)"
+
+    def __getitem__(self, index: int) -> "RFPRegressor":
+        """The fitted regressor of one fit."""
+        inner_lr = None if isinstance(self._template.inner_lr, str) else self._template.inner_lr
+        return self._template._view(self.net, self.thetas[index], inner_lr)
+
+    def __iter__(self) -> Iterator["RFPRegressor"]:
+        return (self[index] for index in range(len(self)))
+
+    def predict(self, X: Any) -> Array:
+        """Predictions of every fit, each as `RFPRegressor.predict` gives them.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+
+        Returns
+        -------
+        y : ndarray (R, N) or (R, N, n_outputs), as y was
+        """
+        template = self._template
+        features = template._features(X)
+        outputs = (self.net.predict(theta, features, n_jobs=template.n_jobs) for theta in self.thetas)
+        return np.stack([template._predictions(output) for output in outputs])
+
+
+def why_not_refit(estimator: Any) -> str | None:
+    """Why `refit_clusters` cannot fit this estimator, or None if it can."""
+    from .regressor import RFPRegressor
+
+    if type(estimator) is not RFPRegressor:
+        return f"it is a {type(estimator).__name__}, not an RFPRegressor"
+    seed, chosen = estimator.random_state, isinstance(estimator.inner_lr, str)
+    reasons = {
+        f"inner_lr={estimator.inner_lr!r} looks at each fit while it runs": chosen and estimator.alpha < 1,
+        "query_fraction is set": estimator.query_fraction is not None,
+        "callbacks are set": estimator.callbacks is not None,
+        "tol is set without early_stopping": estimator.tol is not None and not estimator.early_stopping,
+        "warm_start is set": bool(estimator.warm_start),
+        "random_state is neither an int nor None": not (seed is None or isinstance(seed, int | np.integer)),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def refit_clusters(
+    estimator: "RFPRegressor", X: Any, y: Any, groups: Any, counts: Any, sample_weight: Any = None
+) -> Refits:
+    """Fit a regressor once for each row of `counts`, all fits in one call of the kernel.
+
+    Fit r sees cluster c `counts[r, c]` times. Where these are 0 and 1, it has the same bits as
+    `clone(estimator).fit` on the rows of the clusters that count. No data are copied, and the fits run
+    beside each other, one a thread. A `random_state` of None is drawn once, so that all fits start alike.
+
+    Parameters
+    ----------
+    estimator : RFPRegressor
+        With a numeric `inner_lr` (or alpha = 1), without `query_fraction`, callbacks, `warm_start`, or `tol`
+        without early stopping. With early stopping every fit holds out clusters of its own.
+    X, y, groups, sample_weight
+        As in `RFPRegressor.fit`.
+    counts : array (R, C)
+        How often each cluster counts in each fit, not negative; the clusters in sorted order of their labels.
+        A frame whose columns are labels has to have them in this order.
+
+    Returns
+    -------
+    Refits
+
+    Raises
+    ------
+    ValueError, TypeError
+        On misuse; the message says what was given and what is needed.
+    DivergenceError
+        If the loss of a cluster stops being finite in one of the fits, and `on_divergence` is "raise".
+
+    Examples
+    --------
+    The jackknife over clusters:
+
+    >>> import numpy as np
+    >>> from rfpcore import RFPRegressor
+    >>> from rfpcore.estimators import refit_clusters
+    >>> from rfpcore.datasets import make_vee
+    >>> X, y, groups = make_vee(random_state=0)
+    >>> model = RFPRegressor(hidden_layer_sizes=(8,), inner_lr=0.02, max_iter=20, random_state=0)
+    >>> fits = refit_clusters(model, X, y, groups, counts=1 - np.eye(20))
+    >>> fits, fits.predict(X).shape
+    (Refits(20 fits on 20 clusters, 25 parameters), (20, 500))
+    """
+    reason = why_not_refit(estimator)
+    if reason is not None:
+        raise ValueError(f"these fits cannot be batched: {reason}")
+    template = clone(estimator)
+    if template.random_state is None:
+        template.random_state = int(random_source(None).randint(2**31 - 1))
+    rows = template._rows(X, y, groups, sample_weight, learn=True)
+    data = rows.clusters()
+    _require_labels(counts, data.labels)
+    checked = _counts(counts, data.n_clusters)
+    net = MLP(data.X.shape[1], template.hidden_layer_sizes, template._n_network_outputs, template.activation)
+    settings = check_settings(template, template._loss, net.n_parameters)
+    random = random_source(template.random_state)
+    batch_seed = int(random.randint(2**31 - 1, size=2)[1])
+    held_out = _held_out(template, checked, random.get_state())
+    checked[held_out] = 0.0
+    thetas = first_thetas(template, net, data, checked)
+    found = _run(net, thetas, data, checked, settings, batch_seed, held_out, template.early_stopping)
+    return Refits(net, found[0], data.labels, found[1].astype(np.int64), found[2].astype(np.int64), template)
+
+
+def _require_labels(counts: Any, labels: Array) -> None:
+    """ValueError where a frame's columns are the clusters in another order."""
+    columns = list(getattr(counts, "columns", ()))
+    if columns != labels.tolist() and sorted(map(str, columns)) == sorted(map(str, labels.tolist())):
+        raise ValueError(
+            f"the columns of counts are the clusters in another order: {columns[:5]}, where "
+            f"{labels.tolist()[:5]} is needed"
+        )
+
+
+def _counts(counts: Any, n_clusters: int) -> NDArray[np.float64]:
+    array = as_floats(counts, "counts").astype(np.float64)
+    if array.ndim != 2 or array.shape[1] != n_clusters or len(array) == 0:
+        raise ValueError(
+            f"counts has shape {array.shape}; there are {n_clusters} clusters, "
+            f"so (n_fits, {n_clusters}) is needed"
+        )
+    require_finite(array, "counts")
+    bad = np.flatnonzero((array < 0).any(axis=1) | ~(array > 0).any(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"counts must not be negative and have a positive one in each row, but row {bad[0]} is "
+            f"{array[bad[0]].tolist()}"
+        )
+    return array.copy()
+
+
+def _held_out(template: "RFPRegressor", counts: Array, state: Any) -> NDArray[np.bool_]:
+    """(R, C) the clusters that each fit holds out: as a fit on the clusters that count would draw them."""
+    mask = np.zeros(counts.shape, bool)
+    if not template.early_stopping:
+        return mask
+    share = fraction(template.validation_fraction, "validation_fraction")
+    for row, chosen in zip(counts, mask, strict=True):
+        random = np.random.RandomState()
+        random.set_state(state)
+        present = np.flatnonzero(row)
+        chosen[present[held_out_clusters(len(present), share, random)]] = True
+    return mask
+
+
+def first_thetas(template: "RFPRegressor", net: MLP, data: Clusters, counts: Array) -> Array:
+    """(R, P) the parameters that each fit starts from: alike but for the bias of the output."""
+    dtype = data.X.dtype if template.dtype == "auto" else np.dtype(template.dtype)
+    thetas = np.tile(net.init(template.random_state, dtype), (len(counts), 1))
+    codes = np.repeat(np.arange(data.n_clusters), data.sizes)
+    for theta, row in zip(thetas, counts[:, codes], strict=True):
+        keep = row > 0
+        weights = None if data.sample_weight is None else data.sample_weight[keep]
+        if (row[keep] != 1).any():
+            weights = row[keep] if weights is None else weights * row[keep]
+        net.unflatten(theta)[-1][1][:] = template._first_bias(data.y[keep], weights)
+    return thetas
+
+
+def _run(
+    net: MLP,
+    thetas: Array,
+    data: Clusters,
+    counts: Array,
+    settings: Settings,
+    seed: int,
+    held_out: NDArray[np.bool_],
+    early_stopping: bool,
+) -> Any:
+    inner_lr = 1.0 if settings.inner_lr is None else settings.inner_lr
+    result = _rfpcore.refit(
+        net._architecture,
+        thetas,
+        data.handle(net, settings.loss, thetas.dtype),
+        counts,
+        np.full(len(counts), settings.alpha),
+        [settings.inner(net.n_parameters, inner_lr)] * len(counts),
+        settings.loss,
+        settings.optimizer,
+        settings.max_iter,
+        np.full(len(counts), seed, np.uint64),
+        held_out if early_stopping else None,
+        settings.batch_size,
+        CHECK_EVERY,
+        settings.n_iter_no_change,
+        settings.tol or 0.0,
+        None,
+        settings.skip_diverged,
+        settings.n_threads,
+    )
+    for index, fault in enumerate(result[5]):
+        if fault is not None:
+            where = f"fit {index} of {len(counts)}: "
+            raise DivergenceError.of(fault, data.labels, lambda: ADVICE, where)
+    return result

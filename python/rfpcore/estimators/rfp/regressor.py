@@ -1,0 +1,274 @@
+"""The regressor."""
+
+from typing import TYPE_CHECKING, Any
+
+from sklearn.base import MultiOutputMixin, RegressorMixin
+
+from ..._arrays import Array
+from ..._atomic import all_or_nothing
+from ..._frames import AlignedScore
+from ..._options import Activation, DType, Layers, OnDivergence, Order
+from ...losses import RegressionLoss
+from ...optimizers import Schedule
+from .._targets import NumberTargets
+from ._base import RFPBase
+from ._settings import ScheduleName, Solver
+from .adapted import AdaptedRegressor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["RFPRegressor"]
+
+
+class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
+    """Neural-network regression on clustered data by regularized bi-level gradient descent [1]_.
+
+    Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where
+    theta_c^k is theta after k steps of gradient descent on the loss L_c of cluster c: parameters that predict
+    well, and from which few steps explain what is particular to a cluster. `predict` uses theta; `adapt`
+    returns predictions with each cluster's own parameters.
+
+    Features should be scaled (`StandardScaler` in a pipeline), and outcomes of the squared loss be of order
+    1. The output bias starts at the mean outcome (its logarithm, for Poisson), so that their level does not
+    matter.
+
+    Parameters
+    ----------
+    loss : {"squared", "poisson", "huber", "quantile"}, default="squared"
+        (y - f)^2; or e^f - y f for counts, with e^f the rate that `predict` returns. Summed over outputs.
+    hidden_layer_sizes : sequence of int, default=(64, 64)
+        Widths of the hidden layers; () for a linear model.
+    activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}, default="tanh"
+        Applied after every hidden layer.
+    alpha : float in [0, 1], default=0.5
+        Weight of the loss before adaptation: 1 is ordinary training, 0 is MAML.
+    inner_steps : int, default=1
+        Inner steps k: how far the parameters go towards each cluster before the loss is measured again.
+    inner_lr : "auto", "learned", float or array (P,), default="auto"
+        Inner step, common or one for each parameter. "auto" takes half of what the steepest cluster allows at
+        the first parameters (2 over the largest curvature). Every 50 outer steps it looks whether that has
+        come to raise the loss of clusters that make up more than a tenth, and if so, chooses a smaller one.
+        It is a safe step, rarely the best: larger ones regularize more, and with `inner_steps=1` a step of
+        several times its size often still lowers the loss of nearly all clusters. "learned" starts there and
+        learns one step for each parameter along with theta [2]_: Adam at `learning_rate_init` on their
+        logarithms, by the exact derivative over all clusters, at twice the cost of an outer step or more. R_k
+        falls faster; the population's function need not be better for it.
+    inner_momentum : float in [0, 1), default=0.0
+        Heavy-ball momentum of the inner steps.
+    adapt_layers : {"all", "last"}, default="all"
+        "last" adapts the output layer only.
+    order : {"exact", "first"}, default="exact"
+        "first" leaves out the second derivatives (first-order MAML): cheaper, and not the gradient of R_k.
+    query_fraction : float in (0, 1) or None, default=None
+        Share of each cluster's rows that measure the loss while the others adapt, drawn once a fit (MAML's
+        query and support sets; clusters of one row cannot be split). None: all rows do both, as in the paper.
+    solver : {"adam", "adamw", "sgd"}, default="adam"
+        Outer optimizer.
+    learning_rate_init : float, default=0.005
+        First outer step.
+    learning_rate : {"constant", "cosine", "power"} or Schedule, default="constant"
+        Its schedule: "cosine" falls to 0 at `max_iter`; "power" is
+        learning_rate_init / sqrt(1 + 10 t / max_iter); or one of `rfpcore.optimizers`.
+    momentum : float in [0, 1), default=0.9
+        Of the solver "sgd".
+    weight_decay : float, default=0.0
+        Of all parameters: added to the gradient, or decoupled from it with "adamw".
+    clip_norm : float or None, default=None
+        Largest norm of the outer gradient.
+    regularization : Regularization, term, sequence of terms or None, default=None
+        Of `rfpcore.regularize`: L1 and L2 in all their forms, ClipNorm and MaxNorm. They act on the outer
+        steps; `weight_decay` and `clip_norm` say the same as L2 and ClipNorm, and each may be said once.
+    max_iter : int, default=500
+        Outer steps of a fit.
+    batch_size : int or None, default=None
+        Clusters an outer step; None takes all of them.
+    early_stopping : bool, default=False
+        Hold out clusters, stop when R_k on them no longer falls, and keep the best parameters.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the clusters held out, always whole ones and at least one.
+    n_iter_no_change : int, default=100
+        Outer steps without a gain of more than `tol` before the fit stops.
+    tol : float or None, default=None
+        The gain asked for. With early stopping None means 0; without it, None means to take all `max_iter`
+        steps, and a number to stop when the training objective no longer falls by it.
+    on_divergence : {"raise", "skip"}, default="raise"
+        Of clusters whose loss stops being finite: raise `DivergenceError`, or warn and leave them out.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        Of the computation; "auto" is that of X, float64 unless X is float32.
+    random_state : int, RandomState or None, default=None
+        Of the first parameters, mini-batches and splits. An int starts at `net_.init(random_state)`.
+    n_jobs : int or None, default=None
+        Threads; -1 for all cores, None for the default pool. The result does not depend on it.
+    verbose : int, default=0
+        1 shows progress on standard error, as a bar if `rich` is installed.
+    warm_start : bool, default=False
+        Let `fit` start from the parameters learnt before, with a fresh outer optimizer.
+    callbacks : callable, sequence of callables or None, default=None
+        Called with a `FitState` after every 10 outer steps and after the last; True ends the fit.
+
+    Attributes
+    ----------
+    theta_ : ndarray (P,)
+        The population's parameters.
+    net_ : MLP
+        The network: `net_.predict(theta_, X)` gives its linear outputs.
+    inner_lr_ : float, ndarray (P,) or None
+        The inner step at the end. None if "auto" was never needed (alpha = 1): then `adapt` chooses.
+    loss_curve_ : ndarray (n_iter_,)
+        The objective R_k at the start of each outer step.
+    n_iter_ : int
+        Outer steps taken.
+    validation_scores_ : ndarray
+        With early stopping, minus R_k on the held-out clusters after every 10 outer steps and the last.
+    best_iteration_ : int
+        With early stopping, the outer steps after which `theta_` was taken.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str (n_features_in_,)
+        Their names, where X had any.
+    n_outputs_ : int
+        Number of outcomes.
+
+    References
+    ----------
+    .. [1] Power and Ghosh (2025), "Regularizing the Forward Pass", section 4.
+    .. [2] Li, Zhou, Chen and Li (2017), "Meta-SGD: Learning to learn quickly for few-shot learning".
+
+    Examples
+    --------
+    >>> from rfpcore import RFPRegressor
+    >>> from rfpcore.datasets import make_vee
+    >>> X, y, groups = make_vee(random_state=0)
+    >>> model = RFPRegressor(alpha=0.1, max_iter=200, random_state=0).fit(X, y, groups)
+    >>> model.predict(X).shape, model.n_iter_, len(model.loss_curve_)
+    ((500,), 200, 200)
+    >>> model.adapt(X, y, groups)
+    AdaptedRegressor(20 clusters, 0 diverged)
+    """
+
+    _Adapted = AdaptedRegressor
+
+    def __init__(
+        self,
+        *,
+        loss: RegressionLoss = "squared",
+        hidden_layer_sizes: Any = (64, 64),
+        activation: Activation = "tanh",
+        alpha: float = 0.5,
+        inner_steps: int = 1,
+        inner_lr: Any = "auto",
+        inner_momentum: float = 0.0,
+        adapt_layers: Layers = "all",
+        order: Order = "exact",
+        query_fraction: float | None = None,
+        solver: Solver = "adam",
+        learning_rate_init: float = 5e-3,
+        learning_rate: ScheduleName | Schedule = "constant",
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        regularization: Any = None,
+        max_iter: int = 500,
+        batch_size: int | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 100,
+        tol: float | None = None,
+        on_divergence: OnDivergence = "raise",
+        dtype: DType = "auto",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        callbacks: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            alpha=alpha,
+            inner_steps=inner_steps,
+            inner_lr=inner_lr,
+            inner_momentum=inner_momentum,
+            adapt_layers=adapt_layers,
+            order=order,
+            query_fraction=query_fraction,
+            solver=solver,
+            learning_rate_init=learning_rate_init,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            regularization=regularization,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            on_divergence=on_divergence,
+            dtype=dtype,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+            warm_start=warm_start,
+            callbacks=callbacks,
+        )
+        self.loss = loss
+
+    @all_or_nothing
+    def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
+        """Minimize R_k over the clusters.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+            Features, finite; of NumPy, pandas or polars.
+        y : array (N,) or (N, n_outputs)
+            Outcomes, finite; for Poisson, not negative.
+        groups : array (N,), optional
+            The cluster of each row: labels of any hashable type, in any order. None: all rows form one.
+        sample_weight : array (N,), optional
+            Weights of the rows; a weight of 2 is the row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On misuse, before any work; the message says what was given and what is needed.
+        DivergenceError
+            If the loss of a cluster stops being finite and `on_divergence` is "raise".
+
+        Warns
+        -----
+        InnerStepWarning
+            If the inner step raises the loss of clusters that make up more than a tenth.
+        ConvergenceWarning
+            If early stopping or `tol` was asked for and `max_iter` came first.
+        """
+        return self._fit(X, y, groups, sample_weight)
+
+    @all_or_nothing
+    def partial_fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
+        """Take one pass over these clusters, going on where the last call or fit ended.
+
+        One pass is one outer step, or with `batch_size` as many as see every cluster once. The outer
+        optimizer keeps its state between calls. The parameters are those of `fit`.
+        """
+        return self._fit(X, y, groups, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> Array:
+        """Predict with the population's parameters.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+
+        Returns
+        -------
+        y : ndarray (N,) or (N, n_outputs), as y was in `fit`
+        """
+        return self._predictions(self._outputs(X))
