@@ -37,7 +37,7 @@ fuzz: $(VENV)/.dev ## new hostile arguments for every public callable, and spoil
 	    $(BIN)/python -m pytest tests/fuzz
 
 # Both need a nightly toolchain. Miri interprets: only what is small enough is run by it, on the portable kernel.
-MIRI_TESTS := head:: workspace:: inner:: particles::tests::a_step
+MIRI_TESTS := network::head:: network::workspace:: objective::inner:: particles::tests::a_step
 
 sanitize: ## Miri and AddressSanitizer over the kernel's tests, where a nightly toolchain with miri and rust-src is there
 	@if ! rustup run nightly cargo miri --version >/dev/null 2>&1; then \

@@ -6,6 +6,7 @@ import numpy as np
 
 import rfpcore
 from rfpcore import _rfpcore
+from rfpcore.optimizers import Adam
 
 from ..worker import Result, Run, serve
 from . import tasks
@@ -55,7 +56,7 @@ def trainer(request: dict[str, Any]) -> tuple[Run, Result]:
         data = rfpcore.Clusters(X, y, np.repeat(np.arange(len(sizes)), sizes))
         alpha, k, eta, rate, batch = tasks.DEMO_ALPHA, 1, tasks.DEMO_ETA, tasks.DEMO_RATE, None
     net = network(tasks.SINE if sine else tasks.DEMO)
-    inner, optimizer = _rfpcore.Inner(k, eta), _rfpcore.Optimizer("adam", rate)
+    inner, optimizer = _rfpcore.Inner(k, eta), _rfpcore.Optimizer(Adam(rate))
     loop = _rfpcore.Trainer(
         net._architecture, theta, alpha, inner, "squared", optimizer, batch, 0, False, request["threads"]
     )

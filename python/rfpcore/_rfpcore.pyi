@@ -4,7 +4,7 @@ Arrays are C-contiguous and of one dtype per call, float32 or float64, unless a 
 (`_arrays.py`) brings any input into that form; the extension checks again whatever memory safety needs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "Optimizer",
     "Outcome",
     "Particles",
+    "Patience",
     "Trainer",
     "adapt",
     "curvature",
@@ -101,64 +102,25 @@ class Inner:
 
 @final
 class Model:
-    """One model of `fit_many`. Exactly one of n_steps and n_epochs is needed.
+    """One model of `fit_many`: what a `rfpcore.many.Model` says, read by its fields' names."""
 
-    dropout: a rate for each hidden layer; batch_norm: (momentum, epsilon); smoothing: (epsilon, whether uniform); shifts:
-    ((height, width), offsets, probability); early_stopping: (patience, every, min_delta).
-    """
-
-    def __new__(
-        cls,
-        architecture: Architecture,
-        loss: str,
-        optimizer: Optimizer,
-        *,
-        batch_size: int | None = None,
-        replacement: bool = False,
-        n_steps: int | None = None,
-        n_epochs: int | None = None,
-        seed: int = 0,
-        dropout: Sequence[float] | None = None,
-        dropout_by_row: bool = False,
-        batch_norm: tuple[float, float] | None = None,
-        smoothing: tuple[float, bool] | None = None,
-        input_noise: float = 0.0,
-        mixup: float | None = None,
-        shifts: tuple[tuple[int, int], Sequence[int], float] | None = None,
-        early_stopping: tuple[int, int, float] | None = None,
-    ) -> Self: ...
+    def __new__(cls, architecture: Architecture, model: Any) -> Self: ...
     def steps_for(self, n_rows: int) -> int:
         """Steps in all, for so many rows."""
 
 @final
 class Optimizer:
-    """An optimizer: name "sgd" or "adam"; schedule "constant", "cosine", "step" or "power".
+    """What an optimizer of `rfpcore.optimizers` and terms of `rfpcore.regularize` say, read by their fields' names."""
 
-    cosine: lr * (1 + cos(pi * min(t / decay_steps, 1))) / 2;  step: lr * factor ** floor(t / decay_steps);
-    power: lr / (1 + t / decay_steps) ** power.  l2, decoupled_l2, l1: (strength, whether for biases too).
-    """
+    def __new__(cls, optimizer: Any, regularization: Iterable[Any] | None = None) -> Self: ...
+    def step(
+        self, t: int, gradient: _Floats, theta: _Floats, first: _Floats, second: _Floats
+    ) -> tuple[Any, Any, Any]:
+        """theta, first and second moment (P,) after step t, counted from 0; all parameters count as weights.
 
-    def __new__(
-        cls,
-        name: str,
-        learning_rate: float,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
-        clip_norm: float | None = None,
-        schedule: str = "constant",
-        decay_steps: float = 1.0,
-        power: float = 0.5,
-        factor: float = 1.0,
-        max_norm: float | None = None,
-        l2: tuple[float, bool] = ...,
-        decoupled_l2: tuple[float, bool] = ...,
-        l1: tuple[float, bool] = ...,
-        l1_method: str = "subgradient",
-        l1_smoothing: float = 0.0,
-    ) -> Self: ...
+        SGD keeps the velocity in `first` and nothing in `second`; at t = 0 both are zeros. ValueError with `MaxNorm`: a
+        bare vector does not say which weights go into which unit.
+        """
 
 @final
 class Outcome:
@@ -259,6 +221,14 @@ class Objective:
     @property
     def diverged_step(self) -> NDArray[np.int32]:
         """(C,) the inner step at which a cluster's loss stopped being finite, -1 where it did not."""
+
+@final
+class Patience:
+    """Says when a value that is to fall has not fallen by more than `min_gain` for `patience`, in the caller's time."""
+
+    def __new__(cls, patience: int, min_gain: float) -> Self: ...
+    def look(self, value: float, time: int) -> tuple[bool, bool]:
+        """Take a value in: whether it is the lowest so far, and whether patience is over. Time starts at 0."""
 
 @final
 class Particles:

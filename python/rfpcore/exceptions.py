@@ -1,8 +1,12 @@
 """What can go wrong besides misuse (misuse is a ValueError or TypeError with the numbers in it)."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
 from ._rfpcore import InternalError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "DesignWarning",
@@ -54,6 +58,23 @@ class DivergenceError(ArithmeticError):
         self.step = step
         self.loss = loss
         self.n_diverged = n_diverged
+
+    @classmethod
+    def of(
+        cls, error: Exception, labels: Any, advice: Callable[[], str] | None = None, where: str = ""
+    ) -> "Self":
+        """The kernel's error, with the cluster's label and what to do: the one reader of its `args`."""
+        _, cluster, step, loss, n_diverged = error.args
+        label = labels[cluster]
+        help_ = "theta itself is out of range" if step <= 0 or advice is None else advice()
+        return cls(
+            f"{where}the loss of cluster {label!s} is {loss} at inner step {step}; "
+            f"{n_diverged} of {len(labels)} clusters diverged. {help_}",
+            label,
+            step,
+            loss,
+            n_diverged,
+        )
 
     def __str__(self) -> str:
         return str(self.args[0])

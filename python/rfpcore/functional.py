@@ -1,6 +1,6 @@
 """The objective R_k, its gradients, and adaptation, as functions of NumPy arrays."""
 
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .clusters import Clusters, kernel_inputs
 from .exceptions import DivergenceError
 from .losses import Loss
 from .network import MLP
-from .second_order import auto_inner_lr, curvature, hvp, raise_divergence, resolve_auto
+from .second_order import auto_inner_lr, curvature, hvp, resolve_auto
 from .status import ClusterStatus, Objective, warn_of_skipped
 
 __all__ = ["adapt", "auto_inner_lr", "curvature", "hvp", "objective", "value_and_grad"]
@@ -107,7 +107,7 @@ def value_and_grad(
             )
         found = _rfpcore.objective(net._architecture, theta, handle, alpha, inner, loss, True, False, threads)
     except _rfpcore.DivergenceError as error:
-        _raise_divergence(error, net, theta, data, loss, inner_lr)
+        raise divergence(error, net, theta, data, loss, inner_lr) from None
     warn_of_skipped(_status(data, found))
     return found.value, found.gradient
 
@@ -155,7 +155,7 @@ def objective(
             net._architecture, theta, handle, check_alpha(alpha), inner, loss, skip, True, n_threads(n_jobs)
         )
     except _rfpcore.DivergenceError as error:
-        _raise_divergence(error, net, theta, data, loss, inner_lr)
+        raise divergence(error, net, theta, data, loss, inner_lr) from None
     status = _status(data, found)
     warn_of_skipped(status)
     by_parameter = found.inner_lr_gradient
@@ -215,7 +215,7 @@ def adapt(
     if status.n_diverged and not skip:
         first = int(np.argmax(steps >= 0))
         error = ("", first, int(steps[first]), float(after[first]), status.n_diverged)
-        _raise_divergence(_rfpcore.DivergenceError(*error), net, theta, data, loss, inner_lr)
+        raise divergence(_rfpcore.DivergenceError(*error), net, theta, data, loss, inner_lr)
     warn_of_skipped(status)
     thetas[~status.ok] = theta
     return thetas, status
@@ -225,11 +225,11 @@ def _status(data: Clusters, found: _rfpcore.Objective) -> ClusterStatus:
     return ClusterStatus(data.labels, found.diverged_step, found.loss_before, found.loss_after)
 
 
-def _raise_divergence(
+def divergence(
     error: Exception, net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any
-) -> NoReturn:
-    """As `raise_divergence`, with what the inner step might be."""
-    raise_divergence(error, data, lambda: _lr_hint(net, theta, data, loss, inner_lr))
+) -> DivergenceError:
+    """The kernel's error with the cluster's label, and what the inner step might be."""
+    return DivergenceError.of(error, data.labels, lambda: _lr_hint(net, theta, data, loss, inner_lr))
 
 
 def _lr_hint(net: MLP, theta: Array, data: Clusters, loss: Loss, inner_lr: Any) -> str:

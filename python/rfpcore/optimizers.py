@@ -4,31 +4,15 @@ They are frozen, hashable and printable. The conventions are PyTorch's: `SGD`, `
 steps of its optimizers of the same names.
 """
 
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 from ._options import at_least, below_one, boolean, positive
+from ._value import Value
 
 __all__ = ["SGD", "Adam", "AdamW", "Constant", "Cosine", "Optimizer", "PowerLaw", "Schedule", "Step"]
 
 
-class _Value:
-    """What the dataclasses here share: a short representation, and checked fields."""
-
-    def __repr__(self) -> str:
-        given = [
-            f"{one.name}={getattr(self, one.name)!r}"
-            for one in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
-            if one.default is MISSING or getattr(self, one.name) != one.default
-        ]
-        return f"{type(self).__name__}({', '.join(given)})"
-
-    def _store(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-
-class Schedule(_Value):
+class Schedule(Value):
     """How the learning rate changes: lr · factor(t) after t steps."""
 
 
@@ -124,7 +108,7 @@ class PowerLaw(Schedule):
         self._store(tau=positive(self.tau, "tau"), power=at_least(self.power, "power", 0.0))
 
 
-class Optimizer(_Value):
+class Optimizer(Value):
     """How a gradient becomes a step."""
 
     lr: float

@@ -1,7 +1,6 @@
 """What the Hessian of the loss tells: products, the largest eigenvalue, and the inner step it allows."""
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +49,7 @@ def hvp(
     try:
         product: Array = _rfpcore.hvp(net._architecture, theta, v, handle, loss, n_threads(n_jobs))
     except _rfpcore.DivergenceError as error:
-        raise_divergence(error, data)
+        raise DivergenceError.of(error, data.labels) from None
     return product
 
 
@@ -95,7 +94,7 @@ def curvature(
     try:
         return _rfpcore.curvature(net._architecture, theta, handle, loss, count, n_threads(n_jobs))
     except _rfpcore.DivergenceError as error:
-        raise_divergence(error, data)
+        raise DivergenceError.of(error, data.labels) from None
 
 
 def auto_inner_lr(
@@ -137,21 +136,6 @@ def auto_inner_lr(
             f"of the {data.n_clusters} clusters is {largest:.3g}; give inner_lr as a number"
         )
     return share * 2 / largest
-
-
-def raise_divergence(error: Exception, data: Clusters, hint: Callable[[], str] | None = None) -> NoReturn:
-    """The kernel's error with the cluster's label and what to do, as `DivergenceError`."""
-    _, cluster, step, value, n_diverged = error.args
-    label = data.labels[cluster]
-    advice = "theta itself is out of range" if step <= 0 or hint is None else hint()
-    raise DivergenceError(
-        f"the loss of cluster {label!s} is {value} at inner step {step}; "
-        f"{n_diverged} of {data.n_clusters} clusters diverged. {advice}",
-        label,
-        step,
-        value,
-        n_diverged,
-    ) from None
 
 
 def resolve_auto(

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import rfpcore
 from rfpcore import _rfpcore
+from rfpcore.optimizers import Adam
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
@@ -72,7 +73,7 @@ def test_same_bits_in_one_call_or_in_chunks(problem, batch_size):
     data = rfpcore.Clusters(X, y, groups).handle(net, "squared", theta.dtype)
 
     def trainer(n_threads):
-        inner, adam = _rfpcore.Inner(2, 0.01), _rfpcore.Optimizer("adam", 1e-2)
+        inner, adam = _rfpcore.Inner(2, 0.01), _rfpcore.Optimizer(Adam(1e-2))
         return _rfpcore.Trainer(
             net._architecture, theta, 0.5, inner, "squared", adam, batch_size, 5, n_threads=n_threads
         )

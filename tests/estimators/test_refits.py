@@ -115,7 +115,9 @@ def test_counts_that_do_not_fit(counts, message):
 
 def test_divergence_names_fit_and_cluster():
     estimator = model(inner_steps=50).set_params(inner_lr=1e100)
-    with pytest.raises(DivergenceError, match=r"fit 0 of 6: .* which is 1; a smaller inner_lr") as error:
+    with pytest.raises(
+        DivergenceError, match=r"fit 0 of 6: the loss of cluster 1 is .*\. a smaller inner_lr"
+    ) as error:
         refit_clusters(estimator, X, Y, GROUPS, JACKKNIFE)
     assert error.value.label == 1
 

@@ -11,6 +11,7 @@ CHECKED = "scikit-learn's own, which its checks of estimators try"
 EXEMPT: dict[str, str] = {
     "DesignWarning": "a warning",
     "DivergenceError": "an exception, which the package makes",
+    "DivergenceError.of": "takes what the kernel raises, which the package gives it",
     "DivergenceWarning": "a warning",
     "GroupsWarning": "a warning",
     "InnerStepWarning": "a warning",

@@ -18,6 +18,7 @@ from rfpcore import MLP, Clusters, MLPRegressor, RFPRegressor, hvp, value_and_gr
 from rfpcore import _rfpcore
 from rfpcore.many import Model, Record, fit_many
 from rfpcore.npiv import MeanField
+from rfpcore.optimizers import SGD
 
 # What the process has already, and 300 MB more.
 pages = int(open("/proc/self/statm").read().split()[0])
@@ -35,7 +36,7 @@ n_wider = wider.n_parameters
 
 def training(n_steps):
     inner = _rfpcore.Inner(1, 0.01)
-    optimizer = _rfpcore.Optimizer("sgd", 0.1)
+    optimizer = _rfpcore.Optimizer(SGD(0.1))
     theta = np.zeros(deep.n_parameters)
     return _rfpcore.Trainer(deep._architecture, theta, 0.5, inner, "squared", optimizer).advance(
         data.handle(deep, "squared", theta.dtype), n_steps

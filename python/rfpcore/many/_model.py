@@ -1,17 +1,16 @@
 """What a model is and how it is trained."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 from .. import _rfpcore
-from .._kernel_options import kernel_optimizer, spec_options
 from .._options import MAX_PARAMETERS, MAX_STEPS, Activation, boolean, choice, integer
+from .._value import Value
 from ..losses import Loss, read
 from ..network import MLP
-from ..optimizers import Adam, Optimizer
-from ..regularize import LabelSmoothing, Regularization, Shifts, Term
+from ..optimizers import SGD, Adam, AdamW, Optimizer
+from ..regularize import L2, Dropout, LabelSmoothing, Regularization, Shifts, Term
 
 __all__ = ["Model"]
 
@@ -19,7 +18,7 @@ DEFAULT_EPOCHS = 100
 
 
 @dataclass(frozen=True, repr=False)
-class Model:
+class Model(Value):
     """One network and how it is trained; frozen, hashable and printable.
 
     Parameters
@@ -61,7 +60,7 @@ class Model:
     activation: Activation = "tanh"
     loss: Loss = "squared"
     optimizer: Optimizer = field(default=Adam())
-    regularization: Regularization | Term | Sequence[Term] | None = None
+    regularization: Regularization | Term | Sequence[Term] | None = field(default=Regularization())
     batch_size: int | None = 32
     replacement: bool = False
     n_steps: int | None = None
@@ -92,25 +91,19 @@ class Model:
         for name in ("batch_size", "n_steps", "n_epochs"):
             value = getattr(self, name)
             values[name] = None if value is None else integer(value, name, 1, MAX_STEPS)
-        for name, value in values.items():
-            object.__setattr__(self, name, value)  # frozen: the one place that writes
+        self._store(**values)
         if self.replacement and self.batch_size is None:
             raise ValueError(
                 "replacement=True with batch_size=None; a batch_size is needed to draw that many rows"
             )
         if self.terms.get(LabelSmoothing) is not None and not loss.kind.has_labels:
             raise ValueError(f"LabelSmoothing with loss={self.loss!r}; 'softmax' or 'logistic' is needed")
-        kernel_optimizer(self.optimizer, self.terms)  # checks the optimizer, and what goes together with it
-        spec_options(self.terms, len(self.hidden_layer_sizes))
-
-    def __repr__(self) -> str:
-        given = [
-            f"{one.name}={getattr(self, one.name)!r}"
-            for one in fields(self)
-            if getattr(self, one.name) != (Regularization() if one.name == "regularization" else one.default)
-            or one.default is MISSING
-        ]
-        return f"Model({', '.join(given)})"
+        if not isinstance(self.optimizer, SGD | Adam):
+            kind = type(self.optimizer).__name__
+            raise TypeError(f"optimizer={self.optimizer!r} is a {kind}; SGD, Adam or AdamW is needed")
+        _require_one_decay(self.optimizer, self.terms.get(L2))
+        if (dropout := self.terms.get(Dropout)) is not None:
+            dropout.rates(len(self.hidden_layer_sizes))
 
     @property
     def terms(self) -> Regularization:
@@ -138,7 +131,12 @@ class Model:
         if self.n_steps is not None:
             return self.n_steps
         size = n_rows if self.batch_size is None else min(self.batch_size, n_rows)
-        return (DEFAULT_EPOCHS if self.n_epochs is None else self.n_epochs) * -(-n_rows // size)
+        return self._epochs * -(-n_rows // size)
+
+    @property
+    def _epochs(self) -> int:
+        """Passes over the rows, where `n_steps` does not say how long."""
+        return DEFAULT_EPOCHS if self.n_epochs is None else self.n_epochs
 
     def kernel(self, net: MLP) -> _rfpcore.Model:
         """What the kernel takes, for a network of `net`."""
@@ -148,7 +146,7 @@ class Model:
                 f"{shifts!r} needs {shifts.n_pixels} features, one a pixel; "
                 f"the network has {net.n_inputs} inputs"
             )
-        return _kernel_model(self, net)
+        return _rfpcore.Model(net._architecture, self)
 
 
 @lru_cache(maxsize=64)
@@ -156,17 +154,11 @@ def _network(n_inputs: int, hidden: tuple[int, ...], n_outputs: int, activation:
     return MLP(n_inputs, hidden, n_outputs, activation)
 
 
-def _kernel_model(model: Model, net: MLP) -> _rfpcore.Model:
-    epochs = DEFAULT_EPOCHS if model.n_epochs is None else model.n_epochs
-    options: dict[str, Any] = spec_options(model.terms, len(model.hidden_layer_sizes))
-    return _rfpcore.Model(
-        net._architecture,
-        model.loss,
-        kernel_optimizer(model.optimizer, model.terms),
-        batch_size=model.batch_size,
-        replacement=model.replacement,
-        n_steps=model.n_steps,
-        n_epochs=epochs if model.n_steps is None else None,
-        seed=model.seed,
-        **options,
-    )
+def _require_one_decay(optimizer: Optimizer, l2: L2 | None) -> None:
+    """ValueError where AdamW and a term each have a decoupled decay."""
+    own = optimizer.weight_decay if isinstance(optimizer, AdamW) else 0.0
+    if own > 0 and l2 is not None and l2.decoupled and l2.strength > 0:
+        raise ValueError(
+            f"{optimizer!r} decays with weight_decay={own}, and {l2!r} is a second decoupled decay; one is "
+            "possible: weight_decay=0, or Adam"
+        )

@@ -10,6 +10,8 @@ from .._arrays import Array
 from .._options import MAX_LAYERS, MAX_PARAMETERS, integer, items
 from ..exceptions import DivergenceError
 from ..network import MLP
+from ..optimizers import Adam
+from ..regularize import L2
 
 
 class FeatureNet:
@@ -28,15 +30,14 @@ class FeatureNet:
         self.net = MLP(n_inputs, tuple(hidden), n_features, "relu")
         self.theta = self.net.init(random, np.float32)
         self._threads = threads
-        self._step, self._weight_decay = step, weight_decay
-        self._first: Array = np.zeros(1, np.float32)  # moments, of every parameter after the first step
-        self._second: Array = np.zeros(1, np.float32)
+        self._step, self._adam = step, _rfpcore.Optimizer(Adam(step), [L2(weight_decay)])
+        self._moments: list[Array] = []  # of every parameter, from the first step on
         self._steps = 0
 
     @classmethod
     def fixed(cls, widths: tuple[int, ...], theta: Array, threads: int) -> "FeatureNet":
         """One with these parameters, not to be trained."""
-        net = cls(widths, 0.0, 0.0, np.random.RandomState(0), threads)
+        net = cls(widths, 1.0, 0.0, np.random.RandomState(0), threads)
         net.theta = theta
         return net
 
@@ -57,14 +58,11 @@ class FeatureNet:
 
     def descend(self, x: Array, upstream: Array) -> None:
         """One Adam step, given the loss's gradient in what `features` returned last for x."""
-        self._steps += 1
         with np.errstate(all="ignore"):  # what overflows is an error below
-            gradient = self.gradient(x, upstream) + self._weight_decay * self.theta
-            self._first = self._first + 0.1 * (gradient - self._first)
-            self._second = self._second + 0.001 * (gradient**2 - self._second)
-            first = self._first / (1 - 0.9**self._steps)
-            second = self._second / (1 - 0.999**self._steps)
-            self.theta = (self.theta - self._step * first / (np.sqrt(second) + 1e-8)).astype(np.float32)
+            gradient = self.gradient(x, upstream).astype(np.float32, copy=False)
+        moments = self._moments or [np.zeros_like(self.theta), np.zeros_like(self.theta)]
+        self.theta, *self._moments = self._adam.step(self._steps, gradient, self.theta, *moments)
+        self._steps += 1
         if not np.isfinite(self.theta).all():
             raise DivergenceError(
                 f"the parameters of a network of features are not finite after {self._steps} steps of "

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._arrays import shown
+from .._value import Value, decode, encode, kinds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -14,45 +15,24 @@ __all__ = ["Regularization", "Term"]
 
 TermT = TypeVar("TermT", bound="Term")
 
-_KINDS: dict[str, type["Term"]] = {}
 
-
-class Term:
+class Term(Value):
     """One regularizer: a frozen dataclass whose fields are numbers, strings, bools and tuples of them.
 
     Two terms that say the same are equal and have the same hash. `a + b` is a `Regularization` of both.
     """
 
-    def __init_subclass__(cls) -> None:
-        _KINDS[cls.__name__] = cls
-
     def __add__(self, other: "Term | Regularization") -> "Regularization":
         return Regularization.of(self) + other
 
-    def __repr__(self) -> str:
-        """The call that makes it, without what is left at its default."""
-        given = [
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
-            if field.default is MISSING or getattr(self, field.name) != field.default
-        ]
-        return f"{type(self).__name__}({', '.join(given)})"
-
     def to_dict(self) -> dict[str, Any]:
         """The kind and all fields, in JSON's types."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        return {"kind": type(self).__name__} | {
-            name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
-        }
-
-    def _store(self, **values: Any) -> None:
-        """Set checked fields: the one place that writes to a frozen term."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        found: dict[str, Any] = encode(self)
+        return found
 
 
 @dataclass(frozen=True, repr=False)
-class Regularization:
+class Regularization(Value):
     """Several terms, at most one of a kind; their order has no meaning, and none is kept.
 
     Parameters
@@ -99,7 +79,7 @@ class Regularization:
             if kind in by_kind:
                 raise ValueError(f"two terms of the kind {kind}: {by_kind[kind]} and {term}; one is possible")
             by_kind[kind] = term
-        object.__setattr__(self, "terms", tuple(by_kind[kind] for kind in sorted(by_kind)))
+        self._store(terms=tuple(by_kind[kind] for kind in sorted(by_kind)))
 
     @classmethod
     def of(cls, given: "Regularization | Term | Iterable[Term] | None") -> "Self":
@@ -145,7 +125,7 @@ class Regularization:
 
     def to_json(self) -> str:
         """One line of JSON: a list of terms, each with its kind and all its fields."""
-        return json.dumps([term.to_dict() for term in self.terms])
+        return json.dumps(encode(self.terms))
 
     @classmethod
     def from_json(cls, text: str) -> "Self":
@@ -175,17 +155,11 @@ def _iterable(value: Any) -> bool:
 
 def _from_dict(entry: Any) -> Term:
     """The term of one entry of the list."""
-    kind = entry.get("kind") if isinstance(entry, dict) else None
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(
-            f"{shown(entry)} is no term; an object is needed whose kind is one of {sorted(_KINDS)}"
-        )
-    values = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in entry.items()
-        if name != "kind"
-    }
+    known = list(kinds(Term))
+    if not isinstance(entry, dict) or entry.get("kind") not in known:
+        raise ValueError(f"{shown(entry)} is no term; an object is needed whose kind is one of {known}")
     try:
-        return _KINDS[kind](**values)
-    except TypeError as error:
+        term: Term = decode(entry)
+    except (TypeError, RecursionError) as error:
         raise ValueError(f"{shown(entry)} is no term: {error}") from None
+    return term

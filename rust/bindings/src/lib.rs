@@ -24,7 +24,7 @@ mod _rfpcore {
     #[pymodule_export]
     use crate::many::{Model, Outcome, draws, dropout_mask, fit_many, fold_batch_norm};
     #[pymodule_export]
-    use crate::options::{Architecture, Inner, Optimizer};
+    use crate::options::{Architecture, Inner, Optimizer, Patience};
     #[pymodule_export]
     use crate::particles::{
         BilevelData, BilevelOptions, Particles, particle_gradient, particle_noise, particle_rows, particle_values,

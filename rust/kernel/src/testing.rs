@@ -1,8 +1,8 @@
 //! What the unit tests share: matrices whose surroundings must be neither read nor written.
 
 use crate::dense::Matrix;
-use crate::random::Random;
 use crate::simd::{Isa, Real};
+use crate::system::random::Random;
 
 /// A row-major matrix inside a larger array. Everything outside is NaN: reading it shows in the results.
 pub struct Framed<T> {

@@ -1,6 +1,6 @@
 //! Paths too long to be kept whole: cut into segments, walked again on the way back, and still exact.
 //!
-//! That all ways of keeping a path agree to rounding is shown inside the crate (`src/inner/tests.rs`), where they can be
+//! That all ways of keeping a path agree to rounding is shown inside the crate (`src/objective/inner/tests.rs`), where they can be
 //! chosen; here the budget chooses, and the derivative is held against difference quotients.
 
 use rfp_kernel::{Activation, Inner, Objective, Threads, Wanted, evaluate};

@@ -148,8 +148,8 @@ fn trainer<T: Elementary>(problem: &Problem, batch_size: Option<usize>, seed: u6
         learning_rate: 0.02,
         penalties: Penalties { decoupled: Decay { strength: 0.01, biases: true }, ..Penalties::default() },
         clip_norm: Some(1.0),
-        max_norm: None,
         schedule: Schedule::Cosine { steps: 15.0 },
+        ..Optimizer::default()
     };
     Trainer::new(problem.net.clone(), narrowed(&problem.theta), objective, optimizer, batch_size, seed).unwrap()
 }
@@ -195,14 +195,7 @@ fn batches_are_without_replacement() {
     let values = |seed: u64| {
         let mut trainer = trainer::<f64>(&problem, Some(1), seed);
         trainer.objective.alpha = 1.0;
-        trainer.optimizer = Optimizer {
-            rule: Rule::Sgd { momentum: 0.0, nesterov: false },
-            learning_rate: 1e-300,
-            penalties: Penalties::default(),
-            clip_norm: None,
-            max_norm: None,
-            schedule: Schedule::Constant,
-        };
+        trainer.optimizer = Optimizer { learning_rate: 1e-300, ..Optimizer::default() };
         bits(&trainer.advance(&data.clusters(), 12, Threads::serial()).unwrap())
     };
     let (one, other) = (values(1), values(2));

@@ -254,16 +254,8 @@ fn clusters_without_weight_or_rows() {
 fn options_of_the_outer_loop() {
     let problem = problem();
     let data = Data::<f64>::of(&problem);
-    let sgd = Rule::Sgd { momentum: 0.0, nesterov: false };
-    let fine = Optimizer {
-        rule: sgd,
-        learning_rate: 0.1,
-        schedule: Schedule::Constant,
-        penalties: Penalties::default(),
-        clip_norm: None,
-        max_norm: None,
-    };
-    let moments = Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    let fine = Optimizer::default();
+    let moments = Moments::default();
     let none = Penalties::default();
     let decay = |strength| Decay { strength, biases: true };
     let l1 = |strength, smoothing| L1 { strength, biases: true, method: L1Method::Proximal, smoothing };
@@ -440,14 +432,7 @@ fn adapt_reports_divergence_and_keeps_theta() {
 fn a_diverging_trainer_stands_at_its_last_step() {
     let problem = problem();
     let data = Data::<f64>::of(&problem);
-    let optimizer = Optimizer {
-        rule: Rule::Sgd { momentum: 0.0, nesterov: false },
-        learning_rate: 1e120,
-        penalties: Penalties::default(),
-        clip_norm: None,
-        max_norm: None,
-        schedule: Schedule::Constant,
-    };
+    let optimizer = Optimizer { learning_rate: 1e120, ..Optimizer::default() };
     let mut trainer = Trainer::new(problem.net.clone(), data.theta.clone(), objective(), optimizer, None, 0).unwrap();
     let error = trainer.advance(&data.clusters(), 100, Threads::serial()).unwrap_err();
     assert!(matches!(error, KernelError::Diverged { .. } | KernelError::NotFinite { .. }), "{error:?}");

@@ -5,8 +5,7 @@ use rfp_kernel::{Decay, Moments, Optimizer, Penalties, Rule, Schedule};
 const MOMENTS: Moments = Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 fn optimizer(rule: Rule) -> Optimizer {
-    let (schedule, penalties) = (Schedule::Constant, Penalties::default());
-    Optimizer { rule, learning_rate: 0.1, schedule, penalties, clip_norm: None, max_norm: None }
+    Optimizer { rule, ..Optimizer::default() }
 }
 
 /// Weight decay of 0.5, part of the gradient or beside the step.

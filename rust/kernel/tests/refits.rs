@@ -3,8 +3,8 @@
 use std::sync::atomic::AtomicBool;
 
 use rfp_kernel::{
-    Clusters, KernelError, Moments, Objective, Optimizer, Penalties, Refit, Refitted, Rule, Schedule, Threads, Trainer,
-    Wanted, Watch, evaluate, pool, refit,
+    Clusters, KernelError, Moments, Objective, Optimizer, Refit, Refitted, Rule, Threads, Trainer, Wanted, Watch,
+    evaluate, pool, refit,
 };
 
 use crate::common::problems::plain;
@@ -18,10 +18,8 @@ fn shape() -> Shape {
 
 fn trainer(problem: &Problem, batch_size: Option<usize>, seed: u64) -> Trainer<f64> {
     let objective = Objective { loss: problem.loss, alpha: 0.3, inner: plain(2, 0.05), skip_diverged: false };
-    let rule = Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
-    let schedule = Schedule::Constant;
-    let penalties = Penalties::default();
-    let optimizer = Optimizer { rule, learning_rate: 0.01, schedule, penalties, clip_norm: None, max_norm: None };
+    let rule = Rule::Adam(Moments::default());
+    let optimizer = Optimizer { rule, learning_rate: 0.01, ..Optimizer::default() };
     Trainer::new(problem.net.clone(), problem.theta.clone(), objective, optimizer, batch_size, seed).unwrap()
 }
 

@@ -6,10 +6,8 @@ from ... import _rfpcore
 from ..._arrays import Array
 from ...clusters import Clusters
 from ...network import MLP
+from ...optimizers import Adam
 from ._settings import Settings
-
-BETA = (0.9, 0.999)
-EPSILON = 1e-8
 
 
 class LearnedStep:
@@ -29,8 +27,8 @@ class LearnedStep:
 
     def __init__(self, first: float, n_parameters: int, rate: float) -> None:
         self.log = np.full(n_parameters, np.log(first))
-        self.rate, self.n_steps = rate, 0
-        self.moments = np.zeros((2, n_parameters))
+        self.adam, self.n_steps = _rfpcore.Optimizer(Adam(rate)), 0
+        self.moments: list[Array] = [np.zeros(n_parameters), np.zeros(n_parameters)]
 
     @property
     def inner_lr(self) -> Array:
@@ -40,11 +38,8 @@ class LearnedStep:
     def update(self, gradient: Array) -> None:
         """Follow the objective's derivative in the steps, (P,)."""
         slope = gradient * self.inner_lr
+        self.log, *self.moments = self.adam.step(self.n_steps, slope, self.log, *self.moments)
         self.n_steps += 1
-        for moment, beta, value in zip(self.moments, BETA, (slope, slope**2), strict=True):
-            moment += (1 - beta) * (value - moment)
-        mean, square = (m / (1 - b**self.n_steps) for m, b in zip(self.moments, BETA, strict=True))
-        self.log -= self.rate * mean / (np.sqrt(square) + EPSILON)
 
 
 def step_gradient(net: MLP, theta: Array, data: Clusters, settings: Settings, inner_lr: Array) -> Array:

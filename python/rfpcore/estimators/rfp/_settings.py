@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from ... import _rfpcore
 from ..._arrays import Array, shown
-from ..._kernel_options import schedule_options
 from ..._options import (
     MAX_STEPS,
     DType,
@@ -13,6 +12,7 @@ from ..._options import (
     OnDivergence,
     Order,
     at_least,
+    below_one,
     boolean,
     check_alpha,
     check_inner_lr,
@@ -27,8 +27,8 @@ from ..._options import (
     shows,
 )
 from ...losses import Loss
-from ...optimizers import Schedule
-from ._regularization import outer_options
+from ...optimizers import SGD, Adam, Constant, Cosine, PowerLaw, Schedule
+from ._regularization import outer_penalties
 
 Solver = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["constant", "cosine", "power"]
@@ -110,23 +110,18 @@ def _optimizer(p: Any) -> _rfpcore.Optimizer:
     """The outer optimizer; "power" falls to 30 % of the first step at `max_iter`, "cosine" to 0."""
     solver = choice(p.solver, "solver", Solver)
     max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
-    momentum = at_least(p.momentum, "momentum", 0.0)
-    if momentum >= 1:
-        raise ValueError(f"momentum={momentum}; a number in [0, 1) is needed")
-    return _rfpcore.Optimizer(
-        "sgd" if solver == "sgd" else "adam",
-        positive(p.learning_rate_init, "learning_rate_init"),
-        momentum=momentum if solver == "sgd" else 0.0,
-        **outer_options(p),
-        **_schedule(p.learning_rate, max_iter),
-    )
+    momentum = below_one(p.momentum, "momentum")
+    lr = positive(p.learning_rate_init, "learning_rate_init")
+    schedule = _schedule(p.learning_rate, max_iter)
+    optimizer = SGD(lr, momentum, schedule=schedule) if solver == "sgd" else Adam(lr, schedule=schedule)
+    return _rfpcore.Optimizer(optimizer, outer_penalties(p))
 
 
-def _schedule(given: Any, max_iter: int) -> dict[str, Any]:
+def _schedule(given: Any, max_iter: int) -> Schedule:
     if isinstance(given, Schedule):
-        return schedule_options(given)
-    name = choice(given, "learning_rate", ScheduleName)
-    return {"schedule": name, "decay_steps": float(max_iter) if name == "cosine" else max_iter / 10}
+        return given
+    named = {"constant": Constant(), "cosine": Cosine(max_iter), "power": PowerLaw(max_iter / 10)}
+    return named[choice(given, "learning_rate", ScheduleName)]
 
 
 def _callbacks(callbacks: Any) -> tuple[Any, ...]:

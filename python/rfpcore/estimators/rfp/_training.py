@@ -14,7 +14,7 @@ from ... import _rfpcore
 from ..._arrays import Array
 from ..._progress import NoProgress
 from ...clusters import Clusters
-from ...functional import _raise_divergence
+from ...functional import divergence
 from ...network import MLP
 from ...second_order import auto_inner_lr
 from ._inner_step import MANY, share_raised
@@ -118,7 +118,7 @@ class Training:
                 self._advance_both(self.learned, n_steps)
         except _rfpcore.DivergenceError as error:
             theta, step = self.trainer.theta, self.inner_lr
-            _raise_divergence(error, self.net, theta, self.data, self.settings.loss, step)
+            raise divergence(error, self.net, theta, self.data, self.settings.loss, step) from None
         return max(time.perf_counter() - began, 1e-6)
 
     def _advance_both(self, learned: LearnedStep, n_steps: int) -> None:
@@ -185,7 +185,7 @@ class Patience:
         self.best_score, self.best_iteration = -np.inf, 0
         self.best_theta: Array | None = None
         self.best_inner_lr: float | Array | None = None
-        self._bar, self._bar_iteration = -np.inf, 0
+        self._patience = _rfpcore.Patience(settings.n_iter_no_change, settings.tol or 0.0)
 
     @property
     def score(self) -> float | None:
@@ -202,12 +202,10 @@ class Patience:
         else:
             score = self._validate(training, self.held_out)
             self.scores.append(score)
-            if score > self.best_score or self.best_theta is None:
-                self.best_score, self.best_iteration = score, iteration
-                self.best_theta, self.best_inner_lr = training.trainer.theta, training.inner_lr
-        if score > self._bar + (self.settings.tol or 0.0):
-            self._bar, self._bar_iteration = score, iteration
-        self.converged = iteration - self._bar_iteration >= self.settings.n_iter_no_change
+        is_best, self.converged = self._patience.look(-score, iteration)
+        if self.held_out is not None and (is_best or self.best_theta is None):
+            self.best_score, self.best_iteration = score, iteration
+            self.best_theta, self.best_inner_lr = training.trainer.theta, training.inner_lr
         return self.converged
 
     def _validate(self, training: Training, held_out: Clusters) -> float:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Refits", "refit_clusters", "why_not_refit"]
 
+ADVICE = "a smaller inner_lr or on_divergence='skip' helps"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Refits:
@@ -250,14 +252,6 @@ def _run(
     )
     for index, fault in enumerate(result[5]):
         if fault is not None:
-            message, cluster, step, loss, n_diverged = fault.args
-            label = data.labels[cluster]
-            raise DivergenceError(
-                f"fit {index} of {len(counts)}: {message}, which is {label!s}; a smaller inner_lr or "
-                "on_divergence='skip' helps",
-                label,
-                step,
-                loss,
-                n_diverged,
-            )
+            where = f"fit {index} of {len(counts)}: "
+            raise DivergenceError.of(fault, data.labels, lambda: ADVICE, where)
     return result

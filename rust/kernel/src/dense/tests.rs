@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::*;
-use crate::random::Random;
+use crate::system::random::Random;
 use crate::testing::{Framed, epsilon, on_every_backend, padded};
 
 /// Doubles every element of its blocks, and remembers them.

@@ -1,15 +1,14 @@
 //! Batch normalization: Ioffe & Szegedy, "Batch normalization" (2015), algorithms 1 and 2, with PyTorch's conventions.
 
 use super::extended::Extended;
-use crate::architecture::{Architecture, Layout};
-use crate::clusters::overflowed;
+use crate::dense::vectors::overflowed;
 use crate::dense::{Matrix, Processor};
-use crate::error::KernelError;
-use crate::memory;
-use crate::optimizer::range;
+use crate::network::architecture::{Architecture, Layout};
+use crate::network::workspace::Buffer;
 use crate::simd::{Isa, Pass, Real, run};
-use crate::threads::Threads;
-use crate::workspace::Buffer;
+use crate::system::error::{KernelError, range};
+use crate::system::memory;
+use crate::system::threads::Threads;
 
 /// What is kept of the batches of one model: running statistics, and what the way back needs.
 pub struct Normalization<T> {

@@ -1,9 +1,9 @@
 //! Which rows a step sees: a function of the seed and the step alone.
 
 use super::Spec;
-use crate::error::KernelError;
-use crate::memory;
-use crate::random::Random;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::random::Random;
 
 /// The mini-batches of one model: positions in its list of rows.
 pub struct Batches {

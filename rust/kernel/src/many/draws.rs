@@ -1,11 +1,10 @@
 //! What is random in a step besides its rows, each a stream of (seed, purpose, step).
 
 use super::{Shifts, Spec};
-use crate::error::KernelError;
-use crate::memory;
-use crate::optimizer::range;
-use crate::random::Random;
 use crate::simd::Real;
+use crate::system::error::{KernelError, range};
+use crate::system::memory;
+use crate::system::random::Random;
 
 /// The streams of one model.
 #[derive(Clone, Copy, Debug)]

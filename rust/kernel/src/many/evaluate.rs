@@ -3,15 +3,15 @@
 use super::gather::Gather;
 use super::plain::Plain;
 use super::{Selection, Spec};
-use crate::architecture::Layout;
-use crate::error::KernelError;
-use crate::loss::Loss;
-use crate::passes::{Network, Point};
-use crate::rows::PART_ROWS;
+use crate::network::architecture::Layout;
+use crate::network::loss::Loss;
+use crate::network::workspace::PART_ROWS;
+use crate::network::workspace::{From, Sink};
+use crate::network::{Network, Point};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
-use crate::workspace::{From, Sink};
+use crate::system::error::KernelError;
+use crate::system::threads::Threads;
 
 /// A loss and an accuracy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +67,7 @@ impl<'a, T: Elementary> Evaluator<'a, T> {
             let sink = gradient.as_mut().map(|(part, _)| Sink::new(From::Zero, part, T::from_f64(1.0)));
             score.loss += share * self.plain.gradient(network, batch, point, sink, threads)?;
             if let Some((part, sum)) = &mut gradient {
-                crate::vectors::add_scaled(network.isa, share, part, sum);
+                crate::dense::vectors::add_scaled(network.isa, share, part, sum);
             }
             let right = (0..batch.rows).filter(|&row| self.is_right(network, row, batch.plane, batch.targets));
             score.accuracy += share * right.map(|row| batch.weights[row].to_f64()).sum::<f64>();

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use crate::architecture::Layout;
-use crate::error::KernelError;
-use crate::optimizer::{Kind, Span};
+use crate::network::architecture::{Kind, Layout, Span};
+use crate::network::workspace::Buffer;
 use crate::simd::Real;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
 
 /// The padded layout of a model's trained parameters: the network's, then scale and shift of each hidden layer where
 /// batches are normalized.

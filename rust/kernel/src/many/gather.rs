@@ -2,12 +2,12 @@
 
 use super::draws::Draws;
 use super::{Selection, Shifts, Smoothing, Spec};
-use crate::architecture::Layout;
-use crate::error::KernelError;
-use crate::loss::Loss;
-use crate::memory;
+use crate::network::architecture::Layout;
+use crate::network::loss::Loss;
+use crate::network::workspace::{Batch, Buffer};
 use crate::simd::Real;
-use crate::workspace::{Batch, Buffer};
+use crate::system::error::KernelError;
+use crate::system::memory;
 
 /// Room for a batch, and what becomes of its rows.
 pub struct Gather<'a, T> {

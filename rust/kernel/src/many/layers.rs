@@ -7,16 +7,16 @@ use super::Spec;
 use super::batch_norm::Normalization;
 use super::extended::Extended;
 use super::mask::{DropoutMasks, multiply};
-use crate::architecture::HiddenLayer;
 use crate::dense::{Block, Epilogue, Factors, Matrix, Order, column_sums, offset_targets, product, update};
-use crate::epilogues::{Backward, Forward, LayerTrace};
-use crate::error::KernelError;
-use crate::head::{Dot, add_plane_sums, outputs};
-use crate::loss;
-use crate::passes::{Network, Point, Record};
+use crate::network::architecture::HiddenLayer;
+use crate::network::epilogues::{Backward, Forward, LayerTrace};
+use crate::network::head::{Dot, add_plane_sums, outputs};
+use crate::network::loss;
+use crate::network::workspace::{Batch, Buffer, From, Scratch, Sink, TraceLayout};
+use crate::network::{Network, Point, Record};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::workspace::{Batch, Buffer, From, Scratch, Sink, TraceLayout};
+use crate::system::error::KernelError;
 
 /// Scratch and state of such passes, for batches of up to a number of rows.
 pub struct Layers<'a, T> {

@@ -2,12 +2,12 @@
 
 use super::draws::Draws;
 use super::{Dropout, Spec};
-use crate::architecture::Layout;
 use crate::dense::Matrix;
-use crate::error::KernelError;
+use crate::network::architecture::Layout;
+use crate::network::workspace::Buffer;
 use crate::simd::{Isa, Pass, Real, run};
-use crate::threads::Threads;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
+use crate::system::threads::Threads;
 
 /// Units drawn between two questions: some tenths of a millisecond.
 const UNITS: usize = 1 << 18;

@@ -19,7 +19,6 @@ mod outcome;
 mod plain;
 mod rows;
 mod spec;
-mod stopping;
 mod training;
 
 pub use batch_norm::{Folding, folded};
@@ -30,11 +29,11 @@ pub use outcome::{Outcome, Recorded, Status};
 pub use rows::{Rows, Selection};
 pub use spec::{BatchNorm, Dropout, EarlyStopping, Length, Shifts, Smoothing, Spec};
 
-use crate::error::KernelError;
-use crate::memory;
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
 use crate::with_isa;
 
 /// One model: what it is, where it starts, and the rows it sees.
@@ -66,11 +65,15 @@ pub fn fit_many<T: Elementary>(
     }
     let records = tasks.iter().map(|task| task.record_bytes(recording)).fold(0, usize::saturating_add);
     memory::could_have("what is to be recorded of all models", records)?;
-    threads.map(tasks.len(), |index| {
-        let outcome = with_isa!(Backend::detect(), isa => training::train(isa, &tasks[index], recording, threads))?;
-        deliver(index, outcome);
-        Ok(())
-    })?;
+    threads.map(
+        tasks.iter().enumerate(),
+        || Ok(()),
+        |(), (index, task)| {
+            let outcome = with_isa!(Backend::detect(), isa => training::train(isa, task, recording, threads))?;
+            deliver(*index, outcome);
+            Ok(())
+        },
+    )?;
     Ok(())
 }
 

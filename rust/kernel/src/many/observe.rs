@@ -1,20 +1,20 @@
 //! What is looked at between steps: records, and the held-out loss of early stopping. A model without either has no
 //! observer, and pays nothing.
 
-use super::Task;
 use super::batch_norm::{Folding, Normalization, flatten, fold};
 use super::evaluate::{Evaluator, Score};
 use super::extended::Extended;
 use super::outcome::Recorded;
-use super::stopping::Patience;
-use crate::architecture::Architecture;
-use crate::error::KernelError;
-use crate::memory;
-use crate::passes::{Network, Point};
+use super::{EarlyStopping, Task};
+use crate::network::architecture::Architecture;
+use crate::network::workspace::Buffer;
+use crate::network::{Network, Point};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
+use crate::training::stopping::Patience;
 
 /// After which steps something is recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub struct Observer<'a, T> {
     epsilon: f64,
     train: Option<Evaluator<'a, T>>,
     held_out: Option<Evaluator<'a, T>>,
-    patience: Option<Patience>,
+    stopping: Option<(EarlyStopping, Patience)>,
     /// With normalizations folded in; else empty.
     folded: Buffer<T>,
     gradient: Buffer<T>,
@@ -152,7 +152,7 @@ impl<'a, T: Elementary> Observer<'a, T> {
             epsilon: spec.batch_norm.map_or(0.0, |norm| norm.epsilon),
             train,
             held_out,
-            patience: spec.early_stopping.map(Patience::new),
+            stopping: spec.early_stopping.map(|rule| (rule, Patience::new(rule.patience, rule.min_delta))),
             folded: Buffer::new("what is recorded of a model", if spec.batch_norm.is_some() { layout.len } else { 0 })?,
             gradient: Buffer::new("what is recorded of a model", if gradients { layout.len } else { 0 })?,
             sum: memory::zeros("a recorded gradient", if gradients { layout.len } else { 0 })?,
@@ -174,7 +174,7 @@ impl<'a, T: Elementary> Observer<'a, T> {
         is_last: bool,
         threads: Threads<'_>,
     ) -> Result<bool, KernelError> {
-        let validates = self.patience.as_ref().is_some_and(|patience| patience.is_due(step) || is_last);
+        let validates = self.stopping.is_some_and(|(rule, _)| rule.is_due(step) || is_last);
         let records = self.recording.is_due(step, is_last);
         if !validates && !records && !matches!(self.recording.when, When::Every(_)) {
             return Ok(false);
@@ -214,10 +214,10 @@ impl<'a, T: Elementary> Observer<'a, T> {
     }
 
     fn validate<S: Isa>(&mut self, view: &View<'_, S, T>, step: u64, loss: f64) -> Result<bool, KernelError> {
-        let Some(patience) = &mut self.patience else { return Ok(false) };
-        let verdict = patience.look(loss);
+        let Some((_, patience)) = &mut self.stopping else { return Ok(false) };
         memory::reserve_one("held-out losses", &mut self.validation_losses)?;
         self.validation_losses.push(loss);
+        let verdict = patience.look(loss, self.validation_losses.len() as u64);
         if verdict.is_best {
             let mut best = match self.best.take() {
                 Some((_, best)) => best,

@@ -1,7 +1,7 @@
 //! What training a model gives.
 
-use crate::error::KernelError;
-use crate::memory;
+use crate::system::error::KernelError;
+use crate::system::memory;
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,13 +1,13 @@
 //! Gradients without dropout and batch normalization, by the kernel's own passes.
 
-use crate::architecture::Layout;
-use crate::error::KernelError;
-use crate::passes::{Network, Point, Record};
-use crate::rows::PART_ROWS;
+use crate::network::architecture::Layout;
+use crate::network::workspace::PART_ROWS;
+use crate::network::workspace::{Batch, Buffer, Scratch, Sink, TraceLayout};
+use crate::network::{Network, Point, Record};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
-use crate::workspace::{Batch, Buffer, Scratch, Sink, TraceLayout};
+use crate::system::error::KernelError;
+use crate::system::threads::Threads;
 
 /// Scratch for batches of any size, whose rows go through the passes in parts that fit the cache.
 pub struct Plain<T> {

@@ -1,9 +1,9 @@
 //! Which rows a model sees.
 
 use super::Spec;
-use crate::error::KernelError;
-use crate::memory;
 use crate::simd::Real;
+use crate::system::error::KernelError;
+use crate::system::memory;
 
 /// Rows that any number of models read.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,12 @@
 //! What a model is and how it is trained.
 
 use super::{Recording, Task};
-use crate::architecture::Architecture;
-use crate::clusters::finite;
-use crate::error::KernelError;
-use crate::loss::Loss;
-use crate::optimizer::{Optimizer, range};
+use crate::dense::vectors::finite;
+use crate::network::architecture::Architecture;
+use crate::network::loss::Loss;
+use crate::optimizer::Optimizer;
 use crate::simd::Real;
+use crate::system::error::{KernelError, range};
 
 /// How long training lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,13 @@ pub struct EarlyStopping {
     pub every: u64,
     /// A gain is a fall of the loss by more than this.
     pub min_delta: f64,
+}
+
+impl EarlyStopping {
+    /// Whether the loss is looked at after so many steps.
+    pub fn is_due(&self, step: u64) -> bool {
+        step > 0 && step.is_multiple_of(self.every)
+    }
 }
 
 /// One model.

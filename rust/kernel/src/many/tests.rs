@@ -2,23 +2,16 @@
 //! PyTorch's from Python.
 
 use super::*;
-use crate::activation::Activation;
-use crate::architecture::Architecture;
-use crate::loss::Loss;
-use crate::optimizer::{Optimizer, Penalties, Rule, Schedule};
-use crate::random::Random;
+use crate::network::activation::Activation;
+use crate::network::architecture::Architecture;
+use crate::network::loss::Loss;
+use crate::optimizer::{Optimizer, Rule};
+use crate::system::random::Random;
 
 const ROWS: usize = 41;
 
 fn optimizer(learning_rate: f64) -> Optimizer {
-    Optimizer {
-        rule: Rule::Sgd { momentum: 0.9, nesterov: false },
-        learning_rate,
-        schedule: Schedule::Constant,
-        penalties: Penalties::default(),
-        clip_norm: None,
-        max_norm: None,
-    }
+    Optimizer { rule: Rule::Sgd { momentum: 0.9, nesterov: false }, learning_rate, ..Optimizer::default() }
 }
 
 fn plain(hidden: &[usize], activation: Activation) -> Spec {

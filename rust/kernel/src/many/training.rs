@@ -8,16 +8,16 @@ use super::observe::{Observer, Recording, Snapshot, View};
 use super::outcome::{Outcome, Recorded, Status};
 use super::plain::Plain;
 use super::{Spec, Task};
-use crate::architecture::Layout;
-use crate::error::KernelError;
-use crate::memory;
+use crate::dense::vectors::all_finite;
+use crate::network::architecture::Layout;
+use crate::network::workspace::{Buffer, From, Sink};
+use crate::network::{Network, Point};
 use crate::optimizer::Stepper;
-use crate::passes::{Network, Point};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
-use crate::vectors::all_finite;
-use crate::workspace::{Buffer, From, Sink};
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
 
 /// Parameters whose update takes milliseconds.
 const LARGE: usize = 1 << 20;

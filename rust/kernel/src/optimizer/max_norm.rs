@@ -1,22 +1,8 @@
 //! A bound on the norm of the weights into each unit: Srivastava et al., "Dropout" (2014), section 5.1.
 
+use crate::dense::vectors::with_features;
+use crate::network::architecture::Units;
 use crate::simd::{Isa, Real};
-use crate::vectors::with_features;
-
-/// Where the weights into a layer's units lie: those of unit j from input i at `at + i·input_step + j·unit_step`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Units {
-    /// The first weight.
-    pub at: usize,
-    /// Weights into each unit.
-    pub inputs: usize,
-    /// Units.
-    pub units: usize,
-    /// Distance between a unit's weights.
-    pub input_step: usize,
-    /// Distance between units.
-    pub unit_step: usize,
-}
 
 /// Units whose norms are summed at once.
 const BLOCK: usize = 16;

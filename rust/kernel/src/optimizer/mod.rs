@@ -6,12 +6,11 @@ mod penalties;
 mod schedule;
 mod step;
 
-pub use max_norm::Units;
 pub use penalties::{Decay, L1, L1Method, Penalties};
 pub use schedule::Schedule;
-pub use step::{Kind, Span, Stepper};
+pub use step::Stepper;
 
-use crate::error::KernelError;
+use crate::system::error::{KernelError, range};
 
 /// The rule by which a gradient becomes a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +37,25 @@ pub struct Moments {
     pub epsilon: f64,
 }
 
+impl Default for Moments {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+impl Moments {
+    /// Checks the constants.
+    ///
+    /// # Errors
+    /// [`KernelError::Range`].
+    pub fn validate(&self) -> Result<(), KernelError> {
+        for (what, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            range(what, beta, (0.0..1.0).contains(&beta), "in [0, 1)")?;
+        }
+        range("epsilon", self.epsilon, self.epsilon > 0.0, "finite and above 0")
+    }
+}
+
 /// An optimizer, with the regularizers that act on gradients and parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Optimizer {
@@ -55,9 +73,18 @@ pub struct Optimizer {
     pub max_norm: Option<f64>,
 }
 
-/// A number's range, as an error.
-pub fn range(what: &'static str, got: f64, fits: bool, needed: &'static str) -> Result<(), KernelError> {
-    if fits && got.is_finite() { Ok(()) } else { Err(KernelError::Range { what, got, needed }) }
+impl Default for Optimizer {
+    /// Plain descent with a step of 0.1, without any regularizer.
+    fn default() -> Self {
+        Self {
+            rule: Rule::Sgd { momentum: 0.0, nesterov: false },
+            learning_rate: 0.1,
+            schedule: Schedule::Constant,
+            penalties: Penalties::default(),
+            clip_norm: None,
+            max_norm: None,
+        }
+    }
 }
 
 impl Optimizer {
@@ -76,11 +103,7 @@ impl Optimizer {
         }
         match self.rule {
             Rule::Sgd { momentum, .. } => range("momentum", momentum, (0.0..1.0).contains(&momentum), "in [0, 1)")?,
-            Rule::Adam(m) => {
-                range("beta1", m.beta1, (0.0..1.0).contains(&m.beta1), "in [0, 1)")?;
-                range("beta2", m.beta2, (0.0..1.0).contains(&m.beta2), "in [0, 1)")?;
-                range("epsilon", m.epsilon, m.epsilon > 0.0, "finite and above 0")?;
-            }
+            Rule::Adam(moments) => moments.validate()?,
         }
         self.schedule.validate()
     }

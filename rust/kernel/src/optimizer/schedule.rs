@@ -1,7 +1,6 @@
 //! How the learning rate changes.
 
-use super::range;
-use crate::error::KernelError;
+use crate::system::error::{KernelError, range};
 
 /// The learning rate's factor after t steps.
 #[derive(Clone, Copy, Debug, PartialEq)]

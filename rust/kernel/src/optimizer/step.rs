@@ -5,31 +5,12 @@
 
 use std::ops::Range;
 
-use super::max_norm::{Units, limit_norms};
+use super::max_norm::limit_norms;
 use super::{L1Method, Moments, Optimizer, Rule};
+use crate::dense::vectors::squared_norm;
+use crate::network::architecture::{Kind, Span, Units};
 use crate::simd::{Backend, Isa, Pass, Real, run};
-use crate::vectors::squared_norm;
 use crate::with_isa;
-
-/// What a run of parameters is, for the penalties.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Weights.
-    Weights,
-    /// Biases.
-    Biases,
-    /// Parameters that are never penalised: scale and shift of a normalization.
-    Free,
-}
-
-/// A run of parameters of one kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Where it lies.
-    pub range: Range<usize>,
-    /// What it is.
-    pub kind: Kind,
-}
 
 /// Parameters that are penalised alike.
 #[derive(Clone, Debug, PartialEq)]

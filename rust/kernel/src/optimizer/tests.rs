@@ -1,21 +1,11 @@
 //! Steps beside scalar formulas in f64, number by number: every rule, every penalty, odd lengths.
 
 use super::*;
+use crate::network::architecture::{Kind, Span, Units};
 use crate::simd::Backend;
 use crate::with_isa;
 
 const LENGTH: usize = 37;
-
-fn plain() -> Optimizer {
-    Optimizer {
-        rule: Rule::Sgd { momentum: 0.0, nesterov: false },
-        learning_rate: 0.1,
-        schedule: Schedule::Constant,
-        penalties: Penalties::default(),
-        clip_norm: None,
-        max_norm: None,
-    }
-}
 
 /// Weights, then biases, then free parameters.
 fn spans() -> Vec<Span> {
@@ -103,13 +93,13 @@ fn every_rule_with_every_penalty() {
         for biases in [false, true] {
             let decay = Decay { strength: 0.2, biases };
             let none = Penalties::default();
-            check(Optimizer { rule, ..plain() });
-            check(Optimizer { rule, penalties: Penalties { coupled: decay, ..none }, ..plain() });
+            check(Optimizer { rule, ..Optimizer::default() });
+            check(Optimizer { rule, penalties: Penalties { coupled: decay, ..none }, ..Optimizer::default() });
             check(Optimizer {
                 rule,
                 penalties: Penalties { decoupled: decay, ..none },
                 clip_norm: Some(0.5),
-                ..plain()
+                ..Optimizer::default()
             });
             for (method, smoothing) in [
                 (L1Method::Subgradient, 0.0),
@@ -119,7 +109,7 @@ fn every_rule_with_every_penalty() {
                 (L1Method::Proximal, 0.0),
             ] {
                 let l1 = L1 { strength: 0.3, biases, method, smoothing };
-                check(Optimizer { rule, penalties: Penalties { l1, coupled: decay, ..none }, ..plain() });
+                check(Optimizer { rule, penalties: Penalties { l1, coupled: decay, ..none }, ..Optimizer::default() });
             }
         }
     }
@@ -128,7 +118,7 @@ fn every_rule_with_every_penalty() {
 #[test]
 fn proximal_zeros_are_exact() {
     let l1 = L1 { strength: 10.0, biases: true, method: L1Method::Proximal, smoothing: 0.0 };
-    let optimizer = Optimizer { penalties: Penalties { l1, ..Penalties::default() }, ..plain() };
+    let optimizer = Optimizer { penalties: Penalties { l1, ..Penalties::default() }, ..Optimizer::default() };
     let mut theta: Vec<f32> = (0..33).map(|i| (i as f32 - 16.0) * 0.1).collect();
     let all = [Span { range: 0..33, kind: Kind::Weights }];
     with_isa!(Backend::detect(), isa => {

@@ -1,9 +1,9 @@
 //! The rows of a step, gathered.
 
-use crate::error::KernelError;
-use crate::random::Random;
+use crate::network::workspace::Buffer;
 use crate::simd::Real;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
+use crate::system::random::Random;
 
 use super::problem::Problem;
 

@@ -1,16 +1,13 @@
 //! Networks on any number of rows, and the two functions for use outside a run.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use crate::clusters::{finite, overflowed};
-use crate::error::KernelError;
-use crate::memory;
+use crate::dense::vectors::{finite, overflowed};
+use crate::network::workspace::Buffer;
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
-use crate::threads::{Threads, made};
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
 use crate::with_isa;
-use crate::workspace::Buffer;
 
 use super::network::{BLOCK_ROWS, Network, Trace};
 use super::shape::Particles;
@@ -86,27 +83,16 @@ pub fn values<T: Elementary>(
     if rows == 0 {
         return Ok(into);
     }
-    let parts: Vec<_> = thetas.chunks_exact(shape.n_parameters()).zip(into.chunks_mut(rows)).map(Mutex::new).collect();
-    let next = AtomicUsize::new(0);
+    let parts = thetas.chunks_exact(shape.n_parameters()).zip(into.chunks_mut(rows));
     let make = || Ok((Trace::new(&[*shape])?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?));
-    let mut workers = threads.workers(networks, make)?;
-    threads.each(&mut workers, |worker| {
-        let Ok((trace, padded)) = made(worker, make) else { return };
-        with_isa!(Backend::detect(), isa => {
-            let network = Network { isa, shape: *shape, threads };
-            while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut part = part.lock().expect("a part is worked on once");
-                let (theta, into) = &mut *part;
-                if threads.is_stopped() {
-                    break;
-                }
-                shape.pack(theta, padded);
-                network.all_outputs(padded, x, trace, into);
-            }
-        });
+    with_isa!(Backend::detect(), isa => {
+        let network = Network { isa, shape: *shape, threads };
+        threads.map(parts, make, |(trace, padded), (theta, into)| {
+            shape.pack(theta, padded);
+            network.all_outputs(padded, x, trace, into);
+            Ok(())
+        })?;
     });
-    drop(parts);
-    threads.check()?;
     overflowed("a network's value", &into)?;
     Ok(into)
 }

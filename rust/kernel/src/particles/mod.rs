@@ -22,6 +22,6 @@ pub use batch::batch_rows;
 pub use gradient::{gradient, values};
 pub use noise::normals;
 pub use problem::Problem;
-pub use run::{Options, Rates, Run, Solver};
+pub use run::{Options, Path, Rates, Record, Run, Solver};
 pub use shape::Particles;
-pub use solve::{Path, Record, solve};
+pub use solve::solve;

@@ -1,14 +1,14 @@
 //! One network on a block of rows: its outputs, and the sums that its gradients are made of.
 
-use crate::activation::Activation;
-use crate::activation::{Function, Relu, Tanh};
 use crate::dense::{Factors, Matrix, Order, Processor, Target, product, update};
-use crate::epilogues::{Forward, LayerTrace};
-use crate::error::KernelError;
+use crate::network::activation::Activation;
+use crate::network::activation::{Function, Relu, Tanh};
+use crate::network::epilogues::{Forward, LayerTrace};
+use crate::network::workspace::Buffer;
 use crate::simd::math::{Elementary, tanh};
 use crate::simd::{Isa, Pass, run};
-use crate::threads::Threads;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
+use crate::system::threads::Threads;
 
 use super::shape::Particles;
 

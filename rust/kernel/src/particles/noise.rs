@@ -3,11 +3,11 @@
 //! A value depends on its key and its index alone. Nothing is fused and every operation is exactly rounded, so that the
 //! values are the same on every instruction set. With 24 bits for the radius none lies beyond 5.8.
 
-use crate::error::KernelError;
-use crate::memory;
-use crate::random::Random;
+use crate::dense::vectors::with_features;
 use crate::simd::{Isa, Real};
-use crate::vectors::with_features;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::random::Random;
 
 /// Pairs worked on at once.
 const PAIRS: usize = 16;

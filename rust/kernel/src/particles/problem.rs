@@ -1,8 +1,8 @@
 //! The data of an instrumental-variables problem.
 
-use crate::clusters::finite;
-use crate::error::KernelError;
+use crate::dense::vectors::finite;
 use crate::simd::Real;
+use crate::system::error::KernelError;
 
 /// Borrowed rows. The first stage follows T = Σ_m c_m·h(x_m), which is h(x) where each row has one x and c = 1; a Bellman
 /// equation has two, with c = 1 and −γ.

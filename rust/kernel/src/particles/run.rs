@@ -1,8 +1,8 @@
 //! What is asked for: the options that all runs share, and those of each.
 
-use crate::error::KernelError;
-use crate::optimizer::{Moments, range};
+use crate::optimizer::Moments;
 use crate::simd::Real;
+use crate::system::error::{KernelError, range};
 
 use super::problem::Problem;
 use super::shape::Particles;
@@ -96,10 +96,10 @@ impl Options {
             ("batch_size", self.batch_size.unwrap_or(1)),
         ];
         counts.into_iter().try_for_each(|(what, got)| range(what, got as f64, got > 0, "at least 1"))?;
-        let Solver::Adam(m) = self.solver else { return Ok(()) };
-        range("beta1", m.beta1, (0.0..1.0).contains(&m.beta1), "in [0, 1)")?;
-        range("beta2", m.beta2, (0.0..1.0).contains(&m.beta2), "in [0, 1)")?;
-        range("epsilon", m.epsilon, m.epsilon > 0.0, "finite and above 0")
+        match self.solver {
+            Solver::Langevin => Ok(()),
+            Solver::Adam(moments) => moments.validate(),
+        }
     }
 }
 
@@ -129,8 +129,36 @@ impl<T: Real> Run<'_, T> {
                 let needed = shape.n_parameters();
                 return Err(KernelError::Length { what: "start", got: start.len(), needed });
             }
-            crate::clusters::finite("start", start)?;
+            crate::dense::vectors::finite("start", start)?;
         }
         Ok(())
     }
+}
+
+/// The losses after some outer steps, over all rows of the run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record {
+    /// Outer steps taken.
+    pub step: usize,
+    /// F₁(x, z): with the twin's, the bilevel gap F₁(x, z̃) − F₁(x, z).
+    pub first_stage: f64,
+    /// F₁(x, z̃).
+    pub twin_first_stage: f64,
+    /// F₂(x, z).
+    pub second_stage: f64,
+    /// F₂(x, z̃).
+    pub twin_second_stage: f64,
+}
+
+/// What a run has left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Path<T> {
+    /// The records, the latest last.
+    pub records: Vec<Record>,
+    /// The structural network's particles at each record, in the flat layout.
+    pub structural: Vec<T>,
+    /// The first stage's and its twin's particles at the last record.
+    pub instrumental: [Vec<T>; 2],
+    /// How often the steps were halved because numbers stopped being finite.
+    pub halvings: u32,
 }

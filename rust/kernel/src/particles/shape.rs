@@ -1,8 +1,8 @@
 //! The shape of a particle network and the two layouts of its parameters.
 
-use crate::activation::Activation;
-use crate::error::KernelError;
+use crate::network::activation::Activation;
 use crate::simd::Real;
+use crate::system::error::KernelError;
 
 /// h(x) = (1/N) Σᵢ Ψ(x, θᵢ) with Ψ = w₂·a(w₁ᵀx + b), or R·tanh(w₂·a(w₁ᵀx + b)/R) where the outputs are clipped.
 ///

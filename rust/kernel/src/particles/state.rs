@@ -1,9 +1,9 @@
 //! Where a run stands: three networks' particles, and what their optimizers remember.
 
-use crate::error::KernelError;
+use crate::dense::vectors::all_finite;
+use crate::network::workspace::Buffer;
 use crate::simd::{Isa, Real};
-use crate::vectors::all_finite;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
 
 use super::shape::Particles;
 

@@ -1,9 +1,9 @@
 //! Networks against finite differences, normals against their moments, runs against closed forms.
 
 use super::{Options, Particles, Problem, Rates, Run, Solver, gradient, normals, solve, values};
-use crate::activation::Activation;
-use crate::random::Random;
-use crate::threads::Threads;
+use crate::network::activation::Activation;
+use crate::system::random::Random;
+use crate::system::threads::Threads;
 
 fn shape(n_inputs: usize, n_particles: usize, activation: Activation, clip: Option<f64>) -> Particles {
     Particles { n_inputs, n_particles, activation, clip }

@@ -6,21 +6,21 @@
 //! - z̃: [λ(h_z̃ − T) + (h_z̃ − y)] ∇Ψ + λζ₁z̃,
 //! - x: λ(h_z − h_z̃) ∇T + ζ₂x, by the envelope theorem (proposition 1): the quadratic terms in T cancel.
 
-use crate::error::KernelError;
-use crate::memory;
+use crate::network::workspace::Buffer;
+use crate::optimizer::{Decay, Optimizer, Penalties, Rule};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::threads::Threads;
-use crate::workspace::Buffer;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
 
 use super::batch::{Batch, batch_rows};
 use super::network::{Network, Trace};
 use super::noise;
 use super::problem::Problem;
-use super::run::{Options, Run, Solver};
-use super::solve::{Path, Record};
+use super::run::{Options, Path, Record, Run, Solver};
 use super::state::State;
-use super::step::{adam, langevin};
+use super::step::langevin;
 
 /// After so many halvings a run ends where it was last finite.
 const MOST_HALVINGS: u32 = 20;
@@ -249,8 +249,11 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
                 langevin(self.isa, &mut net.theta, gradient, drawn, (rate, zeta, (2.0 * rate * sigma).sqrt()));
             }
             Solver::Adam(moments) => {
-                let memory = (&mut net.first[..], &mut net.second[..]);
-                adam(self.isa, &mut net.theta, gradient, memory, moments, (rate, zeta, net.steps));
+                let coupled = Decay { strength: zeta, biases: true };
+                let penalties = Penalties { coupled, ..Penalties::default() };
+                let rule = Rule::Adam(moments);
+                let optimizer = Optimizer { rule, learning_rate: rate, penalties, ..Optimizer::default() };
+                optimizer.step(net.steps, gradient, &mut net.theta, &mut net.first, &mut net.second);
                 net.steps += 1;
             }
         }

@@ -1,8 +1,8 @@
 //! Errors in ulps over the whole range, on every instruction set; the bounds are those that the functions state.
 
 use super::*;
-use crate::random::Random;
 use crate::simd::{Pass, run};
+use crate::system::random::Random;
 use crate::testing::{epsilon, on_every_backend};
 
 #[path = "oracle.rs"]

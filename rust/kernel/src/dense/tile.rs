@@ -1,0 +1,273 @@
+//! The register tile.
+//!
+//! A tile keeps up to [`Isa::ACCUMULATORS`] registers of C while it walks the inner length (`accumulate`, the heart), and
+//! hands them to a [`Finish`]: the store that an epilogue then works on, or the update of a parameter vector.
+
+use crate::dense::target::Update;
+use crate::dense::{Block, Epilogue, Factors, Matrix, Order, Processor};
+use crate::simd::{Isa, Pass, Real, run};
+use crate::system::threads::Threads;
+
+/// Where the sums of a tile start, and where they go.
+pub trait Finish<S: Isa, T: Real>: Copy {
+    /// After the rows of a block of tiles.
+    unsafe fn stored(self, _: S, _: Block) {}
+    /// What the sums of a column of tiles start from.
+    unsafe fn start<const N: usize>(self, isa: S, col: usize) -> [T::Lanes<S>; N];
+    /// Takes a finished tile.
+    unsafe fn finish<const M: usize, const N: usize>(
+        self,
+        isa: S,
+        row: usize,
+        col: usize,
+        sums: &[[T::Lanes<S>; N]; M],
+    );
+}
+
+/// Stores the sums, then passes them through an epilogue.
+#[derive(Clone, Copy)]
+pub struct Store<'a, S, T> {
+    /// What the sums start from; null for nothing.
+    pub bias: *const T,
+    /// C.
+    pub into: Matrix<T>,
+    /// What is done then.
+    pub epilogue: &'a dyn Epilogue<S>,
+}
+
+impl<S: Isa, T: Real> Finish<S, T> for Store<'_, S, T> {
+    #[inline(always)]
+    unsafe fn stored(self, isa: S, block: Block) {
+        // SAFETY: the caller's block is inside the product.
+        unsafe { self.epilogue.apply(isa, block) }
+    }
+
+    #[inline(always)]
+    unsafe fn start<const N: usize>(self, s: S, col: usize) -> [T::Lanes<S>; N] {
+        if self.bias.is_null() {
+            return [T::constant(s, 0.0); N];
+        }
+        // SAFETY: the bias is as long as the padded columns.
+        std::array::from_fn(|j| unsafe { T::load(s, self.bias.add(col + j * T::lanes::<S>())) })
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const M: usize, const N: usize>(self, s: S, row: usize, col: usize, sums: &[[T::Lanes<S>; N]; M]) {
+        // SAFETY: the tile lies inside the padded matrix.
+        unsafe {
+            for (i, line) in sums.iter().enumerate() {
+                let to = self.into.index(row + i, col);
+                for (j, &x) in line.iter().enumerate() {
+                    T::store(s, to.add(j * T::lanes::<S>()), x);
+                }
+            }
+        }
+    }
+}
+
+/// A product by tiles.
+///
+/// # Safety
+/// As [`product`](crate::dense::product).
+pub unsafe fn tiled<S: Isa, T: Real, F: Finish<S, T>>(
+    processor: Processor<'_, S>,
+    order: Order,
+    (rows, cols): (usize, usize),
+    factors: &[Factors<T>],
+    finish: F,
+) {
+    let isa = processor.isa;
+    // Of the first factors, which are as long as the others or longer: small products must not pay for the question.
+    let depth = factors.first().map_or(0, |factors| factors.depth);
+    let asked = processor.asked(rows.wrapping_mul(cols).wrapping_mul(depth));
+    // SAFETY: the caller's promise.
+    unsafe {
+        match order {
+            Order::Rows => run(isa, Tiled::<S, T, F, false> { rows, cols, factors, finish, isa, asked }),
+            Order::Columns => run(isa, Tiled::<S, T, F, true> { rows, cols, factors, finish, isa, asked }),
+        }
+    }
+}
+
+/// Rows of a panel that are stored before their epilogue: with 64 columns of f32 they take a quarter of the first cache,
+/// and an epilogue's call costs a few percent of a tile.
+const EPILOGUE_ROWS: usize = 48;
+
+/// The whole product: panels of columns, and in each the rows in tiles of nearly equal height.
+struct Tiled<'a, S, T, F, const COLUMNS: bool> {
+    rows: usize,
+    cols: usize,
+    factors: &'a [Factors<T>],
+    finish: F,
+    isa: S,
+    /// Who may stop it, after each block.
+    asked: Option<&'a Threads<'a>>,
+}
+
+/// No tile is higher: with one register a row, more rows gain nothing over the latency of the sums.
+const MAX_ROWS: usize = 12;
+
+impl<S0: Isa, T: Real, F: Finish<S0, T>, const COLUMNS: bool> Pass for Tiled<'_, S0, T, F, COLUMNS> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, _: S) {
+        let mut registers = self.cols.div_ceil(T::lanes::<S0>());
+        let mut col = 0;
+        while registers > 0 && self.rows > 0 && !self.is_stopped() {
+            let taken = panel_width::<S0>(registers);
+            // SAFETY: the panel lies inside the padded columns.
+            unsafe {
+                match taken {
+                    4 => self.panel::<4>(col),
+                    3 => self.panel::<3>(col),
+                    2 => self.panel::<2>(col),
+                    _ => self.panel::<1>(col),
+                }
+            }
+            registers -= taken;
+            col += taken * T::lanes::<S0>();
+        }
+    }
+}
+
+/// Registers in the next panel. Where the widest does not divide what is left, a 3 and a 2 beat a 4 and a 1.
+fn panel_width<S: Isa>(left: usize) -> usize {
+    match (S::TILE_REGISTERS, left) {
+        (4, 4 | 7 | 8..) => 4,
+        (4, 3 | 5 | 6) => 3,
+        (_, 2..) => 2,
+        _ => 1,
+    }
+}
+
+impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, COLUMNS> {
+    #[inline(always)]
+    fn is_stopped(&self) -> bool {
+        self.asked.is_some_and(|threads| threads.is_stopped())
+    }
+
+    #[inline(always)]
+    unsafe fn panel<const N: usize>(&self, col: usize) {
+        let highest = (S::ACCUMULATORS / N).min(MAX_ROWS);
+        let tiles = self.rows.div_ceil(highest);
+        let (height, higher) = (self.rows / tiles, self.rows % tiles);
+        let (mut row, mut done) = (0, 0);
+        for tile in 0..tiles {
+            let rows = height + usize::from(tile < higher);
+            // SAFETY: the tile lies inside the matrix.
+            unsafe { self.tile_of_height::<N>(rows, row, col) };
+            row += rows;
+            if row - done >= EPILOGUE_ROWS || row == self.rows {
+                let block = Block { row: done, col, rows: row - done, cols: N * T::lanes::<S>() };
+                // SAFETY: these rows of the panel are stored.
+                unsafe { self.finish.stored(self.isa, block) };
+                done = row;
+                if self.is_stopped() {
+                    return;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile_of_height<const N: usize>(&self, rows: usize, row: usize, col: usize) {
+        macro_rules! heights {
+            ($($m:literal)*) => {
+                match rows {
+                    // SAFETY: as the caller's.
+                    $($m if $m * N <= S::ACCUMULATORS => unsafe { self.tile::<$m, N>(row, col) },)*
+                    _ => unreachable!("a tile is never higher than its registers allow"),
+                }
+            };
+        }
+        heights!(1 2 3 4 5 6 7 8 9 10 11 12);
+    }
+
+    #[inline(always)]
+    unsafe fn tile<const M: usize, const N: usize>(&self, row: usize, col: usize) {
+        // SAFETY: the tile lies inside the matrices.
+        unsafe {
+            let mut sums = [self.finish.start::<N>(self.isa, col); M];
+            for factors in self.factors {
+                Self::accumulate(self.isa, &mut sums, factors, row, col);
+            }
+            self.finish.finish(self.isa, row, col, &sums);
+        }
+    }
+
+    /// The heart: one register of A's number times N registers of B, for each of M rows, at every inner index.
+    #[inline(always)]
+    unsafe fn accumulate<const M: usize, const N: usize>(
+        s: S,
+        sums: &mut [[T::Lanes<S>; N]; M],
+        factors: &Factors<T>,
+        row: usize,
+        col: usize,
+    ) {
+        // SAFETY: the caller's tile lies inside the matrices; the last pointers are made but not read.
+        unsafe {
+            let (step, apart) = if COLUMNS { (factors.a.stride, 1) } else { (1, factors.a.stride) };
+            let mut a = factors.a.at.add(row * apart).cast_const();
+            let mut b = factors.b.at.add(col).cast_const();
+            for _ in 0..factors.depth {
+                let line: [T::Lanes<S>; N] = std::array::from_fn(|j| T::load(s, b.add(j * T::lanes::<S>())));
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    let x = T::splat(s, *a.add(i * apart));
+                    for j in 0..N {
+                        sum[j] = T::fma(s, x, line[j], sum[j]);
+                    }
+                }
+                a = a.wrapping_add(step);
+                b = b.wrapping_add(factors.b.stride);
+            }
+        }
+    }
+}
+
+/// Sums down the columns, into targets.
+pub struct ColumnSums<T> {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// What is summed.
+    pub of: Matrix<T>,
+    /// Where the sums go.
+    pub finish: Update<T>,
+}
+
+impl<T: Real> Pass for ColumnSums<T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Isa>(self, s: S) {
+        let mut col = 0;
+        while col < self.cols {
+            // SAFETY: panels lie inside the padded columns.
+            col += unsafe {
+                if self.cols - col > 3 * T::lanes::<S>() {
+                    self.panel::<S, 4>(s, col)
+                } else {
+                    self.panel::<S, 1>(s, col)
+                }
+            };
+        }
+    }
+}
+
+impl<T: Real> ColumnSums<T> {
+    #[inline(always)]
+    unsafe fn panel<S: Isa, const N: usize>(&self, s: S, col: usize) -> usize {
+        let mut sums = [[T::constant(s, 0.0); N]; 1];
+        for i in 0..self.rows {
+            for (j, sum) in sums[0].iter_mut().enumerate() {
+                // SAFETY: inside the padded matrix.
+                *sum = T::add(s, *sum, unsafe { T::load(s, self.of.index(i, col + j * T::lanes::<S>())) });
+            }
+        }
+        // SAFETY: inside the targets.
+        unsafe { self.finish.finish(s, 0, col, &sums) };
+        N * T::lanes::<S>()
+    }
+}

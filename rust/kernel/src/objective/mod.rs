@@ -1,0 +1,126 @@
+//! The objective R_k, its exact gradient, and the adapted parameters, over all clusters.
+//!
+//! R_k(θ) = (1/N) Σ_c n_c [ α L_c(θ) + (1−α) L_c(θ_c^k(θ)) ]  — Power & Ghosh, "Regularizing the Forward Pass" (2025),
+//! equation 1. ∇L_c(θ_c^0) of the inner loop is the pre-adaptation gradient, so it is not computed again.
+
+pub mod adapt;
+pub mod clusters;
+pub mod dual;
+pub mod hessian;
+pub mod inner;
+pub mod rows;
+pub mod setting;
+pub mod share;
+pub mod sweep;
+
+use crate::dense::vectors::finite;
+use crate::network::Network;
+use crate::network::architecture::{Architecture, Layout};
+use crate::network::loss::Loss;
+use crate::network::start::Start;
+use crate::network::workspace::Buffer;
+use crate::objective::clusters::{Clusters, Schedule};
+use crate::objective::setting::{Evaluation, Inner, Objective, Plan, Setting, StepSize, Wanted};
+use crate::objective::share::Call;
+use crate::objective::sweep::sweep;
+use crate::simd::Backend;
+use crate::simd::math::Elementary;
+use crate::system::error::KernelError;
+use crate::system::memory;
+use crate::system::threads::Threads;
+use crate::with_isa;
+
+/// No cluster of more rows is looked at for the dual form.
+const DUAL_ROWS: usize = 64;
+
+/// Below this many multiplications a call stays on the calling thread: waking another takes about as long as 2 million.
+pub const SERIAL_WORK: f64 = 4e6;
+
+/// Multiplications of one outer gradient, about.
+pub fn work(architecture: &Architecture, n_rows: usize, inner: &Inner) -> f64 {
+    let k = inner.steps as f64;
+    let passes = 3.0 * (k + 1.0) + if inner.first_order { 0.0 } else { 6.0 * k };
+    architecture.n_parameters() as f64 * n_rows as f64 * passes
+}
+
+/// Evaluates R_k at flat `theta` over the listed clusters (all of them without a list).
+///
+/// # Errors
+/// Misuse, [`KernelError::Diverged`] unless such clusters are skipped, or [`KernelError::Interrupted`].
+pub fn evaluate<T: Elementary>(
+    architecture: &Architecture,
+    theta: &[T],
+    data: &Clusters<'_, T>,
+    only: Option<&[usize]>,
+    objective: &Objective,
+    wanted: Wanted,
+    threads: Threads<'_>,
+) -> Result<Evaluation<T>, KernelError> {
+    objective.validate(architecture)?;
+    check_point(architecture, theta, data, objective.loss)?;
+    with_isa!(Backend::detect(), isa => {
+        let layout = Layout::new::<T>(architecture);
+        let network = Network { isa, layout: &layout, loss: objective.loss, threads };
+        let start = Start::new(&network, theta)?;
+        let inner = &objective.inner;
+        let rates = padded_rates(&layout, architecture, inner, wanted.rate_gradient)?;
+        let adapts = objective.alpha < 1.0 || wanted.status || wanted.rate_gradient;
+        let way_back = objective.alpha < 1.0 && (!inner.first_order || wanted.rate_gradient);
+        let schedule = Schedule::of(data, only, layout.len);
+        let steps = if adapts { inner.steps } else { 0 };
+        let can_be_dual = rates.is_none() && objective.alpha < 1.0 && data.n_support.is_none() && !wanted.status;
+        let is_dual = |&rows: &usize| dual::pays(&layout, rows, steps);
+        let dual_rows = if can_be_dual { (1..=schedule.most_rows.min(DUAL_ROWS)).rev().find(is_dual).unwrap_or(0) } else { 0 };
+        let setting = Setting {
+            steps,
+            rates: rates.as_deref(),
+            plan: Plan::choose::<_, T>(&network, schedule.most_rows.max(1), steps, way_back),
+            rate_gradient: wanted.rate_gradient,
+            dual_rows,
+            ..Setting::forward(network, start.point(), inner)
+        };
+        let call = Call { setting, data, objective, wanted, threads };
+        let total = sweep(&call, &call.setting, data, only, &schedule, threads)?;
+        let n_clusters = only.map_or(data.n_clusters(), <[usize]>::len);
+        call.finish(architecture, n_clusters, total)
+    })
+}
+
+pub(crate) fn check_point<T: Elementary>(
+    architecture: &Architecture,
+    theta: &[T],
+    data: &Clusters<'_, T>,
+    loss: Loss,
+) -> Result<(), KernelError> {
+    let (got, needed) = (theta.len(), architecture.n_parameters());
+    if got != needed {
+        return Err(KernelError::Length { what: "theta", got, needed });
+    }
+    finite("theta", theta)?;
+    data.validate_for(architecture, loss)
+}
+
+/// η in the padded layout, where one number with plain descent does not do.
+pub(crate) fn padded_rates<T: Elementary>(
+    layout: &Layout,
+    architecture: &Architecture,
+    inner: &Inner,
+    wanted: bool,
+) -> Result<Option<Buffer<T>>, KernelError> {
+    let is_plain =
+        matches!(inner.step_size, StepSize::Common(_)) && inner.momentum == 0.0 && !inner.head_only && !wanted;
+    if is_plain {
+        return Ok(None);
+    }
+    let adapted = if inner.head_only { architecture.head_start() } else { 0 };
+    let rate = |i: usize| match &inner.step_size {
+        _ if i < adapted => 0.0,
+        StepSize::Common(rate) => *rate,
+        StepSize::PerParameter(rates) => rates[i],
+    };
+    let numbers = (0..architecture.n_parameters()).map(|i| T::from_f64(rate(i)));
+    let flat: Vec<T> = memory::list("the inner steps", numbers)?;
+    let mut padded = Buffer::new("the inner steps, one a parameter", layout.len)?;
+    layout.pack(&flat, &mut padded);
+    Ok(Some(padded))
+}

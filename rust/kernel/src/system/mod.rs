@@ -1,0 +1,8 @@
+//! What the machine and the caller allow: memory, threads, questions whether to stop; how faults are told.
+
+pub mod error;
+pub mod memory;
+pub mod pools;
+pub mod question;
+pub mod random;
+pub mod threads;

@@ -1,0 +1,54 @@
+//! The queue of work: every item once, results in order, and what happens without room for all workers.
+
+use std::sync::atomic::AtomicU32;
+
+use super::*;
+use crate::system::pools::pool;
+
+const FULL: KernelError = KernelError::Memory { what: "a worker", bytes: 1 };
+
+#[test]
+fn results_are_in_order() {
+    let helpers = pool(4).unwrap();
+    for threads in [Threads::serial(), Threads::with_pool(helpers.as_deref())] {
+        for count in [0, 1, 3, 100] {
+            let found = threads.map(0..count, || Ok(10), |ten, item| Ok(*item * *ten)).unwrap();
+            assert_eq!(found, (0..count).map(|item| item * 10).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn one_worker_does_what_others_have_no_room_for() {
+    let helpers = pool(4).unwrap();
+    let threads = Threads::with_pool(helpers.as_deref());
+    let made = AtomicU32::new(0);
+    let make = || if made.fetch_add(1, Ordering::Relaxed) == 0 { Ok(()) } else { Err(FULL) };
+    let mut left: Vec<i32> = (0..50).collect();
+    let found = threads.map(left.iter_mut(), make, |(), item| Ok(std::mem::take(*item))).unwrap();
+    assert_eq!(found, (0..50).collect::<Vec<_>>());
+    assert!(matches!(threads.map(0..3, || Err::<(), _>(FULL), |(), _| Ok(())), Err(KernelError::Memory { .. })));
+}
+
+#[test]
+fn what_finds_no_memory_beside_others_is_done_again_alone() {
+    let helpers = pool(4).unwrap();
+    let threads = Threads::with_pool(helpers.as_deref());
+    let work = |tries: &AtomicU32| if tries.fetch_add(1, Ordering::Relaxed) == 0 { Err(FULL) } else { Ok(()) };
+    let tries: Vec<_> = (0..8).map(|_| AtomicU32::new(0)).collect();
+    threads.map(tries.iter(), || Ok(()), |(), tries| work(tries)).unwrap();
+    let alone = threads.alone().map([AtomicU32::new(0)].iter(), || Ok(()), |(), tries| work(tries));
+    assert!(matches!(alone, Err(KernelError::Memory { .. })));
+}
+
+#[test]
+fn a_stop_is_an_error() {
+    let stop = AtomicBool::new(false);
+    let threads = Threads::serial().with_stop(&stop);
+    let work = |item: &mut i32| {
+        stop.store(*item == 2, Ordering::Relaxed);
+        assert!(*item <= 2);
+        Ok(())
+    };
+    assert!(matches!(threads.map(0..9, || Ok(()), |(), item| work(item)), Err(KernelError::Interrupted)));
+}
