@@ -66,13 +66,12 @@ class SweepFile:
             "models": [_specs.encode(model) for model in models],
         }
         self.tensors: dict[str, Array] = {}
-        self.digests: dict[str, str] = {}
         self.numbers: dict[str, Any] = {}
         self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
         if path.exists():
             self.tensors, found = _files.read(path)
             self._require_same(found)
-            self.numbers, self.digests = found["finished"], found.get("digests", {})
+            self.numbers = found["finished"]
 
     def _require_same(self, found: dict[str, Any]) -> None:
         """The file's sweep is this one."""
@@ -148,8 +147,7 @@ class SweepFile:
                 "n_outputs": result.net.n_outputs,
             }
             self.tensors |= {f"{index}.{name}": np.asarray(getattr(result, name)) for name in _ARRAYS}
-        document = self.document | {"finished": self.numbers}
-        self.digests = _files.write(self.path, self.tensors, document, self.digests)
+        _files.write(self.path, self.tensors, self.document | {"finished": self.numbers})
 
 
 def _arrays(
