@@ -18,6 +18,7 @@ from .exceptions import (
     InterruptedWarning,
     ScaleWarning,
 )
+from .files import load
 from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
 from .network import MLP
 from .status import ClusterStatus, Objective
@@ -57,6 +58,7 @@ __all__ = [
     "auto_inner_lr",
     "curvature",
     "hvp",
+    "load",
     "losses",
     "objective",
     "sweep",

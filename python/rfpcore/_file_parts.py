@@ -12,6 +12,7 @@ __all__ = [
     "Document",
     "Tensors",
     "class_labels",
+    "labels_to_json",
     "listed",
     "object_of",
     "only",
@@ -91,6 +92,17 @@ def require_used(tensors: Tensors) -> None:
     """No array is left over."""
     if tensors:
         raise ValueError(f"there is an array {min(tensors)!r}, which has no meaning here")
+
+
+def labels_to_json(labels: Array, name: str) -> Document:
+    """Labels with their dtype, so that predictions have it again."""
+    listed = labels.tolist()
+    if labels.dtype.kind not in "biufU" and not all(isinstance(label, str) for label in listed):
+        raise ValueError(
+            f"{name} has dtype {labels.dtype} and holds {listed[0]!r} of type {type(listed[0]).__name__}; "
+            "a file holds bools, numbers and strings"
+        )
+    return {"dtype": labels.dtype.str, "labels": listed}
 
 
 def class_labels(entry: Document) -> Array:

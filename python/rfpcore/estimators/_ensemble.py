@@ -15,7 +15,8 @@ from .._warn import warn
 from ..exceptions import InterruptedWarning
 from ..many import ModelResult
 from . import _plain_fit
-from ._network import FileEstimator
+from ._network import FeatureEstimator
+from ._saved import SavedEnsemble
 from .mlp import MLPClassifier, MLPRegressor
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def mean_and_spread(each: Array) -> tuple[Array, Array]:
     return np.ldexp(small.mean(axis=0), exponent), np.ldexp(small.std(axis=0), exponent)
 
 
-class EnsembleBase(FileEstimator, Generic[MemberT]):
+class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
     """All but what predictions are."""
 
     estimators_: list[MemberT]

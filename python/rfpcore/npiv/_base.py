@@ -10,6 +10,7 @@ from .._arrays import Array, require_length
 from .._atomic import all_or_nothing
 from .._frames import AlignedScore, require_aligned
 from ._data import Rows, check_rows, columns, require_size
+from ._file import SavedNPIV
 from ._identify import require_identified
 from ._strength import InstrumentStrength, instrument_strength
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class BaseNPIV(AlignedScore, RegressorMixin, BaseEstimator):
+class BaseNPIV(SavedNPIV, AlignedScore, RegressorMixin, BaseEstimator):
     """An estimator of h in E[Y - h(X, W) | Z, W] = 0: endogenous X, instruments Z, covariates W."""
 
     n_features_in_: int

@@ -5,14 +5,16 @@ from typing import Literal
 import numpy as np
 
 from .._arrays import Array
+from .._options import n_threads
+from ._base import BaseNPIV
 from ._data import Rows, Scales
-from ._file import FileNPIV
+from ._file import SavedFlexible
 from ._linear import Linear, LinearStage, is_needed
 
 LinearPart = Literal["auto"] | bool
 
 
-class FlexibleNPIV(FileNPIV):
+class FlexibleNPIV(SavedFlexible, BaseNPIV):
     """An estimator of what the linear part leaves of the outcome.
 
     The linear part is two-stage least squares; the estimator learns from its residuals, and two-stage least
@@ -21,6 +23,7 @@ class FlexibleNPIV(FileNPIV):
     """
 
     linear_part: LinearPart
+    _scales: Scales
     _first: Linear
     _linear: Linear
 
@@ -30,7 +33,7 @@ class FlexibleNPIV(FileNPIV):
         return bool(self._linear.slopes.any())
 
     def _require_params(self) -> None:
-        super()._require_params()
+        n_threads(getattr(self, "n_jobs", None))
         if self.linear_part != "auto" and not isinstance(self.linear_part, bool | np.bool_):
             raise ValueError(f"linear_part={self.linear_part!r}; 'auto', True or False is needed")
 

@@ -124,15 +124,15 @@ class ProximalF2BMLD(F2BMLD):
         ]
         return np.array(means)
 
-    def _describe(self, tensors: Tensors) -> Document:
+    def _describe_learnt(self, tensors: Tensors) -> Document:
         # `effect` is a mean over these: the file holds them.
         tensors |= {"proxies": self._proxies, "controls": self._controls}
         if self._weights is not None:
             tensors["weights"] = self._weights
-        return super()._describe(tensors) | {"n_treatments": self._n_treatments}
+        return super()._describe_learnt(tensors) | {"n_treatments": self._n_treatments}
 
-    def _restore(self, tensors: Tensors, learnt: Document) -> None:
-        super()._restore(tensors, learnt)
+    def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
+        super()._restore_learnt(tensors, learnt)
         self._n_treatments = integer(learnt["n_treatments"], "n_treatments", 1, self.n_covariates_)
         self._proxies = tensor(tensors, "proxies", None, self.n_features_in_)
         n = len(self._proxies)
