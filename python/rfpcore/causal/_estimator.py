@@ -5,14 +5,14 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ._file import SavedEffect
 from .results import Effect, to_frame
 
 
-class EffectEstimator(BaseEstimator):
+class EffectEstimator(SavedEffect, BaseEstimator):
     """The main effect's numbers, and all effects as a table."""
 
     effect_: Effect
-    effects_: list[Effect]
 
     @property
     def estimate_(self) -> float:

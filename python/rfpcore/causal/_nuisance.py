@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from .._arrays import Array, shown
 from .._options import choice, integer, items, n_threads, real
 from .._scaling import level_and_spread
+from ..files import NotSaved
 from ._candidates import Candidate, candidates, constant, large_network
 from ._fits import means
 from ._left_out import LeftOut, leave_out
@@ -82,6 +83,8 @@ def models_of(estimator: Any, estimand: str) -> Models:
         choice(estimator.outcome, "outcome", Outcome)
     for name in ("outcome", "propensity"):
         model = getattr(estimator, name)
+        if isinstance(model, NotSaved):
+            model.refuse(name)
         if not (model is None or hasattr(model, "fit") or (name == "outcome" and isinstance(model, str))):
             raise TypeError(
                 f"{name}={shown(model)} is a {type(model).__name__}; an estimator or None is needed"

@@ -47,7 +47,7 @@ class SavedNetwork(Saved):
         if hasattr(self, "feature_names_in_"):
             document["feature_names"] = self.feature_names_in_.tolist()
         if hasattr(self, "classes_"):
-            document["classes"] = labels_to_json(self.classes_, "classes_")
+            document["classes"] = labels_to_json(self.classes_, "classes_", True)
         return document
 
     def _restore(self: Any, tensors: Tensors, document: Document) -> None:

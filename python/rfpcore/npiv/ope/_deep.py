@@ -9,7 +9,9 @@ from threadpoolctl import threadpool_limits
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
+from ..._file_parts import Document, Tensors
 from ..._options import MAX_STEPS, integer, n_threads, positive, random_source
+from ...network import MLP
 from .._bilevel import Problem
 from .._features import FeatureNet, Ridge, widths_of
 from ._base import TrainedEvaluation
@@ -110,6 +112,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
 
     path_: Array
     path_steps_: NDArray[np.int64]
+    _net: MLP
 
     @all_or_nothing
     def fit(self, transitions: Transitions, policy: Policy) -> "Self":
@@ -122,7 +125,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
         every = max(1, rounds // integer(self.n_checkpoints, "n_checkpoints", 1, MAX_STEPS))
         batch = min(integer(self.batch_size, "batch_size", 2, MAX_STEPS), n // 2)
         random = random_source(self.random_state)
-        self._stages = stages = _Stages(self, problem, random)
+        stages = _Stages(self, problem, random)
         halves = np.array_split(random.permutation(n), 2)
         path, steps = [], []
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
@@ -132,16 +135,25 @@ class DeepFeatureEvaluation(TrainedEvaluation):
                 if done % every == 0 or done == rounds:
                     path.append(np.concatenate([stages.net.theta, stages.solve(*halves)]))
                     steps.append(done)
-        self.path_, self.path_steps_ = np.array(path), np.array(steps)
+        self._net, self.path_, self.path_steps_ = stages.net.net, np.array(path), np.array(steps)
         return self
 
     def _q(self, features: Array) -> Array:
         return self._values(self.path_[-1], features)
 
     def _values(self, parameters: Array, features: Array) -> Array:
-        theta, coefficients = np.split(parameters, [self._stages.net.net.n_parameters])
-        outputs = self._stages.net.net.predict(theta.astype(np.float32), features, self.n_jobs)
+        theta, coefficients = np.split(parameters, [self._net.n_parameters])
+        outputs = self._net.predict(theta.astype(np.float32), features, self.n_jobs)
         return np.asarray(self._unit * (coefficients[0] + np.maximum(outputs, 0) @ coefficients[1:]))
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        widths = [*self._net.hidden_layer_sizes, self._net.n_outputs]
+        return super()._describe_learnt(tensors) | {"widths": widths}
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, n_features: int) -> None:
+        *hidden, n_outputs = widths_of(learnt["widths"], "widths")
+        self._net = MLP(n_features, tuple(hidden), n_outputs, "relu")
+        self._restore_path(tensors, learnt, self._net.n_parameters + n_outputs + 1)
 
 
 class _Stages:
