@@ -178,6 +178,7 @@ class DifferenceInDifferences(EffectEstimator):
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
         choice(self.inference, "inference", Inference)
         integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
+        integer(self.n_folds, "n_folds", 2, MANY_DRAWS)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"

@@ -246,6 +246,7 @@ class ClusterEffect(EffectEstimator):
         models = models_of(self, self.estimand)
         choice(self.inference, "inference", Inference)
         integer(self.n_draws, "n_draws", 1, MANY_DRAWS)
+        integer(self.n_folds, "n_folds", 2, MANY_DRAWS)
         sample = read_sample(
             X,
             y,

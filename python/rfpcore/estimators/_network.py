@@ -36,6 +36,8 @@ class FeatureEstimator(BaseEstimator):
     def _features(self, X: Any, learn: bool = False) -> Array:
         """X as an array, its width and column names checked; finiteness is checked later, by row."""
         _require_own_names(X)
+        if not any(hasattr(X, name) for name in ("__array__", "__len__", "shape")):
+            raise TypeError(f"X is a {type(X).__name__}; an array or frame is needed")
         try:
             array: Array = validate_data(
                 self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False

@@ -93,7 +93,8 @@ class ProximalF2BMLD(F2BMLD):
         if len(parts[0]) != len(parts[-1]):
             raise ValueError(f"covariates has {len(parts[-1])} rows; treatment has {len(parts[0])}")
         proxies = columns(outcome_proxy, "outcome_proxy")
-        super().fit(proxies, y, treatment_proxy, np.hstack(parts), groups, sample_weight)
+        instruments = columns(treatment_proxy, "treatment_proxy")
+        super().fit(proxies, y, instruments, np.hstack(parts), groups, sample_weight)
         self._n_treatments = treatments.shape[1]
         self._proxies = self._rows.inputs[:, : proxies.shape[1]]
         self._controls = self._rows.inputs[:, proxies.shape[1] + self._n_treatments :]
