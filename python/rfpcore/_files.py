@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import stat
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = ["FORMAT_VERSION", "digest", "holding_together", "read", "target_mode"
 FORMAT_VERSION = 2
 _READABLE = (1, FORMAT_VERSION)
 _DTYPES = (F32, F64, np.dtype(np.int64))
+_MARK, _HEAD = b"\x89rfpcore", struct.Struct("<8sQ")
 _KINDS = {
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symbolic link",
@@ -93,6 +95,72 @@ def replace(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def shard(tensors: Mapping[str, Array], document: Mapping[str, Any]) -> bytes:
+    """What `pack` gives, with a mark and its length before it, so that one can follow another in a file."""
+    data = pack(tensors, document)
+    return _HEAD.pack(_MARK, len(data)) + data
+
+
+def append(path: Path, data: bytes, end: int, size: int) -> int:
+    """Add shards after the last whole one, and return where they end.
+
+    Parameters
+    ----------
+    path : path
+    data : bytes
+    end, size : int
+        Where the last whole shard ends and how long the file is: what is between was torn, and goes.
+
+    Raises
+    ------
+    ValueError
+        If the file has another length by now.
+    """
+    target_mode(path)
+    with open(path, "r+b") as file:
+        found = os.fstat(file.fileno()).st_size
+        if found != size:
+            raise ValueError(
+                f"{path} has {found} bytes, where {size} are known of: somebody else has written to it"
+            )
+        try:
+            file.truncate(end)
+            file.seek(end)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(end)
+            raise
+    return end + len(data)
+
+
+def read_shards(path: Path) -> tuple[list[tuple[dict[str, Array], dict[str, Any]]], int, int]:
+    """The shards of a file, where the last whole one ends, and the file's size.
+
+    Raises
+    ------
+    ValueError
+        If one is damaged and another comes after it. Where none does, the end was torn.
+    """
+    require_regular(path)
+    shards: list[tuple[dict[str, Array], dict[str, Any]]] = []
+    with open(path, "rb") as file:
+        size, end = os.fstat(file.fileno()).st_size, 0
+        while end < size:
+            mark, length = _HEAD.unpack(file.read(_HEAD.size).ljust(_HEAD.size, b"\0"))
+            whole = mark == _MARK and length <= size - end - _HEAD.size
+            try:
+                shards.append(unpack(file.read(length) if whole else b"", f"{path}, shard {len(shards)},"))
+            except ValueError as error:
+                file.seek(end + 1)
+                if _MARK in file.read() or (mark == _MARK and not shards):  # the first is never torn
+                    raise ValueError(f"{path} is damaged at byte {end}: {error}") from None
+                break
+            end += _HEAD.size + length
+    return shards, end, size
+
+
 def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -146,6 +214,8 @@ def require_regular(path: Path) -> None:
 
 def unpack(data: bytes, path: Path | str) -> tuple[dict[str, Array], dict[str, Any]]:
     """The tensors and the document in the bytes of a file, whose name is for messages."""
+    if data.startswith(_MARK):
+        raise ValueError(f"{path} is the file of a sweep: `sweep`, called again, reads it")
     try:
         tensors = safetensors.numpy.load(data)
         length = int.from_bytes(data[:8], "little")
