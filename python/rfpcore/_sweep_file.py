@@ -5,6 +5,7 @@ A shard has the tensors of its models one after the other, so that its header do
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,7 +135,7 @@ class SweepFile:
             arrays: Tensors = {}
             for name, count in zip(_ARRAYS, counts, strict=True):
                 shape = (integer(count, f"lines of {name}", 0, MAX_PARAMETERS), *_width(name, model, net))
-                end = at[name] + int(np.prod(shape))
+                end = at[name] + math.prod(shape)
                 arrays[f"{index}.{name}"] = flat[name][at[name] : end].reshape(shape)
                 at[name] = end
             yield index, self._result(index, net, own, loss, arrays)
