@@ -85,6 +85,8 @@ def public_names():
     for module in modules:
         for name in getattr(module, "__all__", ()):
             thing = getattr(module, name)
+            if inspect.ismodule(thing):
+                continue
             if found.setdefault(name, thing) is not thing:  # two of a name, as the reference has them
                 name = f"{module.__name__.rpartition('.')[2]}.{name}"
                 found[name] = thing
