@@ -9,7 +9,7 @@ import pytest
 
 from rfpcore import estimators, npiv
 
-FILES = Path(__file__).parent / "data" / "files"
+FILES = Path(__file__).parents[1] / "data" / "files"
 EXPECTED = json.loads((FILES / "expected.json").read_text())
 GRID = np.linspace(-1, 1, 5)
 IN_SINGLE = {"RFPRegressor_steps", "ProximalF2BMLD", "DeepFeatureIV"}
