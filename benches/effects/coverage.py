@@ -11,7 +11,6 @@ and left out.
 """
 
 import argparse
-import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,6 +20,7 @@ from typing import NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from ..jsonl import append, read
 from .designs import CELLS, Cell, draw
 from .methods import intervals
 from .report import long_tables, short_table
@@ -49,19 +49,6 @@ def one(job: Job) -> dict[str, object]:
     return line | {"rows": rows}
 
 
-def read(path: Path) -> list[dict]:
-    """The lines there are; the last may be cut off by an interruption."""
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
-    return lines
-
-
 def jobs(
     cells: Sequence[Cell], draws: int, others: int, wanted: frozenset[str] | None, done: Sequence[dict]
 ) -> Iterator[Job]:
@@ -75,11 +62,10 @@ def jobs(
 
 def run(path: Path, todo: Sequence[Job], workers: int) -> None:
     """Do what is missing and append it."""
-    with path.open("a") as file, ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers) as pool:
         futures = [pool.submit(one, job) for job in todo]
         for count, future in enumerate(as_completed(futures), 1):
-            file.write(json.dumps(future.result()) + "\n")
-            file.flush()
+            append(path, [future.result()])
             if count % 100 == 0:
                 print(f"{count} of {len(todo)}", flush=True)
 

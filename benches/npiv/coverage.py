@@ -18,6 +18,8 @@ import numpy as np
 from rfpcore.datasets import make_iv_curve
 from rfpcore.npiv import F2BMLD
 
+from ..jsonl import read
+
 NAMES = ("seed", "curve", "n", "solver", "method")
 CURVES = ("centre", "lower", "upper", "uniform_lower", "uniform_upper")
 
@@ -68,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     short = {"max_iter": 100, "n_checkpoints": 5} if options.short else {}
     draws, n_bootstraps = (2, 5) if options.short else (options.draws, options.bootstraps)
-    lines = options.results.read_text().splitlines() if options.results.exists() else []
-    records = [json.loads(line) for line in lines]
+    records = read(options.results)
     done = {tuple(record[name] for name in NAMES) for record in records}
     began = time.perf_counter()
     with options.results.open("a") as file:

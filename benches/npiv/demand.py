@@ -9,7 +9,6 @@ Every fit is a line of JSON that is written when it is done.
 
 import argparse
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,8 @@ from sklearn.preprocessing import StandardScaler
 
 from rfpcore.datasets import InstrumentData, make_demand, make_iv_curve
 from rfpcore.npiv import F2BMLD, DeepFeatureIV, KernelIV, SieveIV, TwoStageLeastSquares
+
+from ..jsonl import read, study
 
 DEMAND = [
     {"design": "demand", "noise": noise, "n": n, "confounding": rho}
@@ -83,10 +84,6 @@ def key(record: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(record[name] for name in ("design", "noise", "n", "confounding", "method", "seed"))
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def todo(cases: Sequence[dict[str, Any]], methods: Sequence[str], seeds: int) -> Iterator[tuple[Any, ...]]:
     # Seeds outermost: whatever is there when it is stopped is a whole table of fewer seeds.
     for seed, case, method in itertools.product(range(seeds), cases, methods):
@@ -125,16 +122,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cases = [case for case in (*CURVES, *DEMAND) if not options.rows or case["n"] in options.rows]
     if options.short:
         cases = [case for case in cases if case["n"] == 1000 and case["confounding"] == 0.9]
-    done = {key(record) for record in read(options.results)}
-    began = time.perf_counter()
+    records = read(options.results)
     if not options.table:
-        with options.results.open("a") as file:
-            for case, method, seed in todo(cases, options.methods, 1 if options.short else options.seeds):
-                if time.perf_counter() - began > options.seconds:
-                    break
-                if key(case | {"method": method, "seed": seed}) not in done:
-                    print(json.dumps(one(case, method, seed, options.short)), file=file, flush=True)
-    print(table(read(options.results)))
+        done = {key(record) for record in records}
+        missing = (
+            (case, method, seed, options.short)
+            for case, method, seed in todo(cases, options.methods, 1 if options.short else options.seeds)
+            if key(case | {"method": method, "seed": seed}) not in done
+        )
+        records = study(options.results, one, missing, options.seconds)
+    print(table(records))
 
 
 if __name__ == "__main__":

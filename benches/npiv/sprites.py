@@ -10,7 +10,6 @@ two-stage least squares needs an instrument for each input, and there are three:
 
 import argparse
 import itertools
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +25,8 @@ from sklearn.preprocessing import StandardScaler
 
 from rfpcore.datasets import make_sprites
 from rfpcore.npiv import F2BMLD, DeepFeatureIV, KernelIV, SieveIV, TwoStageLeastSquares
+
+from ..jsonl import read, study
 
 COMPONENTS = (3, 32)
 WITHOUT = ("no instrument", "mean of y")
@@ -61,10 +62,6 @@ def one(components: int, method: str, seed: int, short: bool) -> dict[str, Any]:
     return case | {"mse": float(error), "seconds": time.perf_counter() - began}
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def table(records: list[dict[str, Any]]) -> str:
     """Medians, the distance of the smallest and largest error in brackets."""
     lines = ["| method | " + " | ".join(f"{n} components" for n in COMPONENTS) + " |", "| --- " * 3 + "|"]
@@ -86,13 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     done = {(r["components"], r["method"], r["seed"]) for r in read(options.results)}
     todo = itertools.product(range(1 if options.short else options.seeds), COMPONENTS, METHODS)
-    stop = time.perf_counter() + options.seconds
-    with options.results.open("a") as file:
-        for seed, components, method in todo:
-            possible = method != "2SLS" or components <= 3
-            if possible and (components, method, seed) not in done and time.perf_counter() < stop:
-                print(json.dumps(one(components, method, seed, options.short)), file=file, flush=True)
-    print(table(read(options.results)))
+    missing = (
+        (components, method, seed, options.short)
+        for seed, components, method in todo
+        if (method != "2SLS" or components <= 3) and (components, method, seed) not in done
+    )
+    print(table(study(options.results, one, missing, options.seconds)))
 
 
 if __name__ == "__main__":

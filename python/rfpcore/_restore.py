@@ -1,7 +1,7 @@
 """Networks' estimators from what a file holds: every part checked against the others and the architecture."""
 
 import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -12,9 +12,6 @@ from ._file_parts import Document, Tensors, class_labels, listed, object_of, onl
 from ._options import MAX_PARAMETERS, MAX_STEPS, check_inner_lr, integer
 from .losses import read
 from .network import MLP
-
-if TYPE_CHECKING:
-    from .estimators.rfp._fit import Memory
 
 __all__ = ["params_from_json", "restore"]
 
@@ -91,7 +88,7 @@ def _network_estimator(cls: type[T], tensors: Tensors, document: Document) -> T:
     _learn_scores(estimator, tensors, document)
     if estimator._has_inner_loop:
         estimator.inner_lr_ = _inner_lr(tensors, net.n_parameters)
-        estimator._memory = _memory(tensors, document, estimator.theta_)
+        estimator._memory = estimator._Memory(*_memory(tensors, document, estimator.theta_))
     elif "memory" in document:
         raise ValueError(f"there is an optimizer's memory, which a {cls.__name__} does not have")
     estimator._require_usable()
@@ -163,10 +160,8 @@ def _inner_lr(tensors: Tensors, n_parameters: int) -> float | Array | None:
     return check_inner_lr(array[0] if array.shape == (1,) else array, n_parameters)
 
 
-def _memory(tensors: Tensors, document: Document, theta: Array) -> "Memory":
+def _memory(tensors: Tensors, document: Document, theta: Array) -> tuple[int, Array, Array, int]:
     """What the outer optimizer goes on from."""
-    from .estimators.rfp._fit import Memory
-
     own, n = object_of(document, "memory"), len(theta)
     only(own, "memory", {"n_steps", "batch_seed"})
     n_steps = integer(own["n_steps"], "n_steps", 0, MAX_STEPS)
@@ -175,4 +170,4 @@ def _memory(tensors: Tensors, document: Document, theta: Array) -> "Memory":
     )
     if second.min() < 0:
         raise ValueError(f"second_moment has {second.min()}; a mean of squares is not negative")
-    return Memory(n_steps, first, second, integer(own["batch_seed"], "batch_seed", 0, 2**64 - 1))
+    return n_steps, first, second, integer(own["batch_seed"], "batch_seed", 0, 2**64 - 1)

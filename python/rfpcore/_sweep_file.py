@@ -12,9 +12,7 @@ from . import _files, _specs
 from ._arrays import F64, Array, as_floats, float_dtype
 from ._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
 from ._options import MAX_STEPS, choice, integer
-from .many import Model, ModelResult, Record
-from .many._data import require_pair, row_lists
-from .many._result import SCORES
+from .many import SCORES, Model, ModelResult, Record, require_pair, row_lists
 from .network import MLP
 from .regularize import BatchNorm
 

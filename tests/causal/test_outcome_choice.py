@@ -146,6 +146,20 @@ def test_all_designs_say_it():
     assert (empty.outcome_, empty.outcome_scores_) == ("mean", {})
 
 
+@pytest.mark.filterwarnings("ignore:one cluster dominates")
+@pytest.mark.parametrize(("n", "name"), [(40, "ridge"), (240, "linear")])
+def test_clusters_of_one_row(n, name):
+    """A light penalty where clusters are few; many need none, and are left out in closed form."""
+    random = np.random.default_rng(3)
+    z, noise = random.standard_normal(n), random.standard_normal(n)
+    treated = (np.arange(n) % 3 == 0).astype(int)
+    model = ClusterEffect().fit(z[:, None], z + noise, treated, np.arange(n))
+    linear = ClusterEffect(outcome=LinearRegression()).fit(z[:, None], z + noise, treated, np.arange(n))
+    assert model.outcome_ == name
+    assert_allclose(model.estimate_, linear.estimate_, atol=0.02 if name == "ridge" else 0)
+    assert_allclose(model.std_error_, linear.std_error_, rtol=0.02 if name == "ridge" else 0)
+
+
 @pytest.mark.filterwarnings("ignore:the outcome model")
 @pytest.mark.parametrize("outcome", ["auto", None])
 def test_the_level_of_outcomes_does_not_matter(outcome):

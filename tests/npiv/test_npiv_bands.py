@@ -11,9 +11,10 @@ from sklearn.metrics.pairwise import rbf_kernel
 from rfpcore.datasets import make_iv_curve
 from rfpcore.npiv import F2BMLD
 from rfpcore.npiv._bands import bands, bootstrap_rows
-from rfpcore.npiv._correct import Correction, leave_one_out_ridge
+from rfpcore.npiv._correct import Correction
 from rfpcore.npiv._data import Scales, check_rows
-from rfpcore.npiv._select import RIDGES, bandwidth
+from rfpcore.npiv._ridge import RIDGES, leave_one_out_ridge
+from rfpcore.npiv._select import bandwidth
 
 matplotlib.use("agg")
 FAST = {"max_iter": 300, "n_checkpoints": 10, "random_state": 0}

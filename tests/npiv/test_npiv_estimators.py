@@ -147,12 +147,14 @@ def test_leave_one_out_errors_are_those_of_refits():
     from scipy.linalg import eigh
     from sklearn.linear_model import Ridge
 
-    from rfpcore.npiv.kernel import _leave_one_out
+    from rfpcore.npiv._ridge import errors_left_out
 
     random = np.random.default_rng(0)
     features, y = random.standard_normal((4, 20)), random.standard_normal(20)
     values, vectors = eigh(features @ features.T)
-    found = _leave_one_out(vectors.T @ features, vectors.T @ features @ y, 1 / (values[:, None] + [0.5]), y)
+    basis, inverses = (vectors.T @ features).T, 1 / (values[:, None] + [0.5])
+    residual = y[:, None] - basis @ ((basis.T @ y)[:, None] * inverses)
+    found = errors_left_out(residual, basis, inverses)
     for row in range(20):
         keep = np.arange(20) != row
         model = Ridge(0.5, fit_intercept=False).fit(features[:, keep].T, y[keep])

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from .._arrays import Array
 from ._delete_one_logistic import LogisticWithoutEach, logistic_without_each
 from ._delete_one_squares import least_squares_without_each
-from ._linear_fits import is_least_squares
-from ._nuisance import Models, fit_each, has_single_rows
+from ._nuisance import Models, fit_each, is_linear
 from ._replicates import Estimates, leaves_an_arm_empty, refits, without_each
 from ._sample import Sample
 from ._score_inference import terms_of
@@ -25,12 +24,7 @@ Rows = NDArray[np.bool_]
 
 def has_closed_form(sample: Sample, models: Models) -> bool:
     """Whether the jackknife needs no refits: outcomes by means or least squares, a propensity by default."""
-    linear = (
-        not models.arms
-        or sample.X.shape[1] == 0
-        or is_least_squares(models.outcome)
-        or (models.outcome is None and has_single_rows(sample))
-    )
+    linear = not models.arms or sample.X.shape[1] == 0 or is_linear(models.outcome, sample)
     logistic = models.estimation_method == "regression" or sample.Z.shape[1] == 0 or models.propensity is None
     return linear and logistic
 

@@ -18,15 +18,15 @@ class EffectEstimator(Limited, BaseEstimator):
 
     _limits: ClassVar[Limits] = {
         "estimation_method": one_of(EstimationMethod),
-        "outcome": outcome_model,
-        "propensity": estimator_or_none,
-        "cluster_columns": unchecked,
         "propensity_bounds": bounds,
         "n_draws": whole(1, MANY_DRAWS),
         "max_refits": whole(0, MANY_REFITS),
         "random_state": seed,
         "n_jobs": threads,
         "verbose": shown_progress,
+        "outcome": outcome_model,
+        "propensity": estimator_or_none,
+        "cluster_columns": unchecked,
     }
 
     effect_: Effect

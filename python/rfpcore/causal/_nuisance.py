@@ -25,6 +25,7 @@ from ._sample import Sample
 
 Outcome = Literal["auto"]
 CHUNK = 8_000_000  # predictions held at a time, in numbers
+MANY_CLUSTERS = 200  # of one row each: a penalty moves nothing, and least squares are left out in closed form
 
 
 @dataclass(frozen=True)
@@ -217,13 +218,12 @@ def _classifies(outcome: Any) -> bool:
 
 def _tried(sample: Sample, models: Models, n_rows: int) -> tuple[dict[str, Candidate], str | None]:
     """The outcome models, and which of them is used; None: the best. The first two are for comparison."""
-    single = has_single_rows(sample)
-    if isinstance(models.outcome, str):
-        return candidates(n_rows, single, models.random_state, models.n_jobs), None
+    if isinstance(models.outcome, str) and not is_linear(models.outcome, sample):
+        return candidates(n_rows, has_single_rows(sample), models.random_state, models.n_jobs), None
     model = models.outcome
     linear = LogisticRegression() if _classifies(model) else LinearRegression()
     tried = {"mean": constant(), "linear": Candidate(linear, scaled=False)}
-    if is_least_squares(model) or (model is None and single):
+    if is_linear(model, sample):
         return tried, "linear"
     if model is None:
         model = large_network(models.random_state, models.n_jobs)
@@ -247,6 +247,13 @@ def without_level(sample: Sample, models: Models) -> Sample:
 def has_single_rows(sample: Sample) -> bool:
     """Whether every cluster has one row: nothing to adapt to, and few rows for a network as the default."""
     return len(sample.y) == len(np.unique(sample.codes))
+
+
+def is_linear(model: Any, sample: Sample) -> bool:
+    """Whether outcomes are modelled by least squares."""
+    if isinstance(model, str):
+        return has_single_rows(sample) and sample.n_clusters > MANY_CLUSTERS
+    return is_least_squares(model) or (model is None and has_single_rows(sample))
 
 
 def is_flexible(model: Any, sample: Sample) -> bool:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, as_floats, group_codes, matrix, shown
+from .._axes import BLUE, GREY, ORANGE, axes
 from .._frames import require_aligned
 from .._options import MAX_BINS, integer, is_integer
-from ..plotting._axes import BLUE, GREY, ORANGE, axes
 from ._columns import number_vector
 from .diagnostics import effective_weights, own_cluster_share
 

@@ -76,7 +76,7 @@ class ClusterEffect(EffectEstimator):
           are fitted without each of at most ten folds of an arm's clusters. The first of "rough", the mean,
           the large network, "smooth", ridge, trees and the small network is taken whose squared error on
           clusters left out is within one and a half standard errors of the least one. Where every cluster has
-          one row: least squares or ridge regression.
+          one row: a light ridge regression, or least squares if that is better by more than that.
         - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
           steps, in float32, on outcomes scaled to unit variance; or linear regression, where every cluster
           has one row. A warning says if it predicts clusters left out worse than a line.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import Array
-from ..plotting._axes import BLUE, GREY, axes
+from .._axes import BLUE, GREY, axes
 
 if TYPE_CHECKING:
     from .staggered import StaggeredEffect

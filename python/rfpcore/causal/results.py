@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from .._options import fraction
 from ._intervals import monte_carlo_p
@@ -63,7 +64,7 @@ class Effect:
             return math.nan
         if self.statistics is not None:
             return monte_carlo_p(self.statistic, self.statistics)
-        return float(2 * _t(self.df).sf(abs(self.statistic)))
+        return 2 * _t_below(-abs(self.statistic), self.df)
 
     def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
         """The interval that covers the effect with this probability.
@@ -91,17 +92,21 @@ class Effect:
         """How many standard errors the interval reaches to either side."""
         level = fraction(level, "level")
         if self.statistics is None:
-            return float(_t(self.df).ppf((1 + level) / 2))
+            return _t_quantile((1 + level) / 2, self.df)
         finite = np.abs(self.statistics[~np.isnan(self.statistics)])
         if len(finite) == 0:
             return math.nan
         return float(np.quantile(finite, level, method="higher"))
 
 
-def _t(df: float) -> Any:
-    from scipy import stats
+def _t_below(value: float, df: float) -> float:
+    """The probability below a value, of Student's t or of the normal distribution it tends to."""
+    return float(stdtr(df, value) if math.isfinite(df) else ndtr(value))
 
-    return stats.t(df) if math.isfinite(df) else stats.norm
+
+def _t_quantile(share: float, df: float) -> float:
+    """The value with so much probability below it."""
+    return float(stdtrit(df, share) if math.isfinite(df) else ndtri(share))
 
 
 def rows_of(effects: Sequence[Effect], level: float) -> list[dict[str, Any]]:

@@ -5,9 +5,12 @@ model's result depends on nothing but its own `Model`, its data and its seed: no
 their order or the number of threads. Models may repeat a seed; two equal models on equal rows come out equal.
 """
 
+from ._data import require_pair as require_pair  # not public: what files of sweeps need besides
+from ._data import row_lists as row_lists
 from ._fit import fit_many
 from ._model import Model
 from ._record import Record
+from ._result import SCORES as SCORES
 from ._result import ManyResult, ModelResult
 
 __all__ = ["ManyResult", "Model", "ModelResult", "Record", "fit_many"]

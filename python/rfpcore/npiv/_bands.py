@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from .._arrays import Array
 from ._bilevel import first_particles, solve
 from ._correct import Correction
-from ._data import Rows
+from ._data import InstrumentedRows
 from ._fit import BilevelFit
 from ._linear import LinearStage
 
@@ -35,7 +35,9 @@ class Bands(NamedTuple):
     """Half the width of the uniform band in standard errors, before it was widened."""
 
 
-def bootstrap_rows(rows: Rows, n_bootstraps: int, random: np.random.RandomState) -> list[NDArray[np.intp]]:
+def bootstrap_rows(
+    rows: InstrumentedRows, n_bootstraps: int, random: np.random.RandomState
+) -> list[NDArray[np.intp]]:
     """Rows drawn with replacement, whole groups where there are groups."""
     if rows.codes is None:
         return [random.randint(0, rows.n, rows.n) for _ in range(n_bootstraps)]
@@ -46,7 +48,7 @@ def bootstrap_rows(rows: Rows, n_bootstraps: int, random: np.random.RandomState)
 
 
 def bootstrap(
-    fit: BilevelFit, rows: Rows, n_bootstraps: int, random: np.random.RandomState, threads: int
+    fit: BilevelFit, rows: InstrumentedRows, n_bootstraps: int, random: np.random.RandomState, threads: int
 ) -> tuple[Array, Array]:
     """Structural particles (B, P), each from rows drawn anew, and how often each row was drawn (B, n).
 
@@ -63,7 +65,9 @@ def bootstrap(
     return thetas, np.array([np.bincount(draws[i], minlength=rows.n) for i in kept], float)
 
 
-def linear_parts(rows: Rows, residuals: Array, counts: Array, points: Array) -> tuple[Array, Array]:
+def linear_parts(
+    rows: InstrumentedRows, residuals: Array, counts: Array, points: Array
+) -> tuple[Array, Array]:
     """The linear part of the residuals of each of B functions: at the rows (B, n), and at points (B, m).
 
     All standardised; counts (B, n) say how often a row was drawn.

@@ -10,7 +10,7 @@ from .._arrays import Array, require_length
 from .._atomic import all_or_nothing
 from .._frames import AlignedScore, require_aligned
 from .._limits import Limited
-from ._data import Rows, check_rows, columns, require_size
+from ._data import InstrumentedRows, check_rows, columns, require_size
 from ._identify import require_identified
 from ._strength import InstrumentStrength, instrument_strength
 
@@ -116,7 +116,7 @@ class BaseNPIV(Limited, AlignedScore, RegressorMixin, BaseEstimator):
         require_size(controls, "covariates", least=0.0)
         return np.hstack([inputs, controls])
 
-    def _fit(self, rows: Rows) -> None:
+    def _fit(self, rows: InstrumentedRows) -> None:
         """Learn from checked rows."""
         raise NotImplementedError
 

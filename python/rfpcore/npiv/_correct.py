@@ -1,12 +1,13 @@
 """The part of h that an estimate has missed: a linear regression with instruments of its residuals."""
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, svd
+from scipy.linalg import cho_factor, cho_solve
 from sklearn.gaussian_process.kernels import Matern
 from sklearn.kernel_approximation import Nystroem
 
 from .._arrays import Array
-from ._select import RIDGES, bandwidth
+from ._ridge import leave_one_out_ridge
+from ._select import bandwidth
 
 LANDMARKS = 100
 """Rows that span the kernels' features (Nyström): enough where the functions are smooth."""
@@ -103,19 +104,3 @@ class Correction:
             ) from None
         coefficients = cho_solve(factor, weighted @ (residuals - mean))
         return np.asarray(mean + (features - centre) @ coefficients)
-
-
-def leave_one_out_ridge(features: Array, targets: Array, weights: Array) -> float:
-    """The ridge, of a grid, with the smallest error of all targets (n, t), each row left out in its turn."""
-    root = np.sqrt(weights)[:, None]
-    left, singular, _ = svd(root * features, full_matrices=False)
-    known = root * targets
-    parts = left.T @ known
-
-    def error(ridge: float) -> float:
-        kept = singular**2 / (singular**2 + ridge)
-        residual = known - (left * kept) @ parts
-        # The error of a row left out is its residual over 1 minus its leverage.
-        return float(((residual / (1 - left**2 @ kept)[:, None]) ** 2).sum())
-
-    return float(min(RIDGES * len(features), key=error))

@@ -27,7 +27,7 @@ def columns(values: Any, name: str) -> Array:
     return np.ascontiguousarray(matrix(named, name), np.float64)
 
 
-class Rows(NamedTuple):
+class InstrumentedRows(NamedTuple):
     """What every estimator fits, all float64; covariates are the last columns of both matrices."""
 
     inputs: Array
@@ -52,12 +52,12 @@ class Rows(NamedTuple):
         """Columns of Z."""
         return int(self.instruments.shape[1]) - self.n_covariates
 
-    def take(self, rows: NDArray[np.intp]) -> "Rows":
+    def take(self, rows: NDArray[np.intp]) -> "InstrumentedRows":
         """Some rows."""
         weights = None if self.weights is None else self.weights[rows]
         codes = None if self.codes is None else self.codes[rows]
         parts = (self.inputs[rows], self.y[rows], self.instruments[rows])
-        return Rows(*parts, weights, codes, self.n_covariates)
+        return InstrumentedRows(*parts, weights, codes, self.n_covariates)
 
     @property
     def n(self) -> int:
@@ -65,8 +65,8 @@ class Rows(NamedTuple):
         return len(self.y)
 
 
-def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weight: Any) -> Rows:
-    """The arguments of `fit` as `Rows`: those of positive weight."""
+def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weight: Any) -> InstrumentedRows:
+    """The arguments of `fit` as `InstrumentedRows`: those of positive weight."""
     if y is None:
         raise ValueError("an instrumental-variables estimator requires y, but the target y is None")
     if Z is None:
@@ -90,7 +90,7 @@ def check_rows(X: Any, y: Any, Z: Any, covariates: Any, groups: Any, sample_weig
         require_size(array, name)
     codes = None if groups is None else group_codes(groups, n)[1]
     parts = (np.hstack([inputs, controls]), outcome, np.hstack([instruments, controls]))
-    rows = Rows(*parts, None, codes, controls.shape[1])
+    rows = InstrumentedRows(*parts, None, codes, controls.shape[1])
     if sample_weight is not None:
         rows = _weighted(rows, row_weights(sample_weight, n))
     return rows
@@ -108,7 +108,7 @@ def require_size(array: Array, name: str, least: float = 1 / LARGEST) -> None:
         )
 
 
-def _weighted(rows: Rows, weights: Array) -> Rows:
+def _weighted(rows: InstrumentedRows, weights: Array) -> InstrumentedRows:
     """The rows of positive weight, with weights of mean 1."""
     largest = weights.max()
     if largest == 0:
@@ -136,7 +136,7 @@ class Scales:
     y_scale: float
 
     @classmethod
-    def of(cls, rows: Rows) -> "Scales":
+    def of(cls, rows: InstrumentedRows) -> "Scales":
         """Those of some rows."""
         w = rows.weights
         y_mean = float(np.average(rows.y, weights=w))
@@ -148,13 +148,13 @@ class Scales:
             y_scale if y_scale > 0 else 1.0,  # a constant outcome
         )
 
-    def apply(self, rows: Rows) -> Rows:
+    def apply(self, rows: InstrumentedRows) -> InstrumentedRows:
         """The rows in these units."""
         inputs, instruments = self.inputs.transform(rows.inputs), self.instruments.transform(rows.instruments)
         return rows._replace(inputs=inputs, y=(rows.y - self.y_mean) / self.y_scale, instruments=instruments)
 
 
-def split(rows: Rows, share: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:
+def split(rows: InstrumentedRows, share: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:
     """Rows to fit on and rows held out, whole groups where there are groups."""
     return split_rows(rows.n, rows.codes, share, random)
 

@@ -11,7 +11,7 @@ from .._file_parts import object_of
 from .._limits import check
 from .._options import MAX_STEPS, integer, positive
 from ._bilevel import LIMITS, BilevelSettings, settings
-from ._data import Rows
+from ._data import InstrumentedRows
 from ._diagnose import Diagnosis, conditions
 from ._file import Document, Tensors, tensor
 from ._fit import BilevelFit
@@ -39,7 +39,7 @@ class FittedBilevel(FlexibleNPIV):
     _config: BilevelSettings
     _records: Array
     _learnt: BilevelFit | None  # None where it was read from a file
-    _rows: Rows
+    _rows: InstrumentedRows
 
     @property
     def history_(self) -> dict[str, Array]:

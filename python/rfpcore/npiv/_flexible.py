@@ -6,7 +6,7 @@ import numpy as np
 
 from .._arrays import Array
 from .._limits import auto_or_bool
-from ._data import Rows, Scales
+from ._data import InstrumentedRows, Scales
 from ._file import FileNPIV
 from ._linear import Linear, LinearStage, is_needed
 
@@ -30,7 +30,7 @@ class FlexibleNPIV(FileNPIV):
         """Whether there is a linear part."""
         return bool(self._linear.slopes.any())
 
-    def _fit(self, rows: Rows) -> None:
+    def _fit(self, rows: InstrumentedRows) -> None:
         nothing = Linear.nothing(rows.inputs.shape[1])
         self._first = self._linear = nothing
         scales = Scales.of(rows)
@@ -47,14 +47,14 @@ class FlexibleNPIV(FileNPIV):
         self._first = first.times(scales.y_scale) + mean
         self._linear = self._first + last.times(scales.y_scale)
 
-    def _has_linear_part(self, standard: Rows) -> bool:
+    def _has_linear_part(self, standard: InstrumentedRows) -> bool:
         wanted = auto_or_bool(self.linear_part, "linear_part")
         return is_needed(standard, self.instrument_strength_.f_linear) if wanted is None else wanted
 
     def _predict(self, inputs: Array) -> Array:
         return self._linear(self._scales.inputs.transform(inputs)) + self._flexible(inputs)
 
-    def _learn(self, rows: Rows) -> None:
+    def _learn(self, rows: InstrumentedRows) -> None:
         """Learn the rest, whose outcomes the rows hold, and set `_scales`."""
         raise NotImplementedError
 

@@ -5,11 +5,11 @@ import numpy as np
 from .._arrays import Array
 from .._warn import warn
 from ..exceptions import InstrumentWarning
-from ._data import Rows
+from ._data import InstrumentedRows
 from ._strength import orthonormal, residual, standardised
 
 
-def require_identified(rows: Rows) -> None:
+def require_identified(rows: InstrumentedRows) -> None:
     """ValueError where no instrument is left or X does not move; InstrumentWarning where one is none."""
     d, q = rows.n_endogenous, rows.n_instruments
     endogenous, instruments = rows.inputs[:, :d], rows.instruments[:, :q]

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 
 from .._arrays import Array
-from ._data import Rows
+from ._data import InstrumentedRows
 from ._strength import TINY, orthonormal, residual
 
 HALF = 5.0
@@ -51,13 +51,13 @@ class LinearStage:
 
     Parameters
     ----------
-    rows : Rows
+    rows : InstrumentedRows
         Standardised.
     weights : ndarray (n,)
         Of the rows, such as how often a bootstrap has drawn them; 0 leaves one out.
     """
 
-    def __init__(self, rows: Rows, weights: Array) -> None:
+    def __init__(self, rows: InstrumentedRows, weights: Array) -> None:
         d = rows.n_endogenous
         self._root = np.sqrt(weights)
         root = self._root[:, None]
@@ -82,7 +82,7 @@ class LinearStage:
         return Linear(float(of_controls[0]), slopes)
 
 
-def is_needed(rows: Rows, f: Array) -> bool:
+def is_needed(rows: InstrumentedRows, f: Array) -> bool:
     """Whether covariates hide from a penalised estimate what the instruments do, or h is linear anyway.
 
     What a second stage sees of X is E[X | Z, W]. Where covariates explain more than half of it, a penalty on

@@ -7,9 +7,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from .._arrays import Array
 from ._background import interruptible
-
-RIDGES = 10.0 ** np.arange(-7, 2)
-"""Ridges that a kernel regression chooses from, times the number of rows."""
+from ._ridge import RIDGES, errors_left_out
 
 MOST_ROWS = 1500
 """Rows a kernel regression is fitted on: its cost grows with their cube."""
@@ -63,9 +61,8 @@ class KernelRegression:
         found = np.empty((len(targets), len(self._held)))
         for ridge in RIDGES * len(self._rows):
             kept = self._values / (self._values + ridge)
-            # The error of a row left out is its residual over 1 minus its leverage.
-            leverage = self._vectors**2 @ kept
-            errors = (((known - (parts * kept) @ self._vectors.T) / (1 - leverage)) ** 2).mean(axis=1)
+            residual = known - (parts * kept) @ self._vectors.T
+            errors = errors_left_out(residual, self._vectors, kept).mean(axis=1)
             better = errors < best
             best[better] = errors[better]
             found[better] = centre[better] + (parts[better] / (self._values + ridge)) @ self._held.T

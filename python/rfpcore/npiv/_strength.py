@@ -10,7 +10,7 @@ from scipy.linalg import qr
 from .._arrays import Array
 from .._warn import warn
 from ..exceptions import InstrumentWarning
-from ._data import Rows
+from ._data import InstrumentedRows
 
 WEAK = 10.0
 """Staiger and Stock's (1997) rule of thumb for a first-stage F."""
@@ -70,7 +70,7 @@ class _Test(NamedTuple):
     f: float
 
 
-def instrument_strength(rows: Rows) -> InstrumentStrength:
+def instrument_strength(rows: InstrumentedRows) -> InstrumentStrength:
     """Measure it."""
     d, q = rows.n_endogenous, rows.n_instruments
     endogenous, controls = rows.inputs[:, :d], rows.inputs[:, d:]
@@ -100,7 +100,7 @@ def standardised(columns: Array) -> Array:
     return np.asarray(centred / np.where(scale > 0, scale, 1.0))
 
 
-def _tests(endogenous: Array, instruments: Array, controls: Array, rows: Rows) -> list[_Test]:
+def _tests(endogenous: Array, instruments: Array, controls: Array, rows: InstrumentedRows) -> list[_Test]:
     """F test of the instruments for each endogenous column."""
     weights = np.ones(rows.n) if rows.weights is None else rows.weights
     root = np.sqrt(weights)[:, None]

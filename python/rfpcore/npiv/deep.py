@@ -12,7 +12,7 @@ from .._limits import Limits, auto_or_bool, not_negative, randomness, threads, w
 from .._options import MAX_PARAMETERS, boolean, integer, n_threads, positive
 from ..network import MLP
 from ._batch_norm import NormedNet
-from ._data import Rows, Scales
+from ._data import InstrumentedRows, Scales
 from ._features import FeatureNet, Ridge, StructuralFeatures, products, widths_of
 from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
@@ -135,7 +135,7 @@ class DeepFeatureIV(FlexibleNPIV):
         "n_jobs": threads,
     }
 
-    def _learn(self, rows: Rows) -> None:
+    def _learn(self, rows: InstrumentedRows) -> None:
         if rows.weights is not None:
             raise ValueError("DeepFeatureIV takes no sample_weight")
         if rows.n < 4:
@@ -187,7 +187,9 @@ class DeepFeatureIV(FlexibleNPIV):
 class _DeepStages:
     """The two halves, the networks, and a round of their training."""
 
-    def __init__(self, params: Mapping[str, Any], halves: list[Rows], random: np.random.RandomState) -> None:
+    def __init__(
+        self, params: Mapping[str, Any], halves: list[InstrumentedRows], random: np.random.RandomState
+    ) -> None:
         self._one, self._two = halves
         n_covariates = self._one.n_covariates
         step, threads = params["learning_rate_init"], params["n_jobs"]

@@ -10,7 +10,7 @@ from .._options import boolean, choice, fraction, integer, n_threads, positive, 
 from . import _fit
 from ._bands import BandMethod, Bands, bands, bootstrap, corrections, linear_parts
 from ._bilevel import LIMITS, BilevelSolver, Problem, networks, settings
-from ._data import Rows, Scales, split
+from ._data import InstrumentedRows, Scales, split
 from ._fitted import FittedBilevel
 from ._flexible import LinearPart
 from ._select import HeldOut
@@ -184,7 +184,7 @@ class F2BMLD(FittedBilevel):
         "n_jobs": threads,
     }
 
-    def _learn(self, rows: Rows) -> None:
+    def _learn(self, rows: InstrumentedRows) -> None:
         params = self._checked()
         config, random = settings(params), params["random_state"]
         scales = Scales.of(rows)

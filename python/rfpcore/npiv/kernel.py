@@ -10,9 +10,10 @@ from .._arrays import Array
 from .._limits import Limits, auto_or_bool, one_of, randomness
 from .._options import positive
 from ._background import interruptible
-from ._data import Rows, Scales
+from ._data import InstrumentedRows, Scales
 from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
+from ._ridge import errors_left_out
 from ._select import bandwidth, largest_as_good
 
 __all__ = ["KernelIV"]
@@ -90,7 +91,7 @@ class KernelIV(FlexibleNPIV):
         "random_state": randomness,
     }
 
-    def _learn(self, rows: Rows) -> None:
+    def _learn(self, rows: InstrumentedRows) -> None:
         if rows.weights is not None:
             raise ValueError("KernelIV takes no sample_weight")
         if rows.n < 4:
@@ -131,7 +132,7 @@ class KernelIV(FlexibleNPIV):
 
 
 def _solve(
-    one: Rows, two: Rows, gammas: tuple[float, float], published: bool
+    one: InstrumentedRows, two: InstrumentedRows, gammas: tuple[float, float], published: bool
 ) -> tuple[Array, tuple[float, float]]:
     """The weights of the kernels at the first half's inputs, and the penalties that were chosen."""
     penalties = PENALTIES if published else WIDE
@@ -149,26 +150,18 @@ def _solve(
     if published:
         best = int(errors.mean(axis=0).argmin())
     else:
-        left_out = _leave_one_out(vectors.T @ features, right, inverses, two.y)
+        basis = (vectors.T @ features).T
+        left_out = errors_left_out(two.y[:, None] - basis @ (right[:, None] * inverses), basis, inverses)
         best = largest_as_good(np.vstack([errors, left_out]))
     return solve_triangular(root.T, candidates[:, best]), (lam, float(penalties[best]))
-
-
-def _leave_one_out(features: Array, right: Array, inverses: Array, y: Array) -> Array:
-    """Squared errors (n, penalties) of ridge regression, each row left out in its turn.
-
-    Features (m, n) are in the eigenvectors of their Gram matrix, right is their product with y, and inverses
-    (m, penalties) are those of eigenvalue plus penalty.
-    """
-    residual = y[:, None] - features.T @ (right[:, None] * inverses)
-    leverage = (features**2).T @ inverses
-    return np.asarray((residual / (1 - leverage)) ** 2)
 
 
 class _FirstStage:
     """Kernel ridge regression of the features of X on Z in one half, judged on the other."""
 
-    def __init__(self, one: Rows, two: Rows, kernel: Array, gamma_x: float, gamma_z: float) -> None:
+    def __init__(
+        self, one: InstrumentedRows, two: InstrumentedRows, kernel: Array, gamma_x: float, gamma_z: float
+    ) -> None:
         self._n = one.n
         self._kernel = kernel
         self._cross = rbf_kernel(one.inputs, two.inputs, gamma=gamma_x)

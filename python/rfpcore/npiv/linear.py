@@ -9,7 +9,7 @@ from .._scaling import basis_of, named, standardized
 from .._warn import warn
 from ..exceptions import InstrumentWarning
 from ._base import BaseNPIV
-from ._data import Rows
+from ._data import InstrumentedRows
 
 __all__ = ["TwoStageLeastSquares"]
 
@@ -43,7 +43,7 @@ class TwoStageLeastSquares(BaseNPIV):
 
     results_: Any
 
-    def _fit(self, rows: Rows) -> None:
+    def _fit(self, rows: InstrumentedRows) -> None:
         try:
             from ._standardised_iv import StandardisedIV, Units
         except ImportError as error:

@@ -13,7 +13,7 @@ from .._arrays import Array
 from .._limits import Limits, auto_or_bool, randomness, wholes
 from .._options import boolean, fraction, integer, positive, real
 from ._background import interruptible
-from ._data import Rows, Scales
+from ._data import InstrumentedRows, Scales
 from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
 
@@ -147,7 +147,7 @@ class SieveIV(FlexibleNPIV):
         "random_state": randomness,
     }
 
-    def _learn(self, rows: Rows) -> None:
+    def _learn(self, rows: InstrumentedRows) -> None:
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         params = self._checked()
@@ -198,7 +198,7 @@ def _products(wanted: bool | None, n_columns: int) -> tuple[bool, ...]:
     return (True, False) if 1 < n_columns <= FEW else (False,)
 
 
-def _folds(rows: Rows, share: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:
+def _folds(rows: InstrumentedRows, share: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:
     """The part (0, 1, …) of each row, whole groups in one, drawn `DRAWS` times."""
     units = np.arange(rows.n) if rows.codes is None else rows.codes
     n_units = int(units.max()) + 1
@@ -210,7 +210,7 @@ def _folds(rows: Rows, share: float, random: np.random.RandomState) -> list[NDAr
 
 
 def _left_out(
-    rows: Rows, folds: list[NDArray[np.intp]], n_knots: int, interactions: bool, ridge: float
+    rows: InstrumentedRows, folds: list[NDArray[np.intp]], n_knots: int, interactions: bool, ridge: float
 ) -> float:
     """Mean squared error in stage two of each row, fitted without the rows of its part, over all draws."""
     squares = np.zeros(rows.n)
@@ -223,7 +223,7 @@ def _left_out(
     return float(np.average(squares, weights=rows.weights))
 
 
-def _two_stages(rows: Rows, n_knots: int, interactions: bool, ridge: float) -> Any:
+def _two_stages(rows: InstrumentedRows, n_knots: int, interactions: bool, ridge: float) -> Any:
     """E[basis | instruments] as a function, the second stage, and the structural basis."""
     basis = _Basis.of(n_knots, interactions, rows.inputs)
     of_instruments = _Basis.of(2 * n_knots, interactions, rows.instruments)

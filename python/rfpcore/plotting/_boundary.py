@@ -6,9 +6,9 @@ from typing import Any, cast
 import numpy as np
 
 from .._arrays import Array, as_floats, matrix
+from .._axes import axes, learnt
 from .._frames import require_aligned
 from .._options import at_least, integer, real
-from ._axes import axes, learnt
 
 __all__ = ["DecisionBoundaryDisplay"]
 

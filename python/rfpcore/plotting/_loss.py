@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, as_floats
+from .._axes import axes, learnt
 from .._options import boolean
-from ._axes import axes, learnt
 
 __all__ = ["LossCurveDisplay"]
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from .._axes import axes, learnt
 from .._frames import require_aligned
 from .._options import boolean
 from ..calibration import Reliability, Strategy, reliability_curve
-from ._axes import axes, learnt
 
 __all__ = ["ReliabilityDisplay"]
 

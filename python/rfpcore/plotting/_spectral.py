@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays import as_floats, require_finite
+from .._axes import axes, time_colours
 from .._options import boolean
 from ..spectral import component_energy, cumulative_energy, isotropic_energy, principal_components
-from ._axes import axes, time_colours
 
 __all__ = ["SpectralEnergyDisplay"]
 

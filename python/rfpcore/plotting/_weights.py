@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from .._arrays import matrix
+from .._axes import axes, learnt
 from .._options import at_least, boolean, integer, positive
-from ._axes import axes, learnt
 
 __all__ = ["WeightMatrixDisplay"]
 

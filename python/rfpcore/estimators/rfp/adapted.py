@@ -1,6 +1,6 @@
 """What `adapt` returns: predictions with each cluster's own parameters."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,6 @@ from ..._frames import require_aligned
 from ..._options import choice, n_threads
 from ...status import ClusterStatus
 
-if TYPE_CHECKING:
-    from .classifier import RFPClassifier
-    from .regressor import RFPRegressor
-
 __all__ = ["AdaptedClassifier", "AdaptedRegressor"]
 
 Unknown = Literal["raise", "population"]
@@ -23,6 +19,8 @@ Unknown = Literal["raise", "population"]
 
 class _Adapted:
     """The clusters' parameters, and how rows find theirs."""
+
+    estimator: Any  # of a module that imports this one
 
     def __init__(self, estimator: Any, thetas: Array, status: ClusterStatus) -> None:
         self.estimator = estimator
@@ -101,8 +99,6 @@ class AdaptedRegressor(_Adapted):
     True
     """
 
-    estimator: "RFPRegressor"
-
     def predict(self, X: Any, groups: Any = None, unknown: Unknown = "raise") -> Array:
         """Predict with the parameters of each row's cluster.
 
@@ -118,7 +114,8 @@ class AdaptedRegressor(_Adapted):
         -------
         y : ndarray (N,) or (N, n_outputs)
         """
-        return self.estimator._predictions(self._outputs(X, groups, unknown))
+        predicted: Array = self.estimator._predictions(self._outputs(X, groups, unknown))
+        return predicted
 
     def score(
         self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
@@ -154,15 +151,15 @@ class AdaptedClassifier(_Adapted):
     (3, 2)
     """
 
-    estimator: "RFPClassifier"
-
     def decision_function(self, X: Any, groups: Any = None, unknown: Unknown = "raise") -> Array:
         """Logits, as `RFPClassifier.decision_function`."""
-        return self.estimator._decisions(self._outputs(X, groups, unknown))
+        logits: Array = self.estimator._decisions(self._outputs(X, groups, unknown))
+        return logits
 
     def predict_proba(self, X: Any, groups: Any = None, unknown: Unknown = "raise") -> Array:
         """Probabilities of the classes (N, n_classes)."""
-        return self.estimator._probabilities(self._outputs(X, groups, unknown))
+        probabilities: Array = self.estimator._probabilities(self._outputs(X, groups, unknown))
+        return probabilities
 
     def predict(self, X: Any, groups: Any = None, unknown: Unknown = "raise") -> Array:
         """Predict the class with the parameters of each row's cluster.
@@ -179,7 +176,8 @@ class AdaptedClassifier(_Adapted):
         -------
         y : ndarray (N,)
         """
-        return self.estimator._predictions(self._outputs(X, groups, unknown))
+        predicted: Array = self.estimator._predictions(self._outputs(X, groups, unknown))
+        return predicted
 
     def score(
         self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
