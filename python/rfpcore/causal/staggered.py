@@ -10,7 +10,7 @@ from .._arrays import Array
 from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, one_of
-from .._options import choice, fraction
+from .._options import choice, fraction, integer
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._effort import MAX_REFITS, effort_of
@@ -295,6 +295,7 @@ class StaggeredEffect(EffectEstimator):
             "periods": labels_to_json(self.periods_, "periods_"),
             "period_names": self._period_names,
             "axis": self._axis,
+            "seed": self._seed,
             "events": self._events,
             "kinds": [average.kind for average in self._averages],
             "left_out": list(self.left_out_),
@@ -304,6 +305,7 @@ class StaggeredEffect(EffectEstimator):
         self.periods_ = labels_from_json(learnt["periods"], "periods_")
         self._period_names = [text(name, "a period") for name in listed(learnt, "period_names")]
         self._axis, self._events = text(learnt["axis"], "axis"), listed(learnt, "events")
+        self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
         kinds, nowhere = listed(learnt, "kinds"), np.empty(0, np.intp)
         self._averages = [
             Average(choice(kind, "a kind of average", Aggregation), name, nowhere)

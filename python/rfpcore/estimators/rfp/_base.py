@@ -31,7 +31,7 @@ from ...optimizers import Schedule
 from .._network import NetworkEstimator
 from .._warnings import warn_of_scales, warn_without_groups
 from . import _fit
-from ._fit import Fit, Start
+from ._fit import Fit, StartingPoint
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
 from ._settings import ScheduleName, Solver, check_settings
@@ -202,17 +202,17 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             data,
             held_out,
             settings,
-            self._go_on() if goes_on else Start(self._first_theta(net, data, init_seed), batch_seed),
+            self._go_on() if goes_on else StartingPoint(self._first_theta(net, data, init_seed), batch_seed),
             passes=1 if incremental else None,
             view=lambda theta, inner_lr: self._view(net, theta, inner_lr),
             name=type(self).__name__,
         )
 
-    def _go_on(self) -> Start:
+    def _go_on(self) -> StartingPoint:
         """Where the last `partial_fit` or `fit` ended."""
         memory = self._memory
         state = (memory.n_steps, self.theta_, memory.first_moment, memory.second_moment)
-        return Start(self.theta_, memory.batch_seed, state, self.inner_lr_)
+        return StartingPoint(self.theta_, memory.batch_seed, state, self.inner_lr_)
 
     def _first_theta(self, net: MLP, data: Clusters, seed: int) -> Array:
         """The parameters to start from: those learnt so far (warm start), or random ones."""
