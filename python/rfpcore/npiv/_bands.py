@@ -10,7 +10,7 @@ from .._arrays import Array
 from ._bilevel import first_particles, solve
 from ._correct import Correction
 from ._data import Rows
-from ._fit import Fit
+from ._fit import Fit, require_records, warn_of_early_end
 from ._linear import LinearStage
 
 BandMethod = Literal["corrected", "spread"]
@@ -58,6 +58,8 @@ def bootstrap(
     starts = [first_particles(fit.problem, fit.config, random) for _ in draws]
     seeds = random.randint(0, 2**31 - 1, n_bootstraps).tolist()
     paths = solve(fit.problem, fit.config, [fit.lam] * n_bootstraps, seeds, draws, starts, threads)
+    require_records(paths, fit.config)
+    warn_of_early_end(paths, fit.config, "the bootstrap")
     kept = [i for i, path in enumerate(paths) if len(path.records)]
     thetas = np.array([paths[i].structural[-1] for i in kept])
     return thetas, np.array([np.bincount(draws[i], minlength=rows.n) for i in kept], float)

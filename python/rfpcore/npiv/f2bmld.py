@@ -90,7 +90,8 @@ class F2BMLD(FittedBilevel):
     best_step_ : int
         Outer steps chosen.
     errors_ : ndarray (n_lambdas, n_checkpoints)
-        Held-out stage-two errors in units of the variance of y.
+        Held-out stage-two errors in units of the variance of y; NaN, with a `DivergenceWarning`, after a run
+        has ended early.
     history_ : dict of ndarray
         Of the last fit, at each checkpoint: "step", "first_stage" F1(x, z), "twin_first_stage" F1(x, z~),
         "second_stage" F2(x, z), "twin_second_stage" F2(x, z~) and "bilevel_gap" F1(x, z~) - F1(x, z).
