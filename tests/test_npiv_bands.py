@@ -89,23 +89,35 @@ def standardised(seed, n=1000, curve="sin"):
     return data, scales, scales.apply(rows)
 
 
-def test_correction_is_kernel_ridge_regression_with_instruments():
+@pytest.mark.parametrize("c", [0, 2])
+def test_correction_is_kernel_ridge_regression_with_instruments(c):
     """With every row a landmark and integer weights: the dual formulas on repeated rows."""
     _, _, rows = standardised(0, n=60)
     random = np.random.default_rng(0)
     counts = random.integers(0, 3, 60).astype(float)
-    correct = Correction(rows.inputs, rows.instruments, np.ones(60), 0.1, np.random.RandomState(0))
-    points = np.linspace(-2, 2, 7)[:, None]
+    W = random.standard_normal((60, c))
+    inputs, instruments = np.hstack([rows.inputs, W]), np.hstack([rows.instruments, W])
+    correct = Correction(inputs, instruments, np.ones(60), 0.1, np.random.RandomState(0), c)
+    points = np.hstack([np.linspace(-2, 2, 7)[:, None], np.zeros((7, c))])
     found = correct.values(rows.y, counts, correct.at(points))
     again = np.repeat(np.arange(60), counts.astype(int))
-    x, z, y = rows.inputs[again], rows.instruments[again], rows.y[again]
-    kernel = Matern(1 / np.sqrt(2 * bandwidth(rows.inputs)), nu=2.5)
-    of_z = 1 + rbf_kernel(z, gamma=bandwidth(rows.instruments))
+    x, z, y = inputs[again], instruments[again], rows.y[again]
+
+    def kernel(a, b):
+        """The sum of those of all columns and, with covariates, of the first alone."""
+        widths = (1 + c, 1) if c else (1,)
+        lengths = [1 / np.sqrt(2 * bandwidth(inputs[:, :wide])) for wide in widths]
+        parts = zip(widths, lengths, strict=True)
+        return sum(Matern(length, nu=2.5)(a[:, :wide], b[:, :wide]) for wide, length in parts)
+
+    of_z = 1 + rbf_kernel(z, gamma=bandwidth(instruments))
+    if c:
+        of_z += rbf_kernel(z[:, :1], gamma=bandwidth(instruments[:, :1]))
     smooth = of_z @ np.linalg.inv(of_z + correct._ridge * np.eye(len(y)))
     centre = np.eye(len(y)) - 1 / len(y)
     root = centre @ smooth
-    dual = np.linalg.solve(root @ kernel(x) @ root.T + 0.1 * np.eye(len(y)), centre @ y)
-    average = (smooth @ kernel(x)).mean(axis=0)
+    dual = np.linalg.solve(root @ kernel(x, x) @ root.T + 0.1 * np.eye(len(y)), centre @ y)
+    average = (smooth @ kernel(x, x)).mean(axis=0)
     expected = y.mean() + (kernel(points, x) - average) @ root.T @ dual
     # Nyström's features drop directions of the kernels below 1e-12.
     assert_allclose(found, expected, atol=1e-6)

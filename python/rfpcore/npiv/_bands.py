@@ -84,6 +84,7 @@ def corrections(
     points: Array,
     penalty: float,
     random: np.random.RandomState,
+    n_covariates: int,
 ) -> Array:
     """What `Correction` adds to each of B functions at standardised points, (B, m).
 
@@ -92,7 +93,7 @@ def corrections(
     problem = fit.problem.cast(np.float64)
     own = np.ones(len(problem.y)) if problem.weights is None else problem.weights
     sample = own * np.bincount(fit.rows, minlength=len(own))
-    correct = Correction(problem.x, problem.z, sample, penalty, random)
+    correct = Correction(problem.x, problem.z, sample, penalty, random, n_covariates)
     features = correct.at(points)
     runs = zip(residuals, own * counts, strict=True)
     with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more

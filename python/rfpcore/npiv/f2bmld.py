@@ -274,5 +274,7 @@ class F2BMLD(FittedBilevel):
             residuals -= at_rows
             replicates += scales.y_scale * at_points
         if method == "corrected":
-            replicates += scales.y_scale * corrections(fit, residuals, counts, points, light, random)
+            n_covariates = self.n_covariates_
+            found = corrections(fit, residuals, counts, points, light, random, n_covariates)
+            replicates += scales.y_scale * found
         return bands(self._at(inputs), replicates, share)
