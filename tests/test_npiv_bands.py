@@ -152,6 +152,27 @@ def test_correction_takes_bias_off():
     assert np.sqrt((np.mean(missed, axis=0) ** 2).mean()) < 0.15
 
 
+def test_correction_beside_covariates():
+    """sin(2x), all of it missed, where four covariates move x more than the instrument does.
+
+    A kernel on all five columns without that on x alone leaves 0.58 of a root mean square of 0.71.
+    """
+    missed, grid = [], np.linspace(-1.8, 1.8, 50)
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        z, v, own = random.standard_normal((3, 1000))
+        W = random.standard_normal((1000, 4))
+        x = z + 0.6 * W.sum(axis=1) + 0.5 * v
+        data = check_rows(x, np.sin(2 * x) + 0.8 * v + 0.6 * own, z, W, None, None)
+        scales = Scales.of(data)
+        rows, ones = scales.apply(data), np.ones(1000)
+        correct = Correction(rows.inputs, rows.instruments, ones, 0.1, np.random.RandomState(0), 4)
+        points = scales.inputs.transform(np.column_stack([grid, np.zeros((50, 4))]))
+        found = scales.y_scale * correct.values(rows.y, ones, correct.at(points))
+        missed.append(scales.y_mean + found - np.sin(2 * grid))
+    assert np.sqrt((np.mean(missed, axis=0) ** 2).mean()) < 0.35
+
+
 def test_diagnosis_names_what_the_theorems_exclude():
     data = make_iv_curve(200, random_state=0)
     inside = F2BMLD(**FAST, solver="langevin", clip=1.0, sigma1=2.0, sigma2=8.0, lambdas=(0.5,))

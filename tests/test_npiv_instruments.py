@@ -156,6 +156,20 @@ def test_linear_part_leaves_demand_alone():
     assert_array_equal(*(model.predict(data.X_test, data.covariates_test) for model in found))
 
 
+def test_linear_part_leaves_a_curve_to_what_follows():
+    """x²/4 beside covariates that hide the instrument: no slope to speak of, and the curve is found."""
+    random = np.random.default_rng(0)
+    W = random.standard_normal((800, 4))
+    z, v = random.standard_normal((2, 800))
+    x = 0.8 * z + W.sum(axis=1) / 2 + v
+    y = x**2 / 4 + W[:, 0] - W[:, 1] - v / 2 + random.standard_normal(800) / 2
+    model = SieveIV(n_knots=(3,), random_state=0).fit(x, y, z, covariates=W)
+    assert model.linear_part_
+    grid = np.linspace(-2, 2, 41)
+    error = np.mean((model.predict(grid, np.zeros((41, 4))) - grid**2 / 4) ** 2)
+    assert error < 0.1 * np.var(grid**2 / 4)
+
+
 def test_linear_stage_leaves_directions_alone_that_nothing_moves():
     random = np.random.default_rng(0)
     X = random.standard_normal((500, 2))
