@@ -75,11 +75,11 @@ def binary_design():
 
 @pytest.mark.parametrize("model", ESTIMATORS, ids=NAMES)
 def test_binary_treatment_and_instrument_are_walds(model):
-    """All but (5 / F)⁴ of it: 2e-5 at this F of 71."""
+    """But for (5 / F)⁴, 4e-5 at this F of 64, of what the flexible part misses."""
     d, y, z, wald = binary_design()
     assert wald == pytest.approx(two_stages(d, y, z, np.empty((800, 0))), rel=1e-9)
     effect = np.diff(model.fit(d, y, z).predict([0.0, 1.0]))[0]
-    assert effect == pytest.approx(wald, abs=1e-4)
+    assert effect == pytest.approx(wald, abs=2e-5)
 
 
 def test_binary_treatment_is_shrunk_by_kernels_alone():

@@ -233,9 +233,9 @@ class F2BMLD(FittedBilevel):
         Rows (whole groups, where `fit` had groups) are drawn with replacement and h_x is trained anew from
         new first particles, with the λ and the number of steps of the fit: all of them in one call of the
         kernel. The linear part that is added at the end is fitted to each anew. Each is then corrected for
-        what training has not reached: a kernel regression with the instruments of its residuals is added,
-        with a penalty so light that bias gives way to variance. Where the estimate lies outside it the band
-        is widened to it.
+        what training has not reached: a kernel regression with the instruments of its residuals is added, on
+        X beside the covariates and on X alone, with a penalty so light that bias gives way to variance. Where
+        the estimate lies outside it the band is widened to it.
 
         Parameters
         ----------
