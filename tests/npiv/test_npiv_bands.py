@@ -90,23 +90,35 @@ def standardised(seed, n=1000, curve="sin"):
     return data, scales, scales.apply(rows)
 
 
-def test_correction_is_kernel_ridge_regression_with_instruments():
+@pytest.mark.parametrize("c", [0, 2])
+def test_correction_is_kernel_ridge_regression_with_instruments(c):
     """With every row a landmark and integer weights: the dual formulas on repeated rows."""
     _, _, rows = standardised(0, n=60)
     random = np.random.default_rng(0)
     counts = random.integers(0, 3, 60).astype(float)
-    correct = Correction(rows.inputs, rows.instruments, np.ones(60), 0.1, np.random.RandomState(0))
-    points = np.linspace(-2, 2, 7)[:, None]
+    W = random.standard_normal((60, c))
+    inputs, instruments = np.hstack([rows.inputs, W]), np.hstack([rows.instruments, W])
+    correct = Correction(inputs, instruments, np.ones(60), 0.1, np.random.RandomState(0), c)
+    points = np.hstack([np.linspace(-2, 2, 7)[:, None], np.zeros((7, c))])
     found = correct.values(rows.y, counts, correct.at(points))
     again = np.repeat(np.arange(60), counts.astype(int))
-    x, z, y = rows.inputs[again], rows.instruments[again], rows.y[again]
-    kernel = Matern(1 / np.sqrt(2 * bandwidth(rows.inputs)), nu=2.5)
-    of_z = 1 + rbf_kernel(z, gamma=bandwidth(rows.instruments))
+    x, z, y = inputs[again], instruments[again], rows.y[again]
+
+    def kernel(a, b):
+        """The sum of those of all columns and, with covariates, of the first alone."""
+        widths = (1 + c, 1) if c else (1,)
+        lengths = [1 / np.sqrt(2 * bandwidth(inputs[:, :wide])) for wide in widths]
+        parts = zip(widths, lengths, strict=True)
+        return sum(Matern(length, nu=2.5)(a[:, :wide], b[:, :wide]) for wide, length in parts)
+
+    of_z = 1 + rbf_kernel(z, gamma=bandwidth(instruments))
+    if c:
+        of_z += rbf_kernel(z[:, :1], gamma=bandwidth(instruments[:, :1]))
     smooth = of_z @ np.linalg.inv(of_z + correct._ridge * np.eye(len(y)))
     centre = np.eye(len(y)) - 1 / len(y)
     root = centre @ smooth
-    dual = np.linalg.solve(root @ kernel(x) @ root.T + 0.1 * np.eye(len(y)), centre @ y)
-    average = (smooth @ kernel(x)).mean(axis=0)
+    dual = np.linalg.solve(root @ kernel(x, x) @ root.T + 0.1 * np.eye(len(y)), centre @ y)
+    average = (smooth @ kernel(x, x)).mean(axis=0)
     expected = y.mean() + (kernel(points, x) - average) @ root.T @ dual
     # Nyström's features drop directions of the kernels below 1e-12.
     assert_allclose(found, expected, atol=1e-6)
@@ -139,6 +151,27 @@ def test_correction_takes_bias_off():
         missed.append(scales.y_scale * correct.values(residuals, np.ones(1000), features) - 0.5 * data.h_test)
     # The bias without it is 0.5 sin(2x), of root mean square 0.33; a draw's noise is about 0.2.
     assert np.sqrt((np.mean(missed, axis=0) ** 2).mean()) < 0.15
+
+
+def test_correction_beside_covariates():
+    """sin(2x), all of it missed, where four covariates move x more than the instrument does.
+
+    A kernel on all five columns without that on x alone leaves 0.58 of a root mean square of 0.71.
+    """
+    missed, grid = [], np.linspace(-1.8, 1.8, 50)
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        z, v, own = random.standard_normal((3, 1000))
+        W = random.standard_normal((1000, 4))
+        x = z + 0.6 * W.sum(axis=1) + 0.5 * v
+        data = check_rows(x, np.sin(2 * x) + 0.8 * v + 0.6 * own, z, W, None, None)
+        scales = Scales.of(data)
+        rows, ones = scales.apply(data), np.ones(1000)
+        correct = Correction(rows.inputs, rows.instruments, ones, 0.1, np.random.RandomState(0), 4)
+        points = scales.inputs.transform(np.column_stack([grid, np.zeros((50, 4))]))
+        found = scales.y_scale * correct.values(rows.y, ones, correct.at(points))
+        missed.append(scales.y_mean + found - np.sin(2 * grid))
+    assert np.sqrt((np.mean(missed, axis=0) ** 2).mean()) < 0.35
 
 
 def test_diagnosis_names_what_the_theorems_exclude():

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
-from rfpcore import DivergenceError
+from rfpcore import DivergenceError, DivergenceWarning
+from rfpcore.datasets import make_sprites
 from rfpcore.npiv import F2BMLD, DeepFeatureIV, InstrumentWarning, KernelIV, MeanField, SieveIV
+from rfpcore.npiv._bilevel import Path, settings
+from rfpcore.npiv._fit import warn_of_early_end
 
 noise, y, Z = np.random.default_rng(0).standard_normal((3, 50))
 X = Z + noise  # an instrument that is one: no warning but those that tests ask for
@@ -126,6 +130,31 @@ def test_divergence_that_halving_cures():
     model = F2BMLD(solver="langevin", inner_lr=30.0, learning_rate_init=30.0, max_iter=200, random_state=0)
     model.fit(noise + 9 * Z, y, Z)
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_divergence_of_one_penalty_is_said():
+    """Images of hearts: the instruments do not move most components, in which h_x grows without end."""
+    data = make_sprites(150, size=16, random_state=0)
+    components = PCA(32, random_state=0).fit_transform(data.X)
+    model = F2BMLD(solver="langevin", lambdas=(0.1, 30.0), max_iter=400, random_state=0)
+    with (
+        pytest.warns(InstrumentWarning),
+        pytest.warns(DivergenceWarning, match=r"diverged with λ = 30 after \d+ of 400 outer steps"),
+    ):
+        model.fit(components, data.y, data.Z)
+    finite = np.isfinite(model.errors_)
+    assert model.errors_.shape == (2, 40)
+    assert finite[0].all()
+    assert (finite[1, 0], finite[1, -1]) == (True, False)
+    assert np.isfinite(model.predict(components)).all()
+
+
+def test_runs_that_end_early_are_counted():
+    config = settings(F2BMLD(max_iter=20).get_params())
+    whole, short, none = (Path(np.full((n, 5), 10.0 * n), *[np.zeros((n, 1))] * 3, 0) for n in (2, 1, 0))
+    warn_of_early_end([whole, whole], config, "the bootstrap")
+    with pytest.warns(DivergenceWarning, match="in the bootstrap: 2 of 3 runs ended before outer step 20"):
+        warn_of_early_end([whole, short, none], config, "the bootstrap")
 
 
 def test_mean_field():

@@ -68,8 +68,13 @@ def test_coverage_in_short(tmp_path, capsys):
     bench = runpy.run_module("benches.npiv.coverage")
     results = tmp_path / "results.jsonl"
     bench["main"]([str(results), "--short", "--rows", "150"])
-    assert len(results.read_text().splitlines()) == 2
-    assert "2 draws: 95 % bands hold h at" in capsys.readouterr().out
+    bench["main"]([str(results), "--short", "--rows", "150", "--covariates", "2"])
+    assert len(results.read_text().splitlines()) == 4
+    printed = capsys.readouterr().out
+    assert "corrected, 0 covariates, 2 draws: 95 % bands hold h at" in printed
+    assert "corrected, 2 covariates, 2 draws: 95 % bands hold h at" in printed
+    with pytest.raises(SystemExit):
+        bench["main"]([str(results), "--curve", "log", "--covariates", "2"])
 
 
 def test_coverage_is_counted_right():
@@ -84,6 +89,7 @@ def test_coverage_is_counted_right():
             "n": 10,
             "solver": "adam",
             "method": "corrected",
+            "covariates": 0,
             "centre": (truth + sign * off).tolist(),
             "lower": (truth + sign * off - 0.5).tolist(),
             "upper": (truth + sign * off + 0.5).tolist(),

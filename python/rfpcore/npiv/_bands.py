@@ -10,7 +10,7 @@ from .._arrays import Array
 from ._bilevel import first_particles, solve
 from ._correct import Correction
 from ._data import InstrumentedRows
-from ._fit import BilevelFit
+from ._fit import BilevelFit, require_records, warn_of_early_end
 from ._linear import LinearStage
 
 BandMethod = Literal["corrected", "spread"]
@@ -60,6 +60,8 @@ def bootstrap(
     starts = [first_particles(fit.problem, fit.config, random) for _ in draws]
     seeds = random.randint(0, 2**31 - 1, n_bootstraps).tolist()
     paths = solve(fit.problem, fit.config, [fit.lam] * n_bootstraps, seeds, draws, starts, threads)
+    require_records(paths, fit.config)
+    warn_of_early_end(paths, fit.config, "the bootstrap")
     kept = [i for i, path in enumerate(paths) if len(path.records)]
     thetas = np.array([paths[i].structural[-1] for i in kept])
     return thetas, np.array([np.bincount(draws[i], minlength=rows.n) for i in kept], float)
@@ -86,6 +88,7 @@ def corrections(
     points: Array,
     penalty: float,
     random: np.random.RandomState,
+    n_covariates: int,
 ) -> Array:
     """What `Correction` adds to each of B functions at standardised points, (B, m).
 
@@ -94,7 +97,7 @@ def corrections(
     problem = fit.problem.cast(np.float64)
     own = np.ones(len(problem.y)) if problem.weights is None else problem.weights
     sample = own * np.bincount(fit.rows, minlength=len(own))
-    correct = Correction(problem.x, problem.z, sample, penalty, random)
+    correct = Correction(problem.x, problem.z, sample, penalty, random, n_covariates)
     features = correct.at(points)
     runs = zip(residuals, own * counts, strict=True)
     with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more

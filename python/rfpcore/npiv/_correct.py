@@ -1,5 +1,7 @@
 """The part of h that an estimate has missed: a linear regression with instruments of its residuals."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.gaussian_process.kernels import Matern
@@ -13,14 +15,44 @@ LANDMARKS = 100
 """Rows that span the kernels' features (Nyström): enough where the functions are smooth."""
 
 
+def _matern(points: Array, count: int, random: np.random.RandomState) -> Nystroem:
+    kernel = Matern(1 / np.sqrt(2 * bandwidth(points)), nu=2.5)
+    return Nystroem(kernel, n_components=count, random_state=random).fit(points)
+
+
+def _gaussian(points: Array, count: int, random: np.random.RandomState) -> Nystroem:
+    return Nystroem(gamma=bandwidth(points), n_components=count, random_state=random).fit(points)
+
+
+class _Features:
+    """Those of a kernel on all columns, and of one on the columns that are no covariates alone."""
+
+    def __init__(
+        self,
+        points: Array,
+        n_covariates: int,
+        fit: Callable[[Array, int, np.random.RandomState], Nystroem],
+        random: np.random.RandomState,
+    ) -> None:
+        count = min(LANDMARKS, len(points))
+        width = points.shape[1]
+        widths = [width, width - n_covariates] if n_covariates else [width]
+        self._parts = [(wide, fit(points[:, :wide], count, random)) for wide in widths]
+
+    def __call__(self, points: Array) -> Array:
+        return np.hstack([part.transform(points[:, :wide]) for wide, part in self._parts])
+
+
 class Correction:
     """Kernel instrumental-variables regression of residuals y - h(X) on X, light on its penalty.
 
     Stage one is a ridge regression of the features of X on those of Z, at the ridge with the smallest
     leave-one-out error; stage two one of the residuals on what stage one predicts [1]_. X has a Matérn kernel
     of smoothness 5/2, which leaves more to find than the Gaussian one of Z; both have the median distance as
-    length. Features, lengths, landmarks and the first ridge are those of the sample: another weighting of the
-    rows, such as a bootstrap's, costs two small systems of equations.
+    length. That of X beside many covariates is long, and h of a kernel on all of them smooth in X: kernels of
+    X alone and of Z alone, with lengths of their own, are added. Features, lengths, landmarks and the first
+    ridge are those of the sample: another weighting of the rows, such as a bootstrap's, costs two small
+    systems of equations.
 
     For an estimate h that is anything and a correction S (linear in the residuals, T the conditional mean
     given Z), h + S(y - h) has the bias (I - ST)(h - truth): that of h, without what S can see of it.
@@ -38,6 +70,8 @@ class Correction:
         variance of the residuals.
     random : RandomState
         Draws the landmarks.
+    n_covariates : int
+        Last columns of both that are covariates.
 
     References
     ----------
@@ -51,23 +85,20 @@ class Correction:
         weights: Array,
         penalty: float,
         random: np.random.RandomState,
+        n_covariates: int = 0,
     ) -> None:
         used = weights > 0
-        inside, outside = inputs[used], instruments[used]
-        length = 1 / np.sqrt(2 * bandwidth(inside))
-        count = min(LANDMARKS, len(inside))
-        self._features = Nystroem(Matern(length, nu=2.5), n_components=count, random_state=random).fit(inside)
-        of_instruments = Nystroem(gamma=bandwidth(outside), n_components=count, random_state=random)
-        of_instruments.fit(outside)
-        self._of_x = self._features.transform(inputs)
-        self._of_z = np.hstack([np.ones((len(inputs), 1)), of_instruments.transform(instruments)])
+        self._features = _Features(inputs[used], n_covariates, _matern, random)
+        of_instruments = _Features(instruments[used], n_covariates, _gaussian, random)
+        self._of_x = self._features(inputs)
+        self._of_z = np.hstack([np.ones((len(inputs), 1)), of_instruments(instruments)])
         self._penalty = penalty
         self._scale = 1 / weights[used].mean()
         self._ridge = leave_one_out_ridge(self._of_z[used], self._of_x[used], self._scale * weights[used])
 
     def at(self, points: Array) -> Array:
         """Features of points (m, d), for `values`."""
-        return np.asarray(self._features.transform(points))
+        return self._features(points)
 
     def values(self, residuals: Array, weights: Array, features: Array) -> Array:
         """What to add to h at points.

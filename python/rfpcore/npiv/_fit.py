@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from ..exceptions import DivergenceError
+from .._warn import warn
+from ..exceptions import DivergenceError, DivergenceWarning
 from ._bilevel import BilevelSettings, Path, Problem, Start, first_particles, networks, solve
 from ._select import HeldOut, largest_as_good
 
@@ -61,6 +62,7 @@ def run(
     paths = solve(problem, config, lambdas, [seed] * n, rows, [start] * n, n_threads)
     squares = _squares(problem, config, paths, held_out, n_threads)
     errors = squares.mean(axis=2)
+    _warn_of_ends(errors, config, lambdas)
     best, checkpoint = divmod(int(np.nanargmin(errors)), errors.shape[1])
     if cautious:
         checkpoint = _first_as_good(squares[best])
@@ -71,7 +73,8 @@ def run(
     if refit:
         fitted = np.arange(len(problem.y))
         path = solve(problem, chosen, [lam], [seed], [fitted], [start], n_threads)[0]
-        _require_records([path], chosen)
+        require_records([path], chosen)
+        warn_of_early_end([path], chosen, "the refit on all rows")
     else:
         path = path._replace(
             records=path.records[: checkpoint + 1], structural=path.structural[: checkpoint + 1]
@@ -83,10 +86,10 @@ def _squares(
     problem: Problem, config: BilevelSettings, paths: list[Path], held_out: HeldOut, n_threads: int
 ) -> Array:
     """Held-out squared errors (λ, checkpoint, row)."""
-    _require_records(paths, config)
+    require_records(paths, config)
     structural, _ = networks(problem, config)
-    most = max(len(path.records) for path in paths)
-    errors = np.full((len(paths), most, len(held_out.held)), np.nan)
+    n_checkpoints = -(-config.max_iter // config.record_every)
+    errors = np.full((len(paths), n_checkpoints, len(held_out.held)), np.nan)
     for row, path in zip(errors, paths, strict=True):
         if len(path.records):
             h = structural.values(path.structural, problem.x, n_jobs=n_threads or None)
@@ -105,7 +108,42 @@ def _first_as_good(squares: Array) -> int:
     return len(finished) - 1 - largest_as_good(finished[::-1].T)
 
 
-def _require_records(paths: list[Path], config: BilevelSettings) -> None:
+def _warn_of_ends(errors: Array, config: BilevelSettings, lambdas: Sequence[float]) -> None:
+    """Name each λ whose errors (λ, checkpoint) are not finite to the end; DivergenceError where none is."""
+    finite = np.isfinite(errors)
+    if not finite.any():
+        raise DivergenceError(
+            "F²BMLD diverged with every λ: its predictions overflow on the rows held out; smaller steps or "
+            "scaled data are needed",
+            n_diverged=len(errors),
+        )
+    ends = [
+        f"λ = {lam:g} after {int(row.argmin()) * config.record_every} of {config.max_iter}"
+        for lam, row in zip(lambdas, finite, strict=True)
+        if not row.all()
+    ]
+    if ends:
+        warn(
+            f"F²BMLD diverged with {', '.join(ends)} outer steps, although its steps were halved: errors_ is "
+            "NaN from there on, and the choice is among what is finite; smaller inner_lr and "
+            "learning_rate_init, or other lambdas, are needed where that matters",
+            DivergenceWarning,
+        )
+
+
+def warn_of_early_end(paths: Sequence[Path], config: BilevelSettings, what: str) -> None:
+    """DivergenceWarning where runs ended before the number of steps that were asked for."""
+    short = sum(not len(path.records) or path.records[-1, 0] < config.max_iter for path in paths)
+    if short:
+        warn(
+            f"F²BMLD diverged in {what}: {short} of {len(paths)} runs ended before outer step "
+            f"{config.max_iter}, although their steps were halved; smaller inner_lr and "
+            "learning_rate_init are needed",
+            DivergenceWarning,
+        )
+
+
+def require_records(paths: list[Path], config: BilevelSettings) -> None:
     if not any(len(path.records) for path in paths):
         raise DivergenceError(
             f"F²BMLD diverged with inner_lr={config.inner_lr} and learning_rate_init="

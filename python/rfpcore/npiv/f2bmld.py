@@ -91,7 +91,8 @@ class F2BMLD(FittedBilevel):
     best_step_ : int
         Outer steps chosen.
     errors_ : ndarray (n_lambdas, n_checkpoints)
-        Held-out stage-two errors in units of the variance of y.
+        Held-out stage-two errors in units of the variance of y; NaN, with a `DivergenceWarning`, after a run
+        has ended early.
     history_ : dict of ndarray
         Of the last fit, at each checkpoint: "step", "first_stage" F1(x, z), "twin_first_stage" F1(x, z~),
         "second_stage" F2(x, z), "twin_second_stage" F2(x, z~) and "bilevel_gap" F1(x, z~) - F1(x, z).
@@ -226,9 +227,9 @@ class F2BMLD(FittedBilevel):
         Rows (whole groups, where `fit` had groups) are drawn with replacement and h_x is trained anew from
         new first particles, with the λ and the number of steps of the fit: all of them in one call of the
         kernel. The linear part that is added at the end is fitted to each anew. Each is then corrected for
-        what training has not reached: a kernel regression with the instruments of its residuals is added,
-        with a penalty so light that bias gives way to variance. Where the estimate lies outside it the band
-        is widened to it.
+        what training has not reached: a kernel regression with the instruments of its residuals is added, on
+        X beside the covariates and on X alone, with a penalty so light that bias gives way to variance. Where
+        the estimate lies outside it the band is widened to it.
 
         Parameters
         ----------
@@ -267,5 +268,7 @@ class F2BMLD(FittedBilevel):
             residuals -= at_rows
             replicates += scales.y_scale * at_points
         if method == "corrected":
-            replicates += scales.y_scale * corrections(fit, residuals, counts, points, light, random)
+            n_covariates = self.n_covariates_
+            found = corrections(fit, residuals, counts, points, light, random, n_covariates)
+            replicates += scales.y_scale * found
         return bands(self._at(inputs), replicates, share)
