@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--cells", nargs="*", help="names or beginnings of names; default all")
     parser.add_argument("--others", type=int, default=100, help="data sets a cell for costly rivals")
-    parser.add_argument("--estimators", nargs="*", help="names as in effect_methods.py; default all")
+    parser.add_argument("--estimators", nargs="*", help="names as in methods.py; default all")
     parser.add_argument("--output", type=Path, default=HERE / "coverage.jsonl")
     parser.add_argument("--report", action="store_true", help="only print the table of what there is")
     options = parser.parse_args(arguments)

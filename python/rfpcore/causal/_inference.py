@@ -150,7 +150,7 @@ def _from_jackknife(
 
 def _bootstrap(problem: Replicable, n_draws: int, seed: int) -> list[Effect]:
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
-    present, rows, pull = problem.present, [], _Pull(len(problem.arm))
+    present, rows, pull = problem.present, [], _InfinitesimalJackknife(len(problem.arm))
     blocks = _with_data(problem, _intervals.count_blocks(problem.arm, n_draws, np.random.default_rng(seed)))
     for counts, estimates in problem.effort.refit("bootstrap", problem.estimates, blocks, 1 + n_draws):
         rows.append(estimates)
@@ -177,11 +177,11 @@ def _with_data(problem: Replicable, blocks: Iterator[NDArray[np.int64]]) -> Iter
     yield from blocks
 
 
-class _Pull:
+class _InfinitesimalJackknife:
     """How much drawing a cluster once more moves the estimate, from samples as they come.
 
-    The infinitesimal jackknife of Efron (2014), "Estimation and accuracy after model selection", JASA 109:
-    the covariance of a cluster's counts with the estimates.
+    Efron (2014), "Estimation and accuracy after model selection", JASA 109: the covariance of a cluster's
+    counts with the estimates.
     """
 
     def __init__(self, n_clusters: int) -> None:

@@ -237,12 +237,12 @@ class AdaptedCurvesDisplay:
         labels, codes = group_codes(groups, len(rows))
         grid = np.linspace(rows[:, column].min(), rows[:, column].max(), n_points)
 
-        def along(centre: Array) -> Array:
+        def profile(centre: Array) -> Array:
             at = np.tile(centre, (n_points, 1))
             at[:, column] = grid
             return at
 
-        places = np.vstack([along(rows[codes == c].mean(axis=0)) for c in range(len(labels))])
+        places = np.vstack([profile(rows[codes == c].mean(axis=0)) for c in range(len(labels))])
         fitted = model.adapt(rows, y, codes)
         adapted = fitted.predict(places, groups=np.repeat(np.arange(len(labels)), n_points))
         ranges = [
@@ -250,7 +250,7 @@ class AdaptedCurvesDisplay:
         ]
         names = getattr(model, "feature_names_in_", None)
         name = f"x{column}" if names is None else str(names[column])
-        population = model.predict(along(rows.mean(axis=0)))
+        population = model.predict(profile(rows.mean(axis=0)))
         return cls(grid, population, adapted.reshape(len(labels), -1), np.array(ranges), name)
 
     def plot(self, ax: Any = None) -> "AdaptedCurvesDisplay":

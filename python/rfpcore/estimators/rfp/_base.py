@@ -35,7 +35,7 @@ from ._fit import Fit, StartingPoint
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
 from ._settings import ScheduleName, Solver, check_settings
-from ._splits import Rows, split
+from ._splits import ClusteredRows, split
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         _fit.say(fit, look_at_inner_step=not incremental)
         return self
 
-    def _train(self, rows: Rows, incremental: bool, goes_on: bool) -> Fit:
+    def _train(self, rows: ClusteredRows, incremental: bool, goes_on: bool) -> Fit:
         """`max_iter` outer steps or, `incremental`, one pass over the clusters.
 
         With `goes_on` the outer optimizer goes on where the last `partial_fit` left it.
@@ -241,14 +241,14 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
 
     def _rows(
         self, X: Any, y: Any, groups: Any, sample_weight: Any, *, learn: bool, classes: Any = None
-    ) -> Rows:
+    ) -> ClusteredRows:
         """The data as arrays; with `learn`, what there is to know of features and outcomes is kept."""
         self._require_y(y)
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         features = self._features(X, learn)
         if learn:
             self._learn_targets(y if classes is None else classes)
-        return Rows(features, soften(self, self._encode_targets(y)), groups, sample_weight)
+        return ClusteredRows(features, soften(self, self._encode_targets(y)), groups, sample_weight)
 
     def _view(self, net: MLP, theta: Array, inner_lr: float | Array | None) -> "Self":
         """A fitted estimator with these parameters."""

@@ -11,7 +11,7 @@ from ...clusters import Clusters
 
 
 @dataclass(frozen=True)
-class Rows:
+class ClusteredRows:
     """A user's data, still in the user's order."""
 
     X: Array
@@ -25,7 +25,10 @@ class Rows:
 
 
 def split(
-    rows: Rows, validation_fraction: float | None, query_fraction: float | None, rng: np.random.RandomState
+    rows: ClusteredRows,
+    validation_fraction: float | None,
+    query_fraction: float | None,
+    rng: np.random.RandomState,
 ) -> tuple[Clusters, Clusters | None]:
     """Training clusters and, unless `validation_fraction` is None, held-out ones."""
     if validation_fraction is None and query_fraction is None:
@@ -41,10 +44,12 @@ def split(
     return train, test
 
 
-def _part(rows: Rows, groups: Array, query: NDArray[np.bool_] | None, keep: NDArray[np.bool_]) -> Clusters:
+def _part(
+    rows: ClusteredRows, groups: Array, query: NDArray[np.bool_] | None, keep: NDArray[np.bool_]
+) -> Clusters:
     """The clusters of some rows."""
     weights = None if rows.sample_weight is None else row_weights(rows.sample_weight, len(keep))[keep]
-    part = Rows(rows.X[keep], rows.y[keep], groups[keep], weights)
+    part = ClusteredRows(rows.X[keep], rows.y[keep], groups[keep], weights)
     return part.clusters(None if query is None else query[keep])
 
 
