@@ -82,7 +82,7 @@ def test_specifications(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: model(optimizer="adam"), r"optimizer='adam' is a str; SGD, Adam or AdamW is needed"),
+        (lambda: model(optimizer="adam"), r"optimizer='adam' is a str; one of Adam, AdamW, SGD is needed"),
         (lambda: SGD(0.1, schedule="cosine"), r"schedule='cosine' is a str; Constant\(\), Cosine"),
         (lambda: model(regularization="l2"), r"regularization='l2' is a str; a term such as L2"),
         (lambda: model(hidden_layer_sizes=3), r"hidden_layer_sizes=3; a sequence of integers is needed"),

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 from .. import _rfpcore
 from .._options import MAX_PARAMETERS, MAX_STEPS, Activation, boolean, choice, integer
-from .._value import Value
+from .._value import Value, kinds
 from ..losses import Loss, read
 from ..network import MLP
-from ..optimizers import SGD, Adam, AdamW, Optimizer
+from ..optimizers import Adam, AdamW, Optimizer
 from ..regularize import L2, Dropout, LabelSmoothing, Regularization, Shifts, Term
 
 __all__ = ["Model"]
@@ -98,9 +98,9 @@ class Model(Value):
             )
         if self.terms.get(LabelSmoothing) is not None and not loss.kind.has_labels:
             raise ValueError(f"LabelSmoothing with loss={self.loss!r}; 'softmax' or 'logistic' is needed")
-        if not isinstance(self.optimizer, SGD | Adam):
-            kind = type(self.optimizer).__name__
-            raise TypeError(f"optimizer={self.optimizer!r} is a {kind}; SGD, Adam or AdamW is needed")
+        if not isinstance(self.optimizer, Optimizer):
+            kind, known = type(self.optimizer).__name__, ", ".join(kinds(Optimizer))
+            raise TypeError(f"optimizer={self.optimizer!r} is a {kind}; one of {known} is needed")
         _require_one_decay(self.optimizer, self.terms.get(L2))
         if (dropout := self.terms.get(Dropout)) is not None:
             dropout.rates(len(self.hidden_layer_sizes))
