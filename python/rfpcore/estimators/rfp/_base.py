@@ -51,7 +51,6 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     inner_lr_: float | Array | None
     validation_scores_: NDArray[np.float64]
     best_iteration_: int
-    _Memory = _fit.Memory
     _memory: _fit.Memory
     _Adapted: type[AdaptedT]
     _has_inner_loop = True
