@@ -95,7 +95,9 @@ def _models():
         "evaluation": _fit(ope.FittedQEvaluation(n_components=4, random_state=0), STEPS, _act),
         "bilevel evaluation": _fit(ope.F2BMLDEvaluation(**BILEVEL), STEPS, _act),
         "deep evaluation": _fit(
-            ope.DeepFeatureEvaluation(hidden=(3,), hidden_instrument=(3,), max_iter=3, random_state=0),
+            ope.DeepFeatureEvaluation(
+                hidden_layer_sizes=(3,), hidden_layer_sizes_instrument=(3,), max_iter=3, random_state=0
+            ),
             STEPS,
             _act,
         ),
