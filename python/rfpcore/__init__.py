@@ -21,6 +21,7 @@ from .exceptions import (
     InterruptedWarning,
     ScaleWarning,
 )
+from .files import load
 from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
 from .many import Model, fit_many
 from .network import MLP
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
         datasets,
         estimators,
         npiv,
-        persistence,
         plotting,
         spectral,
         torch_reference,
@@ -79,6 +79,7 @@ __all__ = [
     "curvature",
     "fit_many",
     "hvp",
+    "load",
     "losses",
     "objective",
     "sweep",
@@ -101,7 +102,6 @@ _SUBMODULES = (
     "datasets",
     "estimators",
     "npiv",
-    "persistence",
     "plotting",
     "spectral",
     "torch_reference",

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import stat
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = ["FORMAT_VERSION", "digest", "holding_together", "read", "target_mode"
 FORMAT_VERSION = 2
 _READABLE = (1, FORMAT_VERSION)
 _DTYPES = (F32, F64, np.dtype(np.int64))
+_MARK, _HEAD = b"\x89rfpcore", struct.Struct("<8sQ")
 _KINDS = {
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symbolic link",
@@ -42,12 +44,7 @@ def digest(array: Array) -> str:
     return found.hexdigest()[:32]
 
 
-def write(
-    path: Path,
-    tensors: Mapping[str, Array],
-    document: dict[str, Any],
-    digests: Mapping[str, str] | None = None,
-) -> dict[str, str]:
+def write(path: Path, tensors: Mapping[str, Array], document: Mapping[str, Any]) -> None:
     """Replace the file in one go, so that a reader or a crash never meets half of it.
 
     The permissions of a file that is there are kept. Several threads or processes may write at once: the last
@@ -59,15 +56,8 @@ def write(
         Of a regular file, or of nothing yet.
     tensors : mapping of arrays
         Of float32, float64 or int64.
-    document : dict
+    document : mapping
         In JSON's types.
-    digests : mapping of str, optional
-        Those of tensors that were digested before.
-
-    Returns
-    -------
-    digests : dict of str
-        Of all tensors.
 
     Raises
     ------
@@ -76,12 +66,21 @@ def write(
     FileNotFoundError
         If there is no such folder.
     """
-    mode = target_mode(path)
+    target_mode(path)  # before any work
+    replace(path, pack(tensors, document))
+
+
+def pack(tensors: Mapping[str, Array], document: Mapping[str, Any]) -> bytes:
+    """What `unpack` reads, with the digests of all of it."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    known = digests or {}
-    own = {name: known.get(name) or digest(array) for name, array in contiguous.items()}
-    text = json.dumps({"format_version": FORMAT_VERSION} | document | {"digests": own}, allow_nan=False)
-    data = safetensors.numpy.save(contiguous, {"rfpcore": text, "sha256": _digest_of(text)})
+    digests = {name: digest(array) for name, array in contiguous.items()}
+    text = json.dumps({"format_version": FORMAT_VERSION, **document, "digests": digests}, allow_nan=False)
+    return safetensors.numpy.save(contiguous, {"rfpcore": text, "sha256": _digest_of(text)})
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put a file of these bytes in the place of what is there."""
+    mode = target_mode(path)
     part = path.with_name(f".{secrets.token_hex(8)}.rfpcore.part")
     try:
         with open(part, "xb") as file:  # never one that is there; permissions as the umask has them
@@ -94,7 +93,72 @@ def write(
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
-    return own
+
+
+def shard(tensors: Mapping[str, Array], document: Mapping[str, Any]) -> bytes:
+    """What `pack` gives, with a mark and its length before it, so that one can follow another in a file."""
+    data = pack(tensors, document)
+    return _HEAD.pack(_MARK, len(data)) + data
+
+
+def append(path: Path, data: bytes, end: int, size: int) -> int:
+    """Add shards after the last whole one, and return where they end.
+
+    Parameters
+    ----------
+    path : path
+    data : bytes
+    end, size : int
+        Where the last whole shard ends and how long the file is: what is between was torn, and goes.
+
+    Raises
+    ------
+    ValueError
+        If the file has another length by now.
+    """
+    target_mode(path)
+    with open(path, "r+b") as file:
+        found = os.fstat(file.fileno()).st_size
+        if found != size:
+            raise ValueError(
+                f"{path} has {found} bytes, where {size} are known of: somebody else has written to it"
+            )
+        try:
+            file.truncate(end)
+            file.seek(end)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(end)
+            raise
+    return end + len(data)
+
+
+def read_shards(path: Path) -> tuple[list[tuple[dict[str, Array], dict[str, Any]]], int, int]:
+    """The shards of a file, where the last whole one ends, and the file's size.
+
+    Raises
+    ------
+    ValueError
+        If one is damaged and another comes after it. Where none does, the end was torn.
+    """
+    require_regular(path)
+    shards: list[tuple[dict[str, Array], dict[str, Any]]] = []
+    with open(path, "rb") as file:
+        size, end = os.fstat(file.fileno()).st_size, 0
+        while end < size:
+            mark, length = _HEAD.unpack(file.read(_HEAD.size).ljust(_HEAD.size, b"\0"))
+            whole = mark == _MARK and length <= size - end - _HEAD.size
+            try:
+                shards.append(unpack(file.read(length) if whole else b"", f"{path}, shard {len(shards)},"))
+            except ValueError as error:
+                file.seek(end + 1)
+                if _MARK in file.read() or (mark == _MARK and not shards):  # the first is never torn
+                    raise ValueError(f"{path} is damaged at byte {end}: {error}") from None
+                break
+            end += _HEAD.size + length
+    return shards, end, size
 
 
 def _digest_of(text: str) -> str:
@@ -139,16 +203,25 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     ValueError
         If the file is truncated or damaged, is not one of rfpcore's, or has another version.
     """
-    found = path.stat()
-    _require_regular(path, found.st_mode)  # opening a FIFO would wait for a writer
+    require_regular(path)
+    return unpack(path.read_bytes(), path)
+
+
+def require_regular(path: Path) -> None:
+    """ValueError where something else than a file, or a link to one, is there: opening a FIFO would wait."""
+    _require_regular(path, path.stat().st_mode)
+
+
+def unpack(data: bytes, path: Path | str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The tensors and the document in the bytes of a file, whose name is for messages."""
+    if data.startswith(_MARK):
+        raise ValueError(f"{path} is the file of a sweep: `sweep`, called again, reads it")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            metadata = file.metadata() or {}
-    except (safetensors.SafetensorError, TypeError, AttributeError) as error:  # of dtypes that NumPy lacks
-        raise ValueError(
-            f"{path} ({found.st_size} bytes) is not a complete safetensors file: {error}"
-        ) from None
+        tensors = safetensors.numpy.load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    except (safetensors.SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} ({len(data)} bytes) is not a complete safetensors file: {error}") from None
     if "rfpcore" not in metadata:
         raise ValueError(f"{path} is a safetensors file, but not one of rfpcore's: it has no entry 'rfpcore'")
     document = _parse(path, metadata)
@@ -156,7 +229,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     return tensors, document
 
 
-def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _parse(path: Path | str, metadata: Mapping[str, str]) -> dict[str, Any]:
     """The document, of a version that can be read."""
     text = metadata["rfpcore"]
     if metadata.get("sha256", _digest_of(text)) != _digest_of(text):
@@ -175,7 +248,7 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _require_undamaged(
-    path: Path, tensors: dict[str, Array], document: dict[str, Any], metadata: Mapping[str, str]
+    path: Path | str, tensors: dict[str, Array], document: dict[str, Any], metadata: Mapping[str, str]
 ) -> None:
     """All tensors as they were written, and of dtypes that are written."""
     for name, array in tensors.items():
@@ -196,7 +269,7 @@ def _require_undamaged(
 
 
 @contextlib.contextmanager
-def holding_together(path: Path) -> Iterator[None]:
+def holding_together(path: Path | str) -> Iterator[None]:
     """What a file lacks or has wrong, as a ValueError that names the file."""
     try:
         yield

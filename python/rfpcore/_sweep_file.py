@@ -1,39 +1,35 @@
-"""The file of a sweep: which sweep it is, and the models that are finished."""
+"""The file of a sweep: which sweep it is, then shards of finished models, which are only appended.
+
+A shard has the tensors of its models one after the other, so that its header does not grow with them.
+"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from . import _files, _specs
+from . import _files, _value
 from ._arrays import F64, Array, as_floats, float_dtype
 from ._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
-from ._options import MAX_STEPS, choice, integer
-from .many import SCORES, Model, ModelResult, Record, require_pair, row_lists
+from ._options import MAX_PARAMETERS, MAX_STEPS, integer
+from ._warn import warn
+from .exceptions import InterruptedWarning
+from .many import PARAMETERS, SCORES, Model, ModelResult, Record, require_pair, row_lists
 from .network import MLP
 from .regularize import BatchNorm
 
 __all__ = ["SweepFile"]
 
-_ARRAYS = (
-    "theta",
-    "batch_norm",
-    "loss_curve",
-    "validation_losses",
-    "steps",
-    "train_losses",
-    "held_out_losses",
-    "train_accuracies",
-    "held_out_accuracies",
-    "thetas",
-    "batch_norms",
-    "gradients",
-)
+_RECORDED = ("thetas", "batch_norms", "gradients")  # with a line for each recorded step
+_ARRAYS = ("steps", "loss_curve", "validation_losses", *SCORES, *PARAMETERS)
 Status = Literal["finished", "stopped", "diverged"]
-_NUMBERS = ("n_steps", "best_step", "status", "diverged_loss")
+_STATUS = get_args(Status)
+_INT64 = np.dtype(np.int64)
 
 
 class SweepFile:
@@ -45,12 +41,18 @@ class SweepFile:
     models : sequence of Model
     X, y : arrays
     options : dict
-        What else of `fit_many` decides about the result.
+        What else of `fit_many` decides about the result, and what is kept.
 
     Raises
     ------
     ValueError
-        If the file is there and is that of another sweep; the message names the first difference.
+        If the file is there and is that of another sweep; the message names the first difference. If it is
+        damaged anywhere but at its end.
+
+    Warns
+    -----
+    InterruptedWarning
+        If its end is torn, as a crash leaves it.
     """
 
     def __init__(
@@ -58,125 +60,175 @@ class SweepFile:
     ) -> None:
         self.path, self.models = path, models
         _files.target_mode(path)  # before any work, as there may be hours of it
-        self.document: dict[str, Any] = {
-            "class": "sweep",
-            "data": _describe_data(X, y, options, len(models)),
-            "models": [_specs.encode(model) for model in models],
-        }
-        self.tensors: dict[str, Array] = {}
-        self.digests: dict[str, str] = {}
-        self.numbers: dict[str, Any] = {}
         self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
+        self.keeps_parameters = "parameters" in options["keep"]
+        self.data, self.fields = _describe_data(X, y, options, len(models)), _fields(models)
+        self.end = self.size = 0
+        self.shards: list[tuple[Tensors, Document]] = []
         if path.exists():
-            self.tensors, found = _files.read(path)
-            self._require_same(found)
-            self.numbers, self.digests = found["finished"], found.get("digests", {})
+            self._read()
 
-    def _require_same(self, found: dict[str, Any]) -> None:
-        """The file's sweep is this one."""
-        if found.get("class") != "sweep":
-            raise ValueError(f"{self.path} holds a {found.get('class')}, no sweep")
-        needed = self.document
+    def _read(self) -> None:
+        """The shards; the first says which sweep it is."""
+        shards, self.end, self.size = _files.read_shards(self.path)
+        if not shards:  # a file of something else, or one that is damaged: its own message says so
+            found = _files.read(self.path)[1].get("class")
+            raise ValueError(f"{self.path} holds a {found}, no sweep that is kept in shards")
+        (tensors, head), *self.shards = shards
         with _files.holding_together(self.path):
-            only(found, "the file", set(needed) | {"finished", "format_version", "digests"})
-            object_of(found, "data")
-            object_of(found, "finished")
-            for index, model in enumerate(listed(found, "models")):
-                object_of({f"model {index}": model}, f"model {index}")
-        for name, value in needed["data"].items():
-            if found["data"].get(name) != value:
-                raise ValueError(
-                    f"{self.path} is of another sweep: its {name} is {found['data'].get(name)}, here it is "
-                    f"{value}"
-                )
-        if len(found["models"]) != len(self.models):
-            raise ValueError(
-                f"{self.path} is of another sweep: it has {len(found['models'])} models, here there are "
-                f"{len(self.models)}"
+            only(head, "the file", {"class", "data", "fields", "format_version", "digests"})
+            data, values = object_of(head, "data"), object_of(head, "fields")
+            codes = tensor(dict(tensors), "codes", len(self.fields), None, dtype=_INT64).tolist()
+            theirs = {
+                name: [listed(values, name)[code] for code in row]
+                for name, row in zip(self.fields, codes, strict=True)
+            }
+        self._require_same(data, theirs)
+        if self.end < self.size:
+            warn(
+                f"the last {self.size - self.end} bytes of {self.path} are no whole shard, as after a crash: "
+                "their models are trained again",
+                InterruptedWarning,
             )
-        for index, (theirs, ours) in enumerate(zip(found["models"], needed["models"], strict=True)):
-            for name in ours:
-                if theirs.get(name) != ours[name]:
-                    raise ValueError(
-                        f"{self.path} is of another sweep: its model {index} has {name}={theirs.get(name)}, "
-                        f"here it has {ours[name]}"
-                    )
+
+    def _require_same(self, data: Document, fields: Mapping[str, list[Any]]) -> None:
+        """The file's sweep is this one."""
+        other = f"{self.path} is of another sweep:"
+        for name, value in self.data.items():
+            if data.get(name) != value:
+                raise ValueError(f"{other} its {name} is {data.get(name)}, here it is {value}")
+        n = len(fields["seed"])
+        if n != len(self.models):
+            raise ValueError(f"{other} it has {n} models, here there are {len(self.models)}")
+        for index in range(n):
+            for name, values in self.fields.items():
+                theirs, ours = fields[name][index], values[index]
+                if theirs != ours:
+                    raise ValueError(f"{other} its model {index} has {name}={theirs}, here it has {ours}")
 
     def results(self) -> dict[int, ModelResult]:
         """The models that are finished."""
+        found: dict[int, ModelResult] = {}
         with _files.holding_together(self.path):
-            left, found = dict(self.tensors), {}
-            for key in self.numbers:
-                index = int(key)
-                if str(index) != key or not 0 <= index < len(self.models):
-                    raise ValueError(f"model {key!r} is finished; there are {len(self.models)} models")
-                found[index] = self._result(index, object_of(self.numbers, key), left)
-            require_used(left)
-            return found
+            for tensors, document in self.shards:
+                only(document, "a shard", {"class", "format_version", "digests"})
+                for index, result in self._models_of(dict(tensors)):
+                    if index in found:
+                        raise ValueError(f"model {index} is there twice")
+                    found[index] = result
+        return found
 
-    def _result(self, index: int, own: Document, left: Tensors) -> ModelResult:
-        only(own, f"model {index}", {*_NUMBERS, "n_inputs", "n_outputs"})
-        n_steps = integer(own["n_steps"], "n_steps", 0, MAX_STEPS)
-        integer(own["best_step"], "best_step", 0, n_steps)
-        diverged = choice(own["status"], "status", Status) == "diverged"
-        if diverged == (own["diverged_loss"] is None):
-            raise ValueError(
-                f"model {index} is {own['status']}, but its diverged_loss is {own['diverged_loss']}"
-            )
-        model = self.models[index]
-        n_inputs = integer(own["n_inputs"], "n_inputs", self.n_features, self.n_features)
-        net = MLP(n_inputs, model.hidden_layer_sizes, own["n_outputs"], model.activation)
-        numbers = {name: own[name] for name in _NUMBERS}
-        numbers["diverged_loss"] = float(own["diverged_loss"]) if diverged else None
-        if diverged:
-            own["diverged_loss"] = str(numbers["diverged_loss"])  # a number in files of format 1
-        arrays = _arrays(f"{index}.", left, model, net, n_steps, diverged)
-        outcome: Any = SimpleNamespace(**arrays, **numbers)
+    def _models_of(self, left: Tensors) -> Iterator[tuple[int, ModelResult]]:
+        """The models of a shard."""
+        numbers = tensor(left, "numbers", None, 5, dtype=_INT64).tolist()
+        losses = tensor(left, "diverged_loss", len(numbers), nan=True, dtype=F64).tolist()
+        lines = tensor(left, "lines", len(numbers), len(_ARRAYS), dtype=_INT64).tolist()
+        flat = {name: tensor(left, name, None, nan=True, dtype=left[name].dtype) for name in _ARRAYS}
+        require_used(left)
+        at = dict.fromkeys(_ARRAYS, 0)
+        for (index, *own), loss, counts in zip(numbers, losses, lines, strict=True):
+            integer(index, "the number of a model", 0, len(self.models) - 1)
+            model, n_outputs = self.models[index], integer(own[3], "n_outputs", 1, MAX_PARAMETERS)
+            net = model.net(self.n_features, n_outputs)
+            arrays: Tensors = {}
+            for name, count in zip(_ARRAYS, counts, strict=True):
+                shape = (integer(count, f"lines of {name}", 0, MAX_PARAMETERS), *_width(name, model, net))
+                end = at[name] + math.prod(shape)
+                arrays[f"{index}.{name}"] = flat[name][at[name] : end].reshape(shape)
+                at[name] = end
+            yield index, self._result(index, net, own, loss, arrays)
+        over = [name for name in _ARRAYS if at[name] != len(flat[name])]
+        if over:
+            raise ValueError(f"{over[0]} has {len(flat[over[0]])} numbers; the models have {at[over[0]]}")
+
+    def _result(self, index: int, net: MLP, own: list[int], loss: float, arrays: Tensors) -> ModelResult:
+        n_steps = integer(own[0], "n_steps", 0, MAX_STEPS)
+        best_step = integer(own[1], "best_step", 0, n_steps)
+        status = _STATUS[integer(own[2], "status", 0, len(_STATUS) - 1)]
+        model, diverged = self.models[index], status == "diverged"
+        checked = self._checked(f"{index}.", arrays, net, n_steps, diverged)
+        outcome: Any = SimpleNamespace(
+            **checked,
+            n_steps=n_steps,
+            best_step=best_step,
+            status=status,
+            diverged_loss=loss if diverged else None,
+        )
         return ModelResult(model, net, outcome)
 
-    def write(self, done: Mapping[int, ModelResult]) -> None:
-        """Write all finished models."""
-        for index, result in done.items():
-            if str(index) in self.numbers:
-                continue
-            loss = result.diverged_loss
-            self.numbers[str(index)] = {name: getattr(result, name) for name in _NUMBERS} | {
-                "diverged_loss": None if loss is None else str(float(loss)),  # JSON has no NaN
-                "n_inputs": result.net.n_inputs,
-                "n_outputs": result.net.n_outputs,
-            }
-            self.tensors |= {f"{index}.{name}": np.asarray(getattr(result, name)) for name in _ARRAYS}
-        document = self.document | {"finished": self.numbers}
-        self.digests = _files.write(self.path, self.tensors, document, self.digests)
+    def _checked(self, prefix: str, left: Tensors, net: MLP, n_steps: int, diverged: bool) -> Tensors:
+        """A model's arrays, checked against its network and against each other."""
+
+        def take(name: str, *shape: int | None, nan: bool = True, dtype: Any = F64) -> Array:
+            return tensor(left, prefix + name, *shape, nan=nan, dtype=dtype)
+
+        steps = take("steps", None, nan=False, dtype=_INT64)
+        if len(steps) and (steps[0] < 0 or steps[-1] > n_steps or (np.diff(steps) <= 0).any()):
+            raise ValueError(f"{prefix}steps are not {len(steps)} rising numbers from 0 to {n_steps}")
+        found = {
+            "steps": steps,
+            "loss_curve": take("loss_curve", None, nan=diverged),
+            "validation_losses": take("validation_losses", None),
+        }
+        found |= {name: take(name, None) for name in SCORES}
+        kept = self.keeps_parameters
+        n_norm = left[f"{prefix}batch_norms"].shape[1]
+        theta = take("theta", net.n_parameters if kept else 0, nan=diverged, dtype=None)
+        found |= {"theta": theta}
+        found["batch_norm"] = take("batch_norm", n_norm if kept else 0, nan=diverged, dtype=theta.dtype)
+        for name in _RECORDED:
+            found[name] = take(name, None, None, dtype=theta.dtype)
+        for name in (*SCORES, *_RECORDED):
+            if len(found[name]) not in (0, len(steps)):
+                raise ValueError(
+                    f"{prefix}{name} has {len(found[name])} lines for {len(steps)} recorded steps"
+                )
+        return found
+
+    def append(self, done: Mapping[int, ModelResult]) -> None:
+        """Add a shard of models that are finished."""
+        data = _files.shard(*_shard(done))
+        if self.end:
+            self.end = self.size = _files.append(self.path, data, self.end, self.size)
+            return
+        codes, distinct = [], {}
+        for name, values in self.fields.items():  # a few values each, and which of them a model has
+            texts = [json.dumps(value, sort_keys=True) for value in values]
+            known = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+            distinct[name] = [json.loads(text) for text in known]
+            codes.append([known[text] for text in texts])
+        head = {"class": "sweep", "data": self.data, "fields": distinct}
+        first = _files.shard({"codes": np.array(codes, np.int64)}, head)
+        _files.replace(self.path, first + data)
+        self.end = self.size = len(first) + len(data)
 
 
-def _arrays(
-    prefix: str, left: Tensors, model: Model, net: MLP, n_steps: int, diverged: bool
-) -> dict[str, Array]:
-    """A model's arrays, checked against its network and against each other."""
+def _shard(done: Mapping[int, ModelResult]) -> tuple[Tensors, Document]:
+    results = list(done.values())
+    losses = [np.nan if result.diverged_loss is None else result.diverged_loss for result in results]
+    numbers = [
+        (index, own.n_steps, own.best_step, _STATUS.index(own.status), own.net.n_outputs)
+        for index, own in done.items()
+    ]
+    lines = [[len(getattr(own, name)) for name in _ARRAYS] for own in results]
+    tensors = {name: np.concatenate([np.ravel(getattr(own, name)) for own in results]) for name in _ARRAYS}
+    tensors |= {"numbers": np.array(numbers, np.int64), "lines": np.array(lines, np.int64)}
+    return tensors | {"diverged_loss": np.array(losses, F64)}, {"class": "shard"}
 
-    def take(name: str, *shape: int | None, nan: bool = True, dtype: Any = F64) -> Array:
-        return tensor(left, prefix + name, *shape, nan=nan, dtype=dtype)
 
-    n_norm = 4 * sum(net.hidden_layer_sizes) if model.terms.get(BatchNorm) is not None else 0
-    theta = take("theta", net.n_parameters, nan=diverged, dtype=None)
-    steps = take("steps", None, nan=False, dtype=np.dtype(np.int64))
-    if len(steps) and (steps[0] < 0 or steps[-1] > n_steps or (np.diff(steps) <= 0).any()):
-        raise ValueError(f"{prefix}steps are not {len(steps)} rising numbers from 0 to {n_steps}")
-    found = {
-        "theta": theta,
-        "steps": steps,
-        "batch_norm": take("batch_norm", n_norm, nan=diverged, dtype=theta.dtype),
-        "loss_curve": take("loss_curve", None, nan=diverged),
-        "validation_losses": take("validation_losses", None),
-    }
-    found |= {name: take(name, None) for name in SCORES}
-    for name, width in (("thetas", len(theta)), ("gradients", len(theta)), ("batch_norms", n_norm)):
-        found[name] = take(name, None, width, dtype=theta.dtype)
-    for name in (*SCORES, "thetas", "gradients", "batch_norms"):
-        if len(found[name]) not in (0, len(steps)):
-            raise ValueError(f"{prefix}{name} has {len(found[name])} lines for {len(steps)} recorded steps")
-    return found
+def _width(name: str, model: Model, net: MLP) -> tuple[int, ...]:
+    """How many numbers a line of an array has."""
+    if name not in _RECORDED:
+        return ()
+    if name == "batch_norms":
+        return (4 * sum(net.hidden_layer_sizes) if model.terms.get(BatchNorm) is not None else 0,)
+    return (net.n_parameters,)
+
+
+def _fields(models: Sequence[Model]) -> dict[str, list[Any]]:
+    """The models' fields in JSON's types, each with its values in the order of the models."""
+    encoded = [_value.encode(model) for model in models]
+    return {name: [own[name] for own in encoded] for name in encoded[0] if name != "kind"}
 
 
 def _describe_data(X: Any, y: Any, options: Mapping[str, Any], n_models: int) -> dict[str, Any]:
@@ -197,7 +249,7 @@ def _describe_data(X: Any, y: Any, options: Mapping[str, Any], n_models: int) ->
     described["record"] = None if record is None else repr(record)
     described["n_outputs"] = options["n_outputs"]
     described["dtype"] = None if options["dtype"] is None else str(float_dtype(options["dtype"]))
-    return described
+    return described | {"keep": ", ".join(options["keep"])}
 
 
 def _digest(array: Array) -> str:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from os import PathLike
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from . import _sweep_file
 from ._arrays import Array, shown
-from ._options import file_path, shows
+from ._options import choice, file_path, items, shows
 from ._progress import NoProgress, make_progress
 from ._warn import warn
 from .exceptions import InterruptedWarning
@@ -19,8 +19,14 @@ from .many import ManyResult, Model, ModelResult, Record, fit_many
 
 __all__ = ["SweepResult", "sweep"]
 
-# Writing may take this share of a sweep's time: the file is small beside the training, or written less often.
+Keep = Literal["scores", "parameters"]
+
+# Writing may take this share of a sweep's time: it is cheap beside the training, or done less often.
 _WRITING_SHARE = 0.05
+_WRITE_EVERY = 1.0  # seconds, at most so often
+
+# Models in one call of `fit_many`, which holds all that it returns.
+_AT_ONCE = 4096
 
 # Options of `fit_many` of which there may be one for each model.
 _EACH = ("rows", "row_weights")
@@ -37,6 +43,7 @@ def sweep(
     row_weights: Any = None,
     held_out: tuple[Any, Any] | None = None,
     record: Record | None = None,
+    keep: Sequence[Keep] = ("scores", "parameters"),
     n_outputs: int | None = None,
     n_jobs: int | None = None,
     dtype: Any = None,
@@ -58,10 +65,15 @@ def sweep(
     base : Model, optional
         Where the points start from: fields they do not name are as here. None: `Model()`.
     path : str or path, optional
-        File to keep finished models in: safetensors with JSON metadata. If it is there, it must be of the
-        same sweep, and models found in it are not trained again.
+        File to keep finished models in: shards of safetensors with JSON metadata, one after the other; what
+        is written stays as it is. If it is there, it must be of the same sweep, and models found in it are
+        not trained again. A torn end, as after a crash, is trained again.
     rows, row_weights, held_out, record, n_outputs, n_jobs, dtype
         As in `fit_many`; rows and weights for all points alike, or one for each.
+    keep : sequence of {"scores", "parameters"}, default=("scores", "parameters")
+        What to keep of the models, in the result and the file. ("scores",) drops the parameters, also those
+        recorded: what is left are curves, recorded losses and accuracies, steps and statuses, and nothing
+        predicts.
     verbose : int, default=0
         1 shows progress on standard error, as a bar if `rich` is installed.
 
@@ -73,14 +85,14 @@ def sweep(
     ------
     ValueError
         If a point names a field that `Model` has not, or the file is of another sweep; the message names the
-        first difference.
+        first difference. If the file is damaged, or somebody else writes to it.
     KeyboardInterrupt
         On Ctrl-C, if no model is finished.
 
     Warns
     -----
     InterruptedWarning
-        On Ctrl-C, if some models are.
+        On Ctrl-C, if some models are. If the file's end was torn.
     DivergenceWarning
         If a model's loss stopped being finite.
 
@@ -105,18 +117,19 @@ def sweep(
     models = [_model(Model() if base is None else base, index, point) for index, point in enumerate(listed)]
     options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}
     options |= {"n_outputs": n_outputs, "dtype": dtype}
+    options["keep"] = kept = _kept(keep, record)
     file = None if path is None else _sweep_file.SweepFile(file_path(path), models, X, y, options)
     done: dict[int, ModelResult] = {} if file is None else file.results()
     with make_progress("sweep", len(models), "models", visible) as progress:
         progress.update(len(done), "")
+        keeper = _Keeper(file, done, progress, "parameters" in kept)
         try:
-            _train_missing(X, y, models, options, done, n_jobs, _Keeper(file, done, progress))
+            _train_missing(X, y, models, options, done, n_jobs, keeper)
         except KeyboardInterrupt:
             if not done:
                 raise
         finally:
-            if file is not None and done:
-                file.write(done)
+            keeper.write()
     if len(done) < len(models):
         warn(
             f"interrupted: {len(done)} of {len(models)} models are finished"
@@ -137,38 +150,62 @@ def _train_missing(
 ) -> None:
     """Train the models that are not done; `keep` is told each one's place among all models."""
     missing = [index for index in range(len(models)) if index not in done]
-    if not missing:
-        return
-    own = dict(options) | {name: _of(options[name], missing, len(models)) for name in _EACH}
-    fit_many(
-        X,
-        y,
-        [models[index] for index in missing],
-        **own,
-        n_jobs=n_jobs,
-        on_finished=lambda position, result: keep(missing[position], result),
-    )
+    for start in range(0, len(missing), _AT_ONCE):
+        part = missing[start : start + _AT_ONCE]
+        own = {name: value for name, value in options.items() if name != "keep"}
+        own |= {name: _of(options[name], part, len(models)) for name in _EACH}
+        fit_many(
+            X,
+            y,
+            [models[index] for index in part],
+            **own,
+            n_jobs=n_jobs,
+            on_finished=lambda position, result, part=part: keep(part[position], result),  # type: ignore[misc]
+        )
+
+
+def _kept(keep: Any, record: Record | None) -> list[str]:
+    """What is to be kept, in the order of `Keep`."""
+    asked = [choice(name, f"keep[{i}]", Keep) for i, name in enumerate(items(keep, "keep", "a sequence"))]
+    if "scores" not in asked:
+        raise ValueError(f"keep={shown(keep)}; 'scores' are always kept, and have to be named")
+    if "parameters" not in asked and isinstance(record, Record) and (record.thetas or record.gradients):
+        raise ValueError(f"{record!r} asks for parameters, which keep={shown(keep)} drops")
+    return [name for name in get_args(Keep) if name in asked]
 
 
 class _Keeper:
     """Keeps finished models, and writes them as often as is cheap."""
 
     def __init__(
-        self, file: "_sweep_file.SweepFile | None", done: dict[int, ModelResult], progress: NoProgress
+        self,
+        file: "_sweep_file.SweepFile | None",
+        done: dict[int, ModelResult],
+        progress: NoProgress,
+        parameters: bool,
     ) -> None:
-        self.file, self.done, self.progress = file, done, progress
-        self.began, self.spent = time.monotonic(), 0.0
+        self.file, self.done, self.progress, self.parameters = file, done, progress, parameters
+        self.last, self.spent = time.monotonic(), 0.0
+        self.new: dict[int, ModelResult] = {}
 
     def __call__(self, index: int, result: ModelResult) -> None:
-        self.done[index] = result
+        self.done[index] = self.new[index] = result if self.parameters else result.without_parameters()
         # A model that diverged in its first epoch has no losses.
         note = f"loss {result.loss_curve[-1]:.4g}" if len(result.loss_curve) else result.status
         self.progress.update(len(self.done), note)
-        now = time.monotonic()
-        # Only how often is written depends on time; what is written at the end does not.
-        if self.file is not None and self.spent <= _WRITING_SHARE * (now - self.began):
-            self.file.write(self.done)
-            self.spent += time.monotonic() - now
+        # Only how often is written depends on time; what is written does not.
+        if time.monotonic() - self.last >= max(_WRITE_EVERY, self.spent / _WRITING_SHARE):
+            self.write()
+
+    def write(self) -> None:
+        """Write those that are new."""
+        if self.file is None or not self.new:
+            return
+        began = time.monotonic()
+        self.file.append(self.new)
+        self.new.clear()
+        self.last = time.monotonic()
+        self.spent = self.last - began
 
 
 def _of(values: Any, missing: Sequence[int], n_models: int) -> Any:

@@ -90,6 +90,7 @@ TARGETS: list[Target] = [
     method(trained, "ManyResult", "to_frame", allowed={"nan": True}),  # accuracies of losses without classes
     method(lambda: trained()[1], "ModelResult", "predict", lambda: {"X": X}),
     method(lambda: trained()[1], "ModelResult", "parameters"),
+    method(lambda: trained()[1], "ModelResult", "without_parameters"),
     Target("ManyResult", lambda: sequence_of(trained()), dict, covers=("ModelResult",)),
     method(lambda: SMALL, "Model", "net", lambda: {"n_inputs": 2, "n_outputs": 1}),
     method(lambda: SMALL, "Model", "kernel", lambda: {"net": NET}, fixed=("net",)),

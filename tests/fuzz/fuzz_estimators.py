@@ -3,6 +3,7 @@
 import copy
 import functools
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,11 @@ TARGETS: list[Target] = [
             rfpcore.EnsembleClassifier,
         )
         for target in saved(lambda kind=kind: fitted(kind), kind.__name__, predicted)
+    ),
+    replace(
+        saved(lambda: fitted(REGRESSOR), "", predicted)[1],
+        name="load",
+        call=lambda path: predicted(rfpcore.load(path)),
     ),
     function(
         estimators.refit_clusters,

@@ -5,6 +5,7 @@
 KNOWN: list[str] = []
 
 BETWEEN = "passed between modules of the package"
+SAVED = "a target with the networks: all classes have the methods from `Saved`"
 CHECKED = "scikit-learn's own, which its checks of estimators try"
 
 # Public names, and with a dot before them methods of any class, that are no targets.
@@ -27,15 +28,15 @@ EXEMPT: dict[str, str] = {
     "Schedule": "a base class without fields",
     "Term": "a base class without fields",
     "Term.to_dict": "a target with each term",
-    "load": BETWEEN,
-    "params_from_json": BETWEEN,
-    "params_to_json": BETWEEN,
-    "read": BETWEEN,
-    "save": BETWEEN,
+    "NotSaved": "what a file says where it has no model",
+    "NotSaved.refuse": BETWEEN,
+    "Saved": "a base class without fields",
     "summary_table": BETWEEN,
     "to_frame": BETWEEN,
     "why_not_refit": BETWEEN,
     ".get_metadata_routing": CHECKED,
+    ".load": SAVED,
+    ".save": SAVED,
     ".set_fit_request": CHECKED,
     ".set_partial_fit_request": CHECKED,
     ".set_predict_request": CHECKED,

@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 import safetensors.numpy
+from sklearn.linear_model import LinearRegression
 
 from rfpcore import (
     DivergenceError,
@@ -24,18 +25,35 @@ from rfpcore import (
     _files,
     sweep,
 )
-from rfpcore.datasets import make_vee
+from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect
+from rfpcore.datasets import make_policy, make_vee
+from rfpcore.estimators import RFPRegressorCV
 from rfpcore.many import Model, Record
-from rfpcore.npiv import F2BMLD, DeepFeatureIV, KernelIV, ProximalF2BMLD, SieveIV
+from rfpcore.npiv import (
+    F2BMLD,
+    DeepFeatureIV,
+    KernelIV,
+    ProximalF2BMLD,
+    SieveIV,
+    TwoStageLeastSquares,
+    ope,
+)
 from rfpcore.regularize import L2, BatchNorm, Dropout
 
-N_MUTATIONS = int(os.environ.get("RFPCORE_FUZZ_MUTATIONS", "300"))
+N_MUTATIONS = int(os.environ.get("RFPCORE_FUZZ_MUTATIONS", "500"))
 X, Y, GROUPS = make_vee(n_clusters=4, n_per_cluster=5, random_state=0)
 TEXTS = np.array(["low", "mid", "high"])[np.digitize(Y, [0.7, 1.6])]
 Z, U, W = np.random.default_rng(0).standard_normal((3, 30))
 NET = {"hidden_layer_sizes": (3,), "max_iter": 11, "random_state": 0}
+POLICY = make_policy(n_clusters=8, n_per_cluster=3, selection=0.1, random_state=0)
+CLUSTER, YEAR, NOTHING = np.repeat(np.arange(10), 3), np.tile(np.arange(3), 10), np.empty((30, 0))
+STEPS = ope.make_transitions(Z[:, None], (Z > 0) * 1, U, W[:, None], Z > 1, n_actions=2)
 BILEVEL = {"n_particles": 5, "max_iter": 4, "n_checkpoints": 2, "random_state": 0}
 GRID = {"regularization": [L2(0.1), Dropout(0.3), BatchNorm()], "seed": [0]}
+
+
+def _act(states):
+    return np.zeros(len(states), int)
 
 
 def _fit(estimator, *data, **named):
@@ -69,6 +87,18 @@ def _models():
         ),
         "bilevel": _fit(F2BMLD(**BILEVEL), Z + U, Z, Z),
         "proximal": _fit(ProximalF2BMLD(**BILEVEL), Z + U, Z, W + U, W - U),
+        "chosen": _fit(RFPRegressorCV(RFPRegressor(**NET), alphas=[0.5], n_folds=2), X, Y, GROUPS),
+        "two stages": _fit(TwoStageLeastSquares(), Z + U, Z, Z, W),
+        "effect": _fit(ClusterEffect(outcome=LinearRegression()), POLICY.X, *POLICY[1:4]),
+        "two periods": _fit(DifferenceInDifferences(), NOTHING, W, CLUSTER % 2, CLUSTER, YEAR // 2),
+        "staggered": _fit(StaggeredEffect(), NOTHING, W, YEAR >= 1 + CLUSTER % 3, CLUSTER, YEAR),
+        "evaluation": _fit(ope.FittedQEvaluation(n_components=4, random_state=0), STEPS, _act),
+        "bilevel evaluation": _fit(ope.F2BMLDEvaluation(**BILEVEL), STEPS, _act),
+        "deep evaluation": _fit(
+            ope.DeepFeatureEvaluation(hidden=(3,), hidden_instrument=(3,), max_iter=3, random_state=0),
+            STEPS,
+            _act,
+        ),
     }
 
 
@@ -190,12 +220,11 @@ def _change_bytes(data, random):
     return bytes(data)
 
 
-def _mutate(path, tensors, document, number):
-    """Write a spoilt file; whether its digests may hold."""
+def _mutate(whole, tensors, document, number):
+    """A spoilt file, or shard of one; whether its digests may hold."""
     random = np.random.default_rng(number)
     if random.random() < 0.2:
-        path.write_bytes(_change_bytes(path.read_bytes(), random))
-        return False
+        return _change_bytes(whole, random), False
     if random.random() < 0.6:
         document = _change_document(document, random)
     else:
@@ -211,14 +240,26 @@ def _mutate(path, tensors, document, number):
     except UnicodeEncodeError:
         text = "{}"
     head = {"rfpcore": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    path.write_bytes(safetensors.numpy.save({n: np.ascontiguousarray(t) for n, t in tensors.items()}, head))
-    return True
+    return safetensors.numpy.save({n: np.ascontiguousarray(t) for n, t in tensors.items()}, head), True
 
 
 def _use(model):
     """Predict and go on; numbers have to be finite."""
     repr(model)
-    if isinstance(model, KernelIV | SieveIV | DeepFeatureIV | F2BMLD):
+    if isinstance(model, ClusterEffect | DifferenceInDifferences | StaggeredEffect):
+        assert model.summary()
+        with contextlib.suppress(ValueError):  # where there is no interval
+            model.confidence_interval()
+        if isinstance(model, StaggeredEffect):
+            model.uniform_band()
+        return
+    if isinstance(model, ope.FittedQEvaluation | ope.F2BMLDEvaluation | ope.DeepFeatureEvaluation):
+        assert np.isfinite(model.value(model._centre[None], _act))
+        return
+    if isinstance(model, TwoStageLeastSquares):
+        rows = np.zeros((2, model.n_features_in_)), np.zeros((2, model.n_covariates_))
+        found = model.predict(rows[0], rows[1] if model.n_covariates_ else None)
+    elif isinstance(model, KernelIV | SieveIV | DeepFeatureIV | F2BMLD):
         inputs = model._scales.inputs.mean_[None]  # elsewhere float32 may be too small, and says so
         rows, controls = np.split(inputs, [model.n_features_in_], axis=1)
         found = model.predict(rows, covariates=controls if model.n_covariates_ else None)
@@ -261,8 +302,8 @@ def test_mutated_models_are_refused_or_of_use(kind, tmp_path):
     model.save(path)
     whole, (tensors, document) = path.read_bytes(), _files.read(path)
     for number in _numbers(kind, KINDS):
-        path.write_bytes(whole)
-        may_hold = _mutate(path, tensors, document, number)
+        spoilt, may_hold = _mutate(whole, tensors, document, number)
+        path.write_bytes(spoilt)
         try:
             found = _refused(path, lambda: type(model).load(path))
             if found is None:
@@ -277,17 +318,20 @@ def test_mutated_models_are_refused_or_of_use(kind, tmp_path):
 def test_mutated_sweeps_are_refused_or_of_use(tmp_path):
     path = tmp_path / "sweep"
     _train_sweep(path)
-    whole, (tensors, document) = path.read_bytes(), _files.read(path)
+    whole, shards = path.read_bytes(), _files.read_shards(path)[0]
     for number in _numbers("sweep", KINDS):
-        path.write_bytes(whole)
-        may_hold = _mutate(path, tensors, document, number)
-        spoilt = path.read_bytes()
+        at = number // len(KINDS) % 2
+        spoilt, may_hold = _mutate(whole, *shards[at], number)
+        if may_hold:  # one shard of two is spoilt
+            head, last = (_files.shard(*shard) for shard in shards)
+            own = whole[:8] + len(spoilt).to_bytes(8, "little") + spoilt
+            spoilt = own + last if at == 0 else head + own
+        path.write_bytes(spoilt)
         try:
             found = _refused(path, lambda: _train_sweep(path))
             if found is None:
                 assert path.read_bytes() == spoilt
                 continue
-            assert may_hold or spoilt == whole
             assert len(found.result) == 3
             assert np.isfinite(found.result.predict(X)).all()
             found.to_frame()

@@ -2,17 +2,17 @@
 
 import itertools
 import json
+import os
 import signal
 import sys
 
 import numpy as np
 import pytest
-import safetensors
 from numpy.testing import assert_array_equal
 
 import rfpcore.sweeps
-from rfpcore import InterruptedWarning, _specs, sweep
-from rfpcore._sweep_file import _NUMBERS
+from rfpcore import InterruptedWarning, _files, _value, sweep
+from rfpcore._sweep_file import SweepFile
 from rfpcore.datasets import make_noisy_moons
 from rfpcore.many import Model, Record, fit_many
 from rfpcore.optimizers import SGD, AdamW, Cosine, PowerLaw, Step
@@ -111,7 +111,9 @@ def test_resumed_from_its_file(path, interrupt_after, monkeypatch):
     for one, other in zip(resumed.result, whole.result, strict=True):
         assert vars(one).keys() == vars(other).keys()
         for name in vars(one).keys() - {"model", "net"}:
-            assert_array_equal(getattr(one, name), getattr(other, name), strict=name not in _NUMBERS)
+            assert_array_equal(
+                getattr(one, name), getattr(other, name), strict=isinstance(getattr(one, name), np.ndarray)
+            )
     assert_array_equal(resumed.result.predict(X), whole.result.predict(X))
     trained.clear()
     again = sweep(X, Y, GRID, BASE, path=path, **options)
@@ -123,13 +125,7 @@ def test_each_point_with_rows_of_its_own(path):
     rows = [np.arange(i, 60, 2) for i in range(6)]
     weights = np.random.default_rng(0).random((6, 60))
     whole = sweep(X, Y, GRID, BASE, rows=rows, row_weights=weights)
-    sweep(X, Y, GRID, BASE, rows=rows, row_weights=weights, path=path)
-    with safetensors.safe_open(path, "numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    _, document = rfpcore._files.read(path)
-    document["finished"] = {index: document["finished"][index] for index in ("0", "4")}
-    tensors = {name: tensor for name, tensor in tensors.items() if name[:2] in ("0.", "4.")}
-    rfpcore._files.write(path, tensors, document)
+    write(path, whole.result, (0, 4), rows=rows, row_weights=weights)
     resumed = sweep(X, Y, GRID, BASE, rows=rows, row_weights=weights, path=path)
     assert_array_equal(resumed.result.thetas, whole.result.thetas)
 
@@ -169,15 +165,170 @@ def test_file_of_something_else(path):
         sweep(X, Y, GRID, BASE, path=path)
 
 
+OPTIONS = dict.fromkeys(("held_out", "rows", "row_weights", "record", "n_outputs", "dtype"))
+OPTIONS["keep"] = ["scores", "parameters"]
+
+
+def write(path, result, *shards, **options):
+    """A file of a sweep with these shards, each of some of its models."""
+    file = SweepFile(path, result.models, X, Y, OPTIONS | options)
+    for models in shards:
+        file.append({index: result[index] for index in models})
+
+
+def shards(path):
+    return _files.read_shards(path)[0]
+
+
+def rewrite(path, *parts):
+    """The file of these tensors and documents, digests and all."""
+    path.write_bytes(b"".join(_files.shard(tensors, document) for tensors, document in parts))
+
+
+def test_a_file_only_grows(path, monkeypatch):
+    """Every shard has the bytes that it was written with; that is what makes a sweep of many models cheap."""
+    monkeypatch.setattr(rfpcore.sweeps, "_WRITE_EVERY", 0.0)
+    monkeypatch.setattr(rfpcore.sweeps, "_WRITING_SHARE", 1e9)
+    seen, append = [], SweepFile.append
+    monkeypatch.setattr(
+        SweepFile, "append", lambda self, new: append(self, new) or seen.append(path.read_bytes())
+    )
+    whole = sweep(X, Y, GRID, BASE, path=path)
+    assert len(seen) == 6
+    assert all(after.startswith(before) for before, after in itertools.pairwise(seen))
+    again = sweep(X, Y, GRID, BASE, path=path)
+    assert len(shards(path)) == 7
+    assert_array_equal(again.result.thetas, whole.result.thetas)
+
+
+def test_a_header_does_not_grow_with_the_models(path):
+    """Of safetensors it may have 100 MB: with tensors for each model that was the end at some 50,000."""
+    result = sweep(X, Y, {"seed": [0]}, BASE).result[0]
+    sizes = []
+    for n in (10, 10_000):
+        models = [BASE] * n
+        file = SweepFile(path.with_name(str(n)), models, X, Y, OPTIONS)
+        file.append(dict.fromkeys(range(n), result))
+        (_, head), (tensors, document) = shards(file.path)
+        sizes.append(len(json.dumps([head, document])) + len(tensors))
+        found = SweepFile(file.path, models, X, Y, OPTIONS).results()
+        assert list(found) == list(range(n))
+        assert_array_equal(found[n - 1].theta, result.theta)
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("how", ["cut off", "zeros", "short head"])
+def test_a_torn_end_is_trained_again(path, how):
+    whole = sweep(X, Y, GRID, BASE, path=path)
+    (_, end), data = ends(path), path.read_bytes()
+    torn = {"cut off": data[:-9], "zeros": data[:-99] + bytes(99), "short head": data[:end] + data[end:][:5]}
+    path.write_bytes(torn[how])
+    with pytest.warns(InterruptedWarning, match=r"the last \d+ bytes of .* are no whole shard"):
+        again = sweep(X, Y, GRID, BASE, path=path)
+    assert_array_equal(again.result.thetas, whole.result.thetas)
+    assert len(shards(path)) == 2
+    assert_array_equal(sweep(X, Y, GRID, BASE, path=path).result.thetas, whole.result.thetas)
+
+
+def ends(path):
+    """Where the first two shards of a file begin."""
+    length = int.from_bytes(path.read_bytes()[8:16], "little")
+    return 0, 16 + length
+
+
+def test_damage_before_the_end_is_refused(path):
+    """Nothing that was finished is thrown away for one bit, wherever that is."""
+    write(path, sweep(X, Y, GRID, BASE).result, (0, 4), (1, 2, 3, 5))
+    data = path.read_bytes()
+    random, last = np.random.default_rng(0), data.rindex(data[:8])
+    for at in [0, 7, 9, 15, *random.choice(last, 60, replace=False)]:
+        spoilt = bytearray(data)
+        spoilt[at] ^= 1 << int(random.integers(8))
+        path.write_bytes(spoilt)
+        with pytest.raises(ValueError, match="is damaged at byte"):
+            sweep(X, Y, GRID, BASE, path=path)
+        assert path.read_bytes() == spoilt
+
+
+def test_somebody_else_writes_to_the_file(path):
+    result = sweep(X, Y, GRID, BASE).result
+    one = SweepFile(path, result.models, X, Y, OPTIONS)
+    one.append({0: result[0]})
+    other = SweepFile(path, result.models, X, Y, OPTIONS)
+    one.append({1: result[1]})
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"bytes, where \d+ are known of: somebody else has written to it"):
+        other.append({1: result[1]})
+    assert path.read_bytes() == before
+
+
+def test_an_append_that_fails_leaves_whole_shards(path, monkeypatch):
+    result = sweep(X, Y, GRID, BASE).result
+    file = SweepFile(path, result.models, X, Y, OPTIONS)
+    file.append({0: result[0]})
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            file.append({1: result[1]})
+    assert path.read_bytes() == before
+    file.append({1: result[1]})
+    assert list(SweepFile(path, result.models, X, Y, OPTIONS).results()) == [0, 1]
+
+
+def test_only_scores(path):
+    """Scores are those of a sweep that keeps all, parameters nowhere."""
+    record, options = Record(every=2), {"held_out": (X, Y), "keep": ("scores",)}
+    whole = sweep(X, Y, GRID, BASE, record=record, held_out=(X, Y), path=path.with_name("whole"))
+    lean = sweep(X, Y, GRID, BASE, record=record, path=path, **options)
+    again = sweep(X, Y, GRID, BASE, record=record, path=path, **options)
+    for found in (lean, again):
+        assert found.to_frame().equals(whole.to_frame())
+        assert_array_equal(found.result.loss_curves, whole.result.loss_curves)
+        assert found.result.thetas.shape == (6, 0)
+        with pytest.raises(ValueError, match=r"the parameters were not kept, as keep=\('scores',\) says"):
+            found.result.predict(X)
+    assert path.stat().st_size < path.with_name("whole").stat().st_size
+    with pytest.raises(ValueError, match="its keep is scores, here it is scores, parameters"):
+        sweep(X, Y, GRID, BASE, record=record, held_out=(X, Y), path=path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": "scores"}, r"keep='scores' is a str; a sequence"),
+        ({"keep": ["thetas"]}, r"keep\[0\]='thetas' is unknown; one of 'scores', 'parameters'"),
+        ({"keep": ["parameters"]}, "'scores' are always kept"),
+        ({"keep": ["scores"], "record": Record(every=1, thetas=True)}, "asks for parameters, which keep="),
+    ],
+)
+def test_what_cannot_be_kept(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        sweep(X, Y, GRID, BASE, **options)
+
+
 def test_file_that_does_not_hold_together(path):
     sweep(X, Y, GRID, BASE, path=path)
-    tensors, document = rfpcore._files.read(path)
-    rfpcore._files.write(path, {n: t for n, t in tensors.items() if n != "3.theta"}, document)
-    with pytest.raises(ValueError, match=r"lacks '3\.theta'"):
+    head, (tensors, document) = shards(path)
+    numbers, lines = tensors["numbers"], tensors["lines"]
+    for change, message in (
+        ({"theta": tensors["theta"][1:]}, "cannot reshape array|numbers; the models have"),
+        ({"theta": np.append(tensors["theta"], 1.0)}, "theta has 193 numbers; the models have 192"),
+        ({"theta": tensors["theta"] * np.nan}, r"0\.theta must be finite"),
+        ({"numbers": numbers[:, :3]}, "numbers is int64 of shape"),
+        ({"numbers": numbers * 0}, "diverged|model 0 is there twice|rising|n_outputs"),
+        ({"numbers": numbers + 100}, "the number of a model=10. is too large"),
+        ({"lines": -lines}, "lines of .* is too small"),
+        ({"extra": numbers}, "there is an array 'extra'"),
+    ):
+        rewrite(path, head, (tensors | change, document))
+        with pytest.raises(ValueError, match=message):
+            sweep(X, Y, GRID, BASE, path=path)
+    rewrite(path, head, (tensors, document), (tensors, document))
+    with pytest.raises(ValueError, match="model 0 is there twice"):
         sweep(X, Y, GRID, BASE, path=path)
-    rfpcore._files.write(path, tensors | {"3.theta": np.ones(3)}, document)
-    with pytest.raises(ValueError, match=r"3.theta is float64 of shape \(3,\); floats, \(32,?\), are needed"):
-        sweep(X, Y, GRID, BASE, path=path)
+    with pytest.raises(ValueError, match="is the file of a sweep"):
+        rfpcore.load(path)
 
 
 @pytest.mark.parametrize(
@@ -230,9 +381,9 @@ def test_a_model_that_diverges_is_kept_and_told(path):
     ],
 )
 def test_specifications_go_to_json_and_back(value):
-    assert _specs.decode(json.loads(json.dumps(_specs.encode(value)))) == value
+    assert _value.decode(json.loads(json.dumps(_value.encode(value)))) == value
 
 
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="kind 'Popen' is unknown; one of Adam, AdamW"):
-        _specs.decode({"kind": "Popen", "args": ["ls"]})
+        _value.decode({"kind": "Popen", "args": ["ls"]})

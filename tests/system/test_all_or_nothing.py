@@ -209,22 +209,25 @@ def test_no_estimator_is_forgotten():
     assert public == {name.split(",")[0] for name in CASES}
 
 
-def frozen(value, seen):
-    """All of a value, to the bit."""
+def frozen(value, seen, of_handle=id):
+    """All of a value, to the bit; what is compiled has a handle."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, np.ndarray):
-        return frozen(value.tolist(), seen)
+        return frozen(value.tolist(), seen, of_handle)
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic | type):
         return repr(value)
     if id(value) in seen:
         return "seen", seen[id(value)]
     seen[id(value)] = len(seen)
     if isinstance(value, dict):
-        return [(repr(key), frozen(item, seen)) for key, item in value.items()]
+        return [(repr(key), frozen(item, seen, of_handle)) for key, item in value.items()]
     if isinstance(value, list | tuple):
-        return [frozen(item, seen) for item in value]
-    return type(value).__name__, frozen(getattr(value, "__dict__", id(value)), seen)
+        return [frozen(item, seen, of_handle) for item in value]
+    if not hasattr(value, "__dict__"):
+        return type(value).__name__, of_handle(value)
+    own = sorted(vars(value).items())
+    return type(value).__name__, [(name, frozen(item, seen, of_handle)) for name, item in own]
 
 
 class Stopper:

@@ -35,7 +35,7 @@ class Smooth:
 
 
 @dataclass(frozen=True)
-class Average:
+class MeanOf:
     """The mean of what other candidates predict: two models that err in different ways err less together.
 
     Attributes
@@ -94,7 +94,7 @@ def candidates(n_rows: int, single_rows: bool, seed: int, n_jobs: int | None) ->
         return {"ridge": careful, "linear": linear, "mean": constant()}
     return {
         "rough": Candidate(Smooth(partial(surface, reach=0.4), Prior(BY_ROW))),
-        "rough and large network": Candidate(Average(("rough", "large network"))),
+        "rough and large network": Candidate(MeanOf(("rough", "large network"))),
         "large network": Candidate(large_network(seed, n_jobs)),
         "smooth": Candidate(Smooth(partial(surface, reach=0.9), Prior(BY_ROW, BY_CLUSTER))),
         "ridge": ridge,

@@ -7,13 +7,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._limits import Limited, Limits, one_of, seed, shown_progress, threads, unchecked, whole
 from ._effort import MANY_REFITS
+from ._file import SavedEffect
 from ._inference import MANY_DRAWS
 from ._nuisance import bounds, estimator_or_none, outcome_model
 from ._scores import EstimationMethod
 from .results import Effect, to_frame
 
 
-class EffectEstimator(Limited, BaseEstimator):
+class EffectEstimator(SavedEffect, Limited, BaseEstimator):
     """The main effect's numbers, and all effects as a table."""
 
     _limits: ClassVar[Limits] = {
@@ -30,7 +31,6 @@ class EffectEstimator(Limited, BaseEstimator):
     }
 
     effect_: Effect
-    effects_: list[Effect]
 
     @property
     def estimate_(self) -> float:

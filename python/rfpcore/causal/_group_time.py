@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import Array
 from ._behind import Behind, behind
 from ._nuisance import Models
 from ._panel import NEVER, Long, Wide, difference_sample, followed
@@ -129,6 +130,13 @@ def make_averages(cells: Sequence[Cell], periods: Periods) -> list[Average]:
     for i, cell in enumerate(cells):
         name = f"adopted {names[cell.cohort]}, period {names[cell.time]}"
         found.append(Average("cells", name, np.array([i])))
+    return found
+
+
+def adoption(start: NDArray[np.int64], periods: Array) -> Array:
+    """(G,) the label of the period in which each cluster adopts, None where it never does."""
+    found = np.empty(len(start), object)  # filled one by one: periods may be tuples
+    found[:] = [None if s == NEVER else periods[s] for s in start]
     return found
 
 

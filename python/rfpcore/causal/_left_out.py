@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._scaling import level_and_spread
-from ._candidates import Average, Candidate
+from ._candidates import Candidate, MeanOf
 from ._fits import predictions
 from ._sample import Sample
 
@@ -115,7 +115,7 @@ class LeftOut:
     def _predictions(self, name: str, sample: Sample, counts: NDArray[np.int64], n_jobs: int | None) -> Array:
         """(S, N) of one candidate; what was kept is not fitted again."""
         candidate = self.candidates[name]
-        if isinstance(candidate.model, Average):
+        if isinstance(candidate.model, MeanOf):
             return _mean([self._predictions(part, sample, counts, n_jobs) for part in candidate.model.of])
         found = np.empty((len(counts), len(sample.y)))
         known = [self.fitted.get((name, row.tobytes())) if self.fitted else None for row in counts]
@@ -181,7 +181,7 @@ def leave_out(
     said: dict[str, Array] = {}  # of each row by the fit that has not seen its cluster
     fitted: dict[tuple[str, bytes], Array] = {}
     for name, candidate in candidates.items():
-        if len(counts) == 0 or isinstance(candidate.model, Average):
+        if len(counts) == 0 or isinstance(candidate.model, MeanOf):
             continue
         found = fit(sample, candidate, counts, level, spread, n_jobs)
         said[name] = found[own[rows], rows]
@@ -190,7 +190,7 @@ def leave_out(
     losses = np.full((sample.n_clusters, len(candidates)), np.nan)
     scored = folds >= 0
     for m, (name, candidate) in enumerate(candidates.items()):
-        parts = candidate.model.of if isinstance(candidate.model, Average) else (name,)
+        parts = candidate.model.of if isinstance(candidate.model, MeanOf) else (name,)
         predicted = _mean([said[part] for part in parts]) if said else sample.y[rows]
         error = _loss(sample.y[rows], predicted, spread, log_loss)
         total = np.bincount(sample.codes[rows], sample.weight[rows] * error, sample.n_clusters)

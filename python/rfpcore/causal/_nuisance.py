@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from .._arrays import Array, shown
 from .._options import choice, items, real
 from .._scaling import level_and_spread
+from ..files import NotSaved
 from ._candidates import Candidate, candidates, constant, large_network
 from ._fits import means
 from ._left_out import LeftOut, leave_out
@@ -69,6 +70,8 @@ def seeded(model: Any, seed: int) -> Any:
 
 def estimator_or_none(value: Any, name: str) -> Any:
     """An estimator or None."""
+    if isinstance(value, NotSaved):
+        value.refuse(name)
     if not (value is None or hasattr(value, "fit")):
         raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; an estimator or None is needed")
     return value

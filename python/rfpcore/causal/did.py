@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, shown
 from .._atomic import all_or_nothing
+from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, text
 from .._limits import Limits, one_of, whole
 from .._options import boolean
 from ._behind import behind
@@ -190,7 +192,7 @@ class DifferenceInDifferences(EffectEstimator):
             _require_both(data, wide)
         arm = arm_of(data)
         self.periods_, self.clusters_ = data.periods.labels, data.labels
-        self._period_names = data.periods.names
+        self._period_names, self._fitted_method = data.periods.names, self.inference
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
         if wide is None:
             self._fit_cross_sections(data, arm, models, effort)
@@ -220,11 +222,12 @@ class DifferenceInDifferences(EffectEstimator):
         inner = ClusterEffect(estimand="att", **params)
         inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, effort)
         self._inner: ClusterEffect | None = inner
+        self._problem, self._followed = inner._problem, True
         self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
 
     def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], models: Models, effort: Effort) -> None:
         self._seed = models.random_state
-        self._inner, self._parts = None, []
+        self._inner, self._parts, self._followed = None, [], False
         for period in (1, 0):
             rows = np.flatnonzero(data.period == period)
             sample = _cross_section(data, rows, arm, self.cluster_columns)
@@ -266,6 +269,9 @@ class DifferenceInDifferences(EffectEstimator):
         -------
         effects : list of one Effect
         """
+        check_is_fitted(self, "periods_")
+        if not hasattr(self, "_inner"):  # it was loaded
+            return self._infer_without_data(inference)
         if self._inner is not None:
             return self._inner.infer(inference)
         if not isinstance(inference, str) or inference not in get_args(Method):
@@ -274,6 +280,19 @@ class DifferenceInDifferences(EffectEstimator):
                 f"{', '.join(map(repr, get_args(Method)))}"
             )
         return infer(self._problem, inference, self.n_draws, self._seed)
+
+    _counts = ("n_rows_", "n_clusters_", "n_treated_")
+    _methods = Inference
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        periods = labels_to_json(self.periods_, "periods_")
+        return {"periods": periods, "period_names": self._period_names, "followed": self._followed}
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, effects: list[Effect]) -> None:
+        super()._restore_learnt(tensors, learnt, effects)
+        self.periods_ = labels_from_json(learnt["periods"], "periods_", 2)
+        self._period_names = [text(name, "a period") for name in listed(learnt, "period_names")]
+        self._followed = boolean(learnt["followed"], "followed")
 
     def _difference(self, counts: NDArray[np.int64]) -> Array:
         if self._pooled is not None:
@@ -295,7 +314,7 @@ class DifferenceInDifferences(EffectEstimator):
             ("Periods", " to ".join(self._period_names)),
             *self._report.facts(),
             ("Standard errors", effect.method),
-            ("Units" if self._inner is not None else "Rows", self.n_rows_),
+            ("Units" if self._followed else "Rows", self.n_rows_),
             ("Clusters", self.n_clusters_),
             ("Treated clusters", self.n_treated_),
         ]

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import Array
+from .._arrays import F64, Array
 from .._atomic import all_or_nothing
+from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
 from ._behind import behind, with_errors_only
@@ -300,6 +301,7 @@ class ClusterEffect(EffectEstimator):
             effort=effort,
         )
         self._fitted: Fitted | None = None
+        self._fitted_method = self.inference
         report = self._report = outcome_report([models])
         self.outcome_, self.outcome_scores_ = report.chosen, report.scores
         report.warn()
@@ -335,8 +337,24 @@ class ClusterEffect(EffectEstimator):
         nan = float("nan")
         return [found.get(name, Effect(name, nan, nan, nan, "no rows")) for name in self._names]
 
+    _counts = ("n_rows_", "n_clusters_", "n_treated_")
+    _methods = Inference
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        tensors |= {"propensity": self.propensity_, "outside": self.outside_.astype(np.int64)}
+        return {}
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, effects: list[Effect]) -> None:
+        super()._restore_learnt(tensors, learnt, effects)
+        n = len(self.clusters_)
+        self.propensity_ = tensor(tensors, "propensity", n, dtype=F64)
+        self.outside_ = tensor(tensors, "outside", n, dtype=np.dtype(np.int64)) != 0
+        self._names = [effect.name for effect in effects]
+
     def _infer(self, inference: Inference) -> list[Effect]:
         """The effects that there are rows for."""
+        if not hasattr(self, "_sample"):  # it was loaded
+            return self._infer_without_data(inference)
         sample, models, seed = self._sample, self._used_models, self._used_models.random_state
         if inference in get_args(Method):
             return infer(self._problem, inference, self.n_draws, seed)
@@ -372,9 +390,9 @@ class ClusterEffect(EffectEstimator):
 
     def summary(self, level: float = 0.95) -> str:
         """A table in the style of statsmodels, to be printed."""
-        effect, models = self._effect(), self._used_models
+        effect = self._effect()
         facts = [
-            ("Score", models.estimation_method),
+            ("Score", self.estimation_method),
             *self._report.facts(),
             ("Standard errors", effect.method),
             ("Rows", self.n_rows_),

@@ -67,7 +67,7 @@ class EventStudyDisplay:
         low, high = np.array(bounds).T
         estimates, band = np.array([e.estimate for e in effects]), model.uniform_band(level)
         times = np.array(model.event_times())
-        return cls(times, estimates, low, high, (band.low, band.high), model._periods.axis)
+        return cls(times, estimates, low, high, (band.low, band.high), model._axis)
 
     def plot(self, ax: Any = None) -> "EventStudyDisplay":
         """Draw points with their intervals, and thin lines to the bounds of the band that holds them all.

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from .._arrays import F64
+from .._file_parts import Document, Tensors, object_of, only, tensor, text
 from .._options import fraction
+from ..files import Saved
 from ._intervals import monte_carlo_p
 
 __all__ = ["Effect", "summary_table", "to_frame"]
 
 
 @dataclass(frozen=True, eq=False)
-class Effect:
+class Effect(Saved):
     """An estimate, its standard error, and how to get from there to an interval.
 
     Attributes
@@ -97,6 +100,32 @@ class Effect:
         if len(finite) == 0:
             return math.nan
         return float(np.quantile(finite, level, method="higher"))
+
+    def _document(self, tensors: Tensors) -> Document:
+        p = math.nan if self.p is None else self.p
+        tensors["numbers"] = np.array([self.estimate, self.std_error, self.df, p], F64)
+        for name in ("draws", "statistics"):
+            if getattr(self, name) is not None:
+                tensors[name] = np.asarray(getattr(self, name), F64)
+        learnt = {"name": self.name, "method": self.method, "has_p": self.p is not None}
+        return {"class": "Effect", "learnt": learnt}
+
+    @classmethod
+    def _of_document(cls, tensors: Tensors, document: Document) -> "Effect":
+        only(document, "the file", {"class", "learnt", "format_version", "digests"})
+        learnt = object_of(document, "learnt")
+        only(learnt, "learnt", {"name", "method", "has_p"})
+        numbers = tensor(tensors, "numbers", 4, nan=True, dtype=F64).tolist()
+        if numbers[1] < 0 or numbers[2] <= 0:
+            raise ValueError(f"std_error={numbers[1]} and df={numbers[2]}; positive numbers are needed")
+        draws, statistics = (
+            tensor(tensors, name, None, nan=True, dtype=F64) if name in tensors else None
+            for name in ("draws", "statistics")
+        )
+        estimate, error, df, p = numbers
+        name, method = text(learnt["name"], "name"), text(learnt["method"], "method")
+        has_p = learnt["has_p"] is True
+        return cls(name, estimate, error, df, method, draws, statistics, p if has_p else None)
 
 
 def _t_below(value: float, df: float) -> float:

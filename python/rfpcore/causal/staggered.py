@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
+from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, one_of
-from .._options import choice, fraction
+from .._options import choice, fraction, integer
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._group_time import (
+    Average,
+    adoption,
     behind_averages,
     clusters_of,
     event_times,
@@ -197,7 +200,8 @@ class StaggeredEffect(EffectEstimator):
         warn_of_codes(data.periods)
         wide, self._seed = widen(data), models.random_state
         made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
-        self._cells, self._periods = made.cells, data.periods
+        self._cells, self._events = made.cells, event_times(made.cells)
+        self._period_names, self._axis = data.periods.names, data.periods.axis
         self._averages = make_averages(made.cells, data.periods)
         self._report = outcome_report([cell.part.models for cell in self._cells])
         self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
@@ -221,8 +225,7 @@ class StaggeredEffect(EffectEstimator):
             effort=effort_of(params),
         )
         self.periods_, self.clusters_ = data.periods.labels, data.labels
-        self.adoption_ = np.empty(len(start), object)  # filled one by one: periods may be tuples
-        self.adoption_[:] = [None if s == NEVER else self.periods_[s] for s in start]
+        self.adoption_ = adoption(start, self.periods_)
         self.n_rows_, self.n_clusters_ = int(made.rows.sum()), int(made.present.sum())
         self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
         self.left_out_ = left_out(data, wide, start, made, self.comparison)
@@ -272,8 +275,56 @@ class StaggeredEffect(EffectEstimator):
         effects : list of Effect
         """
         self._effect()
-        found = self._infer(inference)
+        data = hasattr(self, "_cells")  # where it was not loaded
+        found = self._infer(inference) if data else self._infer_without_data(inference)
         return of_kind(self._averages, found, "simple") + of_kind(self._averages, found, "dynamic")
+
+    _counts = ("n_rows_", "_n_rows", "n_clusters_", "n_adopting_")
+    _methods = Method
+
+    def _all_effects(self) -> list[Effect]:
+        return self._all
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        cluster = {label: i for i, label in enumerate(self.clusters_.tolist())}
+        period = {label: i for i, label in enumerate(self.periods_)}
+        for i, labels in enumerate(self.left_out_.values()):
+            tensors[f"left_out.{i}"] = np.array([cluster[label] for label in labels.tolist()], np.int64)
+        tensors["adoption"] = np.array([-1 if a is None else period[a] for a in self.adoption_], np.int64)
+        return {
+            "periods": labels_to_json(self.periods_, "periods_"),
+            "period_names": self._period_names,
+            "axis": self._axis,
+            "seed": self._seed,
+            "events": self._events,
+            "kinds": [average.kind for average in self._averages],
+            "left_out": list(self.left_out_),
+        }
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, effects: list[Effect]) -> None:
+        self.periods_ = labels_from_json(learnt["periods"], "periods_")
+        self._period_names = [text(name, "a period") for name in listed(learnt, "period_names")]
+        self._axis, self._events = text(learnt["axis"], "axis"), listed(learnt, "events")
+        self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
+        kinds, nowhere = listed(learnt, "kinds"), np.empty(0, np.intp)
+        self._averages = [
+            Average(choice(kind, "a kind of average", Aggregation), name, nowhere)
+            for kind, name in zip(kinds, self._problem.names, strict=True)
+        ]
+        self._all, n = effects, len(self.clusters_)
+        if not len(kinds) == len(effects) or len(self._events) != kinds.count("dynamic"):
+            raise ValueError(f"{len(effects)} effects and {len(self._events)} event times are not {kinds}")
+        self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
+        resampled = "bootstrap" if self._fitted_method == "bootstrap" else "jackknife"
+        self._replicates = self._problem.kept[resampled][1:]
+        start = tensor(tensors, "adoption", n, dtype=np.dtype(np.int64))
+        self.adoption_ = adoption(np.where(start < 0, NEVER, start), self.periods_)
+        self.left_out_ = {
+            text(reason, "a reason"): self.clusters_[
+                tensor(tensors, f"left_out.{i}", None, dtype=np.dtype(np.int64))
+            ]
+            for i, reason in enumerate(listed(learnt, "left_out"))
+        }
 
     def aggregate(self, by: Aggregation) -> list[Effect]:
         """Averages of the group-time effects.
@@ -341,7 +392,7 @@ class StaggeredEffect(EffectEstimator):
         they are dates (the names of the effects say which), else in periods.
         """
         self._effect()
-        return event_times(self._cells)
+        return list(self._events)
 
     def to_frame(self, level: float = 0.95, by: Aggregation | None = None) -> Any:
         """The effects as a pandas DataFrame, one a row.
@@ -373,7 +424,7 @@ class StaggeredEffect(EffectEstimator):
             ("Controls", self.comparison),
             *self._report.facts(),
             ("Standard errors", effect.method),
-            ("Periods", f"{len(self.periods_)}, {self._periods.names[0]} to {self._periods.names[-1]}"),
+            ("Periods", f"{len(self.periods_)}, {self._period_names[0]} to {self._period_names[-1]}"),
             ("Rows compared", f"{self.n_rows_} of {self._n_rows}"),
             ("Clusters compared", f"{self.n_clusters_} of {len(self.clusters_)}"),
             ("Adopting clusters", self.n_adopting_),

@@ -1,26 +1,22 @@
 """What every estimator of this package is: a network, its parameters, and what was learnt of the features."""
 
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import persistence
 from .._arrays import Array, require_finite
 from ..losses import Known, Loss
 from ..network import MLP
+from ._saved import SavedNetwork
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-__all__ = ["FileEstimator", "NetworkEstimator"]
+__all__ = ["FeatureEstimator", "NetworkEstimator"]
 
 
-class FileEstimator(BaseEstimator):
-    """What has features and can be saved: an estimator of one network or of several.
+class FeatureEstimator(BaseEstimator):
+    """What has features: an estimator of one network or of several.
 
     Fitting works on a copy (`all_or_nothing`), so that whatever interrupts it leaves the estimator as it was.
     """
@@ -40,6 +36,8 @@ class FileEstimator(BaseEstimator):
     def _features(self, X: Any, learn: bool = False) -> Array:
         """X as an array, its width and column names checked; finiteness is checked later, by row."""
         _require_own_names(X)
+        if not any(hasattr(X, name) for name in ("__array__", "__len__", "shape")):
+            raise TypeError(f"X is a {type(X).__name__}; an array or frame is needed")
         try:
             array: Array = validate_data(
                 self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
@@ -48,50 +46,8 @@ class FileEstimator(BaseEstimator):
             raise ValueError("X holds an integer beyond 1.8e308, the largest float64") from None
         return array
 
-    def _require_usable(self) -> None:
-        """Refuse a fitted estimator whose parameters are wrong or whose network overflows."""
-        raise NotImplementedError
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
-
-        Parameters
-        ----------
-        path : str or path
-            Replaced if it is there. Callbacks and a random_state that is no int are not kept.
-
-        Raises
-        ------
-        NotFittedError
-            If there is nothing to save yet.
-        ValueError
-            If class labels are of a type that JSON cannot hold.
-        """
-        check_is_fitted(self)
-        persistence.save(self, path)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> "Self":
-        """Read an estimator that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path
-
-        Returns
-        -------
-        estimator
-            Fitted; it predicts and goes on as the one saved.
-
-        Raises
-        ------
-        ValueError
-            If the file is truncated, of another format version, of another class or inconsistent.
-        """
-        return persistence.load(cls, path)
-
-
-class NetworkEstimator(FileEstimator):
+class NetworkEstimator(SavedNetwork, FeatureEstimator):
     """All but outcomes and training: a subclass says what y is, which loss it has, and how it is fitted."""
 
     net_: MLP

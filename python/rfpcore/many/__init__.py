@@ -10,6 +10,7 @@ from ._data import row_lists as row_lists
 from ._fit import fit_many
 from ._model import Model
 from ._record import Record
+from ._result import PARAMETERS as PARAMETERS
 from ._result import SCORES as SCORES
 from ._result import ManyResult, ModelResult
 

@@ -1,5 +1,6 @@
 """What training gave, of one model and of all."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["ManyResult", "ModelResult"]
 
 _LOST = 2.0**53  # a growth that leaves nothing of the start, in float64
 
+PARAMETERS = ("theta", "batch_norm", "thetas", "batch_norms", "gradients")
 SCORES = ("train_losses", "held_out_losses", "train_accuracies", "held_out_accuracies")
 
 
@@ -70,17 +72,26 @@ class ModelResult:
         self.gradients: Array = outcome.gradients
         self.n_steps, self.best_step = outcome.n_steps, outcome.best_step
         self.status, self.diverged_loss = outcome.status, outcome.diverged_loss
-        if self.status != "diverged" and not np.abs(self.theta).max() <= _LOST * max(start, 1.0):
+        if self.status != "diverged" and not np.abs(self.theta).max(initial=0.0) <= _LOST * max(start, 1.0):
             self.status, self.diverged_loss = "diverged", float(self.loss_curve[-1])
 
     def __repr__(self) -> str:
         return f"ModelResult({self.status} after {self.n_steps} steps, {self.model!r})"
+
+    def without_parameters(self) -> "ModelResult":
+        """The same with its curves and scores only: it cannot predict."""
+        lean = copy.copy(self)
+        for name in PARAMETERS:
+            setattr(lean, name, getattr(self, name)[:0].copy())
+        return lean
 
     def parameters(self) -> Array:
         """The parameters (P,) of the network that predicts: `theta`, with batch normalization folded in.
 
         W ← W · scale/σ and b ← (b − mean) · scale/σ + shift, with the running statistics.
         """
+        if len(self.theta) != self.net.n_parameters:
+            raise ValueError("the parameters were not kept, as keep=('scores',) says: nothing predicts")
         norm = self.model.terms.get(BatchNorm)
         if norm is None or not len(self.batch_norm):
             return self.theta

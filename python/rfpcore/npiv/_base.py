@@ -11,6 +11,7 @@ from .._atomic import all_or_nothing
 from .._frames import AlignedScore, require_aligned
 from .._limits import Limited
 from ._data import InstrumentedRows, check_rows, columns, require_size
+from ._file import SavedNPIV
 from ._identify import require_identified
 from ._strength import InstrumentStrength, instrument_strength
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class BaseNPIV(Limited, AlignedScore, RegressorMixin, BaseEstimator):
+class BaseNPIV(SavedNPIV, Limited, AlignedScore, RegressorMixin, BaseEstimator):
     """An estimator of h in E[Y - h(X, W) | Z, W] = 0: endogenous X, instruments Z, covariates W."""
 
     n_features_in_: int

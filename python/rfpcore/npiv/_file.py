@@ -1,145 +1,84 @@
-"""Estimators with instruments on disk: the parts that all share, in the form of `rfpcore.persistence`."""
+"""Estimators with instruments in files: the parts that all share."""
 
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
 
-from .. import _files, persistence
 from .._arrays import F64, require_finite
-from .._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
-from .._options import MAX_PARAMETERS, file_path, integer, positive, real
-from ._base import BaseNPIV
+from .._file_parts import Document, Tensors, listed, object_of, tensor
+from .._options import MAX_PARAMETERS, integer, positive, real
+from ..files import Saved
 from ._data import Scales
 from ._linear import Linear
-from ._renamed import renamed
+from ._renamed import RENAMED
 from ._strength import InstrumentStrength
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-__all__ = ["Document", "FileNPIV", "Tensors", "tensor"]
+__all__ = ["Document", "SavedFlexible", "SavedNPIV", "Tensors", "tensor"]
 
 
-class FileNPIV(BaseNPIV):
-    """An estimator with instruments that can be saved."""
+class SavedNPIV(Saved):
+    """An estimator with instruments."""
 
-    _scales: Scales
-    _linear: Linear
+    _entries = frozenset({"columns", "learnt"})
+    _renamed = RENAMED
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted estimator to a file: safetensors with JSON metadata, nothing executable.
-
-        Parameters
-        ----------
-        path : str or path
-            Replaced if it is there. A random_state that is no int is not kept.
-
-        Raises
-        ------
-        NotFittedError
-            If there is nothing to save yet.
-        ValueError
-            If a parameter is of a kind that JSON cannot hold or that `fit` would refuse, or something else
-            than a regular file is at the path.
-        """
-        check_is_fitted(self)
-        place = file_path(path)
-        self._require_usable()
-        tensors = scales_to_tensors(self._scales)
-        strength, linear = self.instrument_strength_, self._linear
+    def _describe(self: Any, tensors: Tensors) -> Document:
+        strength = self.instrument_strength_
         tensors["strength"] = np.stack([strength.r_squared, strength.f_linear, strength.f])
+        columns = [self.n_features_in_, self.n_covariates_]
+        return {"columns": columns, "learnt": self._describe_learnt(tensors)}
+
+    def _restore(self: Any, tensors: Tensors, document: Document) -> None:
+        n_features, n_covariates = listed(document, "columns")
+        self.n_features_in_ = integer(n_features, "n_features_in_", 1, MAX_PARAMETERS)
+        self.n_covariates_ = integer(n_covariates, "n_covariates_", 0, MAX_PARAMETERS)
+        if "strength" in tensors:  # older files of most estimators have none
+            self.instrument_strength_ = InstrumentStrength(*tensor(tensors, "strength", 3, n_features))
+        self._checked()
+        self._restore_learnt(tensors, object_of(document, "learnt"))
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        """What was learnt besides: arrays go to the tensors, the rest is returned in JSON's types."""
+        raise NotImplementedError
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
+        """Take over what `_describe_learnt` has written, every part checked against the others."""
+        raise NotImplementedError
+
+
+class SavedFlexible(SavedNPIV):
+    """One with a linear part, that works on standardised rows."""
+
+    def _describe(self: Any, tensors: Tensors) -> Document:
+        scales, linear = self._scales, self._linear
+        for name in ("inputs", "instruments"):
+            scaler = getattr(scales, name)
+            tensors |= {f"{name}_mean": scaler.mean_, f"{name}_scale": scaler.scale_}
+        tensors["outcome"] = np.array([scales.y_mean, scales.y_scale])
         tensors["linear"] = np.r_[linear.intercept, linear.slopes]
-        document = {
-            "class": type(self).__name__,
-            "params": persistence.params_to_json(self.get_params(deep=False), tensors, ""),
-            "columns": [self.n_features_in_, self.n_covariates_],
-            "learnt": self._describe(tensors),
-        }
-        _files.write(place, tensors, document)
+        return super()._describe(tensors)
 
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> "Self":
-        """Read an estimator that `save` wrote.
+    def _restore(self: Any, tensors: Tensors, document: Document) -> None:
+        n_inputs = sum(listed(document, "columns"))
+        y_mean, y_scale = tensor(tensors, "outcome", 2)
+        inputs = _scaler(tensors, "inputs", n_inputs)
+        instruments = _scaler(tensors, "instruments", tensors["instruments_mean"].size)
+        y_mean, y_scale = real(y_mean, "the mean of y"), positive(y_scale, "the scale of y")
+        self._scales = Scales(inputs, instruments, y_mean, y_scale)
+        self._linear = Linear.nothing(n_inputs)  # older files have no linear part
+        if "linear" in tensors:
+            values = tensor(tensors, "linear", 1 + n_inputs)
+            self._linear = Linear(float(values[0]), values[1:])
+        super()._restore(tensors, document)
 
-        Parameters
-        ----------
-        path : str or path
-
-        Returns
-        -------
-        estimator
-            Fitted; it predicts as the one saved, to the bit.
-
-        Raises
-        ------
-        ValueError
-            If the file is truncated, of another format version, of another class or inconsistent.
-        """
-        return persistence.read(cls, path, _restore)
-
-    def _require_usable(self) -> None:
+    def _require_usable(self: Any) -> None:
         """Refuse wrong parameters, and predictions that overflow."""
         self._checked()
         inputs = self._scales.inputs
         with np.errstate(all="ignore"):
             found = self._predict(inputs.mean_ + np.array([[0.0], [1.0], [-1.0]]) * inputs.scale_)
         require_finite(found, "the prediction at the inputs' means, and one scale beside them", axis="index")
-
-    def _describe(self, tensors: Tensors) -> Document:
-        """What was learnt: arrays go to the tensors, the rest is returned in JSON's types."""
-        raise NotImplementedError
-
-    def _restore(self, tensors: Tensors, learnt: Document) -> None:
-        """Take over what `_describe` has written, every part checked against the others."""
-        raise NotImplementedError
-
-
-def _restore(cls: Any, tensors: Tensors, document: Document) -> Any:
-    only(document, "the file", {"class", "params", "columns", "learnt", "format_version", "digests"})
-    estimator = cls(**renamed(persistence.params_from_json(document)))
-    n_features, n_covariates = listed(document, "columns")
-    estimator.n_features_in_ = integer(n_features, "n_features_in_", 1, MAX_PARAMETERS)
-    estimator.n_covariates_ = integer(n_covariates, "n_covariates_", 0, MAX_PARAMETERS)
-    left = dict(tensors)
-    estimator._scales = scales_from_tensors(left, n_features + n_covariates)
-    estimator._linear = _linear(left, n_features + n_covariates)
-    if "strength" in left:  # older files of most estimators have none
-        estimator.instrument_strength_ = InstrumentStrength(*tensor(left, "strength", 3, n_features))
-    estimator._checked()
-    estimator._restore(left, object_of(document, "learnt"))
-    require_used(left)
-    estimator._require_usable()
-    return estimator
-
-
-def _linear(tensors: Tensors, n_inputs: int) -> Linear:
-    """The linear part; older files have none."""
-    if "linear" not in tensors:
-        return Linear.nothing(n_inputs)
-    values = tensor(tensors, "linear", 1 + n_inputs)
-    return Linear(float(values[0]), values[1:])
-
-
-def scales_to_tensors(scales: Scales) -> Tensors:
-    """Means and scales of inputs, instruments and outcome."""
-    return {
-        "inputs_mean": scales.inputs.mean_,
-        "inputs_scale": scales.inputs.scale_,
-        "instruments_mean": scales.instruments.mean_,
-        "instruments_scale": scales.instruments.scale_,
-        "outcome": np.array([scales.y_mean, scales.y_scale]),
-    }
-
-
-def scales_from_tensors(tensors: Tensors, n_inputs: int) -> Scales:
-    """The same, back."""
-    y_mean, y_scale = tensor(tensors, "outcome", 2)
-    inputs = _scaler(tensors, "inputs", n_inputs)
-    instruments = _scaler(tensors, "instruments", tensors["instruments_mean"].size)
-    return Scales(inputs, instruments, real(y_mean, "the mean of y"), positive(y_scale, "the scale of y"))
 
 
 def _scaler(tensors: Tensors, name: str, length: int) -> StandardScaler:

@@ -74,7 +74,7 @@ class FittedBilevel(FlexibleNPIV):
         h = self.network_.values(theta, scaled, n_jobs=self.n_jobs).astype(np.float64)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * h)
 
-    def _describe(self, tensors: Tensors) -> Document:
+    def _describe_learnt(self, tensors: Tensors) -> Document:
         tensors |= {
             "theta": self.theta_,
             "errors": self.errors_,
@@ -87,7 +87,7 @@ class FittedBilevel(FlexibleNPIV):
             "n_halvings": self.n_halvings_,
         }
 
-    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+    def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
         self._config = config = settings(check(renamed(object_of(learnt, "settings")), LIMITS))
         n_inputs = self.n_features_in_ + self.n_covariates_
         self.network_ = MeanField(n_inputs, config.n_particles, config.activation, config.particle_bound)

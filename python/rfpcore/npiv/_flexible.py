@@ -6,14 +6,15 @@ import numpy as np
 
 from .._arrays import Array
 from .._limits import auto_or_bool
+from ._base import BaseNPIV
 from ._data import InstrumentedRows, Scales
-from ._file import FileNPIV
+from ._file import SavedFlexible
 from ._linear import Linear, LinearStage, is_needed
 
 LinearPart = Literal["auto"] | bool
 
 
-class FlexibleNPIV(FileNPIV):
+class FlexibleNPIV(SavedFlexible, BaseNPIV):
     """An estimator of what the linear part leaves of the outcome.
 
     The linear part is two-stage least squares; the estimator learns from its residuals, and two-stage least
@@ -22,6 +23,7 @@ class FlexibleNPIV(FileNPIV):
     """
 
     linear_part: LinearPart
+    _scales: Scales
     _first: Linear
     _linear: Linear
 

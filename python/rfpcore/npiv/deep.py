@@ -161,14 +161,14 @@ class DeepFeatureIV(FlexibleNPIV):
         features = self._structural.features(scaled)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (features @ self._coefficients))
 
-    def _describe(self, tensors: Tensors) -> Document:
+    def _describe_learnt(self, tensors: Tensors) -> Document:
         tensors |= {"coefficients": self._coefficients, "loss_curve": self.loss_curve_}
         nets = {"net_x": self._structural.net_x, "net_w": self._structural.net_w}
         used = {name: net for name, net in nets.items() if net is not None}
         tensors |= {name: net.theta for name, net in used.items()}
         return {name: list(net.widths) for name, net in used.items()}
 
-    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+    def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
         def net(name: str, n_inputs: int) -> FeatureNet:
             widths = [integer(width, f"a width of {name}", 1, MAX_PARAMETERS) for width in learnt[name]]
             if len(widths) < 2 or widths[0] != n_inputs:

@@ -117,12 +117,12 @@ class KernelIV(FlexibleNPIV):
         kernel = rbf_kernel(self._scales.inputs.transform(inputs), self._points, gamma=self._gamma)
         return np.asarray(self._scales.y_mean + self._scales.y_scale * (kernel @ self._weights))
 
-    def _describe(self, tensors: Tensors) -> Document:
+    def _describe_learnt(self, tensors: Tensors) -> Document:
         # The function is a sum over the standardised inputs of one half of the rows: the file holds them.
         tensors |= {"points": self._points, "weights": self._weights}
         return {"gamma": self._gamma, "penalties": list(self.penalties_)}
 
-    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+    def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
         n_inputs = self.n_features_in_ + self.n_covariates_
         self._points = tensor(tensors, "points", None, n_inputs)
         self._weights = tensor(tensors, "weights", len(self._points))

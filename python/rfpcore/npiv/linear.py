@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import F64, Array
+from .._file_parts import Document, Tensors, listed, tensor, text
 from .._scaling import basis_of, named, standardized
 from .._warn import warn
 from ..exceptions import InstrumentWarning
@@ -19,6 +20,8 @@ class TwoStageLeastSquares(BaseNPIV):
 
     Attributes
     ----------
+    names_, coefficients_, covariance_ : list of str, ndarrays (K,) and (K, K)
+        Of the coefficients: what there is of `results_` in a file.
     results_ : linearmodels.iv.results.IVResults
         Coefficients ("const", covariates "w0", …, endogenous "x0", …) with heteroskedasticity-robust standard
         errors, clustered where `fit` had groups. Columns are standardised inside, so that units and levels do
@@ -42,6 +45,9 @@ class TwoStageLeastSquares(BaseNPIV):
     """
 
     results_: Any
+    names_: list[str]
+    coefficients_: Array
+    covariance_: Array
 
     def _fit(self, rows: InstrumentedRows) -> None:
         try:
@@ -73,13 +79,37 @@ class TwoStageLeastSquares(BaseNPIV):
         self.results_ = model.fit(**clusters)
         if not model.converted:
             raise RuntimeError("this version of linearmodels does not report results as rfpcore expects")
+        self.names_ = [str(name) for name in self.results_.params.index]
+        self.coefficients_ = self.results_.params.to_numpy(np.float64)
+        self.covariance_ = self.results_.cov.to_numpy(np.float64)
 
     def _predict(self, inputs: Array) -> Array:
         n_covariates = self.n_covariates_
         n_endogenous = inputs.shape[1] - n_covariates
         names = [f"x{i}" for i in range(n_endogenous)] + [f"w{i}" for i in range(n_covariates)]
-        coefficients = self.results_.params.reindex(["const", *names], fill_value=0.0).to_numpy()
-        return np.asarray(coefficients[0] + inputs @ coefficients[1:])
+        found = dict(zip(self.names_, self.coefficients_, strict=True))
+        return np.asarray(found["const"] + inputs @ np.array([found.get(name, 0.0) for name in names]))
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "results_" and "names_" in vars(self):
+            raise AttributeError(
+                "results_ is an object of linearmodels, which a file does not hold; it has names_, "
+                "coefficients_ and covariance_: fit again for the rest"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        tensors |= {"coefficients": self.coefficients_, "covariance": self.covariance_}
+        return {"names": self.names_}
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
+        self.names_ = [text(name, "a name") for name in listed(learnt, "names")]
+        known = {"const", *(f"x{i}" for i in range(self.n_features_in_))}
+        if not known <= set(self.names_) <= known | {f"w{i}" for i in range(self.n_covariates_)}:
+            raise ValueError(f"the coefficients are of {self.names_}; the data had other columns")
+        k = len(self.names_)
+        self.coefficients_ = tensor(tensors, "coefficients", k, dtype=F64)
+        self.covariance_ = tensor(tensors, "covariance", k, k, nan=True, dtype=F64)
 
 
 def _frame(values: Array, chosen: list[int], letter: str) -> Any:

@@ -93,7 +93,8 @@ class ProximalF2BMLD(F2BMLD):
         if len(parts[0]) != len(parts[-1]):
             raise ValueError(f"covariates has {len(parts[-1])} rows; treatment has {len(parts[0])}")
         proxies = columns(outcome_proxy, "outcome_proxy")
-        super().fit(proxies, y, treatment_proxy, np.hstack(parts), groups, sample_weight)
+        instruments = columns(treatment_proxy, "treatment_proxy")
+        super().fit(proxies, y, instruments, np.hstack(parts), groups, sample_weight)
         self._n_treatments = treatments.shape[1]
         self._proxies = self._rows.inputs[:, : proxies.shape[1]]
         self._controls = self._rows.inputs[:, proxies.shape[1] + self._n_treatments :]
@@ -124,15 +125,15 @@ class ProximalF2BMLD(F2BMLD):
         ]
         return np.array(means)
 
-    def _describe(self, tensors: Tensors) -> Document:
+    def _describe_learnt(self, tensors: Tensors) -> Document:
         # `effect` is a mean over these: the file holds them.
         tensors |= {"proxies": self._proxies, "controls": self._controls}
         if self._weights is not None:
             tensors["weights"] = self._weights
-        return super()._describe(tensors) | {"n_treatments": self._n_treatments}
+        return super()._describe_learnt(tensors) | {"n_treatments": self._n_treatments}
 
-    def _restore(self, tensors: Tensors, learnt: Document) -> None:
-        super()._restore(tensors, learnt)
+    def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
+        super()._restore_learnt(tensors, learnt)
         self._n_treatments = integer(learnt["n_treatments"], "n_treatments", 1, self.n_covariates_)
         self._proxies = tensor(tensors, "proxies", None, self.n_features_in_)
         n = len(self._proxies)

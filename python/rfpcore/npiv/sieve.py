@@ -166,7 +166,7 @@ class SieveIV(FlexibleNPIV):
         values = basis @ self._coefficients + self._intercept
         return np.asarray(self._scales.y_mean + self._scales.y_scale * values)
 
-    def _describe(self, tensors: Tensors) -> Document:
+    def _describe_learnt(self, tensors: Tensors) -> Document:
         tensors["coefficients"] = self._coefficients
         splines = {str(j): knots for j, knots in enumerate(self._basis.knots) if knots is not None}
         tensors |= {f"knots.{j}": knots for j, knots in splines.items()}
@@ -177,7 +177,7 @@ class SieveIV(FlexibleNPIV):
             "interactions": self.interactions_,
         }
 
-    def _restore(self, tensors: Tensors, learnt: Document) -> None:
+    def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
         self.n_knots_ = integer(learnt["n_knots"], "n_knots_", 2, 1000)
         self._intercept = real(learnt["intercept"], "the intercept")
         n_inputs, splines = self.n_features_in_ + self.n_covariates_, learnt["splines"]

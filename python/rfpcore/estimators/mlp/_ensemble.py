@@ -14,7 +14,8 @@ from ..._progress import make_progress
 from ..._warn import warn
 from ...exceptions import InterruptedWarning
 from ...many import ModelResult
-from .._network import FileEstimator
+from .._network import FeatureEstimator
+from .._saved import SavedEnsemble
 from . import _training
 from .estimators import MLPClassifier, MLPRegressor
 
@@ -36,7 +37,7 @@ def mean_and_spread(each: Array) -> tuple[Array, Array]:
     return np.ldexp(small.mean(axis=0), exponent), np.ldexp(small.std(axis=0), exponent)
 
 
-class EnsembleBase(FileEstimator, Generic[MemberT]):
+class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
     """All but what predictions are."""
 
     estimators_: list[MemberT]

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ... import functional
-from ..._arrays import Array, cast
+from ..._arrays import F64, Array, cast
+from ..._file_parts import Document, Tensors, object_of, only, tensor
 from ..._frames import require_aligned
 from ..._options import (
+    MAX_STEPS,
     Activation,
     DType,
     Layers,
@@ -18,7 +20,9 @@ from ..._options import (
     Order,
     boolean,
     check_alpha,
+    check_inner_lr,
     fraction,
+    integer,
     random_source,
 )
 from ...clusters import Clusters
@@ -27,7 +31,7 @@ from ...optimizers import Schedule
 from .._network import NetworkEstimator
 from .._warnings import warn_of_scales, warn_without_groups
 from . import _fit
-from ._fit import Fit, Start
+from ._fit import Fit, StartingPoint
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
 from ._settings import ScheduleName, Solver, check_settings
@@ -121,6 +125,33 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         check_settings(self, training_loss(self), net.n_parameters)
         random_source(self.random_state)
 
+    # Files.
+
+    def _describe(self, tensors: Tensors) -> Document:
+        document, memory = super()._describe(tensors), self._memory
+        tensors |= {"first_moment": memory.first_moment, "second_moment": memory.second_moment}
+        if self.inner_lr_ is not None:
+            tensors["inner_lr"] = np.atleast_1d(np.asarray(self.inner_lr_, np.float64))
+        return document | {"memory": {"n_steps": memory.n_steps, "batch_seed": memory.batch_seed}}
+
+    def _restore(self, tensors: Tensors, document: Document) -> None:
+        super()._restore(tensors, document)
+        self.inner_lr_, n = None, self.net_.n_parameters
+        if "inner_lr" in tensors:
+            array = tensor(tensors, "inner_lr", None, dtype=F64)
+            self.inner_lr_ = check_inner_lr(array[0] if array.shape == (1,) else array, n)
+        own = object_of(document, "memory")
+        only(own, "memory", {"n_steps", "batch_seed"})
+        n_steps = integer(own["n_steps"], "n_steps", 0, MAX_STEPS)
+        first, second = (
+            tensor(tensors, name, n, dtype=self.theta_.dtype) for name in ("first_moment", "second_moment")
+        )
+        if second.min() < 0:
+            raise ValueError(f"second_moment has {second.min()}; a mean of squares is not negative")
+        self._memory = _fit.Memory(
+            n_steps, first, second, integer(own["batch_seed"], "batch_seed", 0, 2**64 - 1)
+        )
+
     # Fitting.
 
     def _fit(
@@ -171,17 +202,17 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             data,
             held_out,
             settings,
-            self._go_on() if goes_on else Start(self._first_theta(net, data, init_seed), batch_seed),
+            self._go_on() if goes_on else StartingPoint(self._first_theta(net, data, init_seed), batch_seed),
             passes=1 if incremental else None,
             view=lambda theta, inner_lr: self._view(net, theta, inner_lr),
             name=type(self).__name__,
         )
 
-    def _go_on(self) -> Start:
+    def _go_on(self) -> StartingPoint:
         """Where the last `partial_fit` or `fit` ended."""
         memory = self._memory
         state = (memory.n_steps, self.theta_, memory.first_moment, memory.second_moment)
-        return Start(self.theta_, memory.batch_seed, state, self.inner_lr_)
+        return StartingPoint(self.theta_, memory.batch_seed, state, self.inner_lr_)
 
     def _first_theta(self, net: MLP, data: Clusters, seed: int) -> Array:
         """The parameters to start from: those learnt so far (warm start), or random ones."""

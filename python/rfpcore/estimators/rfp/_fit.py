@@ -54,7 +54,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartingPoint:
     """Where a fit begins: parameters, the seed of the batches, and what an earlier fit left to go on from."""
 
     theta: Array
@@ -68,7 +68,7 @@ def run(
     data: Clusters,
     held_out: Clusters | None,
     settings: Settings,
-    start: Start,
+    start: StartingPoint,
     *,
     passes: int | None,
     view: View,

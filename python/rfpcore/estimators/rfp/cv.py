@@ -10,12 +10,14 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ... import _rfpcore
-from ..._arrays import Array, shown
+from ..._arrays import F64, Array, shown
 from ..._atomic import all_or_nothing
+from ..._file_parts import Document, Tensors, object_of, only, tensor
 from ..._frames import AlignedScore
 from ..._limits import seed
-from ..._options import MAX_STEPS, check_alpha, integer, items, positive
+from ..._options import MAX_STEPS, check_alpha, integer, items, positive, real
 from ...clusters import Clusters
+from ...files import Saved, put, take
 from ...network import MLP
 from ._settings import Settings, check_settings
 from ._training import CHECK_EVERY
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RFPRegressorCV"]
 
+_CHOSEN = ("alpha", "inner_steps", "inner_lr", "max_iter")
 
-class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimator):
+
+class RFPRegressorCV(Saved, AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """`RFPRegressor` with its options chosen by cross-validation over clusters.
 
     Clusters are dealt to folds. For each combination of `alphas`, `inner_steps` and `inner_lrs` and each
@@ -137,12 +141,7 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         steps = _looks(template.max_iter)
         self._keep_results(grid, losses, mean, steps)
         alpha, k, inner_lr = grid[int(best)]
-        self.best_params_ = {
-            "alpha": alpha,
-            "inner_steps": k,
-            "inner_lr": inner_lr,
-            "max_iter": int(steps[look]),
-        }
+        self.best_params_ = dict(zip(_CHOSEN, (alpha, k, inner_lr, int(steps[look])), strict=True))
         self.best_score_ = -float(mean[best, look])
         self.best_estimator_ = clone(base).set_params(**self.best_params_).fit(X, y, groups, sample_weight)
         self.n_features_in_ = self.best_estimator_.n_features_in_
@@ -222,6 +221,39 @@ class RFPRegressorCV(AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimat
         check_is_fitted(self)
         adapted: AdaptedRegressor = self.best_estimator_.adapt(X, y, groups, sample_weight)
         return adapted
+
+    _entries = frozenset({"learnt", "best"})
+
+    def _describe(self, tensors: Tensors) -> Document:
+        tensors |= {f"results.{name}": values for name, values in self.cv_results_.items()}
+        learnt = {"score": self.best_score_}
+        return {"learnt": learnt, "best": put(self.best_estimator_, tensors, "best.")}
+
+    def _restore(self, tensors: Tensors, document: Document) -> None:
+        self.best_estimator_ = take(RFPRegressor, tensors, document["best"], "best", "best.")
+        self.best_params_ = {name: getattr(self.best_estimator_, name) for name in _CHOSEN}
+        learnt = object_of(document, "learnt")
+        only(learnt, "learnt", {"score"})
+        self.best_score_ = real(learnt["score"], "best_score_")
+        n, looks = len(tensors["results.alpha"]), len(tensors["results.iteration"])
+        self.cv_results_ = {
+            name: tensor(tensors, f"results.{name}", length, dtype=np.dtype(kind))
+            for name, length, kind in (
+                ("alpha", n, np.float64),
+                ("inner_steps", n, np.int64),
+                ("inner_lr", n, np.float64),
+                ("iteration", looks, np.int64),
+            )
+        }
+        for name in ("loss", "loss_error"):  # infinite where a fit diverged
+            self.cv_results_[name] = tensor(tensors, f"results.{name}", n, looks, nan=True, dtype=F64)
+        self.n_features_in_ = self.best_estimator_.n_features_in_
+
+    def _require_usable(self) -> None:
+        self._base(seed(self.random_state, "random_state"))
+        self._grid()
+        integer(self.n_folds, "n_folds", 2, MAX_STEPS)
+        self.best_estimator_._require_usable()
 
 
 def _numbers(values: Any, name: str) -> list[Any]:

@@ -7,15 +7,18 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..._arrays import Array
+from ..._arrays import F64, Array
+from ..._file_parts import Document, Tensors, object_of, tensor
 from ..._frames import require_aligned
 from ..._limits import Limited
+from ..._options import MAX_PARAMETERS, MAX_STEPS, integer, positive
+from ...files import Saved
 from .._bilevel import Problem
 from .._data import columns
 from ._transitions import Policy, Transitions, check_actions
 
 
-class Evaluation(Limited, BaseEstimator):
+class Evaluation(Saved, Limited, BaseEstimator):
     """An estimate of Q of a policy."""
 
     gamma: float
@@ -67,6 +70,35 @@ class Evaluation(Limited, BaseEstimator):
     def _q(self, features: Array) -> Array:
         raise NotImplementedError
 
+    def _describe(self, tensors: Tensors) -> Document:
+        tensors |= {"centre": self._centre, "scale": self._scale}
+        return {"learnt": {"n_actions": self._n_actions} | self._describe_learnt(tensors)}
+
+    def _restore(self, tensors: Tensors, document: Document) -> None:
+        learnt = object_of(document, "learnt")
+        self._centre = tensor(tensors, "centre", None, dtype=F64)
+        self._scale = tensor(tensors, "scale", len(self._centre), dtype=F64)
+        self._n_actions = integer(learnt["n_actions"], "n_actions", 1, MAX_PARAMETERS)
+        if not len(self._centre) or self._scale.min() <= 0:
+            raise ValueError("there are no states, or one of a scale that is not positive")
+        self._restore_learnt(tensors, learnt, self._n_features())
+
+    def _require_usable(self) -> None:
+        self._checked()
+        states = self._centre + np.array([[0.0], [1.0], [-1.0]]) * self._scale
+        self._at(self._features(states, np.zeros(3, int)))
+
+    def _n_features(self) -> int:
+        return len(self._centre) + (1 if self._n_actions == 2 else self._n_actions)
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        """What was learnt besides: arrays go to the tensors, the rest is returned in JSON's types."""
+        raise NotImplementedError
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, n_features: int) -> None:
+        """Take over what `_describe_learnt` has written, every part checked against the others."""
+        raise NotImplementedError
+
 
 class TrainedEvaluation(Evaluation):
     """An estimate that is trained step by step, from the Bellman equation as instrumental variables."""
@@ -85,6 +117,18 @@ class TrainedEvaluation(Evaluation):
 
     def _values(self, parameters: Array, features: Array) -> Array:
         raise NotImplementedError
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        tensors |= {"path": self.path_, "path_steps": self.path_steps_.astype(np.int64)}
+        return {"unit": self._unit}
+
+    def _restore_path(self, tensors: Tensors, learnt: Document, width: int) -> None:
+        """The path, of so many parameters."""
+        self._unit = positive(learnt["unit"], "the unit of Q")
+        self.path_ = tensor(tensors, "path", None, width)
+        self.path_steps_ = tensor(tensors, "path_steps", len(self.path_), dtype=np.dtype(np.int64))
+        if not len(self.path_) or self.path_steps_[0] < 1 or (np.diff(self.path_steps_) <= 0).any():
+            raise ValueError(f"path_steps are not one or more rising numbers from 1 to {MAX_STEPS}")
 
     def _problem(self, steps: Transitions, policy: Policy, discount: float) -> Problem:
         """Two terms a row: Q(s, a), and -γ Q(s', π(s')) where the episode went on.

@@ -9,8 +9,10 @@ from threadpoolctl import threadpool_limits
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
+from ..._file_parts import Document, Tensors
 from ..._limits import Limits, randomness, threads, whole
 from ..._options import below_one, positive
+from ...network import MLP
 from .._bilevel import Problem
 from .._features import FeatureNet, Ridge, widths_of
 from ._base import TrainedEvaluation
@@ -111,6 +113,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
 
     path_: Array
     path_steps_: NDArray[np.int64]
+    _net: MLP
 
     _limits: ClassVar[Limits] = {
         "gamma": below_one,
@@ -139,7 +142,7 @@ class DeepFeatureEvaluation(TrainedEvaluation):
         rounds, random = params["max_iter"], params["random_state"]
         every = max(1, rounds // params["n_checkpoints"])
         batch = min(params["batch_size"], n // 2)
-        self._stages = stages = _BellmanStages(params, problem, random)
+        stages = _BellmanStages(params, problem, random)
         halves = np.array_split(random.permutation(n), 2)
         path, steps = [], []
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
@@ -149,16 +152,25 @@ class DeepFeatureEvaluation(TrainedEvaluation):
                 if done % every == 0 or done == rounds:
                     path.append(np.concatenate([stages.net.theta, stages.solve(*halves)]))
                     steps.append(done)
-        self.path_, self.path_steps_ = np.array(path), np.array(steps)
+        self._net, self.path_, self.path_steps_ = stages.net.net, np.array(path), np.array(steps)
         return self
 
     def _q(self, features: Array) -> Array:
         return self._values(self.path_[-1], features)
 
     def _values(self, parameters: Array, features: Array) -> Array:
-        theta, coefficients = np.split(parameters, [self._stages.net.net.n_parameters])
-        outputs = self._stages.net.net.predict(theta.astype(np.float32), features, self.n_jobs)
+        theta, coefficients = np.split(parameters, [self._net.n_parameters])
+        outputs = self._net.predict(theta.astype(np.float32), features, self.n_jobs)
         return np.asarray(self._unit * (coefficients[0] + np.maximum(outputs, 0) @ coefficients[1:]))
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        widths = [*self._net.hidden_layer_sizes, self._net.n_outputs]
+        return super()._describe_learnt(tensors) | {"widths": widths}
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, n_features: int) -> None:
+        *hidden, n_outputs = widths_of(learnt["widths"], "widths")
+        self._net = MLP(n_features, tuple(hidden), n_outputs, "relu")
+        self._restore_path(tensors, learnt, self._net.n_parameters + n_outputs + 1)
 
 
 class _BellmanStages:

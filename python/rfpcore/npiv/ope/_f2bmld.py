@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
+from ..._file_parts import Document, Tensors, tensor
 from ..._limits import Limits, positives, randomness, threads
-from ..._options import below_one, boolean, fraction
+from ..._options import MAX_STEPS, below_one, boolean, fraction, integer, positive
 from .. import _fit
 from .._bilevel import LIMITS, BilevelSolver, Problem, networks, settings
 from .._data import split_rows
@@ -178,3 +179,19 @@ n_checkpoints
     def _values(self, parameters: Array, features: Array) -> Array:
         h = self._network.values(np.ascontiguousarray(parameters[:-1]), features, n_jobs=self.n_jobs)
         return np.asarray(self._unit * (h + parameters[-1]), np.float64)
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        tensors["parameters"] = self._parameters
+        learnt = {
+            "n_particles": self._network.n_particles,
+            "lambda": self.lambda_,
+            "best_step": self.best_step_,
+        }
+        return super()._describe_learnt(tensors) | learnt
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, n_features: int) -> None:
+        self._network = MeanField(n_features, learnt["n_particles"])
+        self._restore_path(tensors, learnt, self._network.n_parameters + 1)
+        self._parameters = tensor(tensors, "parameters", self._network.n_parameters + 1)
+        self.lambda_ = positive(learnt["lambda"], "lambda_")
+        self.best_step_ = integer(learnt["best_step"], "best_step_", 1, MAX_STEPS)

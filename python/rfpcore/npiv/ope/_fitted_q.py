@@ -7,10 +7,11 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 
-from ..._arrays import Array
+from ..._arrays import F64, Array
 from ..._atomic import all_or_nothing
+from ..._file_parts import Document, Tensors, tensor
 from ..._limits import Limits, randomness, whole
-from ..._options import below_one, positive, real
+from ..._options import MAX_STEPS, below_one, integer, positive, real
 from ..._warn import warn
 from .._background import interruptible
 from .._select import bandwidth
@@ -131,6 +132,20 @@ class FittedQEvaluation(Evaluation):
 
     def _q(self, features: Array) -> Array:
         return np.asarray(self._basis(features) @ self._coefficients)
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        tensors |= {"points": self._map.components_, "mixing": self._map.normalization_}
+        tensors["coefficients"] = self._coefficients
+        return {"n_iter": self.n_iter_, "kernel_gamma": self._map.gamma}
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, n_features: int) -> None:
+        self.n_iter_ = integer(learnt["n_iter"], "n_iter_", 1, MAX_STEPS)
+        points = tensor(tensors, "points", None, n_features, dtype=F64)
+        n = len(points)
+        self._map = Nystroem(gamma=positive(learnt["kernel_gamma"], "gamma"), n_components=max(n, 1))
+        self._map.components_, self._map.n_features_in_ = points, n_features
+        self._map.normalization_ = tensor(tensors, "mixing", n, n, dtype=F64)
+        self._coefficients = tensor(tensors, "coefficients", 1 + n, dtype=F64)
 
 
 def _regressions(features: Array, then: Array, rewards: Array, penalty: float) -> tuple[Array, Array, Array]:

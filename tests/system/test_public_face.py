@@ -83,7 +83,7 @@ ESTIMATORS = [
     for thing in (getattr(package, name) for name in package.__all__)
     if hasattr(thing, "get_params")
 ]
-PAGE = Path(__file__).parents[1] / "docs" / "parameters.md"
+PAGE = Path(__file__).parents[2] / "docs" / "parameters.md"
 
 
 def params(kind):
