@@ -226,3 +226,10 @@ def test_files_that_do_not_hold_together(entry, path):
             _files.write(path, tensors | {name: value}, document)
             with pytest.raises(ValueError, match="does not hold together"):
                 rfpcore.load(path)
+
+
+def test_a_summary_is_of_the_fit(path):
+    model = ClusterEffect(estimation_method="regression", outcome=LinearRegression()).fit(**policy(1.0))
+    before = model.summary()
+    assert model.set_params(estimation_method="ipw").summary() == before
+    assert again(model, path).summary() == before

@@ -22,6 +22,7 @@ from ._behind import Behind
 from ._effort import MANY_REFITS, Effort
 from ._inference import Replicable, infer
 from ._outcome_report import OutcomeReport
+from ._scores import EstimationMethod
 from .results import Effect
 
 INT64 = np.dtype(np.int64)
@@ -38,6 +39,7 @@ class SavedEffect(Saved):
     _problem: Replicable
     _report: OutcomeReport
     _fitted_method: str
+    _fitted_score: str
     clusters_: Array
     effects_: list[Effect]
 
@@ -49,7 +51,8 @@ class SavedEffect(Saved):
         report = self._report
         tensors["scores"] = np.array(list(report.scores.values()), F64)
         learnt: Document = {name: int(getattr(self, name)) for name in self._counts}
-        learnt |= {"clusters": labels_to_json(self.clusters_, "clusters_"), "method": self._fitted_method}
+        learnt |= {"clusters": labels_to_json(self.clusters_, "clusters_")}
+        learnt |= {"method": self._fitted_method, "score": self._fitted_score}
         learnt["report"] = [list(report.scores), report.used, report.chosen, report.log_loss]
         learnt["problem"] = _problem_to_file(self._problem, tensors)
         effects = [put(e, tensors, f"effect.{i}.") for i, e in enumerate(self._all_effects())]
@@ -61,6 +64,7 @@ class SavedEffect(Saved):
             setattr(self, name, integer(learnt[name], name, 0, MAX_ROWS))
         self.clusters_ = labels_from_json(learnt["clusters"], "clusters_")
         self._fitted_method = choice(learnt["method"], "method", self._methods)
+        self._fitted_score = choice(learnt["score"], "score", EstimationMethod)
         names, used, chosen, log_loss = listed(learnt, "report")
         scores = tensor(tensors, "scores", len(names), nan=True, dtype=F64).tolist()
         self._report = OutcomeReport(

@@ -192,7 +192,8 @@ class DifferenceInDifferences(EffectEstimator):
             _require_both(data, wide)
         arm = arm_of(data)
         self.periods_, self.clusters_ = data.periods.labels, data.labels
-        self._period_names, self._fitted_method = data.periods.names, self.inference
+        self._period_names = data.periods.names
+        self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
         if wide is None:
             self._fit_cross_sections(data, arm, models, effort)
@@ -310,7 +311,7 @@ class DifferenceInDifferences(EffectEstimator):
         """A table in the style of statsmodels, to be printed."""
         effect = self._effect()
         facts = [
-            ("Score", self.estimation_method),
+            ("Score", self._fitted_score),
             ("Periods", " to ".join(self._period_names)),
             *self._report.facts(),
             ("Standard errors", effect.method),

@@ -301,7 +301,7 @@ class ClusterEffect(EffectEstimator):
             effort=effort,
         )
         self._fitted: Fitted | None = None
-        self._fitted_method = self.inference
+        self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         report = self._report = outcome_report([models])
         self.outcome_, self.outcome_scores_ = report.chosen, report.scores
         report.warn()
@@ -392,7 +392,7 @@ class ClusterEffect(EffectEstimator):
         """A table in the style of statsmodels, to be printed."""
         effect = self._effect()
         facts = [
-            ("Score", self.estimation_method),
+            ("Score", self._fitted_score),
             *self._report.facts(),
             ("Standard errors", effect.method),
             ("Rows", self.n_rows_),

@@ -232,7 +232,8 @@ class StaggeredEffect(EffectEstimator):
         warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
         resampled = "bootstrap" if self.inference == "bootstrap" else "jackknife"
-        self._replicates, self._fitted_method = self._problem.kept[resampled][1:], self.inference
+        self._replicates = self._problem.kept[resampled][1:]
+        self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
         return self
@@ -420,7 +421,7 @@ class StaggeredEffect(EffectEstimator):
         """A table in the style of statsmodels, to be printed; intervals are pointwise."""
         effect = self._effect()
         facts = [
-            ("Score", self.estimation_method),
+            ("Score", self._fitted_score),
             ("Controls", self.comparison),
             *self._report.facts(),
             ("Standard errors", effect.method),
