@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.linear_model import LinearRegression
-from test_all_or_nothing import followed, panel, policy, staggered
+from small_effects import followed, panel, policy, staggered
 
 import rfpcore
 from rfpcore import _files

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
+from small_effects import followed, panel, policy, staggered
 
 import rfpcore
 from rfpcore import causal, estimators, npiv
-from rfpcore.datasets import make_policy, make_vee
+from rfpcore.datasets import make_vee
 from rfpcore.npiv import ope
 
 PACKAGE = str(Path(rfpcore.__file__).parent)
@@ -34,33 +35,6 @@ def classes(scale):
 
 def without_groups(data):
     return lambda scale: {name: value for name, value in data(scale).items() if name != "groups"}
-
-
-def policy(scale):
-    data = make_policy(n_clusters=int(9 + scale), n_per_cluster=4, selection=0.1, random_state=int(scale))
-    return {"X": scale * data.X, "y": scale * data.y, "treatment": data.treatment, "groups": data.groups}
-
-
-def panel(scale, n_periods=2):
-    random, n = np.random.default_rng(int(scale)), int(9 + scale)
-    groups, time = np.repeat(np.arange(n), n_periods), np.tile(np.arange(n_periods), n)
-    treated = (groups % 3 > 0) & (time >= np.maximum(1, groups % 3))
-    return {
-        "X": np.empty((len(time), 0)),
-        "y": scale * random.standard_normal(len(time)),
-        "treatment": treated if n_periods > 2 else groups % 2,
-        "groups": groups,
-        "time": time,
-    }
-
-
-def followed(scale):
-    data = panel(scale)
-    return data | {"unit": data["groups"]}
-
-
-def staggered(scale):
-    return panel(scale, 4)
 
 
 def instruments(scale):
