@@ -4,6 +4,10 @@ import os
 import signal
 from importlib.util import find_spec
 
+# Before NumPy is imported, here and in processes that tests start: several of them share the cores, and
+# OpenBLAS has been seen to wait for its threads for ever when a process ended.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
