@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from rfpcore.datasets import make_demand
+from rfpcore.exceptions import InstrumentWarning
 from rfpcore.npiv import DeepFeatureIV
 from rfpcore.npiv._batch_norm import NormedNet
 
@@ -85,6 +86,7 @@ def test_other_rows_have_the_statistics_of_those_in_training(last):
         assert_allclose(net.folded().features(other)[:, 1:], expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:DeepFeatureIV predicts")
 def test_prediction_of_a_row_does_not_depend_on_the_others():
     model = DeepFeatureIV(
         max_iter=2,
@@ -99,6 +101,7 @@ def test_prediction_of_a_row_does_not_depend_on_the_others():
     assert_allclose(model.predict(DATA.X[:1], DATA.covariates[:1]), whole[:1], rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:DeepFeatureIV predicts")
 def test_one_layer_of_covariates_is_left_as_it_is():
     """There is no hidden layer to normalise; the instruments' one layer is normalised."""
     net = DeepFeatureIV(
@@ -112,3 +115,15 @@ def test_one_layer_of_covariates_is_left_as_it_is():
     assert fitted._structural.net_w.widths == (2, 3)
     with pytest.raises(TypeError, match="batch_norm='yes' is a str; True or False"):
         DeepFeatureIV(batch_norm="yes").fit(DATA.X, DATA.y, DATA.Z)
+
+
+def test_noise_that_is_followed_is_said():
+    """A second stage that has learnt its half by heart knows less of the other than a line does."""
+    random = np.random.default_rng(0)
+    z, u, W = random.standard_normal(300), random.standard_normal(300), random.standard_normal((300, 6))
+    x, y = z + u, z + 2 * u + W[:, 0] + random.standard_normal(300)
+    with pytest.warns(InstrumentWarning, match="has not seen worse than a linear second stage does: R2 -?0"):
+        DeepFeatureIV(random_state=0).fit(x, y, z, covariates=W)
+    DeepFeatureIV(max_iter=1, penalty=10.0, random_state=0).fit(
+        x, y, z, covariates=W
+    )  # no warning: an error here

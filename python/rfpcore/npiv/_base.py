@@ -61,7 +61,8 @@ class BaseNPIV(SavedNPIV, Limited, AlignedScore, RegressorMixin, BaseEstimator):
         -----
         InstrumentWarning
             If Z equals X or holds a column of it, if a column of Z is given by the covariates, and where the
-            instruments are weak or fewer than the columns of X.
+            instruments are weak or fewer than the columns of X; of `DeepFeatureIV` also where its second
+            stage predicts rows that it has not seen worse than a linear one does.
         """
         rows = check_rows(X, y, Z, covariates, groups, sample_weight)
         self._checked()

@@ -5,11 +5,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_limits
 
 from .._arrays import Array
 from .._limits import Limits, auto_or_bool, not_negative, randomness, threads, whole
 from .._options import MAX_PARAMETERS, boolean, integer, n_threads, positive
+from .._warn import warn
+from ..exceptions import InstrumentWarning
 from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import InstrumentedRows, Scales
@@ -18,6 +21,8 @@ from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
 
 __all__ = ["DeepFeatureIV"]
+
+WORSE = 0.1  # of R2: overfitting costs more, chance in few rows less
 
 
 class DeepFeatureIV(FlexibleNPIV):
@@ -154,6 +159,14 @@ class DeepFeatureIV(FlexibleNPIV):
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
             self.loss_curve_ = np.array([stages.round() for _ in range(params["max_iter"])])
             self._coefficients = stages.solve()
+            deep, linear = stages.other_half(self._coefficients)
+        if deep < linear - WORSE:
+            warn(
+                "DeepFeatureIV predicts the half of the rows that its second stage has not seen worse than a "
+                f"linear second stage does: R2 {deep:.3f}, linear {linear:.3f}. Its h follows noise; a "
+                "smaller max_iter or larger penalties are needed",
+                InstrumentWarning,
+            )
         self._structural = stages.structural.folded()
 
     def _flexible(self, inputs: Array) -> Array:
@@ -256,3 +269,21 @@ class _DeepStages:
         predicted = self._net_z.apply(self._two.instruments) @ first.coefficients
         of_w = self.structural.of_covariates(self._two.inputs).astype(np.float64)
         return np.asarray(self._regress_outcome(predicted.astype(np.float64), of_w)[0].coefficients[:, 0])
+
+    def other_half(self, coefficients: Array) -> tuple[float, float]:
+        """R2 of stage two in the first half, whose outcomes it has not seen, and of a linear one."""
+        one, two, n_inputs = self._one, self._two, self.structural.net_x.net.n_inputs
+        of_x = self.structural.net_x.features(self.structural.endogenous(one.inputs))
+        _, first = self._regress_features(of_x)
+        predicted = (self._net_z.apply(one.instruments) @ first.coefficients).astype(np.float64)
+        of_w = self.structural.of_covariates(one.inputs).astype(np.float64)
+        line = LinearRegression().fit(one.instruments, one.inputs[:, :n_inputs])
+
+        def second(rows: InstrumentedRows) -> Array:
+            return np.hstack([line.predict(rows.instruments), rows.inputs[:, n_inputs:]])
+
+        linear = LinearRegression().fit(second(two), two.y)
+        found = products(predicted, of_w) @ coefficients, linear.predict(second(one))
+        variance = float(one.y.var()) or 1.0
+        deep, straight = (1 - float(((one.y - each) ** 2).mean()) / variance for each in found)
+        return deep, straight
