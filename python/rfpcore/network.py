@@ -55,7 +55,8 @@ class MLP:
             object.__setattr__(self, name, value)  # frozen: the one place that writes
 
         hidden = self.hidden_layer_sizes
-        sized = isinstance(hidden, Sequence | np.ndarray | Set) or hasattr(hidden, "to_numpy")
+        series = hasattr(hidden, "to_numpy") and hasattr(hidden, "__len__")  # NaT has the one, too
+        sized = series or isinstance(hidden, Sequence | np.ndarray | Set)
         if isinstance(hidden, str | bytes) or not sized or getattr(hidden, "ndim", 1) != 1:
             raise TypeError(
                 f"hidden_layer_sizes={shown(hidden)}; a sequence of integers is needed, such as (64, 64)"

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from sklearn.linear_model import LinearRegression
 
 from rfpcore._scaling import basis_of, level_and_spread, standardized
-from rfpcore.causal import ClusterEffect, DifferenceInDifferences, linear_effect
+from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect, linear_effect
 from rfpcore.datasets import make_policy
 from rfpcore.exceptions import DesignWarning, InstrumentWarning
 
@@ -258,3 +258,20 @@ def test_units_of_outcomes_in_every_method(method, unit):
     low_high = np.array(other.confidence_interval()) / unit
     assert_allclose(low_high, plain.confidence_interval(), rtol=1e-9, atol=1e-9)
     assert_allclose(other.p_value_, plain.p_value_, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
+@pytest.mark.parametrize("size", [1e100, 1e160, 1e200, 1e300])
+@pytest.mark.parametrize("row", [0, 7, 39])
+def test_a_wild_row_costs_the_others_no_digits(row, size):
+    """Warnings are errors here: sums of squares would overflow, and the others lose their digits."""
+    random = np.random.default_rng(0)
+    groups, time = np.repeat(np.arange(10), 4), np.tile(np.arange(4), 10)
+    treated = (time >= np.array([2, 3, 9, 9, 2, 3, 9, 2, 3, 9])[groups]).astype(int)
+    X, y = random.standard_normal(10)[groups][:, None], random.standard_normal(40)
+    y[row] = size
+    assert np.isfinite(StaggeredEffect().fit(X, y, treated, groups, time).estimate_)
+    some = np.isin(groups, [0, 1, 4, 5]).astype(int)
+    assert np.isfinite(DifferenceInDifferences().fit(X, y, some, groups, time > 1).estimate_)
+    with pytest.raises(ValueError, match=r"y reaches 1.7e\+308; at most 1e\+300 is possible"):
+        ClusterEffect().fit(X, y * (1.7e308 / size), some, groups)

@@ -10,6 +10,7 @@ from .._frames import require_aligned
 from .._options import is_integer, items
 
 LIST = "a list of columns or 'all'"
+LARGEST = 1e300  # outcome
 
 
 def is_frame(X: Any) -> bool:
@@ -130,6 +131,15 @@ def _is_among(name: Any, known: Sequence[Hashable]) -> bool:
         return name in known
     except (TypeError, ValueError):  # an array or a missing value, equal to nothing
         return False
+
+
+def outcomes(values: Any, n_rows: int) -> Array:
+    """The outcome (N,), of a size whose sums can be taken."""
+    y = number_vector(values, "y", n_rows)
+    largest = float(np.abs(y).max(initial=0.0))
+    if largest > LARGEST:
+        raise ValueError(f"y reaches {largest:.3g}; at most {LARGEST:g} is possible: larger units are needed")
+    return y
 
 
 def number_vector(values: Any, name: str, n_rows: int) -> Array:

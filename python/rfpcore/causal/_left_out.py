@@ -155,9 +155,13 @@ def fit(
     n_jobs: int | None,
 ) -> Array:
     """(S, N) predictions in the units of the outcome."""
+    used = counts.sum(axis=0)[sample.codes] > 0
+    y = np.where(
+        used, sample.y, sample.y[used.argmax()]
+    )  # no fit sees the others, nor may they cost it digits
     if not candidate.scaled:
-        return predictions(sample, candidate.model, sample.y, counts, n_jobs)
-    scaled = predictions(sample, candidate.model, (sample.y - level) / spread, counts, n_jobs)
+        return predictions(sample, candidate.model, y, counts, n_jobs)
+    scaled = predictions(sample, candidate.model, (y - level) / spread, counts, n_jobs)
     return level + spread * scaled
 
 

@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.linear_model import LinearRegression
 
 from .._arrays import Array
-from .._scaling import basis_of
+from .._scaling import basis_of, centred
 
 LARGEST = 8_000_000  # numbers held at a time
 CONDITION = 1e6  # of normal equations: above it their rounding, about 2e-16 times this, would be seen
@@ -51,8 +51,8 @@ def least_squares(
     predictions, solved = np.empty((n_fits, len(X))), np.zeros(n_fits, bool)
     if max(len(X), n_clusters) * q * (q + 1) > LARGEST:
         return predictions, solved
-    level = float(y.mean())
-    moments = np.column_stack([design, y - level])
+    rest, exponent, mean = centred(y)
+    moments = np.column_stack([design, rest])
     equations = np.zeros((n_clusters, q, q + 1))
     np.add.at(equations, codes, (weight[:, None] * design)[:, :, None] * moments[:, None, :])
     for part in _pieces(n_fits, q * (q + 1)):
@@ -61,7 +61,7 @@ def least_squares(
         eigenvalues = np.linalg.eigvalsh(gram)
         good = eigenvalues[:, 0] * CONDITION > eigenvalues[:, -1]
         beta = np.linalg.solve(gram[good], right[good])[:, :, 0]
-        predictions[part][good] = level + beta @ design.T
+        predictions[part][good] = np.ldexp(mean + beta @ design.T, exponent)
         solved[part] = good
     return predictions, solved
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes
 from .._scaling import standardized
-from ._columns import number_vector, read_columns
+from ._columns import number_vector, outcomes, read_columns
 from ._periods import Periods, read_periods
 from ._sample import Sample, cluster_columns_of, cluster_means, weights_in_clusters
 
@@ -68,7 +68,7 @@ def read_long(
         raise ValueError(f"treatment must be 0 or 1, but row {row} has {dose[row]:g}")
     return Long(
         X=rows,
-        y=number_vector(columns["y"], "y", n),
+        y=outcomes(columns["y"], n),
         weight=weights_in_clusters(columns["sample_weight"], codes, labels),
         treatment=dose,
         period=period,

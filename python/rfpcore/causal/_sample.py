@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .._arrays import Array, group_codes, row_weights, shown
 from .._options import is_integer, items
 from .._scaling import standardized
-from ._columns import number_vector, read_columns
+from ._columns import number_vector, outcomes, read_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def read_sample(
     given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
     columns, rows, names = read_columns(X, given, covariates)
     n = len(rows)
-    outcome = number_vector(columns["y"], "y", n)
+    outcome = outcomes(columns["y"], n)
     labels, codes = group_codes(columns["groups"], n)
     arm = treatment_by_cluster(columns["treatment"], codes, labels)
     chosen = cluster_columns_of(cluster_columns, rows, codes, names)

@@ -57,6 +57,7 @@ def own_cluster_share(X: Any, groups: Any, n_neighbors: int = 5) -> NDArray[np.f
     rows = matrix(X)
     count = integer(n_neighbors, "n_neighbors", 1, len(rows) - 1)
     _, codes = group_codes(groups, len(rows))
+    rows = np.ldexp(rows, -np.frexp(np.abs(rows).max())[1])  # squares of distances are numbers then
     search = NearestNeighbors(n_neighbors=count + 1).fit(rows)
     share = np.empty(len(rows))
     for part in pieces(len(rows), rows.size // NEIGHBOURS):

@@ -157,6 +157,12 @@ def require_labels(y: Any) -> None:
             f"y holds {flat[0]!r} in row 0 and {flat[other]!r} in row {other}; labels of one kind are "
             "needed, all numbers or all strings"
         )
+    try:
+        sorted(set(flat))
+    except TypeError:
+        raise TypeError(
+            f"y holds labels of type {type(flat[0]).__name__}; they have to be hashable and in an order"
+        ) from None
 
 
 def _kind(label: Any) -> type:

@@ -120,7 +120,7 @@ def initial_parameters(
     shared = isinstance(theta, np.ndarray) and theta.ndim == 1 and theta.dtype != object
     if not shared and not isinstance(theta, Sequence | np.ndarray):
         raise TypeError(f"theta is a {type(theta).__name__}; a vector, or one for each model, is needed")
-    if np.ndim(theta) == 0 and not isinstance(theta, Sequence):
+    if not isinstance(theta, Sequence) and np.ndim(theta) == 0:
         raise ValueError("theta has shape (); a vector, or one for each model, is needed")
     given = [theta] * len(models) if shared else list(theta)
     if len(given) != len(models):

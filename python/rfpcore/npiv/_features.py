@@ -86,9 +86,14 @@ def pull_back(net: MLP, theta: Array, x: Array, outputs: Array, upstream: Array,
     targets = (outputs - x.dtype.type(len(x) / 2) * upstream).astype(x.dtype, copy=False)
     data = _rfpcore.ClusterData(x, targets, np.array([0, len(x)]))
     ordinary = _rfpcore.Inner(0, 1.0)
-    _, gradient = _rfpcore.value_and_grad(
-        net._architecture, theta, data, 1.0, ordinary, "squared", False, threads
-    )
+    try:
+        _, gradient = _rfpcore.value_and_grad(
+            net._architecture, theta, data, 1.0, ordinary, "squared", False, threads
+        )
+    except _rfpcore.DivergenceError:
+        raise DivergenceError(
+            "the gradient of a network of features overflows; a smaller learning_rate_init is needed"
+        ) from None
     return np.asarray(gradient)
 
 

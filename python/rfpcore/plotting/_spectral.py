@@ -79,6 +79,8 @@ class SpectralEnergyDisplay:
                 f"weights has shape {later.shape} and start {first.shape}; "
                 "(T, d, units) and (d, units) are needed"
             )
+        if not len(later):
+            raise ValueError("weights has no snapshots; at least one is needed")
         require_finite(later, "weights", axis="index")
         require_finite(first, "start", axis="index")
         with np.errstate(over="ignore"):

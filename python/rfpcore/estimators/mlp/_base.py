@@ -121,7 +121,7 @@ class MLPBase(NetworkEstimator):
         ConvergenceWarning
             If early stopping was asked for and `max_iter` came first.
         """
-        if not self.warm_start:
+        if not boolean(self.warm_start, "warm_start"):
             self._forget()
         random = random_source(self.random_state)
         data = self._learn(X, y, sample_weight, random)
