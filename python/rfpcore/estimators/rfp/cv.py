@@ -163,7 +163,7 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         if not np.isfinite(mean).any():
             raise ValueError("every combination diverges in some fold; smaller inner_lrs are needed")
         best, look = np.unravel_index(int(np.argmin(mean)), mean.shape)
-        steps = _looks(template.max_iter)
+        steps = _validation_steps(template.max_iter)
         self._keep_results(grid, losses, mean, steps)
         alpha, k, inner_lr = grid[int(best)]
         self.best_params_ = dict(zip(_CHOSEN, (alpha, k, inner_lr, int(steps[look])), strict=True))
@@ -272,7 +272,7 @@ def _combinations(given: dict[str, Any]) -> list[tuple[float, int, float]]:
     return list(found.values())
 
 
-def _looks(max_iter: int) -> NDArray[np.int64]:
+def _validation_steps(max_iter: int) -> NDArray[np.int64]:
     """Outer steps after which held-out clusters are looked at."""
     steps = np.arange(CHECK_EVERY, max_iter + CHECK_EVERY, CHECK_EVERY)
     return np.minimum(steps, max_iter)
@@ -323,6 +323,6 @@ def _validate(template: RFPRegressor, data: Clusters, grid: Any, folds: NDArray[
         first.skip_diverged,
         first.n_threads,
     )
-    losses = np.full((len(repeat), len(_looks(first.max_iter))), np.inf)
+    losses = np.full((len(repeat), len(_validation_steps(first.max_iter))), np.inf)
     losses[:, : result[4].shape[1]] = np.nan_to_num(result[4], nan=np.inf, posinf=np.inf)
     return losses.reshape(len(grid), len(out), -1)
