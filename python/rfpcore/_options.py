@@ -125,13 +125,13 @@ def shows(verbose: Any) -> bool:
     return integer(verbose, "verbose", 0, MAX_STEPS) > 0
 
 
-def check_alpha(value: Any) -> float:
+def check_alpha(value: Any, name: str = "alpha") -> float:
     """The weight of the loss before adaptation, in [0, 1]."""
     if type(value) is float and 0.0 <= value <= 1.0:  # the fast way through; NaN fails it
         return value
-    number = real(value, "alpha", "a number in [0, 1]")
+    number = real(value, name, "a number in [0, 1]")
     if not 0.0 <= number <= 1.0:
-        raise ValueError(f"alpha={number}; a number in [0, 1] is needed")
+        raise ValueError(f"{name}={number}; a number in [0, 1] is needed")
     return number
 
 

@@ -163,7 +163,7 @@ def test_leave_one_out_errors_are_those_of_refits():
 
 def test_deep_features_gradients_are_differences():
     """The gradient through stage one, and by the envelope in the features, against central differences."""
-    from rfpcore.npiv._features import Ridge
+    from rfpcore.npiv._ridge import Ridge
 
     random = np.random.default_rng(0)
     of_z, of_x, other = (

@@ -40,8 +40,8 @@ LENGTHS = {
 }
 
 
-class Places(NamedTuple):
-    """What labels are sorted by, where they are on the calendar (None: only ordered), and in which unit."""
+class TimePoints(NamedTuple):
+    """Labels of time: what sorts them, their places on the calendar (None: only ordered), and the unit."""
 
     keys: Sequence[Any]
     places: Sequence[Any] | None
@@ -50,7 +50,7 @@ class Places(NamedTuple):
     """After the point, of what is no whole number."""
 
 
-def date_places(dates: Array) -> Places:
+def date_points(dates: Array) -> TimePoints:
     """Dates in months, quarters or years where each is the same day of its month, or the last one.
 
     Others are in weeks, days or less.
@@ -65,17 +65,17 @@ def date_places(dates: Array) -> Places:
         found = _in_units([int(m) for m in months.astype(np.int64)], MONTHS)
     else:
         found = _in_units(_nanoseconds(dates - dates[0]), TICKS)
-    return Places([int(v) for v in dates.astype(np.int64)], *found)
+    return TimePoints([int(v) for v in dates.astype(np.int64)], *found)
 
 
-def duration_places(durations: Array) -> Places:
+def duration_points(durations: Array) -> TimePoints:
     """Durations in weeks, days or less; NumPy's months and years as they are."""
     unit, count = np.datetime_data(durations.dtype)
     if unit in ("Y", "M"):
         months = [int(v) * count * (12 if unit == "Y" else 1) for v in durations.astype(np.int64)]
-        return Places(months, *_in_units(months, MONTHS))
+        return TimePoints(months, *_in_units(months, MONTHS))
     ticks = _nanoseconds(durations)
-    return Places(ticks, *_in_units(ticks, TICKS))
+    return TimePoints(ticks, *_in_units(ticks, TICKS))
 
 
 def _nanoseconds(durations: Array) -> list[int]:
@@ -95,36 +95,36 @@ def _in_units(values: list[int], units: Sequence[tuple[int, str]]) -> tuple[list
     return [gap // size for gap in gaps], unit
 
 
-def period_places(ordinals: list[int], frequency: str) -> Places:
+def period_points(ordinals: list[int], frequency: str) -> TimePoints:
     """Periods of pandas, in their own length."""
     base = frequency.lstrip("0123456789").split("-")[0]
-    return Places(ordinals, ordinals, LENGTHS.get(base, "period"))
+    return TimePoints(ordinals, ordinals, LENGTHS.get(base, "period"))
 
 
-def number_places(values: list[Any], eps: float) -> Places | None:
+def number_points(values: list[Any], eps: float) -> TimePoints | None:
     """Numbers are their own places; of fractions, gaps are rounded to what their digits (eps) can tell."""
     if not all(abs(v) < np.inf for v in values):
         return None
     if all(v == int(v) for v in values):
-        return Places(values, [int(v) for v in values])
+        return TimePoints(values, [int(v) for v in values])
     digits = int(-np.log10(8 * eps * max(abs(float(v)) for v in values)))
-    return Places(values, [float(v) for v in values], digits=digits)
+    return TimePoints(values, [float(v) for v in values], digits=digits)
 
 
-def text_places(values: list[str]) -> Places | None:
+def text_points(values: list[str]) -> TimePoints | None:
     """Text that is all numbers, all ISO dates (2020-01-31), or all quarters (2020Q1) or months (2020M1)."""
     if all(NUMBER.fullmatch(v.strip()) for v in values):
         whole = all(v.strip().lstrip("+-").isdigit() for v in values)
-        return number_places([int(v) if whole else float(v) for v in values], EPS)
+        return number_points([int(v) if whole else float(v) for v in values], EPS)
     if all(DATE.fullmatch(v) for v in values):
         try:
-            return date_places(np.array([np.datetime64(v.replace(" ", "T")) for v in values]))
+            return date_points(np.array([np.datetime64(v.replace(" ", "T")) for v in values]))
         except ValueError:  # 2020-13
             return None
     return _parts_of_years([PART_OF_YEAR.fullmatch(v) for v in values])
 
 
-def _parts_of_years(found: list[re.Match[str] | None]) -> Places | None:
+def _parts_of_years(found: list[re.Match[str] | None]) -> TimePoints | None:
     parts = [match.groups() for match in found if match]
     kinds = {kind.upper() for _, kind, _ in parts}
     if len(parts) < len(found) or len(kinds) > 1:
@@ -133,7 +133,7 @@ def _parts_of_years(found: list[re.Match[str] | None]) -> Places | None:
     if any(not 1 <= int(number) <= size for _, _, number in parts):
         return None
     places = [size * int(year) + int(number) - 1 for year, _, number in parts]
-    return Places(places, places, {4: "quarter", 12: "month"}[size])
+    return TimePoints(places, places, {4: "quarter", 12: "month"}[size])
 
 
 def coded_date(places: Sequence[Any]) -> str | None:

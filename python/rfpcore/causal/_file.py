@@ -18,11 +18,11 @@ from .._file_parts import (
 from .._limits import check
 from .._options import MAX_ROWS, boolean, choice, integer, real
 from ..files import NotSaved, Saved, put, take
-from ._behind import Behind
 from ._effort import MANY_REFITS, Effort
 from ._inference import Replicable, infer
 from ._outcome_report import OutcomeReport
 from ._scores import EstimationMethod
+from ._support import Support
 from .results import Effect
 
 INT64 = np.dtype(np.int64)
@@ -117,8 +117,8 @@ class SavedEffect(Saved):
 def _problem_to_file(problem: Replicable, tensors: Tensors) -> Document:
     tensors |= {f"replicates.{name}": found for name, found in problem.kept.items()}
     tensors["arm"] = problem.arm.astype(np.int64)
-    if problem.behind is not None:
-        alone, fewest = problem.behind.alone, problem.behind.fewest
+    if problem.support is not None:
+        alone, fewest = problem.support.alone, problem.support.fewest
         tensors |= {"behind_alone": alone.astype(np.int64), "behind_fewest": fewest.astype(np.int64)}
     return {
         "names": list(problem.names),
@@ -133,10 +133,10 @@ def _problem_to_file(problem: Replicable, tensors: Tensors) -> Document:
 def _problem_of_file(own: Document, tensors: Tensors, labels: Array) -> Replicable:
     names = [text(name, "the name of an effect") for name in listed(own, "names")]
     arm = tensor(tensors, "arm", len(labels), dtype=INT64)
-    n, of = len(names), None
+    n, support = len(names), None
     if "behind_alone" in tensors:
         alone = tensor(tensors, "behind_alone", n, len(labels), dtype=INT64)
-        of = Behind(alone != 0, tensor(tensors, "behind_fewest", n, dtype=INT64))
+        support = Support(alone != 0, tensor(tensors, "behind_fewest", n, dtype=INT64))
     kept = {}
     for name, length in (("jackknife", 1 + int(np.sum(arm >= 0))), ("bootstrap", None)):
         if f"replicates.{name}" in tensors:
@@ -147,7 +147,7 @@ def _problem_of_file(own: Document, tensors: Tensors, labels: Array) -> Replicab
         arm,
         labels,
         boolean(own["needs_all_arms"], "needs_all_arms"),
-        of,
+        support,
         real(own["size"], "size"),
         _no_data if boolean(own["closed"], "closed") else None,
         _no_data if boolean(own["held"], "held") else None,

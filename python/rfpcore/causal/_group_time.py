@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from ._behind import Behind, behind
 from ._nuisance import Models
 from ._panel import NEVER, Long, Wide, difference_sample, followed
 from ._parts import Part, make_part
 from ._periods import Periods
 from ._score_inference import clusters_behind
+from ._support import Support, support_of
 from .results import Effect
 
 
@@ -145,16 +145,16 @@ def event_times(cells: Sequence[Cell]) -> list[float]:
     return sorted({cell.event for cell in cells})
 
 
-def behind_averages(cells: Sequence[Cell], averages: Sequence[Average]) -> Behind:
+def support_of_averages(cells: Sequence[Cell], averages: Sequence[Average]) -> Support:
     """Which clusters each average hangs on: it is gone when all its cells are."""
     samples = [cell.part.sample for cell in cells]
-    each = behind(
+    each = support_of(
         [clusters_behind(cell.part.sample, cell.part.models, cell.part.sample.weight) for cell in cells]
     )
     arms = np.stack([[sample.arm == arm for sample in samples] for arm in (0, 1)])
     alone = np.array([each.alone[average.cells].all(axis=0) for average in averages])
     fewest = [arms[:, average.cells].any(axis=1).sum(axis=1).min() for average in averages]
-    return Behind(alone, np.array(fewest))
+    return Support(alone, np.array(fewest))
 
 
 def clusters_of(cells: Sequence[Cell]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -13,10 +13,10 @@ from .._options import choice, integer
 from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals
-from ._behind import Behind, with_errors_only
 from ._checks import dominant, warn_of_concentration
 from ._effort import Effort
 from ._replicates import Estimates, counts_without
+from ._support import Support, with_errors_only
 from .results import Effect
 
 Method = Literal["jackknife", "cv3", "bootstrap"]
@@ -41,7 +41,7 @@ class Replicable:
     labels : ndarray (G,)
     needs_all_arms : bool
         Whether there is no estimate at all once an arm is empty.
-    behind : Behind or None
+    support : Support or None
         Which clusters each effect hangs on.
     size : float
         Of the outcomes: errors that are rounding of such numbers are none.
@@ -59,7 +59,7 @@ class Replicable:
     arm: NDArray[np.int64]
     labels: Array
     needs_all_arms: bool = True
-    behind: Behind | None = None
+    support: Support | None = None
     size: float = 0.0
     closed: Callable[[], Array] | None = None
     held: Callable[[], Array] | None = None
@@ -96,7 +96,7 @@ def infer(problem: Replicable, method: str, n_draws: int, seed: int) -> list[Eff
     for name, full, without in zip(problem.names, found[0], found[1:].T, strict=True):
         arm = problem.arm[problem.present]
         effects.append(_from_jackknife(name, float(full), without, arm, method, note))
-    effects = with_errors_only(effects, problem.behind, problem.labels, problem.size)
+    effects = with_errors_only(effects, problem.support, problem.labels, problem.size)
     if not np.isnan(effects[0].std_error):
         _warn_of_influence(problem, effects[0])
     return effects
@@ -164,7 +164,7 @@ def _bootstrap(problem: Replicable, n_draws: int, seed: int) -> list[Effect]:
         )
         title = f"cluster bootstrap with refits, {n_draws} draws"
         effects.append(Effect(name, float(full), error, len(present) - 1.0, title, draws=kept))
-    effects = with_errors_only(effects, problem.behind, problem.labels, problem.size)
+    effects = with_errors_only(effects, problem.support, problem.labels, problem.size)
     if not np.isnan(effects[0].std_error):
         warn_of_concentration(pull.squares()[present], problem.labels[present])
     return effects

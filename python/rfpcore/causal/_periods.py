@@ -20,13 +20,13 @@ from .._warn import warn
 from ..exceptions import DesignWarning
 from ._calendar import (
     EPS,
-    Places,
+    TimePoints,
     coded_date,
-    date_places,
-    duration_places,
-    number_places,
-    period_places,
-    text_places,
+    date_points,
+    duration_points,
+    number_points,
+    period_points,
+    text_points,
 )
 
 NEEDED = (
@@ -90,15 +90,15 @@ def read_periods(values: Any, n_rows: int, name: str = "time") -> tuple[Periods,
     labels, codes = group_codes(values, n_rows, name)
     given = own_order(values) is not None
     try:
-        found = _places(labels)
+        found = _points(labels)
     except _NoOrder as error:
         if not given:
             hint = " (the Categorical given has no order)" if is_unordered_categorical(values) else ""
             raise ValueError(f"{name} has {error}{hint}; {NEEDED}") from None
-        found = Places([], None)
+        found = TimePoints([], None)
     if given:
         known = found.places is not None and all(a < b for a, b in pairwise(found.places))
-        return _periods(labels, found if known else Places([], None)), codes
+        return _periods(labels, found if known else TimePoints([], None)), codes
     order = sorted(range(len(labels)), key=found.keys.__getitem__)
     _require_distinct(labels, found.keys, order, name)
     rank = np.empty(len(order), np.intp)
@@ -108,7 +108,7 @@ def read_periods(values: Any, n_rows: int, name: str = "time") -> tuple[Periods,
     return _periods(labels[order], found), rank[codes]
 
 
-def _periods(labels: Array, found: Places) -> Periods:
+def _periods(labels: Array, found: TimePoints) -> Periods:
     return Periods(labels, _names(labels), found.places, found.unit if found.places else "", found.digits)
 
 
@@ -127,15 +127,15 @@ class _NoOrder(Exception):
     """Labels that no rule brings into order; the message says what they are."""
 
 
-def _places(labels: Array) -> Places:
+def _points(labels: Array) -> TimePoints:
     """What orders the labels, and where they are on the calendar."""
     kind = labels.dtype.kind
     if kind in "biuf":
         return _of_numbers(labels.tolist(), float(np.finfo(labels.dtype).eps) if kind == "f" else EPS)
     if kind == "M":
-        return date_places(labels)
+        return date_points(labels)
     if kind == "m":
-        return duration_places(labels)
+        return duration_points(labels)
     values = labels.tolist()
     if all(isinstance(v, str) for v in values):
         return _of_text(values)
@@ -144,27 +144,27 @@ def _places(labels: Array) -> Places:
     if all(isinstance(v, date) for v in values):
         return _of_dates(values)
     if all(isinstance(v, timedelta) for v in values):
-        return duration_places(np.array([_plain(v, "to_timedelta64", np.timedelta64) for v in values]))
+        return duration_points(np.array([_plain(v, "to_timedelta64", np.timedelta64) for v in values]))
     if all(hasattr(v, "ordinal") and hasattr(v, "freqstr") for v in values):
         return _of_period_objects(values)
     return _of_pairs(values)
 
 
-def _of_numbers(values: list[Any], eps: float) -> Places:
-    found = number_places([v + 0 if isinstance(v, bool) else v for v in values], eps)
+def _of_numbers(values: list[Any], eps: float) -> TimePoints:
+    found = number_points([v + 0 if isinstance(v, bool) else v for v in values], eps)
     if found is None:
         raise _NoOrder(f"numbers that are not finite, {_shown(values)}")
     return found
 
 
-def _of_text(values: list[str]) -> Places:
-    found = text_places(values)
+def _of_text(values: list[str]) -> TimePoints:
+    found = text_points(values)
     if found is None:
         raise _NoOrder(f"text labels, {_shown(values)}, and the alphabet is no order in time")
     return found
 
 
-def _of_dates(values: list[Any]) -> Places:
+def _of_dates(values: list[Any]) -> TimePoints:
     """Dates and times; of time zones, the clock on the wall tells how far apart they are."""
     try:
         order = sorted(range(len(values)), key=values.__getitem__)
@@ -173,8 +173,8 @@ def _of_dates(values: list[Any]) -> Places:
     walls = np.array([_plain(v, "to_datetime64", np.datetime64) for v in (_wall(v) for v in values)])
     keys = [order.index(i) for i in range(len(values))]
     if (walls[order][1:] > walls[order][:-1]).all():
-        return date_places(walls)._replace(keys=keys)
-    return Places(keys, None)
+        return date_points(walls)._replace(keys=keys)
+    return TimePoints(keys, None)
 
 
 def _wall(value: Any) -> Any:
@@ -186,22 +186,22 @@ def _plain(value: Any, method: str, kind: Any) -> Any:
     return getattr(value, method)() if hasattr(value, method) else kind(value)
 
 
-def _of_period_objects(values: list[Any]) -> Places:
+def _of_period_objects(values: list[Any]) -> TimePoints:
     if len({v.freqstr for v in values}) > 1:
         raise _NoOrder(f"periods of several lengths, {_shown(values)}")
-    return period_places([v.ordinal for v in values], values[0].freqstr)
+    return period_points([v.ordinal for v in values], values[0].freqstr)
 
 
-def _of_pairs(values: list[Any]) -> Places:
+def _of_pairs(values: list[Any]) -> TimePoints:
     """Tuples of numbers, as (year, quarter), and intervals that do not overlap: ordered, and counted."""
     if all(isinstance(v, tuple) and all(isinstance(x, numbers.Real) and x == x for x in v) for v in values):
-        return Places(values, None)
+        return TimePoints(values, None)
     if all(hasattr(v, "left") and hasattr(v, "right") for v in values):
         ordered = sorted(values, key=lambda v: v.left)
         for earlier, later in pairwise(ordered):
             if later.left < earlier.right:
                 raise _NoOrder(f"intervals that overlap, {earlier!s} and {later!s}")
-        return Places([v.left for v in values], None)
+        return TimePoints([v.left for v in values], None)
     kinds = sorted({type(v).__name__ for v in values})
     raise _NoOrder(
         f"labels of the type{'s' if len(kinds) > 1 else ''} {' and '.join(kinds)}, {_shown(values)}"

@@ -12,7 +12,6 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, text
 from .._limits import Limits, one_of, whole
 from .._options import boolean
-from ._behind import behind
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods, pooled_periods
 from ._effort import MAX_REFITS, Effort, effort_of
@@ -25,6 +24,7 @@ from ._parts import make_part
 from ._sample import Sample
 from ._score_inference import clusters_behind
 from ._scores import EstimationMethod
+from ._support import support_of
 from .effect import ClusterEffect, Inference
 from .results import Effect, summary_table
 
@@ -248,7 +248,7 @@ class DifferenceInDifferences(EffectEstimator):
             self._difference,
             arm,
             data.labels,
-            behind=behind([needs]),
+            support=support_of([needs]),
             size=float(np.abs(data.y).max()),
             closed=self._difference_without_each if closed else None,
             held=partial(self._difference_without_each, held=True)

@@ -12,7 +12,6 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
-from ._behind import behind, with_errors_only
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._delete_one import closed_form, has_closed_form, held_fixed
@@ -33,6 +32,7 @@ from ._score_inference import (
 )
 from ._scores import Estimand, EstimationMethod, value
 from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
+from ._support import support_of, with_errors_only
 from .results import Effect, summary_table
 
 if TYPE_CHECKING:
@@ -286,13 +286,13 @@ class ClusterEffect(EffectEstimator):
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
         self.n_treated_ = int(np.sum(sample.arm == 1))
         rows = list(self._masks.values())
-        hangs_on = behind([clusters_behind(sample, models, sample.weight * mask) for mask in rows])
+        hangs_on = support_of([clusters_behind(sample, models, sample.weight * mask) for mask in rows])
         self._problem = Replicable(
             list(self._masks),
             self._estimates,
             sample.arm,
             sample.labels,
-            behind=hangs_on,
+            support=hangs_on,
             size=size,
             closed=partial(closed_form, sample, models, rows, self._estimates)
             if has_closed_form(sample, models)
@@ -375,7 +375,7 @@ class ClusterEffect(EffectEstimator):
             if len(effects) == 1:
                 warn_of_scores(parts, sample)
         problem = self._problem
-        return with_errors_only(effects, problem.behind, sample.labels, problem.size)
+        return with_errors_only(effects, problem.support, sample.labels, problem.size)
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         """(S, E) every effect under each row of counts."""

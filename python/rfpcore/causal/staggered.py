@@ -18,13 +18,13 @@ from ._estimator import EffectEstimator
 from ._group_time import (
     Average,
     adoption,
-    behind_averages,
     clusters_of,
     event_times,
     make_averages,
     make_cells,
     of_kind,
     require_cohorts,
+    support_of_averages,
 )
 from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
@@ -218,7 +218,7 @@ class StaggeredEffect(EffectEstimator):
             strata,
             data.labels,
             needs_all_arms=False,
-            behind=behind_averages(self._cells, self._averages),
+            support=support_of_averages(self._cells, self._averages),
             size=float(np.abs(data.y).max()),
             closed=self._without_each if closed else None,
             held=partial(self._without_each, held=True) if models.estimation_method == "aipw" else None,

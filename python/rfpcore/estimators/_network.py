@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._arrays import Array, require_finite
+from .._limits import Limited
 from ..losses import Known, Loss
 from ..network import MLP
 from ._saved import SavedNetwork
@@ -15,7 +16,7 @@ from ._saved import SavedNetwork
 __all__ = ["FeatureEstimator", "NetworkEstimator"]
 
 
-class FeatureEstimator(BaseEstimator):
+class FeatureEstimator(Limited, BaseEstimator):
     """What has features: an estimator of one network or of several.
 
     Fitting works on a copy (`all_or_nothing`), so that whatever interrupts it leaves the estimator as it was.

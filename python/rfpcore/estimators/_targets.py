@@ -86,6 +86,11 @@ class ClassTargets(Targets):
         return labels
 
 
+def regression_loss(value: Any, name: str) -> Known:
+    """A loss of numbers by its name."""
+    return read(value, name, regression=True)
+
+
 class NumberTargets(Targets):
     """Numbers or counts, one or several a row."""
 

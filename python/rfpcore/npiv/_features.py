@@ -1,9 +1,8 @@
-"""Networks of features with their Adam, ridge regressions on features, and the gradients between them."""
+"""Networks of features with their Adam, and gradients through them."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from .. import _rfpcore
 from .._arrays import Array
@@ -103,39 +102,6 @@ def widths_of(value: Any, name: str) -> tuple[int, ...]:
     if not 0 < len(widths) <= MAX_LAYERS:
         raise ValueError(f"{name} has {len(widths)} layers; 1 to {MAX_LAYERS} are possible")
     return tuple(integer(width, f"{name}[{i}]", 1, MAX_PARAMETERS) for i, width in enumerate(widths))
-
-
-class Ridge(NamedTuple):
-    """Ridge regression of targets on features, with what its gradient needs."""
-
-    coefficients: Array
-    """(features, targets)"""
-    factor: Any
-    residual: Array
-    """targets − fitted, (n, targets)"""
-
-    @classmethod
-    def of(cls, features: Array, targets: Array, penalty: float) -> "Ridge":
-        """Min |targets − features·B|² + penalty·|B|²."""
-        gram = features.T @ features
-        gram[np.diag_indices_from(gram)] += penalty
-        try:
-            factor = cho_factor(gram, overwrite_a=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            raise ValueError(
-                f"a ridge of {penalty:g} is lost in rounding beside features of up to "
-                f"{np.abs(features).max():.3g}; larger penalties are needed"
-            ) from None
-        coefficients = cho_solve(factor, features.T @ targets, check_finite=False)
-        return cls(coefficients, factor, targets - features @ coefficients)
-
-    def in_features(self) -> Array:
-        """The loss's gradient in the features: by the envelope theorem, with the coefficients held fixed."""
-        return -2 * self.residual @ self.coefficients.T
-
-    def in_targets(self, features: Array, upstream: Array) -> Array:
-        """What a gradient in the coefficients (features, targets) is in the targets they were fitted to."""
-        return np.asarray(features @ cho_solve(self.factor, upstream, check_finite=False))
 
 
 class StructuralFeatures:

@@ -16,9 +16,10 @@ from ..exceptions import InstrumentWarning
 from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import InstrumentedRows, Scales
-from ._features import FeatureNet, Ridge, StructuralFeatures, products, widths_of
+from ._features import FeatureNet, StructuralFeatures, products, widths_of
 from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
+from ._ridge import Ridge
 
 __all__ = ["DeepFeatureIV"]
 

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from ..._arrays import Array, cast, targets
 from ..._atomic import all_or_nothing
 from ..._frames import require_aligned
-from ..._options import Activation, DType, boolean, choice, fraction, random_source
+from ..._options import Activation, DType
 from ...many import ModelResult
 from ...network import MLP
 from ...regularize import BatchNorm, Regularization
@@ -28,6 +28,7 @@ class MLPBase(NetworkEstimator):
 
     validation_scores_: NDArray[np.float64]
     best_iteration_: int
+    _limits = _training.LIMITS
 
     def __init__(
         self,
@@ -77,8 +78,7 @@ class MLPBase(NetworkEstimator):
         self.warm_start = warm_start
 
     def _check_params(self) -> None:
-        _training.plan(self, 1)
-        random_source(self.random_state)
+        _training.plan(self, self._checked(), 1)
 
     @property
     def coefs_(self) -> list[Array]:
@@ -123,12 +123,13 @@ class MLPBase(NetworkEstimator):
         """
         if not boolean(self.warm_start, "warm_start"):
             self._forget()
-        random = random_source(self.random_state)
+        given = self._checked()
+        random = given["random_state"]
         data = self._learn(X, y, sample_weight, random)
-        plan = _training.plan(self, len(data.X))
-        given, drawn = self.random_state, int(random.randint(2**31 - 1))
+        plan = _training.plan(self, given, len(data.X))
+        seed, drawn = self.random_state, int(random.randint(2**31 - 1))
         # An int seeds the network as it does in MLP.init and Model, so that a fit can be redone with those.
-        seed = int(given) if isinstance(given, int | np.integer) else drawn
+        seed = int(seed) if isinstance(seed, int | np.integer) else drawn
         n_outputs = self._n_network_outputs
         theta = self._first_theta(plan.model.net(data.X.shape[1], n_outputs), data, seed)
         results = _training.train(data, [plan.with_seed(seed)], [theta], n_outputs, self.n_jobs)
@@ -137,21 +138,23 @@ class MLPBase(NetworkEstimator):
         return self
 
     def _learn(self, X: Any, y: Any, sample_weight: Any, random: np.random.RandomState) -> _training.Data:
-        """Learn features and outcomes, and hold rows out where `early_stopping` asks for it."""
+        """Learn features and outcomes, and hold rows out where `early_stopping` asks for it.
+
+        The parameters are checked before.
+        """
         self._require_y(y)
         require_aligned(X=X, y=y, sample_weight=sample_weight)
         features = self._features(X, learn=True)
         self._learn_targets(y)
         outcomes = targets(self._encode_targets(y), len(features))
-        if choice(self.dtype, "dtype", DType) != "auto":
+        if self.dtype != "auto":
             features = cast(features, np.dtype(self.dtype), "X")
         outcome = outcomes if self._known.kind.keeps_units else None
         warn_of_scales(features, outcome, getattr(self, "feature_names_in_", None))
         data = _training.used_rows(features, outcomes, sample_weight)
-        if not boolean(self.early_stopping, "early_stopping"):
+        if not self.early_stopping:
             return data
-        share = fraction(self.validation_fraction, "validation_fraction")
-        return data.hold_out(share, is_classifier(self), random)
+        return data.hold_out(float(self.validation_fraction), is_classifier(self), random)
 
     def _first_theta(self, net: MLP, data: _training.Data, seed: int) -> Array:
         """Parameters to start from: those learnt so far (warm start), or the seed's."""

@@ -1,7 +1,7 @@
 """What the ensembles share: parameters, fit, members."""
 
 import copy
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from sklearn.base import clone
@@ -9,7 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
-from ..._options import MAX_STEPS, boolean, integer, n_threads, random_source, shows
+from ..._limits import Limits, randomness, shown_progress, threads, unchecked, whole
+from ..._options import boolean, shows
 from ..._progress import make_progress
 from ..._warn import warn
 from ...exceptions import InterruptedWarning
@@ -43,6 +44,14 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
     estimators_: list[MemberT]
     estimator: MemberT | None
     _Member: type[MemberT]
+    _limits: ClassVar[Limits] = {
+        "estimator": unchecked,
+        "n_estimators": whole(),
+        "bootstrap": boolean,
+        "random_state": randomness,
+        "n_jobs": threads,
+        "verbose": shown_progress,
+    }
 
     def __init__(
         self,
@@ -62,10 +71,7 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         self.verbose = verbose
 
     def _check_params(self) -> None:
-        integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
-        boolean(self.bootstrap, "bootstrap")
-        random_source(self.random_state)
-        n_threads(self.n_jobs)
+        self._checked()
 
     def _require_usable(self) -> None:
         self._check_params()
@@ -102,14 +108,14 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         ConvergenceWarning
             If early stopping was asked for and `max_iter` came first.
         """
-        member = self._new_member()
-        count = integer(self.n_estimators, "n_estimators", 1, MAX_STEPS)
-        random = random_source(self.random_state)
+        own, member = self._checked(), self._new_member()
+        count, random = own["n_estimators"], own["random_state"]
+        given = member._checked()
         data = member._learn(X, y, sample_weight, random)
-        plan = _training.plan(member, len(data.X))
+        plan = _training.plan(member, given, len(data.X))
         seeds = random.randint(2**31 - 1, size=count).tolist()
         rows = None
-        if boolean(self.bootstrap, "bootstrap"):
+        if own["bootstrap"]:
             rows = list(random.randint(len(data.X), size=(count, len(data.X))))
         results = self._train(member, data, plan, seeds, rows)
         self._take_members(member, results, plan.epoch)

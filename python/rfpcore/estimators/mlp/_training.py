@@ -11,18 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from ..._arrays import Array, row_weights, shown
-from ..._options import (
-    MAX_STEPS,
-    DType,
-    at_least,
-    below_one,
-    boolean,
-    choice,
-    fraction,
-    integer,
-    n_threads,
-    positive,
-)
+from ..._limits import Limits, not_negative, one_of, randomness, threads, unchecked, whole
+from ..._options import MAX_STEPS, Activation, DType, below_one, boolean, fraction, integer, positive
 from ..._warn import warn
 from ...exceptions import DivergenceError
 from ...many import Model, ModelResult, fit_many
@@ -32,6 +22,31 @@ from .._finite import overflow, require_finite_fit
 
 PlainSolver = Literal["adam", "sgd"]
 AUTO_BATCH = 200  # scikit-learn's largest "auto" batch
+
+LIMITS: Limits = {
+    "hidden_layer_sizes": unchecked,
+    "activation": one_of(Activation),
+    "solver": one_of(PlainSolver),
+    "regularization": unchecked,
+    "batch_size": unchecked,
+    "learning_rate": unchecked,
+    "learning_rate_init": positive,
+    "max_iter": whole(),
+    "momentum": below_one,
+    "nesterovs_momentum": boolean,
+    "beta_1": below_one,
+    "beta_2": below_one,
+    "epsilon": positive,
+    "early_stopping": boolean,
+    "validation_fraction": fraction,
+    "n_iter_no_change": whole(),
+    "tol": not_negative,
+    "dtype": one_of(DType),
+    "random_state": randomness,
+    "n_jobs": threads,
+    "warm_start": boolean,
+}
+"""Of each parameter alone; what the model, the number of rows and the schedule say is checked in `plan`."""
 
 
 @dataclass(frozen=True)
@@ -96,33 +111,26 @@ class Plan:
         return replace(self.model, seed=seed)
 
 
-def plan(p: Any, n_rows: int) -> Plan:
-    """What an estimator's parameters say, checked."""
+def plan(p: Any, given: dict[str, Any], n_rows: int) -> Plan:
+    """What an estimator's parameters say; `given` are those that are checked."""
     size = _batch_size(p.batch_size, n_rows)
     epoch = -(-n_rows // size)
-    max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
     terms = Regularization.of(p.regularization)
     if terms.get(EarlyStopping) is not None:
         raise ValueError(
             f"regularization holds {terms.get(EarlyStopping)!r}; the estimator holds rows out itself, with "
             "early_stopping=True and n_iter_no_change"
         )
-    choice(p.dtype, "dtype", DType)
-    fraction(p.validation_fraction, "validation_fraction")
-    boolean(p.warm_start, "warm_start")
-    n_threads(p.n_jobs)
-    patience = integer(p.n_iter_no_change, "n_iter_no_change", 1, MAX_STEPS)
-    tolerance = at_least(p.tol, "tol", 0.0)
-    if boolean(p.early_stopping, "early_stopping"):
-        terms += EarlyStopping(patience, every=epoch, min_delta=tolerance)
+    if given["early_stopping"]:
+        terms += EarlyStopping(given["n_iter_no_change"], every=epoch, min_delta=given["tol"])
     model = Model(
         hidden_layer_sizes=p.hidden_layer_sizes,
         activation=p.activation,
         loss=p._loss,
-        optimizer=_optimizer(p, max_iter * epoch),
+        optimizer=_optimizer(p, given, given["max_iter"] * epoch),
         regularization=terms,
         batch_size=size,
-        n_epochs=max_iter,
+        n_epochs=given["max_iter"],
     )
     return Plan(model, epoch)
 
@@ -135,21 +143,12 @@ def _batch_size(given: Any, n_rows: int) -> int:
     return n_rows if given is None else min(integer(given, "batch_size", 1, MAX_STEPS), n_rows)
 
 
-def _optimizer(p: Any, n_steps: int) -> Optimizer:
-    lr = positive(p.learning_rate_init, "learning_rate_init")
+def _optimizer(p: Any, given: dict[str, Any], n_steps: int) -> Optimizer:
+    lr, momentum = given["learning_rate_init"], given["momentum"]
     schedule = _schedule(p.learning_rate, n_steps)
-    momentum = below_one(p.momentum, "momentum")
-    nesterov = boolean(p.nesterovs_momentum, "nesterovs_momentum")
-    adam = Adam(
-        lr,
-        below_one(p.beta_1, "beta_1"),
-        below_one(p.beta_2, "beta_2"),
-        positive(p.epsilon, "epsilon"),
-        schedule,
-    )
-    if choice(p.solver, "solver", PlainSolver) == "adam":
-        return adam
-    return SGD(lr, momentum, nesterov and momentum > 0, schedule)
+    if given["solver"] == "adam":
+        return Adam(lr, given["beta_1"], given["beta_2"], given["epsilon"], schedule)
+    return SGD(lr, momentum, given["nesterovs_momentum"] and momentum > 0, schedule)
 
 
 def _schedule(given: Any, n_steps: int) -> Schedule:

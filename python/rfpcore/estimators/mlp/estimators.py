@@ -8,7 +8,7 @@ from ..._arrays import Array
 from ..._frames import AlignedScore
 from ..._options import Activation, DType
 from ...losses import RegressionLoss
-from .._targets import ClassTargets, NumberTargets
+from .._targets import ClassTargets, NumberTargets, regression_loss
 from ._base import MLPBase
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -165,6 +165,8 @@ n_features_in_, feature_names_in_
     >>> bool(model.fit(X, np.abs(X[:, 0])).score(X, np.abs(X[:, 0])) > 0.95)
     True
     """
+
+    _limits = MLPBase._limits | {"loss": regression_loss}
 
     def __init__(
         self,

@@ -18,12 +18,9 @@ from ..._options import (
     Layers,
     OnDivergence,
     Order,
-    boolean,
     check_alpha,
     check_inner_lr,
-    fraction,
     integer,
-    random_source,
 )
 from ...clusters import Clusters
 from ...network import MLP
@@ -34,7 +31,7 @@ from . import _fit
 from ._fit import Fit, StartingPoint
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
-from ._settings import ScheduleName, Solver, check_settings
+from ._settings import LIMITS, ScheduleName, Solver, check_settings
 from ._splits import ClusteredRows, split
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
@@ -54,6 +51,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     _memory: _fit.Memory
     _Adapted: type[AdaptedT]
     _has_inner_loop = True
+    _limits = LIMITS
 
     def __init__(
         self,
@@ -122,7 +120,6 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         net = self.net_
         MLP(net.n_inputs, self.hidden_layer_sizes, net.n_outputs, self.activation)
         check_settings(self, training_loss(self), net.n_parameters)
-        random_source(self.random_state)
 
     # Files.
 
@@ -182,20 +179,17 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
 
         With `goes_on` the outer optimizer goes on where the last `partial_fit` left it.
         """
-        early_stopping = boolean(self.early_stopping, "early_stopping")
-        if incremental and early_stopping:
-            raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
-        if incremental and isinstance(self.inner_lr, str) and self.inner_lr == "learned":
-            raise ValueError("partial_fit takes one pass at a time; inner_lr='learned' needs fit")
         net = MLP(rows.X.shape[1], self.hidden_layer_sizes, self._n_network_outputs, self.activation)
         self._require_same(net, "partial_fit" if goes_on else "warm_start")
         settings = check_settings(self, training_loss(self), net.n_parameters)
-        random = random_source(self.random_state)
+        if incremental and settings.early_stopping:
+            raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
+        if incremental and settings.learned_rate is not None:
+            raise ValueError("partial_fit takes one pass at a time; inner_lr='learned' needs fit")
+        random = settings.random_state
         init_seed, batch_seed = (int(seed) for seed in random.randint(2**31 - 1, size=2))
-        share = fraction(self.validation_fraction, "validation_fraction") if early_stopping else None
-        queried = self.query_fraction
-        queried = None if queried is None else fraction(queried, "query_fraction")
-        data, held_out = split(rows, share, queried, random)
+        share = settings.validation_fraction if settings.early_stopping else None
+        data, held_out = split(rows, share, settings.query_fraction, random)
         return _fit.run(
             net,
             data,

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from ..._arrays import Array
-from ..._options import at_least, positive
 from ...losses import Loss, read
 from ...regularize import L1, L2, ClipNorm, LabelSmoothing, MaxNorm, Regularization
 
@@ -26,18 +25,18 @@ def outer_terms(p: Any) -> Regularization:
     return terms
 
 
-def outer_penalties(p: Any) -> Regularization:
+def outer_penalties(p: Any, given: dict[str, Any]) -> Regularization:
     """The terms, with `weight_decay` and `clip_norm` among them, each of which may be said once."""
     terms = outer_terms(p)
-    decay = at_least(p.weight_decay, "weight_decay", 0.0)
+    decay, limit = given["weight_decay"], given["clip_norm"]
     if decay > 0:
         if (l2 := terms.get(L2)) is not None:
             raise ValueError(f"weight_decay={decay} and {l2!r} are two decays; one of them is possible")
         terms += L2(decay, decoupled=p.solver == "adamw")
-    if p.clip_norm is not None:
+    if limit is not None:
         if (clip := terms.get(ClipNorm)) is not None:
             raise ValueError(f"clip_norm={p.clip_norm} and {clip!r} are two limits; one of them is possible")
-        terms += ClipNorm(positive(p.clip_norm, "clip_norm"))
+        terms += ClipNorm(limit)
     return terms
 
 

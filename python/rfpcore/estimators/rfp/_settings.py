@@ -1,17 +1,29 @@
 """An estimator's parameters, checked before any work and turned into what the kernel takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
+
+import numpy as np
 
 from ... import _rfpcore
 from ..._arrays import Array, shown
+from ..._limits import (
+    Limits,
+    not_negative,
+    one_of,
+    optional,
+    randomness,
+    shown_progress,
+    threads,
+    unchecked,
+    whole,
+)
 from ..._options import (
-    MAX_STEPS,
+    Activation,
     DType,
     Layers,
     OnDivergence,
     Order,
-    at_least,
     below_one,
     boolean,
     check_alpha,
@@ -19,12 +31,8 @@ from ..._options import (
     choice,
     fraction,
     inner_loop,
-    integer,
     items,
-    n_threads,
     positive,
-    real,
-    shows,
 )
 from ...losses import Loss
 from ...optimizers import SGD, Adam, Constant, Cosine, PowerLaw, Schedule
@@ -32,6 +40,54 @@ from ._regularization import outer_penalties
 
 Solver = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["constant", "cosine", "power"]
+
+
+def _callables(callbacks: Any, name: str) -> tuple[Any, ...]:
+    """None, one callable or several, as a tuple."""
+    if callbacks is None:
+        return ()
+    needed = "a callable or a sequence of them"
+    several = [callbacks] if callable(callbacks) else items(callbacks, name, needed)
+    for callback in several:
+        if not callable(callback):
+            raise TypeError(
+                f"{name} holds {shown(callback)} of type {type(callback).__name__}; callables are needed"
+            )
+    return tuple(several)
+
+
+LIMITS: Limits = {
+    "hidden_layer_sizes": unchecked,
+    "activation": one_of(Activation),
+    "alpha": check_alpha,
+    "inner_steps": whole(0),
+    "inner_lr": unchecked,
+    "inner_momentum": below_one,
+    "adapt_layers": one_of(Layers),
+    "order": one_of(Order),
+    "query_fraction": optional(fraction),
+    "solver": one_of(Solver),
+    "learning_rate_init": positive,
+    "learning_rate": unchecked,
+    "momentum": below_one,
+    "weight_decay": not_negative,
+    "clip_norm": optional(positive),
+    "regularization": unchecked,
+    "max_iter": whole(),
+    "batch_size": optional(whole()),
+    "early_stopping": boolean,
+    "validation_fraction": fraction,
+    "n_iter_no_change": whole(),
+    "tol": optional(not_negative),
+    "on_divergence": one_of(OnDivergence),
+    "dtype": one_of(DType),
+    "random_state": randomness,
+    "n_jobs": threads,
+    "verbose": shown_progress,
+    "warm_start": boolean,
+    "callbacks": _callables,
+}
+"""Of each parameter alone; what depends on others or on the network is checked in `check_settings`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +114,10 @@ class Settings:
     n_jobs: int | None
     callbacks: tuple[Any, ...]
     verbose: bool
+    early_stopping: bool
+    validation_fraction: float
+    query_fraction: float | None
+    random_state: np.random.RandomState
 
     def inner(self, n_parameters: int, inner_lr: float | Array) -> _rfpcore.Inner:
         """The kernel's inner loop with this step."""
@@ -73,48 +133,29 @@ class Settings:
 
 def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
     """All parameters that do not depend on the data; ValueError or TypeError naming the wrong one."""
-    p = estimator
-    choice(p.dtype, "dtype", DType)
-    boolean(p.early_stopping, "early_stopping")
-    boolean(p.warm_start, "warm_start")
-    fraction(p.validation_fraction, "validation_fraction")
-    if p.query_fraction is not None:
-        fraction(p.query_fraction, "query_fraction")
-    auto = isinstance(p.inner_lr, str) and p.inner_lr in ("auto", "learned")
-    learned = auto and p.inner_lr == "learned"
-    settings = Settings(
-        loss=loss,
-        alpha=check_alpha(p.alpha),
-        inner_steps=integer(p.inner_steps, "inner_steps", 0, MAX_STEPS),
-        inner_lr=None if auto else check_inner_lr(p.inner_lr, n_parameters),
-        learned_rate=positive(p.learning_rate_init, "learning_rate_init") if learned else None,
-        inner_momentum=real(p.inner_momentum, "inner_momentum", "a number in [0, 1)"),
-        adapt_layers=p.adapt_layers,
-        order=p.order,
-        optimizer=_optimizer(p),
-        batch_size=None if p.batch_size is None else integer(p.batch_size, "batch_size", 1, MAX_STEPS),
-        max_iter=integer(p.max_iter, "max_iter", 1, MAX_STEPS),
-        tol=None if p.tol is None else at_least(p.tol, "tol", 0.0),
-        n_iter_no_change=integer(p.n_iter_no_change, "n_iter_no_change", 1, MAX_STEPS),
-        skip_diverged=choice(p.on_divergence, "on_divergence", OnDivergence) == "skip",
-        n_threads=n_threads(p.n_jobs),
-        n_jobs=p.n_jobs,
-        callbacks=_callbacks(p.callbacks),
-        verbose=shows(p.verbose),
-    )
-    settings.inner(n_parameters, 1.0 if settings.inner_lr is None else settings.inner_lr)  # checks the rest
-    return settings
+    given = estimator._checked()
+    inner_lr = estimator.inner_lr
+    auto = isinstance(inner_lr, str) and inner_lr in ("auto", "learned")
+    read = {
+        "loss": loss,
+        "inner_lr": None if auto else check_inner_lr(inner_lr, n_parameters),
+        "learned_rate": given["learning_rate_init"] if auto and inner_lr == "learned" else None,
+        "optimizer": _optimizer(estimator, given),
+        "skip_diverged": given["on_divergence"] == "skip",
+        "n_threads": given["n_jobs"],
+        "n_jobs": estimator.n_jobs,
+    }
+    as_given = {field.name: given[field.name] for field in fields(Settings) if field.name in given}
+    return Settings(**as_given | read)
 
 
-def _optimizer(p: Any) -> _rfpcore.Optimizer:
+def _optimizer(estimator: Any, given: dict[str, Any]) -> _rfpcore.Optimizer:
     """The outer optimizer; "power" falls to 30 % of the first step at `max_iter`, "cosine" to 0."""
-    solver = choice(p.solver, "solver", Solver)
-    max_iter = integer(p.max_iter, "max_iter", 1, MAX_STEPS)
-    momentum = below_one(p.momentum, "momentum")
-    lr = positive(p.learning_rate_init, "learning_rate_init")
-    schedule = _schedule(p.learning_rate, max_iter)
-    optimizer = SGD(lr, momentum, schedule=schedule) if solver == "sgd" else Adam(lr, schedule=schedule)
-    return _rfpcore.Optimizer(optimizer, outer_penalties(p))
+    lr = given["learning_rate_init"]
+    schedule = _schedule(estimator.learning_rate, given["max_iter"])
+    sgd = given["solver"] == "sgd"
+    optimizer = SGD(lr, given["momentum"], schedule=schedule) if sgd else Adam(lr, schedule=schedule)
+    return _rfpcore.Optimizer(optimizer, outer_penalties(estimator, given))
 
 
 def _schedule(given: Any, max_iter: int) -> Schedule:
@@ -122,20 +163,3 @@ def _schedule(given: Any, max_iter: int) -> Schedule:
         return given
     named = {"constant": Constant(), "cosine": Cosine(max_iter), "power": PowerLaw(max_iter / 10)}
     return named[choice(given, "learning_rate", ScheduleName)]
-
-
-def _callbacks(callbacks: Any) -> tuple[Any, ...]:
-    """None, one callable or several, as a tuple."""
-    if callbacks is None:
-        return ()
-    several = (
-        [callbacks]
-        if callable(callbacks)
-        else items(callbacks, "callbacks", "a callable or a sequence of them")
-    )
-    for callback in several:
-        if not callable(callback):
-            raise TypeError(
-                f"callbacks holds {shown(callback)} of type {type(callback).__name__}; callables are needed"
-            )
-    return tuple(several)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from ..._arrays import F64, Array, shown
 from ..._atomic import all_or_nothing
 from ..._file_parts import Document, Tensors, object_of, only, tensor
 from ..._frames import AlignedScore
-from ..._limits import seed
-from ..._options import MAX_STEPS, check_alpha, integer, items, positive, real
+from ..._limits import Check, Limited, Limits, seed, unchecked, whole
+from ..._options import check_alpha, integer, items, positive, real
 from ...clusters import Clusters
 from ...files import Saved, put, take
 from ...network import MLP
@@ -33,7 +33,23 @@ __all__ = ["RFPRegressorCV"]
 _CHOSEN = ("alpha", "inner_steps", "inner_lr", "max_iter")
 
 
-class RFPRegressorCV(Saved, AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimator):
+def _each(limit: Check) -> Check:
+    """A sequence of at least one number, each within a limit."""
+
+    def of(values: Any, name: str) -> list[Any]:
+        needed = "a sequence of at least one number"
+        try:
+            found = items(values, name, needed)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        if not found:
+            raise ValueError(f"{name}={shown(values)}; {needed} is needed")
+        return [limit(value, name) for value in found]
+
+    return of
+
+
+class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """`RFPRegressor` with its options chosen by cross-validation over clusters.
 
     Clusters are dealt to folds. For each combination of `alphas`, `inner_steps` and `inner_lrs` and each
@@ -87,6 +103,15 @@ class RFPRegressorCV(Saved, AlignedScore, MultiOutputMixin, RegressorMixin, Base
     (500,)
     """
 
+    _limits: ClassVar[Limits] = {
+        "estimator": unchecked,
+        "alphas": _each(lambda value, name: check_alpha(value)),
+        "inner_steps": _each(whole(0)),
+        "inner_lrs": _each(positive),
+        "n_folds": whole(2),
+        "random_state": seed,
+    }
+
     def __init__(
         self,
         estimator: RFPRegressor | None = None,
@@ -124,9 +149,9 @@ class RFPRegressorCV(Saved, AlignedScore, MultiOutputMixin, RegressorMixin, Base
         """
         if groups is None:
             raise ValueError("groups is None; clusters are left out to choose, so they are needed")
-        own = seed(self.random_state, "random_state")
-        base = self._base(own)
-        grid = self._grid()
+        given = self._checked()
+        own = given["random_state"]
+        base, grid = self._base(own), _combinations(given)
         template = clone(base)
         rows = template._rows(X, y, groups, sample_weight, learn=True)
         data = rows.clusters()
@@ -138,7 +163,7 @@ class RFPRegressorCV(Saved, AlignedScore, MultiOutputMixin, RegressorMixin, Base
         if not np.isfinite(mean).any():
             raise ValueError("every combination diverges in some fold; smaller inner_lrs are needed")
         best, look = np.unravel_index(int(np.argmin(mean)), mean.shape)
-        steps = _looks(template.max_iter)
+        steps = _validation_steps(template.max_iter)
         self._keep_results(grid, losses, mean, steps)
         alpha, k, inner_lr = grid[int(best)]
         self.best_params_ = dict(zip(_CHOSEN, (alpha, k, inner_lr, int(steps[look])), strict=True))
@@ -161,22 +186,6 @@ class RFPRegressorCV(Saved, AlignedScore, MultiOutputMixin, RegressorMixin, Base
         if reason is not None:
             raise ValueError(f"estimator={base!r} cannot be cross-validated in one batch: {reason}")
         return base
-
-    def _grid(self) -> list[tuple[float, int, float]]:
-        """Combinations; ordinary training once, whatever the inner loop."""
-        given = {name: _numbers(getattr(self, name), name) for name in ("alphas", "inner_steps", "inner_lrs")}
-        combinations = itertools.product(
-            map(check_alpha, given["alphas"]),
-            [integer(value, "inner_steps", 0, MAX_STEPS) for value in given["inner_steps"]],
-            [positive(value, "inner_lrs") for value in given["inner_lrs"]],
-        )
-        seen, grid = set(), []
-        for alpha, k, inner_lr in combinations:
-            key = (alpha,) if alpha == 1 or k == 0 else (alpha, k, inner_lr)
-            if key not in seen:
-                seen.add(key)
-                grid.append((alpha, k, inner_lr))
-        return grid
 
     def _keep_results(self, grid: Any, losses: Array, mean: Array, steps: Array) -> None:
         alpha, k, inner_lr = (np.array(values) for values in zip(*grid, strict=True))
@@ -250,24 +259,20 @@ class RFPRegressorCV(Saved, AlignedScore, MultiOutputMixin, RegressorMixin, Base
         self.n_features_in_ = self.best_estimator_.n_features_in_
 
     def _require_usable(self) -> None:
-        self._base(seed(self.random_state, "random_state"))
-        self._grid()
-        integer(self.n_folds, "n_folds", 2, MAX_STEPS)
+        self._base(self._checked()["random_state"])
         self.best_estimator_._require_usable()
 
 
-def _numbers(values: Any, name: str) -> list[Any]:
-    needed = "a sequence of at least one number"
-    try:
-        found = items(values, name, needed)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
-    if not found:
-        raise ValueError(f"{name}={shown(values)}; {needed} is needed")
-    return found
+def _combinations(given: dict[str, Any]) -> list[tuple[float, int, float]]:
+    """Of the grid; ordinary training once, whatever the inner loop."""
+    found: dict[tuple[float, ...], tuple[float, int, float]] = {}
+    for alpha, k, inner_lr in itertools.product(given["alphas"], given["inner_steps"], given["inner_lrs"]):
+        key = (alpha,) if alpha == 1 or k == 0 else (alpha, k, inner_lr)
+        found.setdefault(key, (alpha, k, inner_lr))
+    return list(found.values())
 
 
-def _looks(max_iter: int) -> NDArray[np.int64]:
+def _validation_steps(max_iter: int) -> NDArray[np.int64]:
     """Outer steps after which held-out clusters are looked at."""
     steps = np.arange(CHECK_EVERY, max_iter + CHECK_EVERY, CHECK_EVERY)
     return np.minimum(steps, max_iter)
@@ -318,6 +323,6 @@ def _validate(template: RFPRegressor, data: Clusters, grid: Any, folds: NDArray[
         first.skip_diverged,
         first.n_threads,
     )
-    losses = np.full((len(repeat), len(_looks(first.max_iter))), np.inf)
+    losses = np.full((len(repeat), len(_validation_steps(first.max_iter))), np.inf)
     losses[:, : result[4].shape[1]] = np.nan_to_num(result[4], nan=np.inf, posinf=np.inf)
     return losses.reshape(len(grid), len(out), -1)

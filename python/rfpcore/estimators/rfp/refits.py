@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from ... import _rfpcore
 from ..._arrays import Array, as_floats, require_finite
-from ..._options import fraction, random_source
+from ..._options import random_source
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
 from ...network import MLP
@@ -155,12 +155,11 @@ def refit_clusters(
     checked = _counts(counts, data.n_clusters)
     net = MLP(data.X.shape[1], template.hidden_layer_sizes, template._n_network_outputs, template.activation)
     settings = check_settings(template, template._loss, net.n_parameters)
-    random = random_source(template.random_state)
-    batch_seed = int(random.randint(2**31 - 1, size=2)[1])
-    held_out = _held_out(template, checked, random.get_state())
+    batch_seed = int(settings.random_state.randint(2**31 - 1, size=2)[1])
+    held_out = _held_out(settings, checked)
     checked[held_out] = 0.0
     thetas = first_thetas(template, net, data, checked)
-    found = _run(net, thetas, data, checked, settings, batch_seed, held_out, template.early_stopping)
+    found = _run(net, thetas, data, checked, settings, batch_seed, held_out)
     return Refits(net, found[0], data.labels, found[1].astype(np.int64), found[2].astype(np.int64), template)
 
 
@@ -191,17 +190,17 @@ def _counts(counts: Any, n_clusters: int) -> NDArray[np.float64]:
     return array.copy()
 
 
-def _held_out(template: "RFPRegressor", counts: Array, state: Any) -> NDArray[np.bool_]:
+def _held_out(settings: Settings, counts: Array) -> NDArray[np.bool_]:
     """(R, C) the clusters that each fit holds out: as a fit on the clusters that count would draw them."""
     mask = np.zeros(counts.shape, bool)
-    if not template.early_stopping:
+    if not settings.early_stopping:
         return mask
-    share = fraction(template.validation_fraction, "validation_fraction")
+    state = settings.random_state.get_state()
     for row, chosen in zip(counts, mask, strict=True):
         random = np.random.RandomState()
         random.set_state(state)
         present = np.flatnonzero(row)
-        chosen[present[held_out_clusters(len(present), share, random)]] = True
+        chosen[present[held_out_clusters(len(present), settings.validation_fraction, random)]] = True
     return mask
 
 
@@ -227,7 +226,6 @@ def _run(
     settings: Settings,
     seed: int,
     held_out: NDArray[np.bool_],
-    early_stopping: bool,
 ) -> Any:
     inner_lr = 1.0 if settings.inner_lr is None else settings.inner_lr
     result = _rfpcore.refit(
@@ -241,7 +239,7 @@ def _run(
         settings.optimizer,
         settings.max_iter,
         np.full(len(counts), seed, np.uint64),
-        held_out if early_stopping else None,
+        held_out if settings.early_stopping else None,
         settings.batch_size,
         CHECK_EVERY,
         settings.n_iter_no_change,

@@ -10,7 +10,7 @@ from ..._frames import AlignedScore
 from ..._options import Activation, DType, Layers, OnDivergence, Order
 from ...losses import RegressionLoss
 from ...optimizers import Schedule
-from .._targets import NumberTargets
+from .._targets import NumberTargets, regression_loss
 from ._base import RFPBase
 from ._settings import ScheduleName, Solver
 from .adapted import AdaptedRegressor
@@ -148,6 +148,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     """
 
     _Adapted = AdaptedRegressor
+    _limits = RFPBase._limits | {"loss": regression_loss}
 
     def __init__(
         self,

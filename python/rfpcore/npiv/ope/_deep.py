@@ -14,7 +14,8 @@ from ..._limits import Limits, randomness, threads, whole
 from ..._options import below_one, positive
 from ...network import MLP
 from .._bilevel import Problem
-from .._features import FeatureNet, Ridge, widths_of
+from .._features import FeatureNet, widths_of
+from .._ridge import Ridge
 from ._base import TrainedEvaluation
 from ._transitions import Policy, Transitions
 

@@ -17,8 +17,8 @@ THIN = 4  # clusters in an arm of one of several effects, below which intervals 
 
 
 @dataclass(frozen=True, eq=False)
-class Behind:
-    """The clusters behind effects.
+class Support:
+    """The clusters that effects rest on.
 
     Attributes
     ----------
@@ -32,14 +32,16 @@ class Behind:
     fewest: NDArray[np.int64]
 
 
-def behind(needs: Sequence[NDArray[np.bool_]]) -> Behind:
+def support_of(needs: Sequence[NDArray[np.bool_]]) -> Support:
     """Of effects, each with sets (K, G) of clusters, of each of which at least one is needed."""
     counts = [need.sum(axis=1) for need in needs]
     alone = [(need & (count == 1)[:, None]).any(axis=0) for need, count in zip(needs, counts, strict=True)]
-    return Behind(np.array(alone), np.array([count.min() for count in counts]))
+    return Support(np.array(alone), np.array([count.min() for count in counts]))
 
 
-def with_errors_only(effects: list[Effect], of: Behind | None, labels: Array, size: float) -> list[Effect]:
+def with_errors_only(
+    effects: list[Effect], support: Support | None, labels: Array, size: float
+) -> list[Effect]:
     """Effects without the errors that mean nothing, and a `DesignWarning` that says which and why.
 
     An error means nothing if a single cluster stands for an arm, or if it is rounding of numbers of this
@@ -47,7 +49,7 @@ def with_errors_only(effects: list[Effect], of: Behind | None, labels: Array, si
     """
     found, empty, alone, zero = [], [], [], []
     for i, effect in enumerate(effects):
-        who = labels[of.alone[i]] if of is not None else labels[:0]
+        who = labels[support.alone[i]] if support is not None else labels[:0]
         if math.isnan(effect.estimate):
             empty.append(effect.name)
         elif len(who) or math.isnan(effect.std_error):
@@ -67,10 +69,10 @@ def with_errors_only(effects: list[Effect], of: Behind | None, labels: Array, si
     if alone:
         warn(
             f"{len(alone)} of {len(effects)} effects cannot be estimated at all without one of the clusters, "
-            f"so there are no standard errors for them: {named(alone)}{_thin(effects, of)}",
+            f"so there are no standard errors for them: {named(alone)}{_thin(effects, support)}",
             DesignWarning,
         )
-    elif thin := _thin(effects, of):
+    elif thin := _thin(effects, support):
         warn(thin.lstrip(". "), DesignWarning)
     if zero:
         warn(
@@ -81,12 +83,12 @@ def with_errors_only(effects: list[Effect], of: Behind | None, labels: Array, si
     return found
 
 
-def _thin(effects: Sequence[Effect], of: Behind | None) -> str:
-    """What is to be said of effects that have less behind them than the first, which has its own warning."""
-    if of is None:
+def _thin(effects: Sequence[Effect], support: Support | None) -> str:
+    """What is to be said of effects that rest on fewer clusters than the first, which has its own warning."""
+    if support is None:
         return ""
-    few = (of.fewest[1:] > 1) & (of.fewest[1:] < THIN) & (of.fewest[1:] < of.fewest[0])
-    rest = zip(effects[1:], of.fewest[1:], few, strict=True)
+    few = (support.fewest[1:] > 1) & (support.fewest[1:] < THIN) & (support.fewest[1:] < support.fewest[0])
+    rest = zip(effects[1:], support.fewest[1:], few, strict=True)
     names = [f"{effect.name} ({count})" for effect, count, is_few in rest if is_few]
     if not names:
         return ""
