@@ -20,8 +20,8 @@ use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::Buffer;
 use crate::objective::clusters::{Clusters, Schedule};
-use crate::objective::setting::{Evaluation, Inner, Objective, Plan, Setting, StepSize, Wanted};
-use crate::objective::share::Call;
+use crate::objective::setting::{Evaluation, ExtraOutputs, Inner, Objective, Plan, Setting, StepSize};
+use crate::objective::share::ObjectiveSum;
 use crate::objective::sweep::sweep;
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
@@ -53,7 +53,7 @@ pub fn evaluate<T: Elementary>(
     data: &Clusters<'_, T>,
     only: Option<&[usize]>,
     objective: &Objective,
-    wanted: Wanted,
+    wanted: ExtraOutputs,
     threads: Threads<'_>,
 ) -> Result<Evaluation<T>, KernelError> {
     objective.validate(architecture)?;
@@ -79,7 +79,7 @@ pub fn evaluate<T: Elementary>(
             dual_rows,
             ..Setting::forward(network, start.point(), inner)
         };
-        let call = Call { setting, data, objective, wanted, threads };
+        let call = ObjectiveSum { setting, data, objective, wanted, threads };
         let total = sweep(&call, &call.setting, data, only, &schedule, threads)?;
         let n_clusters = only.map_or(data.n_clusters(), <[usize]>::len);
         call.finish(architecture, n_clusters, total)

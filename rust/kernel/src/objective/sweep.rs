@@ -15,8 +15,8 @@ use crate::simd::math::Elementary;
 use crate::system::error::{ClusterStatus, KernelError};
 use crate::system::threads::Threads;
 
-/// What is done at each cluster, and how the results of several are put together.
-pub trait Visitor<S, T>: Sync {
+/// A sum over clusters: what each one adds, and how the sums of several runs of clusters become one.
+pub trait ClusterReduction<S, T>: Sync {
     /// Results of a run of clusters.
     type Sums: Send;
     /// No results yet.
@@ -77,18 +77,18 @@ pub fn side_rows<T: Elementary>(data: &Clusters<'_, T>, cluster: usize) -> [Rang
 }
 
 /// Visits the listed clusters (all without a list).
-pub fn sweep<S: Isa, T: Elementary, V: Visitor<S, T>>(
-    visitor: &V,
+pub fn sweep<S: Isa, T: Elementary, V: ClusterReduction<S, T>>(
+    reduction: &V,
     setting: &Setting<'_, S, T>,
     data: &Clusters<'_, T>,
     only: Option<&[usize]>,
     schedule: &Schedule,
     threads: Threads<'_>,
 ) -> Result<V::Sums, KernelError> {
-    let sweep = Sweep { visitor, setting, data, only, schedule, threads };
-    let mut total = visitor.sums()?;
+    let sweep = Sweep { reduction, setting, data, only, schedule, threads };
+    let mut total = reduction.sums()?;
     for (_, part) in sweep.blocks()? {
-        visitor.merge(&mut total, part);
+        reduction.merge(&mut total, part);
     }
     sweep.split(&mut total)?;
     threads.check()?;
@@ -96,7 +96,7 @@ pub fn sweep<S: Isa, T: Elementary, V: Visitor<S, T>>(
 }
 
 struct Sweep<'a, S, T, V> {
-    visitor: &'a V,
+    reduction: &'a V,
     setting: &'a Setting<'a, S, T>,
     data: &'a Clusters<'a, T>,
     only: Option<&'a [usize]>,
@@ -104,7 +104,7 @@ struct Sweep<'a, S, T, V> {
     threads: Threads<'a>,
 }
 
-impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
+impl<S: Isa, T: Elementary, V: ClusterReduction<S, T>> Sweep<'_, S, T, V> {
     fn cluster(&self, position: usize) -> usize {
         self.only.map_or(position, |list| list[position])
     }
@@ -119,14 +119,14 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
     }
 
     fn block(&self, index: usize, worker: &mut Worker<T>) -> Result<V::Sums, KernelError> {
-        let mut sums = self.visitor.sums()?;
+        let mut sums = self.reduction.sums()?;
         for position in self.schedule.block(index) {
             self.threads.check()?;
             let cluster = self.cluster(position);
             worker.fill(self.data, self.setting.network.layout.n_inputs, cluster);
             let Worker { sides, records, path } = worker;
             let mut engine = Serial { network: self.setting.network, sides: batches(sides, self.data), records };
-            self.visitor.visit(cluster, self.setting, &mut engine, path, &mut sums)?;
+            self.reduction.visit(cluster, self.setting, &mut engine, path, &mut sums)?;
         }
         Ok(sums)
     }
@@ -154,9 +154,9 @@ impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
             let (records, partial, threads) = (&mut records[..], &mut partial[..], &self.threads);
             let sides = batches(sides, self.data);
             let mut engine = Split { network, sides, chunk_rows: rows, records, partial, threads };
-            let mut sums = self.visitor.sums()?;
-            self.visitor.visit(cluster, &setting, &mut engine, path, &mut sums)?;
-            self.visitor.merge(total, sums);
+            let mut sums = self.reduction.sums()?;
+            self.reduction.visit(cluster, &setting, &mut engine, path, &mut sums)?;
+            self.reduction.merge(total, sums);
         }
         Ok(())
     }

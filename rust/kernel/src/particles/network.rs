@@ -56,7 +56,7 @@ impl<S: Isa> Network<'_, S> {
         assert!(rows <= BLOCK_ROWS && x.len() == rows * d && theta.len() == shape.padded_len::<T>());
         assert!(trace.value.len() >= rows * stride && (shape.clip.is_none() || trace.psi.len() >= rows * stride));
         let value = Matrix { at: trace.value.as_mut_ptr(), stride };
-        let layer = LayerTrace { value, delta: value, slope: value, bend: value };
+        let layer = LayerTrace { value, delta: value, slope: value, second_derivative: value };
         let factors = Factors { a: Matrix::of(x.as_ptr(), d), b: Matrix::of(theta.as_ptr(), stride), depth: d };
         let [bias, w2] = [d, d + 1].map(|row| theta[row * stride..].as_ptr());
         // SAFETY: the lengths were compared above; the rows of all matrices are padded to whole registers.

@@ -6,7 +6,7 @@ pub mod stopping;
 use crate::network::architecture::Architecture;
 use crate::objective::clusters::Clusters;
 use crate::objective::evaluate;
-use crate::objective::setting::{Objective, Wanted};
+use crate::objective::setting::{ExtraOutputs, Objective};
 use crate::optimizer::{Optimizer, Stepper};
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
@@ -140,7 +140,7 @@ impl<T: Elementary> Trainer<T> {
         for _ in 0..n_steps {
             let Self { architecture, objective, state, .. } = self;
             let only = batches.of_step(data.n_clusters(), state.n_steps)?;
-            let result = evaluate(architecture, &state.theta, data, only, objective, Wanted::default(), threads)?;
+            let result = evaluate(architecture, &state.theta, data, only, objective, ExtraOutputs::default(), threads)?;
             let (theta, first, second) = (&mut state.theta, &mut state.first, &mut state.second);
             with_isa!(Backend::detect(), isa => {
                 stepper.step(isa, state.n_steps, &result.gradient, theta, first, second);

@@ -72,7 +72,7 @@ struct Layer<T> {
     value: Stack<T>,
     delta: Stack<T>,
     slope: Stack<T>,
-    bend: Stack<T>,
+    second_derivative: Stack<T>,
     tangent_value: Stack<T>,
     tangent_delta: Stack<T>,
 }
@@ -112,7 +112,7 @@ impl<T: Elementary> Dual<T> {
                 value: stack(stacked)?,
                 delta: stack(stacked)?,
                 slope: stack(kept)?,
-                bend: stack(kept)?,
+                second_derivative: stack(kept)?,
                 tangent_value: stack(stacked)?,
                 tangent_delta: stack(stacked)?,
             })

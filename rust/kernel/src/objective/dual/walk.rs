@@ -43,7 +43,12 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
         let layer = &mut self.dual.layers[l];
         let kept = if keeps { row } else { 0 };
         let (value, delta) = (layer.value.from(row), layer.delta.from(row));
-        LayerTrace { value, delta, slope: layer.slope.from(kept), bend: layer.bend.from(kept) }
+        LayerTrace {
+            value,
+            delta,
+            slope: layer.slope.from(kept),
+            second_derivative: layer.second_derivative.from(kept),
+        }
     }
 
     /// Deltas of a layer from step t on; those of the head are a row an output.
