@@ -128,7 +128,7 @@ fn products_with_bias_and_epilogue() {
 
 /// What a target starts from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Start {
+enum Initial {
     Zero,
     Itself,
     Other,
@@ -136,7 +136,7 @@ enum Start {
 
 /// A parameter vector to write, with what it starts from.
 struct Written<T> {
-    start: Start,
+    start: Initial,
     scale: f64,
     to: GuardedMatrix<T>,
     before: GuardedMatrix<T>,
@@ -144,9 +144,9 @@ struct Written<T> {
 }
 
 impl<T: Real> Written<T> {
-    fn new(random: &mut Random, start: Start, (rows, cols): (usize, usize)) -> Self {
+    fn new(random: &mut Random, start: Initial, (rows, cols): (usize, usize)) -> Self {
         // What is overwritten is NaN before: nothing of it may be left.
-        let is_kept = start == Start::Itself;
+        let is_kept = start == Initial::Itself;
         let before = GuardedMatrix::new(rows, cols, |_, _| if is_kept { random.normal() } else { f64::NAN });
         let to = GuardedMatrix::new(rows, cols, |row, col| before.get(row, col));
         let other = GuardedMatrix::random(random, rows, cols);
@@ -157,18 +157,18 @@ impl<T: Real> Written<T> {
     fn target(&mut self) -> Target<T> {
         let to = self.to.ptr_mut();
         let from = match self.start {
-            Start::Zero => std::ptr::null(),
-            Start::Itself => to.cast_const(),
-            Start::Other => self.other.ptr(),
+            Initial::Zero => std::ptr::null(),
+            Initial::Itself => to.cast_const(),
+            Initial::Other => self.other.ptr(),
         };
         Target { from, to, scale: T::from_f64(self.scale), keep: None }
     }
 
     fn from(&self, row: usize, col: usize) -> f64 {
         match self.start {
-            Start::Zero => 0.0,
-            Start::Itself => self.before.get(row, col),
-            Start::Other => self.other.get(row, col),
+            Initial::Zero => 0.0,
+            Initial::Itself => self.before.get(row, col),
+            Initial::Other => self.other.get(row, col),
         }
     }
 
@@ -189,13 +189,13 @@ impl<T: Real> Written<T> {
     }
 }
 
-const STARTS: [[Option<Start>; 2]; 6] = [
-    [Some(Start::Zero), None],
-    [Some(Start::Itself), None],
-    [Some(Start::Other), None],
-    [Some(Start::Other), Some(Start::Zero)],
-    [Some(Start::Itself), Some(Start::Itself)],
-    [None, Some(Start::Other)],
+const STARTS: [[Option<Initial>; 2]; 6] = [
+    [Some(Initial::Zero), None],
+    [Some(Initial::Itself), None],
+    [Some(Initial::Other), None],
+    [Some(Initial::Other), Some(Initial::Zero)],
+    [Some(Initial::Itself), Some(Initial::Itself)],
+    [None, Some(Initial::Other)],
 ];
 
 fn check_update<S: Isa, T: Real>(isa: S) {
@@ -259,10 +259,6 @@ fn targets_further_on() {
 
 /// A NaN reaches exactly the elements that depend on it, also through a zero.
 fn check_nan<S: Isa, T: Real>(isa: S) {
-    struct Nothing;
-    impl<S: Isa> Epilogue<S> for Nothing {
-        unsafe fn apply(&self, _: S, _: Block) {}
-    }
     let (rows, cols, depth) = (14, 37, 5);
     let width = padded::<S, T>(isa, cols);
     let b = |row: usize, col: usize| if (row, col) == (3, 20) { f64::NAN } else { 1.0 };
@@ -278,7 +274,15 @@ fn check_nan<S: Isa, T: Real>(isa: S) {
         let factors = [Some(Factors { a: a.matrix(), b: b.matrix(), depth }), None];
         // SAFETY: the matrices have the sizes named, the columns padded to registers.
         unsafe {
-            product(Processor::steady(isa), order, (rows, cols), factors, std::ptr::null(), into.matrix_mut(), &Nothing)
+            product(
+                Processor::steady(isa),
+                order,
+                (rows, cols),
+                factors,
+                std::ptr::null(),
+                into.matrix_mut(),
+                &NoEpilogue,
+            )
         };
         for row in 0..rows {
             for col in 0..width {

@@ -2,7 +2,7 @@
 //!
 //! Four moments: the forward pass turns z into φ(z) ([`Forward`]), the backward pass multiplies by φ′ ([`Backward`]), and
 //! the R-operator's two passes use φ′ and φ″ ([`TangentForward`], [`TangentBackward`]). Each says what happens to one
-//! register ([`OneRegister`]); [`Work`] is the loop that all share. Where the derivatives are kept, the backward pass
+//! register ([`OneRegister`]); [`EachRegister`] is the loop that all share. Where the derivatives are kept, the backward pass
 //! replaces φ″ by its product with the incoming delta.
 
 use std::marker::PhantomData;
@@ -63,9 +63,9 @@ trait OneRegister<T: Elementary>: Copy {
 }
 
 /// The registers of a block, row by row.
-struct Work<F, T, E>(E, Block, PhantomData<(F, T)>);
+struct EachRegister<F, T, E>(E, Block, PhantomData<(F, T)>);
 
-impl<F: Function, T: Elementary, E: OneRegister<T>> Pass for Work<F, T, E> {
+impl<F: Function, T: Elementary, E: OneRegister<T>> Pass for EachRegister<F, T, E> {
     type Output = ();
 
     #[inline(always)]
@@ -88,7 +88,7 @@ macro_rules! epilogue {
         impl<S: Isa, T: Elementary> Epilogue<S> for $name<T> {
             unsafe fn apply(&self, isa: S, block: Block) {
                 // SAFETY: the caller's promise.
-                unsafe { with_function!(self.of().0, F => run(isa, Work::<F, T, _>(*self, block, PhantomData))) }
+                unsafe { with_function!(self.of().0, F => run(isa, EachRegister::<F, T, _>(*self, block, PhantomData))) }
             }
         }
     };

@@ -7,7 +7,7 @@ use crate::network::architecture::{Architecture, Layout};
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::Buffer;
-use crate::objective::clusters::{Clusters, Schedule};
+use crate::objective::clusters::{Clusters, WorkPartition};
 use crate::objective::inner::{Halt, Path};
 use crate::objective::rows::{Engine, Side};
 use crate::objective::setting::{Inner, Setting};
@@ -49,8 +49,8 @@ pub fn adapt<T: Elementary>(
         let slots = into.chunks_exact_mut(architecture.n_parameters()).map(Mutex::new);
         let into = memory::list("the list of the clusters", slots)?;
         let reduction = Adaptation { theta, into, threads };
-        let schedule = Schedule::of(data, None, layout.len);
-        sweep(&reduction, &setting, data, None, &schedule, threads).map(in_order)
+        let partition = WorkPartition::of(data, None, layout.len);
+        sweep(&reduction, &setting, data, None, &partition, threads).map(in_order)
     })
 }
 
