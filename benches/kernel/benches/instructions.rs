@@ -13,7 +13,7 @@ mod counted {
 
     use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
     use rfp_benches::{Problem, WORKLOADS, Workload, normal};
-    use rfp_kernel::{Loss, Threads, Wanted, evaluate, hessian_vector};
+    use rfp_kernel::{ExtraOutputs, Loss, Threads, evaluate, hessian_vector};
 
     fn setup(index: usize) -> (Workload, Problem) {
         // One cluster says it all.
@@ -24,7 +24,9 @@ mod counted {
     fn outer((work, problem): &(Workload, Problem)) -> f64 {
         let (net, data) = (&problem.architecture, problem.clusters());
         let objective = work.objective(0.5);
-        evaluate(net, &problem.theta, &data, None, &objective, Wanted::default(), Threads::serial()).unwrap().value
+        evaluate(net, &problem.theta, &data, None, &objective, ExtraOutputs::default(), Threads::serial())
+            .unwrap()
+            .value
     }
 
     #[library_benchmark]

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use rfp_benches::{Operands, Product, WORKLOADS, Workload};
-use rfp_kernel::{Loss, Threads, Wanted, evaluate, hessian_vector};
+use rfp_kernel::{ExtraOutputs, Loss, Threads, evaluate, hessian_vector};
 
 fn baselines(group: &mut BenchmarkGroup<'_, WallTime>, work: &Workload, products: &[Product]) {
     let mut operands = Operands::new(products);
@@ -26,7 +26,7 @@ fn passes(criterion: &mut Criterion) {
         let direction = rfp_benches::normal("direction", theta.len(), 1.0);
         let serial = Threads::serial();
         let evaluate =
-            |alpha| evaluate(net, theta, &data, None, &work.objective(alpha), Wanted::default(), serial).unwrap();
+            |alpha| evaluate(net, theta, &data, None, &work.objective(alpha), ExtraOutputs::default(), serial).unwrap();
         let cases: [(&str, usize, usize, &dyn Fn()); 3] = [
             ("gradient", 1, 0, &|| drop(black_box(evaluate(1.0)))),
             ("hessian_vector", 1, 1, &|| {

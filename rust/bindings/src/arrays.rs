@@ -89,10 +89,10 @@ pub fn check_columns(what: &'static str, got: usize, needed: usize) -> PyResult<
 
 /// Rows sorted by cluster, checked once; x and y stay NumPy's.
 #[pyclass(frozen)]
-pub struct ClusterData(pub Held);
+pub struct ClusterData(pub TypedArrays);
 
 /// The arrays, of one dtype.
-pub enum Held {
+pub enum TypedArrays {
     F32(Arrays<f32>),
     F64(Arrays<f64>),
 }
@@ -108,7 +108,7 @@ pub struct Arrays<T> {
 }
 
 /// Arrays lent out for one call.
-pub struct Lent<'py, T: Scalar> {
+pub struct BorrowedArrays<'py, T: Scalar> {
     x: PyReadonlyArray2<'py, T>,
     y: PyReadonlyArray2<'py, T>,
 }
@@ -136,7 +136,7 @@ impl<T: Scalar> Arrays<T> {
         };
         let mut arrays =
             Self { x: (*x).clone().unbind(), y: (*y).clone().unbind(), offsets, weights, n_support, cluster_weights };
-        let lent = Lent { x, y };
+        let lent = BorrowedArrays { x, y };
         arrays.clusters(&lent)?.validate().map_err(to_python)?;
         arrays.balance();
         Ok(arrays)
@@ -153,12 +153,12 @@ impl<T: Scalar> Arrays<T> {
     }
 
     /// The arrays, lent for a call.
-    pub fn lend<'py>(&self, py: Python<'py>) -> PyResult<Lent<'py, T>> {
-        Ok(Lent { x: self.x.bind(py).try_readonly()?, y: self.y.bind(py).try_readonly()? })
+    pub fn lend<'py>(&self, py: Python<'py>) -> PyResult<BorrowedArrays<'py, T>> {
+        Ok(BorrowedArrays { x: self.x.bind(py).try_readonly()?, y: self.y.bind(py).try_readonly()? })
     }
 
     /// The kernel's view of lent arrays.
-    pub fn clusters<'a>(&'a self, lent: &'a Lent<'_, T>) -> PyResult<Clusters<'a, T>> {
+    pub fn clusters<'a>(&'a self, lent: &'a BorrowedArrays<'_, T>) -> PyResult<Clusters<'a, T>> {
         Ok(Clusters {
             x: lent.x.as_slice()?,
             y: lent.y.as_slice()?,
@@ -182,21 +182,21 @@ fn other_dtype<T>(has: &str) -> PyResult<T> {
 
 impl Holds<f32> for ClusterData {
     fn arrays(&self) -> PyResult<&Arrays<f32>> {
-        if let Held::F32(arrays) = &self.0 { Ok(arrays) } else { other_dtype("float64") }
+        if let TypedArrays::F32(arrays) = &self.0 { Ok(arrays) } else { other_dtype("float64") }
     }
 }
 
 impl Holds<f64> for ClusterData {
     fn arrays(&self) -> PyResult<&Arrays<f64>> {
-        if let Held::F64(arrays) = &self.0 { Ok(arrays) } else { other_dtype("float32") }
+        if let TypedArrays::F64(arrays) = &self.0 { Ok(arrays) } else { other_dtype("float32") }
     }
 }
 
 impl ClusterData {
     fn offsets(&self) -> &[usize] {
         match &self.0 {
-            Held::F32(arrays) => &arrays.offsets,
-            Held::F64(arrays) => &arrays.offsets,
+            TypedArrays::F32(arrays) => &arrays.offsets,
+            TypedArrays::F64(arrays) => &arrays.offsets,
         }
     }
 
@@ -223,9 +223,9 @@ impl ClusterData {
         let copy = |w: PyReadonlyArray1<'_, f64>| list("the cluster weights", w.as_array().iter().copied());
         let cluster_weights = cluster_weights.map(copy).transpose().map_err(to_python)?;
         Ok(Self(if is_f32(x)? {
-            Held::F32(Arrays::new(x, y, offsets, weights, n_support, cluster_weights)?)
+            TypedArrays::F32(Arrays::new(x, y, offsets, weights, n_support, cluster_weights)?)
         } else {
-            Held::F64(Arrays::new(x, y, offsets, weights, n_support, cluster_weights)?)
+            TypedArrays::F64(Arrays::new(x, y, offsets, weights, n_support, cluster_weights)?)
         }))
     }
 

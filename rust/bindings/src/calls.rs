@@ -108,7 +108,7 @@ fn evaluate<T: Scalar>(
     theta: &Bound<'_, PyAny>,
     data: &ClusterData,
     objective: &kernel::Objective,
-    wanted: kernel::Wanted,
+    wanted: kernel::ExtraOutputs,
     n_threads: usize,
 ) -> PyResult<kernel::Evaluation<T>>
 where
@@ -139,7 +139,7 @@ pub fn value_and_grad<'py>(
 ) -> PyResult<(f64, Bound<'py, PyAny>)> {
     let objective = objective_of(alpha, inner, loss, skip_diverged)?;
     with_dtype!(theta, T => {
-        let found = evaluate::<T>(py, architecture, theta, data, &objective, kernel::Wanted::default(), n_threads)?;
+        let found = evaluate::<T>(py, architecture, theta, data, &objective, kernel::ExtraOutputs::default(), n_threads)?;
         Ok((found.value, found.gradient.into_pyarray(py).into_any()))
     })
 }
@@ -185,7 +185,7 @@ pub fn objective<'py>(
     n_threads: usize,
 ) -> PyResult<Objective> {
     let objective = objective_of(alpha, inner, loss, skip_diverged)?;
-    let wanted = kernel::Wanted { rate_gradient: inner_lr_gradient, status: true };
+    let wanted = kernel::ExtraOutputs { rate_gradient: inner_lr_gradient, status: true };
     with_dtype!(theta, T => {
         let found = evaluate::<T>(py, architecture, theta, data, &objective, wanted, n_threads)?;
         let (steps, before, after) = status_arrays(py, &found.status)?;

@@ -172,7 +172,11 @@ fn rates_of(rates: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<mean_field::Rates
 /// Records (K, 5), structural particles (K, P), those of the first stage and its twin (Q,) each, halvings.
 type PathArrays<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, u32);
 
-fn path_arrays<T: Scalar>(py: Python<'_>, path: mean_field::Path<T>, n_parameters: usize) -> PyResult<PathArrays<'_>> {
+fn path_arrays<T: Scalar>(
+    py: Python<'_>,
+    path: mean_field::Trajectory<T>,
+    n_parameters: usize,
+) -> PyResult<PathArrays<'_>> {
     let numbers = path
         .records
         .iter()

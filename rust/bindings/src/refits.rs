@@ -14,7 +14,7 @@ use crate::options::{Architecture, Inner, Optimizer};
 use crate::with_dtype;
 
 /// What the runs have in common.
-struct Common<'a> {
+struct SharedArguments<'a> {
     architecture: &'a kernel::Architecture,
     loss: kernel::Loss,
     optimizer: kernel::Optimizer,
@@ -26,7 +26,7 @@ struct Common<'a> {
 }
 
 /// What each run has of its own, beside its start.
-struct Own {
+struct RunArguments {
     alphas: Vec<f64>,
     inners: Vec<kernel::Inner>,
     seeds: Vec<u64>,
@@ -62,7 +62,7 @@ pub fn refit<'py>(
     skip_diverged: bool,
     n_threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let common = Common {
+    let common = SharedArguments {
         architecture: &architecture.0,
         loss: loss.parse().map_err(to_python)?,
         optimizer: optimizer.0,
@@ -89,7 +89,7 @@ pub fn refit<'py>(
             mask.as_array().rows().into_iter().map(chosen).collect()
         }
     };
-    let own = Own {
+    let own = RunArguments {
         alphas: alphas.as_array().to_vec(),
         inners: inners.iter().map(|inner| inner.0.clone()).collect(),
         seeds: seeds.as_array().to_vec(),
@@ -101,8 +101,8 @@ pub fn refit<'py>(
 
 fn run<'py, T: Scalar>(
     py: Python<'py>,
-    common: &Common<'_>,
-    own: &Own,
+    common: &SharedArguments<'_>,
+    own: &RunArguments,
     thetas: &Bound<'py, PyAny>,
     data: &ClusterData,
 ) -> PyResult<Bound<'py, PyAny>>

@@ -14,11 +14,11 @@ use crate::options::{Architecture, Inner, Optimizer};
 /// The outer loop: minimizes `R_k`, mini-batches of whole clusters a step.
 #[pyclass]
 pub struct Trainer {
-    inner: Typed,
+    inner: TypedTrainer,
     n_threads: usize,
 }
 
-enum Typed {
+enum TypedTrainer {
     F32(kernel::Trainer<f32>),
     F64(kernel::Trainer<f64>),
 }
@@ -27,8 +27,8 @@ enum Typed {
 macro_rules! with_trainer {
     ($typed:expr, $trainer:ident => $body:expr) => {
         match $typed {
-            Typed::F32($trainer) => $body,
-            Typed::F64($trainer) => $body,
+            TypedTrainer::F32($trainer) => $body,
+            TypedTrainer::F64($trainer) => $body,
         }
     };
 }
@@ -104,7 +104,8 @@ impl Trainer {
     ) -> PyResult<Self> {
         let objective = objective_of(alpha, inner, loss, skip_diverged)?;
         let how = (&architecture.0, objective, optimizer.0, batch_size, seed);
-        let inner = if is_f32(theta)? { Typed::F32(start(theta, how)?) } else { Typed::F64(start(theta, how)?) };
+        let inner =
+            if is_f32(theta)? { TypedTrainer::F32(start(theta, how)?) } else { TypedTrainer::F64(start(theta, how)?) };
         Ok(Self { inner, n_threads })
     }
 

@@ -25,7 +25,7 @@ pub use network::predict::{predict, predict_each};
 pub use objective::adapt::adapt;
 pub use objective::clusters::{Clusters, balanced};
 pub use objective::hessian::{curvature, hessian_vector};
-pub use objective::setting::{Evaluation, Inner, Objective, StepSize, Wanted};
+pub use objective::setting::{Evaluation, ExtraOutputs, Inner, Objective, StepSize};
 pub use objective::{SERIAL_WORK, evaluate, work};
 pub use optimizer::{Decay, L1, L1Method, Moments, Optimizer, Penalties, Rule, Schedule};
 pub use system::error::{ClusterStatus, KernelError};

@@ -5,7 +5,7 @@ use crate::simd::{Isa, Real};
 use crate::system::random::Random;
 
 /// A row-major matrix inside a larger array. Everything outside is NaN: reading it shows in the results.
-pub struct Framed<T> {
+pub struct GuardedMatrix<T> {
     pub numbers: Vec<T>,
     pub rows: usize,
     pub cols: usize,
@@ -15,18 +15,18 @@ pub struct Framed<T> {
 /// Numbers before the first row, off every alignment, and behind each row.
 const MARGIN: usize = 3;
 
-impl<T: Real> Framed<T> {
+impl<T: Real> GuardedMatrix<T> {
     /// `rows` × `cols` numbers of a function of row and column.
     pub fn new(rows: usize, cols: usize, mut number: impl FnMut(usize, usize) -> f64) -> Self {
         let stride = cols + 2 * MARGIN;
-        let mut framed = Self { numbers: vec![T::from_f64(f64::NAN); (rows + 1) * stride], rows, cols, stride };
+        let mut guarded = Self { numbers: vec![T::from_f64(f64::NAN); (rows + 1) * stride], rows, cols, stride };
         for row in 0..rows {
             for col in 0..cols {
-                let at = framed.at(row, col);
-                framed.numbers[at] = T::from_f64(number(row, col));
+                let at = guarded.at(row, col);
+                guarded.numbers[at] = T::from_f64(number(row, col));
             }
         }
-        framed
+        guarded
     }
 
     /// Standard normal numbers.
@@ -65,7 +65,7 @@ impl<T: Real> Framed<T> {
 
     /// Fails if anything outside the matrix was written.
     #[track_caller]
-    pub fn assert_frame_intact(&self) {
+    pub fn assert_guard_intact(&self) {
         for (i, x) in self.numbers.iter().enumerate() {
             let (row, col) = (i.wrapping_sub(MARGIN) / self.stride, i.wrapping_sub(MARGIN) % self.stride);
             let is_inside = i >= MARGIN && row < self.rows && col < self.cols;

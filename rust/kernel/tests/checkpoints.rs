@@ -3,7 +3,7 @@
 //! That all ways of keeping a path agree to rounding is shown inside the crate (`src/objective/inner/tests.rs`), where they can be
 //! chosen; here the budget chooses, and the derivative is held against difference quotients.
 
-use rfp_kernel::{Activation, Inner, Objective, Threads, Wanted, evaluate};
+use rfp_kernel::{Activation, ExtraOutputs, Inner, Objective, Threads, evaluate};
 
 use crate::common::problems::plain;
 use crate::common::{Data, Problem, Shape, norm};
@@ -15,7 +15,7 @@ fn directional_error(problem: &Problem, shape: &Shape, inner: &Inner, step: f64)
     let clusters = data.clusters();
     let objective = Objective { loss: problem.loss, alpha: 0.0, inner: inner.clone(), skip_diverged: false };
     let call = |theta: &[f64]| {
-        evaluate(&problem.net, theta, &clusters, None, &objective, Wanted::default(), Threads::serial()).unwrap()
+        evaluate(&problem.net, theta, &clusters, None, &objective, ExtraOutputs::default(), Threads::serial()).unwrap()
     };
     let v = shape.direction();
     let length = norm(&v);
@@ -60,7 +60,7 @@ fn a_thousand_steps_of_a_linear_model() {
     (problem.x, problem.y, problem.theta) = (vec![x], vec![y], vec![0.5, -0.25]);
     let data = Data::<f64>::of(&problem);
     let objective = Objective { loss: problem.loss, alpha: 0.0, inner: plain(steps, rate), skip_diverged: false };
-    let wanted = Wanted { rate_gradient: true, status: false };
+    let wanted = ExtraOutputs { rate_gradient: true, status: false };
     let found =
         evaluate(&problem.net, &data.theta, &data.clusters(), None, &objective, wanted, Threads::serial()).unwrap();
     let shrink = 1.0 - 2.0 * rate * (x * x + 1.0);

@@ -2,8 +2,8 @@
 
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
-    Clusters, Decay, Inner, Loss, Moments, Objective, Optimizer, Penalties, Rule, Schedule, Threads, Trainer, Wanted,
-    adapt, curvature, evaluate, hessian_vector, pool, predict,
+    Clusters, Decay, ExtraOutputs, Inner, Loss, Moments, Objective, Optimizer, Penalties, Rule, Schedule, Threads,
+    Trainer, adapt, curvature, evaluate, hessian_vector, pool, predict,
 };
 
 use crate::common::problems::{narrowed, plain};
@@ -29,9 +29,11 @@ fn results<T: Elementary>(problem: &Problem, inner: &Inner, threads: Threads<'_>
     let data = Data::<T>::of(problem);
     let (net, theta, clusters) = (&problem.net, &data.theta, data.clusters());
     let mut all = Vec::new();
-    for (alpha, wanted) in
-        [(0.3, Wanted { rate_gradient: true, status: true }), (0.5, Wanted::default()), (1.0, Wanted::default())]
-    {
+    for (alpha, wanted) in [
+        (0.3, ExtraOutputs { rate_gradient: true, status: true }),
+        (0.5, ExtraOutputs::default()),
+        (1.0, ExtraOutputs::default()),
+    ] {
         let objective = Objective { loss: problem.loss, alpha, inner: inner.clone(), skip_diverged: false };
         let found = evaluate(net, theta, &clusters, None, &objective, wanted, threads).unwrap();
         all.push(bits(&[found.value, found.alpha_gradient]));
@@ -99,7 +101,7 @@ fn a_split_cluster_is_the_mean_of_its_rows() {
     let objective = Objective { loss: problem.loss, alpha: 1.0, inner: plain(0, 0.1), skip_diverged: false };
     let value = |clusters: &Clusters<'_, f64>| {
         let threads = Threads::serial();
-        evaluate(&problem.net, &data.theta, clusters, None, &objective, Wanted::default(), threads).unwrap()
+        evaluate(&problem.net, &data.theta, clusters, None, &objective, ExtraOutputs::default(), threads).unwrap()
     };
     let whole = value(&data.clusters());
     let offsets: Vec<usize> = (0..=30).map(|i| i * 100).collect();
@@ -136,7 +138,9 @@ fn order_of_rows_and_clusters_does_not_matter() {
         let data = Data::<f64>::of(problem);
         let objective = Objective { loss: problem.loss, alpha: 0.3, inner: plain(4, 0.05), skip_diverged: false };
         let (clusters, threads) = (data.clusters(), Threads::serial());
-        evaluate(&problem.net, &data.theta, &clusters, None, &objective, Wanted::default(), threads).unwrap().gradient
+        evaluate(&problem.net, &data.theta, &clusters, None, &objective, ExtraOutputs::default(), threads)
+            .unwrap()
+            .gradient
     };
     assert!(distance(&gradient(&turned), &gradient(&problem), 0.0) < 1e-13);
 }
@@ -233,7 +237,7 @@ fn leaves_nothing_behind(shape: &Shape) {
         let data = Data::<f64>::of(&wild);
         let objective = Objective { loss: wild.loss, alpha: 0.5, inner: plain(3, 10.0), skip_diverged: true };
         let (clusters, threads) = (data.clusters(), Threads::serial());
-        let result = evaluate(&wild.net, &data.theta, &clusters, None, &objective, Wanted::default(), threads);
+        let result = evaluate(&wild.net, &data.theta, &clusters, None, &objective, ExtraOutputs::default(), threads);
         assert!(result.map_or(true, |found| found.n_skipped > 0), "some clusters are meant to diverge");
         assert_eq!(fresh, results::<f64>(&problem, &plain(3, 0.02), Threads::serial()));
     }

@@ -5,7 +5,7 @@ use proptest::sample::select;
 use proptest::test_runner::FileFailurePersistence;
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
-    ACTIVATIONS, Activation, ClusterStatus, Inner, LOSSES, Loss, Objective, StepSize, Threads, Wanted, adapt,
+    ACTIVATIONS, Activation, ClusterStatus, ExtraOutputs, Inner, LOSSES, Loss, Objective, StepSize, Threads, adapt,
     curvature, evaluate, hessian_vector, predict, predict_each,
 };
 
@@ -43,7 +43,7 @@ impl Case {
 }
 
 /// Largest relative error of everything that [`evaluate`] returns.
-fn evaluation_error<T: Elementary>(case: &Case, problem: &Problem, expected: &Reference, wanted: Wanted) -> f64 {
+fn evaluation_error<T: Elementary>(case: &Case, problem: &Problem, expected: &Reference, wanted: ExtraOutputs) -> f64 {
     let data = Data::<T>::of(problem);
     let threads = Threads::serial();
     let net = &problem.net;
@@ -77,10 +77,10 @@ fn largest(errors: &[f64]) -> f64 {
     errors.iter().fold(0.0, |a, &b| if b > a || b.is_nan() { b } else { a })
 }
 
-const ALL: Wanted = Wanted { rate_gradient: true, status: true };
+const ALL: ExtraOutputs = ExtraOutputs { rate_gradient: true, status: true };
 
 fn check<T: Elementary>(case: &Case, problem: &Problem, expected: &Reference) {
-    for wanted in [Wanted::default(), ALL] {
+    for wanted in [ExtraOutputs::default(), ALL] {
         let error = evaluation_error::<T>(case, problem, expected, wanted);
         assert!(error <= tolerance::<T>(), "error {error:e} with {wanted:?} in {case:?}");
     }
@@ -197,7 +197,7 @@ fn some_clusters_only() {
     let only = [3, 0, 4];
     let expected = problem.reference(&only, 0.3, &objective.inner);
     let clusters = data.clusters();
-    let wanted = Wanted::default();
+    let wanted = ExtraOutputs::default();
     let found =
         evaluate(&problem.net, &data.theta, &clusters, Some(&only), &objective, wanted, Threads::serial()).unwrap();
     assert!(distance(&found.gradient, &expected.gradient, 0.0) <= 1e-10);
@@ -464,7 +464,7 @@ proptest! {
         let problem = case.shape.problem();
         let expected = case.reference(&problem);
         prop_assume!(is_tame(&problem, &expected));
-        let error = evaluation_error::<f64>(&case, &problem, &expected, Wanted { rate_gradient, status });
+        let error = evaluation_error::<f64>(&case, &problem, &expected, ExtraOutputs { rate_gradient, status });
         prop_assert!(error <= tolerance::<f64>(), "error {:e}", error);
         let error = adapt_error::<f64>(&case, &problem, &expected).max(hessian_vector_error::<f64>(&case, &problem));
         prop_assert!(error <= tolerance::<f64>(), "error {:e} in adapt or hessian_vector", error);

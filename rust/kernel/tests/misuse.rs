@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
-    ACTIVATIONS, Activation, Architecture, Clusters, Decay, Evaluation, Inner, KernelError, L1, L1Method, LOSSES, Loss,
-    Moments, Objective, Optimizer, Penalties, Question, Rule, Schedule, State, StepSize, Threads, Trainer, Wanted,
-    adapt, curvature, evaluate, hessian_vector, pool, predict, predict_each,
+    ACTIVATIONS, Activation, Architecture, Clusters, Decay, Evaluation, ExtraOutputs, Inner, KernelError, L1, L1Method,
+    LOSSES, Loss, Moments, Objective, Optimizer, Penalties, Question, Rule, Schedule, State, StepSize, Threads,
+    Trainer, adapt, curvature, evaluate, hessian_vector, pool, predict, predict_each,
 };
 
 use crate::common::problems::plain;
@@ -34,7 +34,7 @@ fn call<T: Elementary>(
     problem: &Problem,
     data: &Data<T>,
     objective: &Objective,
-    wanted: Wanted,
+    wanted: ExtraOutputs,
 ) -> Result<Evaluation<T>, KernelError> {
     evaluate(&problem.net, &data.theta, &data.clusters(), None, objective, wanted, Threads::serial())
 }
@@ -107,14 +107,17 @@ fn options_of_the_objective() {
     }
     // The calls look before they work.
     let (problem, bad) = (problem(), Objective { alpha: 2.0, ..objective() });
-    refused(call(&problem, &Data::<f64>::of(&problem), &bad, Wanted::default()), "alpha must be in [0, 1], got 2");
+    refused(
+        call(&problem, &Data::<f64>::of(&problem), &bad, ExtraOutputs::default()),
+        "alpha must be in [0, 1], got 2",
+    );
 }
 
 #[test]
 fn arrays_of_the_wrong_length() {
     let problem = problem();
     let fresh = || Data::<f64>::of(&problem);
-    let evaluated = |data: &Data<f64>| call(&problem, data, &objective(), Wanted::default());
+    let evaluated = |data: &Data<f64>| call(&problem, data, &objective(), ExtraOutputs::default());
     let mut data = fresh();
     data.theta.pop();
     refused(evaluated(&data), "theta has 12 elements, needs 13");
@@ -156,7 +159,7 @@ fn numbers_that_are_not_finite() {
     let mut data = fresh();
     data.theta[7] = f64::NAN;
     let message = "theta has a non-finite value (NaN) at index 7";
-    refused(call(&problem, &data, &objective(), Wanted::default()), message);
+    refused(call(&problem, &data, &objective(), ExtraOutputs::default()), message);
     let threads = Threads::serial();
     refused(predict(&problem.net, &data.theta, &data.x, &mut [0.0; 5], threads), message);
     let clusters = data.clusters();
@@ -212,7 +215,7 @@ fn offsets() {
     let huge = [0, usize::MAX];
     let clusters = Clusters { offsets: &huge, ..data.clusters() };
     refused(
-        evaluate(&problem.net, &data.theta, &clusters, None, &objective(), Wanted::default(), Threads::serial()),
+        evaluate(&problem.net, &data.theta, &clusters, None, &objective(), ExtraOutputs::default(), Threads::serial()),
         "the data is too large for this machine",
     );
 }
@@ -240,13 +243,14 @@ fn clusters_without_weight_or_rows() {
     data.cluster_weights = Some(vec![0.0, 0.0]);
     assert_eq!(data.clusters().validate(), Ok(()));
     refused(
-        call(&problem, &data, &objective(), Wanted::default()),
+        call(&problem, &data, &objective(), ExtraOutputs::default()),
         "the sum of cluster weights must be above 0, got 0",
     );
     // As when no cluster is listed.
     data.cluster_weights = None;
     let (clusters, threads) = (data.clusters(), Threads::serial());
-    let none = evaluate(&problem.net, &data.theta, &clusters, Some(&[]), &objective(), Wanted::default(), threads);
+    let none =
+        evaluate(&problem.net, &data.theta, &clusters, Some(&[]), &objective(), ExtraOutputs::default(), threads);
     refused(none, "the sum of cluster weights must be above 0, got 0");
 }
 
@@ -333,7 +337,7 @@ fn divergence_names_the_first_cluster_its_step_and_its_loss() {
     let data = Data::<f64>::of(&problem);
     for alpha in [0.0, 0.5] {
         let objective = Objective { alpha, inner: plain(3, 0.1), ..objective() };
-        let error = call(&problem, &data, &objective, Wanted::default()).unwrap_err();
+        let error = call(&problem, &data, &objective, ExtraOutputs::default()).unwrap_err();
         // Residuals 1e60 → 2e179 → overflow: the loss, their square, is infinite from θ¹ on.
         let expected = KernelError::Diverged { cluster: 1, step: 1, loss: f64::INFINITY, n_diverged: 2, n_clusters: 4 };
         assert_eq!(error, expected);
@@ -344,7 +348,7 @@ fn divergence_names_the_first_cluster_its_step_and_its_loss() {
     }
     // Ordinary training takes no inner step.
     let ordinary = Objective { alpha: 1.0, inner: plain(3, 0.1), ..objective() };
-    assert!(call(&problem, &data, &ordinary, Wanted::default()).is_ok());
+    assert!(call(&problem, &data, &ordinary, ExtraOutputs::default()).is_ok());
 }
 
 #[test]
@@ -352,7 +356,7 @@ fn diverged_clusters_are_skipped_and_counted() {
     let problem = diverging();
     let data = Data::<f64>::of(&problem);
     let skip = Objective { inner: plain(3, 0.1), skip_diverged: true, ..objective() };
-    let wanted = Wanted { rate_gradient: true, status: true };
+    let wanted = ExtraOutputs { rate_gradient: true, status: true };
     let found = call(&problem, &data, &skip, wanted).unwrap();
     let expected = problem.reference(&[0, 2], 0.5, &skip.inner);
     assert_eq!(found.n_skipped, 2);
@@ -378,7 +382,7 @@ fn a_diverged_cluster_does_not_spoil_the_next() {
         let data = Data::<f64>::of(&problem);
         let of = |only: &[usize]| {
             let (clusters, threads) = (data.clusters(), Threads::serial());
-            let wanted = Wanted::default();
+            let wanted = ExtraOutputs::default();
             evaluate(&problem.net, &data.theta, &clusters, Some(only), &objective, wanted, threads).unwrap()
         };
         let (expected, found) = (of(&[0, 2, 4]), of(&[0, 1, 2, 3, 4]));
@@ -395,7 +399,7 @@ fn nothing_is_left_when_all_clusters_diverge() {
     problem.x = vec![1e100; 4];
     let data = Data::<f64>::of(&problem);
     let skip = Objective { inner: plain(2, 0.1), skip_diverged: true, ..objective() };
-    let error = call(&problem, &data, &skip, Wanted::default()).unwrap_err();
+    let error = call(&problem, &data, &skip, ExtraOutputs::default()).unwrap_err();
     assert!(matches!(error, KernelError::Diverged { cluster: 0, n_diverged: 4, n_clusters: 4, .. }), "{error:?}");
 }
 
@@ -407,7 +411,7 @@ fn a_gradient_that_overflows() {
     let data = Data::<f32>::of(&problem);
     for (alpha, steps) in [(1.0, 0), (1.0, 2), (0.5, 0), (0.0, 0), (0.5, 1)] {
         let objective = Objective { alpha, inner: plain(steps, 0.1), ..objective() };
-        let error = call(&problem, &data, &objective, Wanted::default()).map(|found| found.gradient).unwrap_err();
+        let error = call(&problem, &data, &objective, ExtraOutputs::default()).map(|found| found.gradient).unwrap_err();
         assert!(matches!(error, KernelError::Diverged { cluster: 1, n_diverged: 1, .. }), "{error:?}");
     }
 }
@@ -450,7 +454,7 @@ fn a_set_flag_stops_every_call() {
         let threads = Threads::with_pool(pool.as_deref()).with_stop(&stop);
         for alpha in [0.5, 1.0] {
             let objective = Objective { alpha, ..objective() };
-            let result = evaluate(net, theta, &clusters, None, &objective, Wanted::default(), threads);
+            let result = evaluate(net, theta, &clusters, None, &objective, ExtraOutputs::default(), threads);
             refused(result, "interrupted");
         }
         let mut into = [0.0; 26];

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use rfp_kernel::{
-    Clusters, KernelError, Moments, Objective, Optimizer, Refit, Refitted, Rule, Threads, Trainer, Wanted, Watch,
+    Clusters, ExtraOutputs, KernelError, Moments, Objective, Optimizer, Refit, Refitted, Rule, Threads, Trainer, Watch,
     evaluate, pool, refit,
 };
 
@@ -110,7 +110,7 @@ fn held_out_clusters_keep_the_best_parameters_and_stop() {
     };
     let loss = |theta: &[f64]| {
         let objective = Objective { loss: problem.loss, alpha: 1.0, inner: plain(0, 0.1), skip_diverged: false };
-        let wanted = Wanted::default();
+        let wanted = ExtraOutputs::default();
         evaluate(&problem.net, theta, &clusters, Some(&held_out), &objective, wanted, Threads::serial()).unwrap().value
     };
     let all = run(200, &Watch { patience: usize::MAX, ..watch });

@@ -104,6 +104,13 @@ pub trait Epilogue<S: Isa> {
     unsafe fn apply(&self, isa: S, block: Block);
 }
 
+/// Leaves the sums as they are.
+pub struct NoEpilogue;
+
+impl<S: Isa> Epilogue<S> for NoEpilogue {
+    unsafe fn apply(&self, _: S, _: Block) {}
+}
+
 /// A block of a matrix.
 #[derive(Clone, Copy, Debug)]
 pub struct Block {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use super::*;
 use crate::system::random::Random;
-use crate::testing::{Framed, epsilon, on_every_backend, padded};
+use crate::testing::{GuardedMatrix, epsilon, on_every_backend, padded};
 
 /// Doubles every element of its blocks, and remembers them.
 struct Double<T> {
@@ -16,7 +16,7 @@ impl<S: Isa, T: Real> Epilogue<S> for Double<T> {
     unsafe fn apply(&self, _: S, block: Block) {
         for row in block.row..block.row + block.rows {
             for col in block.col..block.col + block.cols {
-                // SAFETY: blocks lie inside the matrix, which the test checks by its frame.
+                // SAFETY: blocks lie inside the matrix, which the test checks by its guard.
                 unsafe {
                     let at = self.into.at.add(row * self.into.stride + col);
                     *at = T::from_f64(2.0 * (*at).to_f64());
@@ -30,15 +30,20 @@ impl<S: Isa, T: Real> Epilogue<S> for Double<T> {
 /// Two random factors of a product.
 struct Operands<T> {
     order: Order,
-    a: Framed<T>,
-    b: Framed<T>,
+    a: GuardedMatrix<T>,
+    b: GuardedMatrix<T>,
     depth: usize,
 }
 
 impl<T: Real> Operands<T> {
     fn new(random: &mut Random, order: Order, (rows, cols): (usize, usize), depth: usize) -> Self {
         let (height, width) = if order == Order::Rows { (rows, depth) } else { (depth, rows) };
-        Self { order, a: Framed::random(random, height, width), b: Framed::random(random, depth, cols), depth }
+        Self {
+            order,
+            a: GuardedMatrix::random(random, height, width),
+            b: GuardedMatrix::random(random, depth, cols),
+            depth,
+        }
     }
 
     fn factors(&self) -> Factors<T> {
@@ -89,15 +94,15 @@ fn check_product<S: Isa, T: Real>(isa: S) {
         for order in [Order::Rows, Order::Columns] {
             let mut operands = |depth| Operands::<T>::new(&mut random, order, (rows, width), depth);
             let both = [Some(operands(depth)), (i % 2 == 0).then(|| operands(depth + i % 3))];
-            let bias = (i % 3 != 0).then(|| Framed::<T>::random(&mut random, 1, width));
-            let mut into = Framed::<T>::new(rows, width, |_, _| f64::NAN);
+            let bias = (i % 3 != 0).then(|| GuardedMatrix::<T>::random(&mut random, 1, width));
+            let mut into = GuardedMatrix::<T>::new(rows, width, |_, _| f64::NAN);
             let at = into.matrix_mut();
             let epilogue = Double { into: at, blocks: RefCell::default() };
             let factors = [0, 1].map(|i| both[i].as_ref().map(Operands::factors));
-            let bias_at = bias.as_ref().map_or(std::ptr::null(), Framed::ptr);
+            let bias_at = bias.as_ref().map_or(std::ptr::null(), GuardedMatrix::ptr);
             // SAFETY: the matrices have the sizes named, the columns padded to registers.
             unsafe { product(Processor::steady(isa), order, (rows, cols), factors, bias_at, at, &epilogue) };
-            into.assert_frame_intact();
+            into.assert_guard_intact();
             for row in 0..rows {
                 for col in 0..width {
                     let bias = bias.as_ref().map_or(0.0, |b| b.get(0, col));
@@ -123,7 +128,7 @@ fn products_with_bias_and_epilogue() {
 
 /// What a target starts from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Start {
+enum Initial {
     Zero,
     Itself,
     Other,
@@ -131,20 +136,20 @@ enum Start {
 
 /// A parameter vector to write, with what it starts from.
 struct Written<T> {
-    start: Start,
+    start: Initial,
     scale: f64,
-    to: Framed<T>,
-    before: Framed<T>,
-    other: Framed<T>,
+    to: GuardedMatrix<T>,
+    before: GuardedMatrix<T>,
+    other: GuardedMatrix<T>,
 }
 
 impl<T: Real> Written<T> {
-    fn new(random: &mut Random, start: Start, (rows, cols): (usize, usize)) -> Self {
+    fn new(random: &mut Random, start: Initial, (rows, cols): (usize, usize)) -> Self {
         // What is overwritten is NaN before: nothing of it may be left.
-        let is_kept = start == Start::Itself;
-        let before = Framed::new(rows, cols, |_, _| if is_kept { random.normal() } else { f64::NAN });
-        let to = Framed::new(rows, cols, |row, col| before.get(row, col));
-        let other = Framed::random(random, rows, cols);
+        let is_kept = start == Initial::Itself;
+        let before = GuardedMatrix::new(rows, cols, |_, _| if is_kept { random.normal() } else { f64::NAN });
+        let to = GuardedMatrix::new(rows, cols, |row, col| before.get(row, col));
+        let other = GuardedMatrix::random(random, rows, cols);
         let scale = T::from_f64(random.normal()).to_f64();
         Self { start, scale, to, before, other }
     }
@@ -152,25 +157,25 @@ impl<T: Real> Written<T> {
     fn target(&mut self) -> Target<T> {
         let to = self.to.ptr_mut();
         let from = match self.start {
-            Start::Zero => std::ptr::null(),
-            Start::Itself => to.cast_const(),
-            Start::Other => self.other.ptr(),
+            Initial::Zero => std::ptr::null(),
+            Initial::Itself => to.cast_const(),
+            Initial::Other => self.other.ptr(),
         };
         Target { from, to, scale: T::from_f64(self.scale), keep: None }
     }
 
     fn from(&self, row: usize, col: usize) -> f64 {
         match self.start {
-            Start::Zero => 0.0,
-            Start::Itself => self.before.get(row, col),
-            Start::Other => self.other.get(row, col),
+            Initial::Zero => 0.0,
+            Initial::Itself => self.before.get(row, col),
+            Initial::Other => self.other.get(row, col),
         }
     }
 
     /// from + scale·sum at every element.
     #[track_caller]
     fn assert_is(&self, sum: impl Fn(usize, usize) -> (f64, f64), what: &str) {
-        self.to.assert_frame_intact();
+        self.to.assert_guard_intact();
         for row in 0..self.to.rows {
             for col in 0..self.to.cols {
                 let (from, (sum, bound)) = (self.from(row, col), sum(row, col));
@@ -184,13 +189,13 @@ impl<T: Real> Written<T> {
     }
 }
 
-const STARTS: [[Option<Start>; 2]; 6] = [
-    [Some(Start::Zero), None],
-    [Some(Start::Itself), None],
-    [Some(Start::Other), None],
-    [Some(Start::Other), Some(Start::Zero)],
-    [Some(Start::Itself), Some(Start::Itself)],
-    [None, Some(Start::Other)],
+const STARTS: [[Option<Initial>; 2]; 6] = [
+    [Some(Initial::Zero), None],
+    [Some(Initial::Itself), None],
+    [Some(Initial::Other), None],
+    [Some(Initial::Other), Some(Initial::Zero)],
+    [Some(Initial::Itself), Some(Initial::Itself)],
+    [None, Some(Initial::Other)],
 ];
 
 fn check_update<S: Isa, T: Real>(isa: S) {
@@ -221,7 +226,7 @@ fn check_column_sums<S: Isa, T: Real>(isa: S) {
     let mut random = Random::new(3, "column sums", 0);
     for (i, (rows, cols, _)) in shapes().enumerate() {
         let width = padded::<S, T>(isa, cols);
-        let of = Framed::<T>::random(&mut random, rows, width);
+        let of = GuardedMatrix::<T>::random(&mut random, rows, width);
         let mut written = STARTS[i % STARTS.len()].map(|s| s.map(|s| Written::new(&mut random, s, (1, width))));
         let targets = written.each_mut().map(|w| w.as_mut().map(Written::target));
         // SAFETY: the matrix and the targets have the sizes named, the columns padded to registers.
@@ -254,10 +259,6 @@ fn targets_further_on() {
 
 /// A NaN reaches exactly the elements that depend on it, also through a zero.
 fn check_nan<S: Isa, T: Real>(isa: S) {
-    struct Nothing;
-    impl<S: Isa> Epilogue<S> for Nothing {
-        unsafe fn apply(&self, _: S, _: Block) {}
-    }
     let (rows, cols, depth) = (14, 37, 5);
     let width = padded::<S, T>(isa, cols);
     let b = |row: usize, col: usize| if (row, col) == (3, 20) { f64::NAN } else { 1.0 };
@@ -265,15 +266,23 @@ fn check_nan<S: Isa, T: Real>(isa: S) {
         // Zero everywhere but for a NaN at (9, 2) of A, as the product sees it.
         let a = |row: usize, i: usize| if (row, i) == (9, 2) { f64::NAN } else { 0.0 };
         let a = match order {
-            Order::Rows => Framed::<T>::new(rows, depth, a),
-            Order::Columns => Framed::new(depth, rows, |i, row| a(row, i)),
+            Order::Rows => GuardedMatrix::<T>::new(rows, depth, a),
+            Order::Columns => GuardedMatrix::new(depth, rows, |i, row| a(row, i)),
         };
-        let b = Framed::<T>::new(depth, width, b);
-        let mut into = Framed::<T>::new(rows, width, |_, _| 0.0);
+        let b = GuardedMatrix::<T>::new(depth, width, b);
+        let mut into = GuardedMatrix::<T>::new(rows, width, |_, _| 0.0);
         let factors = [Some(Factors { a: a.matrix(), b: b.matrix(), depth }), None];
         // SAFETY: the matrices have the sizes named, the columns padded to registers.
         unsafe {
-            product(Processor::steady(isa), order, (rows, cols), factors, std::ptr::null(), into.matrix_mut(), &Nothing)
+            product(
+                Processor::steady(isa),
+                order,
+                (rows, cols),
+                factors,
+                std::ptr::null(),
+                into.matrix_mut(),
+                &NoEpilogue,
+            )
         };
         for row in 0..rows {
             for col in 0..width {

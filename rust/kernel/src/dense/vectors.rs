@@ -5,9 +5,9 @@ use crate::simd::{Isa, Pass, Real, run};
 use crate::system::error::KernelError;
 
 /// A closure as a pass.
-struct Work<F>(F);
+struct Closure<F>(F);
 
-impl<O, F: FnOnce() -> O> Pass for Work<F> {
+impl<O, F: FnOnce() -> O> Pass for Closure<F> {
     type Output = O;
 
     #[inline(always)]
@@ -20,7 +20,7 @@ impl<O, F: FnOnce() -> O> Pass for Work<F> {
 #[inline(always)]
 pub fn with_features<S: Isa, O>(isa: S, work: impl FnOnce() -> O) -> O {
     // SAFETY: the closure holds no pointers.
-    unsafe { run(isa, Work(work)) }
+    unsafe { run(isa, Closure(work)) }
 }
 
 /// One inner step with momentum: m ← μ·m + g; next = θ − η ⊙ m.

@@ -66,7 +66,7 @@ impl<T: Real> Normalization<T> {
         assert!(lines.iter().all(|line| line.len() >= cols) && scale.len() >= cols && shift.len() >= cols);
         assert!(normal.len() >= rows * z.stride, "more rows than there is room for");
         let [mean, variance, inverse] = lines.map(|line| line.as_mut_ptr());
-        let pass = Forward {
+        let pass = NormalizeForward {
             shape: (rows, cols),
             z,
             normal: Matrix { at: normal.as_mut_ptr(), stride: z.stride },
@@ -96,7 +96,7 @@ impl<T: Real> Normalization<T> {
     ) {
         let stride = delta.stride;
         assert!(scale.len() >= cols && into.len() >= stride + cols, "scale and shift are missing");
-        let pass = Backward {
+        let pass = NormalizeBackward {
             shape: (rows, cols),
             delta,
             normal: Matrix::of(self.normal[layer].as_ptr(), stride),
@@ -119,7 +119,7 @@ fn is_stopped(asked: Option<&Threads<'_>>) -> bool {
     asked.is_some_and(|threads| threads.is_stopped())
 }
 
-struct Forward<'a, T> {
+struct NormalizeForward<'a, T> {
     shape: (usize, usize),
     z: Matrix<T>,
     normal: Matrix<T>,
@@ -133,7 +133,7 @@ struct Forward<'a, T> {
     asked: Option<&'a Threads<'a>>,
 }
 
-impl<T: Real> Pass for Forward<'_, T> {
+impl<T: Real> Pass for NormalizeForward<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -175,7 +175,7 @@ impl<T: Real> Pass for Forward<'_, T> {
     }
 }
 
-struct Backward<'a, T> {
+struct NormalizeBackward<'a, T> {
     shape: (usize, usize),
     delta: Matrix<T>,
     normal: Matrix<T>,
@@ -186,7 +186,7 @@ struct Backward<'a, T> {
     asked: Option<&'a Threads<'a>>,
 }
 
-impl<T: Real> Pass for Backward<'_, T> {
+impl<T: Real> Pass for NormalizeBackward<'_, T> {
     type Output = ();
 
     #[inline(always)]

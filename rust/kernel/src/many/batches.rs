@@ -6,7 +6,7 @@ use crate::system::memory;
 use crate::system::random::Random;
 
 /// The mini-batches of one model: positions in its list of rows.
-pub struct Batches {
+pub struct RowBatches {
     seed: u64,
     size: usize,
     steps: u64,
@@ -15,7 +15,7 @@ pub struct Batches {
     epoch: Option<u64>,
 }
 
-impl Batches {
+impl RowBatches {
     /// For a model with so many rows.
     ///
     /// # Errors

@@ -93,10 +93,10 @@ impl Draws {
     /// All of a step's draws, for a model with so many rows.
     ///
     /// # Errors
-    /// As [`Batches::new`](super::Batches::new).
+    /// As [`RowBatches::new`](super::RowBatches::new).
     pub fn all(spec: &Spec, n_rows: usize, step: u64) -> Result<Drawn, KernelError> {
         let draws = Self { seed: spec.seed };
-        let mut batches = super::Batches::new(spec, n_rows)?;
+        let mut batches = super::RowBatches::new(spec, n_rows)?;
         let rows = memory::list("a batch", batches.of_step(step, n_rows).iter().copied())?;
         let hidden = spec.architecture.hidden();
         let mut masks = vec![Vec::new(); if spec.dropout.is_some() { hidden.len() } else { 0 }];

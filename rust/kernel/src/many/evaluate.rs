@@ -1,7 +1,7 @@
 //! The bare loss of rows, what share of them is classified right, and the loss's gradient.
 
 use super::gather::Gather;
-use super::plain::Plain;
+use super::plain::PlainPasses;
 use super::{Selection, Spec};
 use crate::network::architecture::Layout;
 use crate::network::loss::Loss;
@@ -28,7 +28,7 @@ pub struct Evaluator<'a, T> {
     rows: Vec<u32>,
     scale: f64,
     gather: Gather<'a, T>,
-    plain: Plain<T>,
+    plain: PlainPasses<T>,
 }
 
 impl<'a, T: Elementary> Evaluator<'a, T> {
@@ -39,7 +39,7 @@ impl<'a, T: Elementary> Evaluator<'a, T> {
     pub fn new(spec: &'a Spec, layout: &Layout, selection: Selection<'a, T>) -> Result<Self, KernelError> {
         let (rows, scale) = selection.chosen()?;
         let most = rows.len().min(PART_ROWS);
-        let (gather, plain) = (Gather::bare(spec, layout, most)?, Plain::new(layout, most)?);
+        let (gather, plain) = (Gather::bare(spec, layout, most)?, PlainPasses::new(layout, most)?);
         Ok(Self { selection, rows, scale, gather, plain })
     }
 

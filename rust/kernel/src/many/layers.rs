@@ -7,7 +7,7 @@ use super::Spec;
 use super::batch_norm::Normalization;
 use super::extended::Extended;
 use super::mask::{DropoutMasks, multiply};
-use crate::dense::{Block, Epilogue, Factors, Matrix, Order, column_sums, offset_targets, product, update};
+use crate::dense::{Block, Epilogue, Factors, Matrix, NoEpilogue, Order, column_sums, offset_targets, product, update};
 use crate::network::architecture::HiddenLayer;
 use crate::network::epilogues::{Backward, Forward, LayerTrace};
 use crate::network::head::{Dot, add_plane_sums, outputs};
@@ -30,15 +30,8 @@ pub struct Layers<'a, T> {
     pub normalization: Option<Normalization<T>>,
 }
 
-/// An epilogue that leaves the sums as they are.
-struct Keep;
-
-impl<S: Isa> Epilogue<S> for Keep {
-    unsafe fn apply(&self, _: S, _: Block) {}
-}
-
 /// What one pass works on.
-struct Step<'p, 'n, S, T> {
+struct LayerPass<'p, 'n, S, T> {
     network: &'p Network<'n, S>,
     extended: &'p Extended<'n>,
     batch: Batch<'p, T>,
@@ -50,7 +43,7 @@ struct Step<'p, 'n, S, T> {
 /// Numbers that are worked on between two questions: about a millisecond.
 const AT_ONCE: usize = 1 << 20;
 
-impl<S: Isa, T: Elementary> Step<'_, '_, S, T> {
+impl<S: Isa, T: Elementary> LayerPass<'_, '_, S, T> {
     /// Calls `work` on all rows of `cols` numbers, from a first one on and so many at a time, until it is told to stop.
     fn in_parts(&self, cols: usize, mut work: impl FnMut(usize, usize)) {
         let at_once = AT_ONCE.div_ceil(cols);
@@ -117,7 +110,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
         if let Some(masks) = &mut self.masks {
             masks.draw(t, batch.rows, network.threads);
         }
-        let step = Step { network, extended, batch, theta, transposed };
+        let step = LayerPass { network, extended, batch, theta, transposed };
         let point = Point { theta: &theta[..extended.layout.len], transposed };
         let record = Record { layout: &self.trace, numbers: &mut self.record };
         network.check(&batch, &point, &record, &self.scratch);
@@ -132,12 +125,12 @@ impl<'a, T: Elementary> Layers<'a, T> {
         }
     }
 
-    fn layer<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize) -> LayerTrace<T> {
+    fn layer<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, l: usize) -> LayerTrace<T> {
         self.trace.layer(step.extended.layout, self.record.as_mut_ptr(), l, 0)
     }
 
     /// What layer `l`, or with the number of hidden layers the head, reads.
-    fn input<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize) -> Matrix<T> {
+    fn input<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, l: usize) -> Matrix<T> {
         match l.checked_sub(1) {
             None => Matrix::of(step.batch.x.as_ptr(), step.batch.x_stride),
             Some(below) if self.masks.is_some() => {
@@ -147,7 +140,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
         }
     }
 
-    unsafe fn forward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>) -> f64 {
+    unsafe fn forward<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>) -> f64 {
         let (layout, rows, isa) = (step.extended.layout, step.batch.rows, step.network.isa);
         // SAFETY: the caller's promise.
         unsafe {
@@ -170,11 +163,11 @@ impl<'a, T: Elementary> Layers<'a, T> {
         }
     }
 
-    unsafe fn hidden_forward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize, layer: &HiddenLayer) {
+    unsafe fn hidden_forward<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, l: usize, layer: &HiddenLayer) {
         let (rows, isa) = (step.batch.rows, step.network.isa);
         let trace = self.layer(step, l);
         let activate = Forward(step.extended.layout.activation, trace);
-        let epilogue: &dyn Epilogue<S> = if self.normalization.is_some() { &Keep } else { &activate };
+        let epilogue: &dyn Epilogue<S> = if self.normalization.is_some() { &NoEpilogue } else { &activate };
         // SAFETY: the caller's promise.
         unsafe {
             let b = Matrix::of(step.theta.as_ptr().add(layer.weights), layer.stride);
@@ -194,7 +187,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
         }
     }
 
-    unsafe fn backward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, into: &mut [T]) {
+    unsafe fn backward<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, into: &mut [T]) {
         let (layout, rows, isa) = (step.extended.layout, step.batch.rows, step.network.isa);
         let (own, scales) = into.split_at_mut(layout.len);
         let targets = Sink::new(From::Zero, own, T::from_f64(1.0)).targets(layout.len);
@@ -265,7 +258,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
     }
 
     /// From ∂L/∂(masked value)·φ′ to ∂L/∂z of a layer.
-    unsafe fn hidden_backward<S: Isa>(&mut self, step: &Step<'_, '_, S, T>, l: usize, scales: &mut [T]) {
+    unsafe fn hidden_backward<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, l: usize, scales: &mut [T]) {
         let rows = step.batch.rows;
         let layer = &step.extended.layout.hidden[l];
         let cols = layer.width.next_multiple_of(T::PAD);

@@ -22,7 +22,7 @@ mod spec;
 mod training;
 
 pub use batch_norm::{Folding, folded};
-pub use batches::Batches;
+pub use batches::RowBatches;
 pub use draws::{Drawn, Draws};
 pub use observe::{Recording, When};
 pub use outcome::{Outcome, Recorded, Status};

@@ -9,14 +9,14 @@ use crate::simd::math::Elementary;
 use crate::system::error::KernelError;
 use crate::system::threads::Threads;
 
-/// Scratch for batches of any size, whose rows go through the passes in parts that fit the cache.
-pub struct Plain<T> {
+/// Scratch for batches of any size, whose rows go through the kernel's own passes in parts that fit the cache.
+pub struct PlainPasses<T> {
     trace: TraceLayout,
     record: Buffer<T>,
     scratch: Scratch<T>,
 }
 
-impl<T: Elementary> Plain<T> {
+impl<T: Elementary> PlainPasses<T> {
     /// For batches of up to `most_rows` rows.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! One model's training: gather a batch, find its gradient, take a step.
 
-use super::batches::Batches;
+use super::batches::RowBatches;
 use super::extended::Extended;
 use super::gather::Gather;
 use super::layers::Layers;
 use super::observe::{Observer, Recording, Snapshot, View};
 use super::outcome::{Outcome, Recorded, Status};
-use super::plain::Plain;
+use super::plain::PlainPasses;
 use super::{Spec, Task};
 use crate::dense::vectors::all_finite;
 use crate::network::architecture::Layout;
@@ -34,7 +34,7 @@ pub fn train<S: Isa, T: Elementary>(
 ) -> Result<Outcome<T>, KernelError> {
     let layout = Layout::new::<T>(&task.spec.architecture);
     let extended = Extended::new(&layout, task.spec.batch_norm.is_some());
-    let mut model = Model::new(isa, *task, &extended, threads)?;
+    let mut model = ModelTrainer::new(isa, *task, &extended, threads)?;
     let mut observer = Observer::new(task, &extended, recording)?;
     let mut curve = Curve::new(model.batches.steps(), model.n_steps)?;
     let mut t = 0;
@@ -64,7 +64,7 @@ pub fn train<S: Isa, T: Elementary>(
 
 /// What training gave; with early stopping the best parameters, unless nothing was ever evaluated.
 fn outcome<S: Isa, T: Elementary>(
-    model: &Model<'_, S, T>,
+    model: &ModelTrainer<'_, S, T>,
     observer: Option<Observer<'_, T>>,
     loss_curve: Vec<f64>,
     n_steps: u64,
@@ -118,18 +118,18 @@ impl Curve {
 
 /// The two kinds of passes.
 enum Passes<'a, T> {
-    Plain(Plain<T>),
+    Plain(PlainPasses<T>),
     Layers(Layers<'a, T>),
 }
 
-/// A model, and all that its steps need.
-struct Model<'a, S, T> {
+/// A model in training, and all that its steps need.
+struct ModelTrainer<'a, S, T> {
     spec: &'a Spec,
     task: Task<'a, T>,
     network: Network<'a, S>,
     extended: &'a Extended<'a>,
     stepper: Stepper,
-    batches: Batches,
+    batches: RowBatches,
     gather: Gather<'a, T>,
     passes: Passes<'a, T>,
     rows: Vec<u32>,
@@ -143,15 +143,15 @@ struct Model<'a, S, T> {
     moments: [Buffer<T>; 2],
 }
 
-impl<'a, S: Isa, T: Elementary> Model<'a, S, T> {
+impl<'a, S: Isa, T: Elementary> ModelTrainer<'a, S, T> {
     fn new(isa: S, task: Task<'a, T>, extended: &'a Extended<'a>, threads: Threads<'a>) -> Result<Self, KernelError> {
         let (spec, layout) = (task.spec, extended.layout);
         let (rows, scale) = task.train.chosen()?;
-        let batches = Batches::new(spec, rows.len())?;
+        let batches = RowBatches::new(spec, rows.len())?;
         let size = batches.size();
         let passes = match Layers::new(spec, extended, size)? {
             Some(layers) => Passes::Layers(layers),
-            None => Passes::Plain(Plain::new(layout, size)?),
+            None => Passes::Plain(PlainPasses::new(layout, size)?),
         };
         let augmented = spec.mixup.is_some() || spec.shifts.is_some() || spec.input_noise > 0.0;
         let mut gather = Gather::new(spec, layout, size)?;

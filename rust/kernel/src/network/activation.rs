@@ -104,7 +104,7 @@ pub trait Function: Copy {
     /// φ′ from the value a, for those that do not keep it.
     fn slope<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S>;
     /// φ″/φ′ from the value a: times the delta, what the R-operator adds for the curvature.
-    fn bend<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S>;
+    fn derivative_ratio<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S>;
     /// Whether φ′ and φ″ have to be kept: they do not follow from φ alone.
     const KEEPS: bool = false;
 }
@@ -135,7 +135,7 @@ impl Function for Identity {
         T::constant(s, 1.0)
     }
     #[inline(always)]
-    fn bend<S: Isa, T: Elementary>(s: S, _: T::Lanes<S>) -> T::Lanes<S> {
+    fn derivative_ratio<S: Isa, T: Elementary>(s: S, _: T::Lanes<S>) -> T::Lanes<S> {
         T::constant(s, 0.0)
     }
 }
@@ -150,7 +150,7 @@ impl Function for Tanh {
         T::nfma(s, a, a, T::constant(s, 1.0))
     }
     #[inline(always)]
-    fn bend<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S> {
+    fn derivative_ratio<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S> {
         T::mul(s, a, T::constant(s, -2.0))
     }
 }
@@ -168,7 +168,7 @@ impl Function for Relu {
         T::select(s, T::less(s, zero, a), T::constant(s, 1.0), zero)
     }
     #[inline(always)]
-    fn bend<S: Isa, T: Elementary>(s: S, _: T::Lanes<S>) -> T::Lanes<S> {
+    fn derivative_ratio<S: Isa, T: Elementary>(s: S, _: T::Lanes<S>) -> T::Lanes<S> {
         T::constant(s, 0.0)
     }
 }
@@ -185,14 +185,14 @@ impl Function for Elu {
         T::select(s, T::less(s, a, T::constant(s, 0.0)), T::add(s, a, one), one)
     }
     #[inline(always)]
-    fn bend<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S> {
+    fn derivative_ratio<S: Isa, T: Elementary>(s: S, a: T::Lanes<S>) -> T::Lanes<S> {
         // Below 0 both derivatives are eᶻ.
         let zero = T::constant(s, 0.0);
         T::select(s, T::less(s, a, zero), T::constant(s, 1.0), zero)
     }
 }
 
-/// The slope and bend of those that keep their derivatives are never asked for.
+/// Derivatives from the value, which activations that keep theirs are never asked for.
 macro_rules! kept {
     () => {
         const KEEPS: bool = true;
@@ -201,7 +201,7 @@ macro_rules! kept {
             a
         }
         #[inline(always)]
-        fn bend<S: Isa, T: Elementary>(_: S, a: T::Lanes<S>) -> T::Lanes<S> {
+        fn derivative_ratio<S: Isa, T: Elementary>(_: S, a: T::Lanes<S>) -> T::Lanes<S> {
             a
         }
     };
@@ -236,8 +236,8 @@ impl Function for Gelu {
         // φ = zΦ, φ′ = Φ + zϕ, φ″ = (2 − z²)ϕ
         let (distribution, density) = normal::<S, T>(s, z);
         let slope = T::fma(s, z, density, distribution);
-        let bend = T::mul(s, density, T::nfma(s, z, z, T::constant(s, 2.0)));
-        [T::mul(s, z, distribution), slope, bend]
+        let second_derivative = T::mul(s, density, T::nfma(s, z, z, T::constant(s, 2.0)));
+        [T::mul(s, z, distribution), slope, second_derivative]
     }
     kept!();
 }

@@ -2,7 +2,7 @@
 //!
 //! Four moments: the forward pass turns z into φ(z) ([`Forward`]), the backward pass multiplies by φ′ ([`Backward`]), and
 //! the R-operator's two passes use φ′ and φ″ ([`TangentForward`], [`TangentBackward`]). Each says what happens to one
-//! register ([`OneRegister`]); [`Work`] is the loop that all share. Where the derivatives are kept, the backward pass
+//! register ([`OneRegister`]); [`EachRegister`] is the loop that all share. Where the derivatives are kept, the backward pass
 //! replaces φ″ by its product with the incoming delta.
 
 use std::marker::PhantomData;
@@ -22,7 +22,7 @@ pub struct LayerTrace<T> {
     /// φ′(z), where kept.
     pub slope: Matrix<T>,
     /// φ″(z), and after the backward pass φ″(z)·∂L/∂φ, where kept.
-    pub bend: Matrix<T>,
+    pub second_derivative: Matrix<T>,
 }
 
 impl<T: Elementary> LayerTrace<T> {
@@ -41,13 +41,13 @@ impl<T: Elementary> LayerTrace<T> {
 
     /// φ″·∂L/∂φ where it was kept, or from value and delta.
     #[inline(always)]
-    unsafe fn bend_at<S: Isa, F: Function>(self, s: S, at: usize) -> T::Lanes<S> {
+    unsafe fn second_derivative_at<S: Isa, F: Function>(self, s: S, at: usize) -> T::Lanes<S> {
         // SAFETY: the caller's offset lies inside the layer's matrices.
         unsafe {
             if F::KEEPS {
-                return T::load(s, self.bend.at.add(at));
+                return T::load(s, self.second_derivative.at.add(at));
             }
-            let ratio = F::bend::<S, T>(s, T::load(s, self.value.at.add(at)));
+            let ratio = F::derivative_ratio::<S, T>(s, T::load(s, self.value.at.add(at)));
             T::mul(s, ratio, T::load(s, self.delta.at.add(at)))
         }
     }
@@ -63,9 +63,9 @@ trait OneRegister<T: Elementary>: Copy {
 }
 
 /// The registers of a block, row by row.
-struct Work<F, T, E>(E, Block, PhantomData<(F, T)>);
+struct EachRegister<F, T, E>(E, Block, PhantomData<(F, T)>);
 
-impl<F: Function, T: Elementary, E: OneRegister<T>> Pass for Work<F, T, E> {
+impl<F: Function, T: Elementary, E: OneRegister<T>> Pass for EachRegister<F, T, E> {
     type Output = ();
 
     #[inline(always)]
@@ -88,7 +88,7 @@ macro_rules! epilogue {
         impl<S: Isa, T: Elementary> Epilogue<S> for $name<T> {
             unsafe fn apply(&self, isa: S, block: Block) {
                 // SAFETY: the caller's promise.
-                unsafe { with_function!(self.of().0, F => run(isa, Work::<F, T, _>(*self, block, PhantomData))) }
+                unsafe { with_function!(self.of().0, F => run(isa, EachRegister::<F, T, _>(*self, block, PhantomData))) }
             }
         }
     };
@@ -109,11 +109,11 @@ impl<T: Elementary> OneRegister<T> for Forward<T> {
         let trace = self.1;
         // SAFETY: the caller's promise.
         unsafe {
-            let [value, slope, bend] = F::evaluate::<S, T>(s, T::load(s, trace.value.at.add(at)));
+            let [value, slope, second_derivative] = F::evaluate::<S, T>(s, T::load(s, trace.value.at.add(at)));
             T::store(s, trace.value.at.add(at), value);
             if F::KEEPS {
                 T::store(s, trace.slope.at.add(at), slope);
-                T::store(s, trace.bend.at.add(at), bend);
+                T::store(s, trace.second_derivative.at.add(at), second_derivative);
             }
         }
     }
@@ -138,8 +138,8 @@ impl<T: Elementary> OneRegister<T> for Backward<T> {
             let incoming = T::load(s, trace.delta.at.add(at));
             let slope = trace.slope_at::<S, F>(s, at);
             if F::KEEPS {
-                let bend = trace.bend.at.add(at);
-                T::store(s, bend, T::mul(s, incoming, T::load(s, bend)));
+                let second_derivative = trace.second_derivative.at.add(at);
+                T::store(s, second_derivative, T::mul(s, incoming, T::load(s, second_derivative)));
             }
             T::store(s, trace.delta.at.add(at), T::mul(s, incoming, slope));
         }
@@ -171,9 +171,10 @@ impl<T: Elementary> OneRegister<T> for TangentForward<T> {
         // SAFETY: the caller's promise.
         unsafe {
             let rz = T::load(s, self.value.at.add(at));
-            let (slope, bend) = (self.trace.slope_at::<S, F>(s, at), self.trace.bend_at::<S, F>(s, at));
+            let (slope, second_derivative) =
+                (self.trace.slope_at::<S, F>(s, at), self.trace.second_derivative_at::<S, F>(s, at));
             T::store(s, self.value.at.add(at), T::mul(s, rz, slope));
-            T::store(s, self.delta.at.add(at), T::mul(s, rz, bend));
+            T::store(s, self.delta.at.add(at), T::mul(s, rz, second_derivative));
         }
     }
 }

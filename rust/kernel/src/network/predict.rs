@@ -74,7 +74,7 @@ fn check_shapes<T>(architecture: &Architecture, x: &[T], into: &[T]) -> Result<u
 }
 
 /// One thread's scratch: the cluster it last packed, and room for a part's rows.
-struct Worker<T> {
+struct PredictionScratch<T> {
     packed: Option<usize>,
     start: Start<T>,
     record: Buffer<T>,
@@ -107,7 +107,7 @@ fn predict_parts<S: Isa, T: Elementary>(
     }
     let x_stride = if layout.hidden.is_empty() { padded_stride::<T>(layout.n_inputs) } else { 0 };
     let make = || {
-        Ok(Worker {
+        Ok(PredictionScratch {
             packed: None,
             record: Buffer::new("the rows of a block", trace.len)?,
             scratch: Scratch::new(layout, most_rows, trace.plane)?,
@@ -116,12 +116,12 @@ fn predict_parts<S: Isa, T: Elementary>(
         })
     };
     let n = architecture.n_parameters();
-    threads.map(parts.into_iter(), make, |worker, (cluster, rows, into)| {
-        if worker.packed != Some(*cluster) {
-            worker.start.pack(network, &thetas[*cluster * n..(*cluster + 1) * n]);
-            worker.packed = Some(*cluster);
+    threads.map(parts.into_iter(), make, |own, (cluster, rows, into)| {
+        if own.packed != Some(*cluster) {
+            own.start.pack(network, &thetas[*cluster * n..(*cluster + 1) * n]);
+            own.packed = Some(*cluster);
         }
-        predict_part(network, &trace, worker, &x[rows.start * layout.n_inputs..rows.end * layout.n_inputs], into);
+        predict_part(network, &trace, own, &x[rows.start * layout.n_inputs..rows.end * layout.n_inputs], into);
         Ok(())
     })?;
     Ok(())
@@ -130,13 +130,13 @@ fn predict_parts<S: Isa, T: Elementary>(
 fn predict_part<S: Isa, T: Elementary>(
     network: &Network<'_, S>,
     trace: &TraceLayout,
-    worker: &mut Worker<T>,
+    own: &mut PredictionScratch<T>,
     x: &[T],
     into: &mut [T],
 ) {
     let layout = network.layout;
     let rows = x.len() / layout.n_inputs;
-    let Worker { start, record, scratch, x: padded, .. } = worker;
+    let PredictionScratch { start, record, scratch, x: padded, .. } = own;
     let (x, x_stride) = if padded.is_empty() {
         (x, layout.n_inputs)
     } else {

@@ -96,10 +96,10 @@ impl<T> DerefMut for Buffer<T> {
 }
 
 /// Where one gradient's record lies for up to `rows` rows: per hidden layer value, delta and, where the activation keeps
-/// them, slope and bend; for the outputs delta and curvature, planar.
+/// them, slope and second derivative; for the outputs delta and curvature, planar.
 #[derive(Clone, Debug)]
 pub struct TraceLayout {
-    /// Offsets of value, delta, slope and bend of each hidden layer.
+    /// Offsets of value, delta, slope and second derivative of each hidden layer.
     layers: Vec<[usize; 4]>,
     /// Output deltas.
     pub delta: usize,
@@ -134,7 +134,7 @@ impl TraceLayout {
         let stride = layout.hidden[l].stride;
         // Pointers only: the passes that use them check the record's length.
         let part = |i: usize| Matrix { at: record.wrapping_add(self.layers[l][i] + first_row * stride), stride };
-        LayerTrace { value: part(0), delta: part(1), slope: part(2), bend: part(3) }
+        LayerTrace { value: part(0), delta: part(1), slope: part(2), second_derivative: part(3) }
     }
 }
 

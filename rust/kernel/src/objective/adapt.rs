@@ -7,11 +7,11 @@ use crate::network::architecture::{Architecture, Layout};
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::Buffer;
-use crate::objective::clusters::{Clusters, Schedule};
+use crate::objective::clusters::{Clusters, WorkPartition};
 use crate::objective::inner::{Halt, Path};
 use crate::objective::rows::{Engine, Side};
 use crate::objective::setting::{Inner, Setting};
-use crate::objective::sweep::{Visitor, in_order, sweep};
+use crate::objective::sweep::{ClusterReduction, in_order, sweep};
 use crate::objective::{check_point, padded_rates};
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
@@ -48,19 +48,20 @@ pub fn adapt<T: Elementary>(
         let setting = Setting { rates: rates.as_deref(), ..Setting::forward(network, start.point(), inner) };
         let slots = into.chunks_exact_mut(architecture.n_parameters()).map(Mutex::new);
         let into = memory::list("the list of the clusters", slots)?;
-        let visitor = Adapt { theta, into, threads };
-        let schedule = Schedule::of(data, None, layout.len);
-        sweep(&visitor, &setting, data, None, &schedule, threads).map(in_order)
+        let reduction = Adaptation { theta, into, threads };
+        let partition = WorkPartition::of(data, None, layout.len);
+        sweep(&reduction, &setting, data, None, &partition, threads).map(in_order)
     })
 }
 
-struct Adapt<'a, T> {
+/// Each cluster's inner loop; its end goes into the cluster's own row.
+struct Adaptation<'a, T> {
     theta: &'a [T],
     into: Vec<Mutex<&'a mut [T]>>,
     threads: Threads<'a>,
 }
 
-impl<S: Isa, T: Elementary> Visitor<S, T> for Adapt<'_, T> {
+impl<S: Isa, T: Elementary> ClusterReduction<S, T> for Adaptation<'_, T> {
     type Sums = Vec<(usize, ClusterStatus)>;
 
     fn sums(&self) -> Result<Self::Sums, KernelError> {

@@ -152,7 +152,7 @@ const CLUSTER_COST: usize = 8;
 /// How the clusters are cut into work. It depends on the data alone, so that results have the same bits on any number of
 /// threads.
 #[derive(Clone, Debug, Default)]
-pub struct Schedule {
+pub struct WorkPartition {
     /// Runs of clusters of about equal cost; positions in the list of clusters.
     pub blocks: Vec<Range<usize>>,
     /// The blocks in the order in which they are taken: a costly one at the end would leave threads idle.
@@ -165,7 +165,7 @@ pub struct Schedule {
     is_split: Vec<bool>,
 }
 
-impl Schedule {
+impl WorkPartition {
     /// Cuts the listed clusters (all without a list), for vectors of `n_numbers` parameters.
     pub fn of<T: Real>(data: &Clusters<'_, T>, only: Option<&[usize]>, n_numbers: usize) -> Self {
         let count = only.map_or(data.n_clusters(), <[usize]>::len);

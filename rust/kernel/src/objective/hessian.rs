@@ -7,11 +7,11 @@ use crate::network::start::Start;
 use crate::network::workspace::{Buffer, From, Sink};
 use crate::network::{Network, Point};
 use crate::objective::check_point;
-use crate::objective::clusters::{Clusters, Schedule};
+use crate::objective::clusters::{Clusters, WorkPartition};
 use crate::objective::inner::Path;
 use crate::objective::rows::Engine;
 use crate::objective::setting::{Inner, Setting};
-use crate::objective::sweep::{Visitor, sweep};
+use crate::objective::sweep::{ClusterReduction, sweep};
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
 use crate::system::error::KernelError;
@@ -41,11 +41,11 @@ pub fn hessian_vector<T: Elementary>(
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
         let network = Network { isa, layout: &layout, loss, threads };
-        let (start, along) = (Start::new(&network, theta)?, Start::of_direction(&network, direction)?);
-        let visitor = Along { direction: along.point(), data };
-        let schedule = Schedule::of(data, None, layout.len);
+        let (start, direction) = (Start::new(&network, theta)?, Start::of_direction(&network, direction)?);
+        let reduction = HessianProduct { direction: direction.point(), data };
+        let partition = WorkPartition::of(data, None, layout.len);
         let setting = Setting::forward(network, start.point(), Inner::NONE);
-        let total = sweep(&visitor, &setting, data, None, &schedule, threads)?;
+        let total = sweep(&reduction, &setting, data, None, &partition, threads)?;
         total.faults.none(data.n_clusters())?;
         let mut flat = memory::zeros("the product", needed)?;
         layout.unpack(&total.sum, &mut flat, |x| T::from_f64(x / total.weight));
@@ -80,22 +80,23 @@ impl Faults {
 }
 
 /// Σ n_c H_c v and Σ n_c.
-struct Products {
+struct ProductSum {
     sum: Buffer<f64>,
     weight: f64,
     faults: Faults,
 }
 
-struct Along<'a, T> {
+/// Hessian-vector products of all clusters with one direction.
+struct HessianProduct<'a, T> {
     direction: Point<'a, T>,
     data: &'a Clusters<'a, T>,
 }
 
-impl<S: Isa, T: Elementary> Visitor<S, T> for Along<'_, T> {
-    type Sums = Products;
+impl<S: Isa, T: Elementary> ClusterReduction<S, T> for HessianProduct<'_, T> {
+    type Sums = ProductSum;
 
-    fn sums(&self) -> Result<Products, KernelError> {
-        Ok(Products {
+    fn sums(&self) -> Result<ProductSum, KernelError> {
+        Ok(ProductSum {
             sum: Buffer::new("a Hessian product", self.direction.theta.len())?,
             weight: 0.0,
             faults: Faults::default(),
@@ -108,7 +109,7 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Along<'_, T> {
         setting: &Setting<'_, S, T>,
         engine: &mut E,
         path: &mut Path<T>,
-        total: &mut Products,
+        total: &mut ProductSum,
     ) -> Result<(), KernelError> {
         let weight = self.data.cluster_weight(cluster);
         let sink = Sink::new(From::Zero, &mut path.adjoint, T::from_f64(1.0));
@@ -155,10 +156,10 @@ pub fn curvature<T: Elementary>(
         let draws = theta.iter().map(|_| T::from_f64(random.normal()));
         let flat: Vec<T> = memory::list("a direction", draws)?;
         let first = Start::of_direction(&network, &flat)?;
-        let visitor = Power { first: first.point(), n_iterations, threads };
-        let schedule = Schedule::of(data, None, layout.len);
+        let reduction = PowerIteration { first: first.point(), n_iterations, threads };
+        let partition = WorkPartition::of(data, None, layout.len);
         let setting = Setting::forward(network, start.point(), Inner::NONE);
-        let mut found = sweep(&visitor, &setting, data, None, &schedule, threads)?;
+        let mut found = sweep(&reduction, &setting, data, None, &partition, threads)?;
         found.sort_by_key(|&(cluster, _)| cluster);
         let mut faults = Faults::default();
         found.iter().filter(|(_, value)| !value.is_finite()).for_each(|&(cluster, _)| faults.add(cluster));
@@ -167,13 +168,14 @@ pub fn curvature<T: Elementary>(
     })
 }
 
-struct Power<'a, T> {
+/// Each cluster's largest eigenvalue, from one start.
+struct PowerIteration<'a, T> {
     first: Point<'a, T>,
     n_iterations: usize,
     threads: Threads<'a>,
 }
 
-impl<S: Isa, T: Elementary> Visitor<S, T> for Power<'_, T> {
+impl<S: Isa, T: Elementary> ClusterReduction<S, T> for PowerIteration<'_, T> {
     type Sums = Vec<(usize, f64)>;
 
     fn sums(&self) -> Result<Self::Sums, KernelError> {
@@ -200,7 +202,7 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Power<'_, T> {
     }
 }
 
-impl<T: Elementary> Power<'_, T> {
+impl<T: Elementary> PowerIteration<'_, T> {
     /// Rayleigh quotient of H after iterating H − shift·I.
     fn iterate<S: Isa, E: Engine<T>>(
         &self,
@@ -222,8 +224,8 @@ impl<T: Elementary> Power<'_, T> {
             }
             direction.iter_mut().for_each(|d| *d = T::from_f64(d.to_f64() / norm));
             network.transpose(direction, &mut transposed);
-            let along = Point { theta: direction, transposed: &transposed };
-            engine.tangent(0, &setting.start, &along, Sink::new(From::Zero, product, T::from_f64(1.0)));
+            let point = Point { theta: direction, transposed: &transposed };
+            engine.tangent(0, &setting.start, &point, Sink::new(From::Zero, product, T::from_f64(1.0)));
             value = dot(direction, product);
             for (d, p) in direction.iter_mut().zip(product.iter()) {
                 *d = T::from_f64(p.to_f64() - shift * d.to_f64());

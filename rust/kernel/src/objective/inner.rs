@@ -23,12 +23,12 @@ use crate::system::memory;
 use crate::system::threads::Threads;
 
 /// One point of the path.
-struct Slot<T> {
+struct PathPoint<T> {
     theta: Buffer<T>,
     transposed: Buffer<T>,
 }
 
-impl<T: Elementary> Slot<T> {
+impl<T: Elementary> PathPoint<T> {
     fn new(layout: &Layout) -> Result<Self, KernelError> {
         Ok(Self {
             theta: Buffer::new("a cluster's parameters and gradients", layout.len)?,
@@ -39,7 +39,7 @@ impl<T: Elementary> Slot<T> {
 
 /// Scratch of the inner loop, sized once.
 pub struct Path<T> {
-    ring: Vec<Slot<T>>,
+    ring: Vec<PathPoint<T>>,
     /// First points of the segments after the first, and their velocities.
     checkpoints: Vec<[Buffer<T>; 2]>,
     /// ∇L at the start, over all rows.
@@ -50,7 +50,7 @@ pub struct Path<T> {
     pub rates: Buffer<T>,
     /// The dual form, where some clusters take it.
     pub dual: Option<Dual<T>>,
-    direction: Slot<T>,
+    direction: PathPoint<T>,
     gradient: Buffer<T>,
     velocity: Buffer<T>,
     velocities: Vec<Buffer<T>>,
@@ -73,7 +73,7 @@ impl<T: Elementary> Path<T> {
         let layout = setting.network.layout;
         let vector =
             |wanted: bool| Buffer::new("a cluster's parameters and gradients", if wanted { layout.len } else { 0 });
-        let slot = || Slot::new(layout);
+        let slot = || PathPoint::new(layout);
         let general = !setting.is_plain();
         let segments = setting.steps.div_ceil(setting.plan.segment);
         let checkpoints = if setting.plan.way_back { segments.saturating_sub(1) } else { 0 };
@@ -275,12 +275,12 @@ impl<T: Elementary> Path<T> {
 
 /// θ^t to read and θ^{t+1}'s slot to write.
 fn now_and_next<'a, T>(
-    ring: &'a mut [Slot<T>],
+    ring: &'a mut [PathPoint<T>],
     start: Point<'a, T>,
     t: usize,
     now: usize,
     next: usize,
-) -> (Point<'a, T>, &'a mut Slot<T>) {
+) -> (Point<'a, T>, &'a mut PathPoint<T>) {
     if t == 0 {
         return (start, &mut ring[next]);
     }

@@ -19,9 +19,9 @@ use crate::network::architecture::{Architecture, Layout};
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::Buffer;
-use crate::objective::clusters::{Clusters, Schedule};
-use crate::objective::setting::{Evaluation, Inner, Objective, Plan, Setting, StepSize, Wanted};
-use crate::objective::share::Call;
+use crate::objective::clusters::{Clusters, WorkPartition};
+use crate::objective::setting::{Evaluation, ExtraOutputs, Inner, Objective, Plan, Setting, StepSize};
+use crate::objective::share::ObjectiveSum;
 use crate::objective::sweep::sweep;
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
@@ -53,7 +53,7 @@ pub fn evaluate<T: Elementary>(
     data: &Clusters<'_, T>,
     only: Option<&[usize]>,
     objective: &Objective,
-    wanted: Wanted,
+    wanted: ExtraOutputs,
     threads: Threads<'_>,
 ) -> Result<Evaluation<T>, KernelError> {
     objective.validate(architecture)?;
@@ -66,21 +66,21 @@ pub fn evaluate<T: Elementary>(
         let rates = padded_rates(&layout, architecture, inner, wanted.rate_gradient)?;
         let adapts = objective.alpha < 1.0 || wanted.status || wanted.rate_gradient;
         let way_back = objective.alpha < 1.0 && (!inner.first_order || wanted.rate_gradient);
-        let schedule = Schedule::of(data, only, layout.len);
+        let partition = WorkPartition::of(data, only, layout.len);
         let steps = if adapts { inner.steps } else { 0 };
         let can_be_dual = rates.is_none() && objective.alpha < 1.0 && data.n_support.is_none() && !wanted.status;
         let is_dual = |&rows: &usize| dual::pays(&layout, rows, steps);
-        let dual_rows = if can_be_dual { (1..=schedule.most_rows.min(DUAL_ROWS)).rev().find(is_dual).unwrap_or(0) } else { 0 };
+        let dual_rows = if can_be_dual { (1..=partition.most_rows.min(DUAL_ROWS)).rev().find(is_dual).unwrap_or(0) } else { 0 };
         let setting = Setting {
             steps,
             rates: rates.as_deref(),
-            plan: Plan::choose::<_, T>(&network, schedule.most_rows.max(1), steps, way_back),
+            plan: Plan::choose::<_, T>(&network, partition.most_rows.max(1), steps, way_back),
             rate_gradient: wanted.rate_gradient,
             dual_rows,
             ..Setting::forward(network, start.point(), inner)
         };
-        let call = Call { setting, data, objective, wanted, threads };
-        let total = sweep(&call, &call.setting, data, only, &schedule, threads)?;
+        let call = ObjectiveSum { setting, data, objective, wanted, threads };
+        let total = sweep(&call, &call.setting, data, only, &partition, threads)?;
         let n_clusters = only.map_or(data.n_clusters(), <[usize]>::len);
         call.finish(architecture, n_clusters, total)
     })

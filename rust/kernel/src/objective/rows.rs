@@ -149,13 +149,13 @@ impl<T: Elementary> Records<T> {
     }
 }
 
-/// The passes over a batch in parts, by one thread.
-struct Walk<'a, S, T> {
+/// The passes over a batch in parts that fit the cache, by one thread.
+struct PartPasses<'a, S, T> {
     network: Network<'a, S>,
     records: &'a mut Records<T>,
 }
 
-impl<'a, S: Isa, T: Elementary> Walk<'a, S, T> {
+impl<'a, S: Isa, T: Elementary> PartPasses<'a, S, T> {
     fn parts<'b>(&self, batch: Batch<'b, T>) -> impl Iterator<Item = Batch<'b, T>> + use<'a, 'b, S, T> {
         let keep = self.records.keep;
         let threads = self.network.threads;
@@ -235,17 +235,17 @@ impl<S: Isa, T: Elementary> Engine<T> for Serial<'_, S, T> {
 
     fn gradient(&mut self, side: Side, point: &Point<'_, T>, slot: usize, sink: Option<Sink<'_, T>>) -> f64 {
         let batch = self.sides[side as usize];
-        Walk { network: self.network, records: self.records }.gradient(batch, point, slot, sink)
+        PartPasses { network: self.network, records: self.records }.gradient(batch, point, slot, sink)
     }
 
     fn loss(&mut self, side: Side, point: &Point<'_, T>) -> f64 {
         let batch = self.sides[side as usize];
-        Walk { network: self.network, records: self.records }.loss(batch, point)
+        PartPasses { network: self.network, records: self.records }.loss(batch, point)
     }
 
     fn tangent(&mut self, slot: usize, point: &Point<'_, T>, direction: &Point<'_, T>, sink: Sink<'_, T>) {
         let batch = self.sides[Side::Support as usize];
-        Walk { network: self.network, records: self.records }.tangent(batch, slot, [point, direction], sink);
+        PartPasses { network: self.network, records: self.records }.tangent(batch, slot, [point, direction], sink);
     }
 }
 
@@ -280,7 +280,7 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
         &mut self,
         batch: Batch<'_, T>,
         sink: Option<Sink<'_, T>>,
-        work: impl Fn(&mut Walk<'_, S, T>, Batch<'_, T>, &mut Buffer<T>) -> f64 + Sync,
+        work: impl Fn(&mut PartPasses<'_, S, T>, Batch<'_, T>, &mut Buffer<T>) -> f64 + Sync,
     ) -> f64 {
         let (size, count) = chunks(batch.rows);
         let (network, chunk_rows) = (self.network, self.chunk_rows);
@@ -289,7 +289,7 @@ impl<S: Isa, T: Elementary> Split<'_, S, T> {
         let make = || Records::new(&network, chunk_rows, 1, false);
         self.threads.share(self.records, make, &chunks, |records, (chunk, partial, loss)| {
             let part = batch.part(*chunk * size, ((*chunk + 1) * size).min(batch.rows)).with_own_record();
-            *loss = work(&mut Walk { network, records }, part, partial);
+            *loss = work(&mut PartPasses { network, records }, part, partial);
         });
         let losses = chunks.into_iter().map(|chunk| chunk.into_inner().unwrap_or_else(PoisonError::into_inner).2).sum();
         // Told to stop, nobody wants the sum any more.
@@ -312,18 +312,18 @@ impl<S: Isa, T: Elementary> Engine<T> for Split<'_, S, T> {
 
     fn gradient(&mut self, side: Side, point: &Point<'_, T>, _: usize, sink: Option<Sink<'_, T>>) -> f64 {
         let wanted = sink.is_some();
-        self.each_chunk(self.sides[side as usize], sink, |walk, part, partial| {
-            walk.gradient(part, point, 0, wanted.then(|| Sink::new(From::Zero, partial, T::from_f64(1.0))))
+        self.each_chunk(self.sides[side as usize], sink, |passes, part, partial| {
+            passes.gradient(part, point, 0, wanted.then(|| Sink::new(From::Zero, partial, T::from_f64(1.0))))
         })
     }
 
     fn loss(&mut self, side: Side, point: &Point<'_, T>) -> f64 {
-        self.each_chunk(self.sides[side as usize], None, |walk, part, _| walk.loss(part, point))
+        self.each_chunk(self.sides[side as usize], None, |passes, part, _| passes.loss(part, point))
     }
 
     fn tangent(&mut self, _: usize, point: &Point<'_, T>, direction: &Point<'_, T>, sink: Sink<'_, T>) {
-        self.each_chunk(self.sides[Side::Support as usize], Some(sink), |walk, part, partial| {
-            walk.tangent(part, 0, [point, direction], Sink::new(From::Zero, partial, T::from_f64(1.0)));
+        self.each_chunk(self.sides[Side::Support as usize], Some(sink), |passes, part, partial| {
+            passes.tangent(part, 0, [point, direction], Sink::new(From::Zero, partial, T::from_f64(1.0)));
             0.0
         });
     }

@@ -90,9 +90,9 @@ impl Objective {
     }
 }
 
-/// What is wanted beside the value and the gradient.
+/// Outputs beside the value and the gradient, computed only where wanted.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted {
+pub struct ExtraOutputs {
     /// The derivative in each parameter's step.
     pub rate_gradient: bool,
     /// Losses before and after adaptation even where the objective does not need them.

@@ -7,26 +7,26 @@ use crate::network::workspace::{Buffer, From, Sink};
 use crate::objective::clusters::Clusters;
 use crate::objective::inner::{Halt, Path};
 use crate::objective::rows::{Engine, Side};
-use crate::objective::setting::{Evaluation, Objective, Setting, Wanted};
-use crate::objective::sweep::{Visitor, in_order, side_rows};
+use crate::objective::setting::{Evaluation, ExtraOutputs, Objective, Setting};
+use crate::objective::sweep::{ClusterReduction, in_order, side_rows};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
 use crate::system::error::{ClusterStatus, Divergence, KernelError};
 use crate::system::memory;
 use crate::system::threads::Threads;
 
-/// One evaluation over some clusters.
-pub struct Call<'a, S, T> {
+/// The objective and its gradients, as a sum over clusters.
+pub struct ObjectiveSum<'a, S, T> {
     pub setting: Setting<'a, S, T>,
     pub data: &'a Clusters<'a, T>,
     pub objective: &'a Objective,
-    pub wanted: Wanted,
+    pub wanted: ExtraOutputs,
     pub threads: Threads<'a>,
 }
 
 /// Losses of a cluster that did not diverge; its gradients are in the path.
 #[derive(Clone, Copy)]
-struct Walked {
+struct ClusterLosses {
     before: f64,
     after: f64,
     /// Whether the adjoint holds v + α/(1−α) ∇L(θ).
@@ -76,7 +76,7 @@ impl Sums {
     }
 }
 
-impl<S: Isa, T: Elementary> Visitor<S, T> for Call<'_, S, T> {
+impl<S: Isa, T: Elementary> ClusterReduction<S, T> for ObjectiveSum<'_, S, T> {
     type Sums = Sums;
 
     fn sums(&self) -> Result<Sums, KernelError> {
@@ -94,9 +94,9 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Call<'_, S, T> {
     ) -> Result<(), KernelError> {
         let result = self.walk(cluster, setting, engine, path);
         let status = match result {
-            Ok(walked) => {
-                self.add_cluster(cluster, setting, path, walked, sums);
-                ClusterStatus { diverged_step: None, loss_before: walked.before, loss_after: walked.after }
+            Ok(losses) => {
+                self.add_cluster(cluster, setting, path, losses, sums);
+                ClusterStatus { diverged_step: None, loss_before: losses.before, loss_after: losses.after }
             }
             Err(Halt::Stopped(error)) => return Err(error),
             Err(Halt::Diverged(fault)) => {
@@ -118,7 +118,7 @@ impl<S: Isa, T: Elementary> Visitor<S, T> for Call<'_, S, T> {
     }
 }
 
-impl<S: Isa, T: Elementary> Call<'_, S, T> {
+impl<S: Isa, T: Elementary> ObjectiveSum<'_, S, T> {
     /// Losses before and after adaptation; leaves the two gradients in the path.
     fn walk<E: Engine<T>>(
         &self,
@@ -126,7 +126,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
         setting: &Setting<'_, S, T>,
         engine: &mut E,
         path: &mut Path<T>,
-    ) -> Result<Walked, Halt> {
+    ) -> Result<ClusterLosses, Halt> {
         self.threads.check().map_err(Halt::Stopped)?;
         let alpha = self.objective.alpha;
         let one = T::from_f64(1.0);
@@ -140,7 +140,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
             }
             let finite = loss.is_finite() && vectors::all_finite(setting.network.isa, &path.before);
             return if finite {
-                Ok(Walked { before: loss, after: loss, is_dual: false })
+                Ok(ClusterLosses { before: loss, after: loss, is_dual: false })
             } else {
                 Err(diverged(0, loss))
             };
@@ -152,7 +152,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
             let finite = vectors::all_finite(setting.network.isa, &path.adjoint);
             let (before, after) = losses;
             return if finite {
-                Ok(Walked { before, after, is_dual: true })
+                Ok(ClusterLosses { before, after, is_dual: true })
             } else {
                 Err(diverged(setting.steps, after))
             };
@@ -173,7 +173,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
         }
         let finite = vectors::all_finite(setting.network.isa, &path.adjoint);
         if finite && before.is_finite() {
-            Ok(Walked { before, after, is_dual: false })
+            Ok(ClusterLosses { before, after, is_dual: false })
         } else {
             Err(diverged(setting.steps, after))
         }
@@ -202,7 +202,7 @@ impl<S: Isa, T: Elementary> Call<'_, S, T> {
         cluster: usize,
         setting: &Setting<'_, S, T>,
         path: &Path<T>,
-        Walked { before, after, is_dual }: Walked,
+        ClusterLosses { before, after, is_dual }: ClusterLosses,
         sums: &mut Sums,
     ) {
         let (isa, alpha, weight) = (setting.network.isa, self.objective.alpha, self.data.cluster_weight(cluster));

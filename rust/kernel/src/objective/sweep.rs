@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::network::workspace::{Batch, Buffer};
-use crate::objective::clusters::{Clusters, Schedule};
+use crate::objective::clusters::{Clusters, WorkPartition};
 use crate::objective::inner::Path;
 use crate::objective::rows::{Engine, Prepared, Records, Serial, Split, chunks};
 use crate::objective::setting::{Plan, SCRATCH_BYTES, Setting};
@@ -15,8 +15,8 @@ use crate::simd::math::Elementary;
 use crate::system::error::{ClusterStatus, KernelError};
 use crate::system::threads::Threads;
 
-/// What is done at each cluster, and how the results of several are put together.
-pub trait Visitor<S, T>: Sync {
+/// A sum over clusters: what each one adds, and how the sums of several runs of clusters become one.
+pub trait ClusterReduction<S, T>: Sync {
     /// Results of a run of clusters.
     type Sums: Send;
     /// No results yet.
@@ -34,14 +34,14 @@ pub trait Visitor<S, T>: Sync {
     fn merge(&self, total: &mut Self::Sums, part: Self::Sums);
 }
 
-/// Everything one thread needs.
-struct Worker<T> {
+/// One thread's scratch: a cluster's rows, records and path.
+struct ClusterScratch<T> {
     sides: [Option<Prepared<T>>; 2],
     records: Records<T>,
     path: Path<T>,
 }
 
-impl<T: Elementary> Worker<T> {
+impl<T: Elementary> ClusterScratch<T> {
     fn new<S: Isa>(setting: &Setting<'_, S, T>, most_rows: usize, has_query: bool) -> Result<Self, KernelError> {
         let network = &setting.network;
         let query = has_query.then(|| Prepared::new(network, most_rows)).transpose()?;
@@ -77,18 +77,18 @@ pub fn side_rows<T: Elementary>(data: &Clusters<'_, T>, cluster: usize) -> [Rang
 }
 
 /// Visits the listed clusters (all without a list).
-pub fn sweep<S: Isa, T: Elementary, V: Visitor<S, T>>(
-    visitor: &V,
+pub fn sweep<S: Isa, T: Elementary, V: ClusterReduction<S, T>>(
+    reduction: &V,
     setting: &Setting<'_, S, T>,
     data: &Clusters<'_, T>,
     only: Option<&[usize]>,
-    schedule: &Schedule,
+    partition: &WorkPartition,
     threads: Threads<'_>,
 ) -> Result<V::Sums, KernelError> {
-    let sweep = Sweep { visitor, setting, data, only, schedule, threads };
-    let mut total = visitor.sums()?;
+    let sweep = Sweep { reduction, setting, data, only, partition, threads };
+    let mut total = reduction.sums()?;
     for (_, part) in sweep.blocks()? {
-        visitor.merge(&mut total, part);
+        reduction.merge(&mut total, part);
     }
     sweep.split(&mut total)?;
     threads.check()?;
@@ -96,67 +96,68 @@ pub fn sweep<S: Isa, T: Elementary, V: Visitor<S, T>>(
 }
 
 struct Sweep<'a, S, T, V> {
-    visitor: &'a V,
+    reduction: &'a V,
     setting: &'a Setting<'a, S, T>,
     data: &'a Clusters<'a, T>,
     only: Option<&'a [usize]>,
-    schedule: &'a Schedule,
+    partition: &'a WorkPartition,
     threads: Threads<'a>,
 }
 
-impl<S: Isa, T: Elementary, V: Visitor<S, T>> Sweep<'_, S, T, V> {
+impl<S: Isa, T: Elementary, V: ClusterReduction<S, T>> Sweep<'_, S, T, V> {
     fn cluster(&self, position: usize) -> usize {
         self.only.map_or(position, |list| list[position])
     }
 
     /// Each block's sums, in the blocks' order.
     fn blocks(&self) -> Result<Vec<(usize, V::Sums)>, KernelError> {
-        let make = || Worker::new(self.setting, self.schedule.most_rows, self.data.n_support.is_some());
-        let order = self.schedule.order.iter();
-        let mut done = self.threads.map(order, make, |worker, &mut &block| Ok((block, self.block(block, worker)?)))?;
+        let make = || ClusterScratch::new(self.setting, self.partition.most_rows, self.data.n_support.is_some());
+        let order = self.partition.order.iter();
+        let mut done =
+            self.threads.map(order, make, |scratch, &mut &block| Ok((block, self.block(block, scratch)?)))?;
         done.sort_unstable_by_key(|&(block, _)| block);
         Ok(done)
     }
 
-    fn block(&self, index: usize, worker: &mut Worker<T>) -> Result<V::Sums, KernelError> {
-        let mut sums = self.visitor.sums()?;
-        for position in self.schedule.block(index) {
+    fn block(&self, index: usize, scratch: &mut ClusterScratch<T>) -> Result<V::Sums, KernelError> {
+        let mut sums = self.reduction.sums()?;
+        for position in self.partition.block(index) {
             self.threads.check()?;
             let cluster = self.cluster(position);
-            worker.fill(self.data, self.setting.network.layout.n_inputs, cluster);
-            let Worker { sides, records, path } = worker;
+            scratch.fill(self.data, self.setting.network.layout.n_inputs, cluster);
+            let ClusterScratch { sides, records, path } = scratch;
             let mut engine = Serial { network: self.setting.network, sides: batches(sides, self.data), records };
-            self.visitor.visit(cluster, self.setting, &mut engine, path, &mut sums)?;
+            self.reduction.visit(cluster, self.setting, &mut engine, path, &mut sums)?;
         }
         Ok(sums)
     }
 
     /// Clusters whose rows are split, one after the other, all threads on each.
     fn split(&self, total: &mut V::Sums) -> Result<(), KernelError> {
-        let Some(most_rows) = self.schedule.split.iter().map(|&p| self.data.rows(self.cluster(p)).len()).max() else {
+        let Some(most_rows) = self.partition.split.iter().map(|&p| self.data.rows(self.cluster(p)).len()).max() else {
             return Ok(());
         };
         let network = self.setting.network;
         let setting = Setting { plan: self.split_plan(), ..*self.setting };
-        let mut worker = Worker::new(&setting, most_rows, self.data.n_support.is_some())?;
+        let mut scratch = ClusterScratch::new(&setting, most_rows, self.data.n_support.is_some())?;
         // A smaller cluster may have more chunks, because chunks grow in steps.
-        let sides = self.schedule.split.iter().flat_map(|&p| side_rows(self.data, self.cluster(p)));
+        let sides = self.partition.split.iter().flat_map(|&p| side_rows(self.data, self.cluster(p)));
         let most = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
         let (rows, count) = sides.map(|side| chunks(side.len())).fold((0, 0), most);
         let mut partial =
             Buffer::several("the gradients of parts of large clusters", (0..count).map(|_| network.layout.len))?;
         let mut records = self.threads.workers(count, || Records::new(&network, rows, 1, false))?;
-        for &position in &self.schedule.split {
+        for &position in &self.partition.split {
             self.threads.check()?;
             let cluster = self.cluster(position);
-            worker.fill(self.data, network.layout.n_inputs, cluster);
-            let Worker { sides, path, .. } = &mut worker;
+            scratch.fill(self.data, network.layout.n_inputs, cluster);
+            let ClusterScratch { sides, path, .. } = &mut scratch;
             let (records, partial, threads) = (&mut records[..], &mut partial[..], &self.threads);
             let sides = batches(sides, self.data);
             let mut engine = Split { network, sides, chunk_rows: rows, records, partial, threads };
-            let mut sums = self.visitor.sums()?;
-            self.visitor.visit(cluster, &setting, &mut engine, path, &mut sums)?;
-            self.visitor.merge(total, sums);
+            let mut sums = self.reduction.sums()?;
+            self.reduction.visit(cluster, &setting, &mut engine, path, &mut sums)?;
+            self.reduction.merge(total, sums);
         }
         Ok(())
     }

@@ -115,7 +115,7 @@ impl Stepper {
         let rate = self.optimizer.rate(t);
         let l1 = self.optimizer.penalties.l1;
         let by = |method: L1Method| if l1.method == method { part.l1 } else { 0.0 };
-        let common = Common {
+        let common = StepNumbers {
             clip,
             coupled: part.coupled,
             rate,
@@ -127,7 +127,7 @@ impl Stepper {
         };
         let has_l1 = part.l1 > 0.0;
         match self.optimizer.rule {
-            Rule::Sgd { momentum: 0.0, .. } => enter(isa, Plain, common, has_l1, vectors),
+            Rule::Sgd { momentum: 0.0, .. } => enter(isa, GradientDescent, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: false } => enter(isa, Momentum { momentum }, common, has_l1, vectors),
             Rule::Sgd { momentum, nesterov: true } => enter(isa, Nesterov { momentum }, common, has_l1, vectors),
             Rule::Adam(m) => {
@@ -153,9 +153,9 @@ impl Optimizer {
     }
 }
 
-/// What all rules share, for one step of one part.
+/// The numbers of one step of one part, the same for all rules.
 #[derive(Clone, Copy)]
-struct Common {
+struct StepNumbers {
     clip: f64,
     coupled: f64,
     rate: f64,
@@ -184,10 +184,11 @@ trait Direction: Copy {
     unsafe fn direction<S: Isa, T: Real>(self, s: S, g: T::Lanes<S>, moments: [*mut T; 2]) -> T::Lanes<S>;
 }
 
+/// The gradient itself.
 #[derive(Clone, Copy)]
-struct Plain;
+struct GradientDescent;
 
-impl Direction for Plain {
+impl Direction for GradientDescent {
     #[inline(always)]
     unsafe fn direction<S: Isa, T: Real>(self, _: S, g: T::Lanes<S>, _: [*mut T; 2]) -> T::Lanes<S> {
         g
@@ -265,24 +266,25 @@ impl Direction for Adam {
     }
 }
 
-fn enter<S: Isa, T: Real, D: Direction>(isa: S, rule: D, common: Common, has_l1: bool, vectors: Vectors<T>) {
+fn enter<S: Isa, T: Real, D: Direction>(isa: S, rule: D, common: StepNumbers, has_l1: bool, vectors: Vectors<T>) {
     // SAFETY: the caller checked the vectors' lengths.
     unsafe {
         if has_l1 {
-            run(isa, Step::<T, D, true> { rule, common, vectors });
+            run(isa, ParameterStep::<T, D, true> { rule, common, vectors });
         } else {
-            run(isa, Step::<T, D, false> { rule, common, vectors });
+            run(isa, ParameterStep::<T, D, false> { rule, common, vectors });
         }
     }
 }
 
-struct Step<T, D, const L1: bool> {
+/// One step of all parameters of a part, register by register.
+struct ParameterStep<T, D, const L1: bool> {
     rule: D,
-    common: Common,
+    common: StepNumbers,
     vectors: Vectors<T>,
 }
 
-impl<T: Real, D: Direction, const L1: bool> Pass for Step<T, D, L1> {
+impl<T: Real, D: Direction, const L1: bool> Pass for ParameterStep<T, D, L1> {
     type Output = ();
 
     #[inline(always)]
@@ -301,7 +303,7 @@ impl<T: Real, D: Direction, const L1: bool> Pass for Step<T, D, L1> {
     }
 }
 
-impl<T: Real, D: Direction, const L1: bool> Step<T, D, L1> {
+impl<T: Real, D: Direction, const L1: bool> ParameterStep<T, D, L1> {
     #[inline(always)]
     unsafe fn at<S: Isa>(&self, s: S, at: usize) {
         let (c, v) = (self.common, self.vectors);

@@ -8,7 +8,7 @@ use crate::system::random::Random;
 use super::problem::Problem;
 
 /// Room for so many rows of a problem, with the rows that were last gathered.
-pub(super) struct Batch<T> {
+pub(super) struct ParticleBatch<T> {
     rows: usize,
     terms: usize,
     x: Buffer<T>,
@@ -18,7 +18,7 @@ pub(super) struct Batch<T> {
     weights: Buffer<T>,
 }
 
-impl<T: Real> Batch<T> {
+impl<T: Real> ParticleBatch<T> {
     pub(super) fn new(problem: &Problem<'_, T>, rows: usize) -> Result<Self, KernelError> {
         let points = rows.saturating_mul(problem.n_terms);
         Ok(Self {

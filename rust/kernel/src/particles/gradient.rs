@@ -9,17 +9,23 @@ use crate::system::memory;
 use crate::system::threads::Threads;
 use crate::with_isa;
 
-use super::network::{BLOCK_ROWS, Network, Trace};
+use super::network::{BLOCK_ROWS, ParticleNetwork, ParticleTrace};
 use super::shape::Particles;
 
-impl<S: Isa> Network<'_, S> {
+impl<S: Isa> ParticleNetwork<'_, S> {
     /// Whether its threads say stop: what it leaves then is not to be used.
     fn is_stopped(&self) -> bool {
         self.threads.is_stopped()
     }
 
     /// h of every row.
-    pub(super) fn all_outputs<T: Elementary>(&self, theta: &[T], x: &[T], trace: &mut Trace<T>, into: &mut [T]) {
+    pub(super) fn all_outputs<T: Elementary>(
+        &self,
+        theta: &[T],
+        x: &[T],
+        trace: &mut ParticleTrace<T>,
+        into: &mut [T],
+    ) {
         let rows = x.chunks(BLOCK_ROWS * self.shape.n_inputs);
         for (x, into) in rows.zip(into.chunks_mut(BLOCK_ROWS)) {
             if self.is_stopped() {
@@ -35,7 +41,7 @@ impl<S: Isa> Network<'_, S> {
         theta: &[T],
         x: &[T],
         residual: impl Fn(usize, f64) -> f64,
-        trace: &mut Trace<T>,
+        trace: &mut ParticleTrace<T>,
         gradient: &mut [T],
     ) {
         gradient.fill(T::default());
@@ -84,9 +90,10 @@ pub fn values<T: Elementary>(
         return Ok(into);
     }
     let parts = thetas.chunks_exact(shape.n_parameters()).zip(into.chunks_mut(rows));
-    let make = || Ok((Trace::new(&[*shape])?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?));
+    let make =
+        || Ok((ParticleTrace::new(&[*shape])?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?));
     with_isa!(Backend::detect(), isa => {
-        let network = Network { isa, shape: *shape, threads };
+        let network = ParticleNetwork { isa, shape: *shape, threads };
         threads.map(parts, make, |(trace, padded), (theta, into)| {
             shape.pack(theta, padded);
             network.all_outputs(padded, x, trace, into);
@@ -117,10 +124,10 @@ pub fn gradient<T: Elementary>(
     finite("residual", residual)?;
     let mut flat = memory::room("the gradient", shape.n_parameters())?;
     with_isa!(Backend::detect(), isa => {
-        let network = Network { isa, shape: *shape, threads };
+        let network = ParticleNetwork { isa, shape: *shape, threads };
         let (mut padded, mut sum) = (Buffer::new("the particles' gradient", shape.padded_len::<T>())?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?);
         shape.pack(theta, &mut padded);
-        network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut Trace::new(&[*shape])?, &mut sum);
+        network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut ParticleTrace::new(&[*shape])?, &mut sum);
         shape.unpack(&sum, &mut flat);
     });
     threads.check()?;

@@ -2,9 +2,10 @@
 //! instrumental variables (F²BMLD: Chen, Nitanda, Gretton & Suzuki, 2025).
 //!
 //! Three networks h(x) = (1/N) Σᵢ Ψ(x, θᵢ): the structural one at x, and on the instruments z a first stage that follows
-//! its values and a penalised twin that also follows y. `worker.rs` has the two loops, and is the place to start reading.
+//! its values and a penalised twin that also follows y. `dynamics.rs` has the two loops, and is the place to start reading.
 
 mod batch;
+mod dynamics;
 mod gradient;
 mod network;
 mod noise;
@@ -16,12 +17,11 @@ mod state;
 mod step;
 #[cfg(test)]
 mod tests;
-mod worker;
 
 pub use batch::batch_rows;
 pub use gradient::{gradient, values};
 pub use noise::normals;
 pub use problem::Problem;
-pub use run::{Options, Path, Rates, Record, Run, Solver};
+pub use run::{LossRecord, Options, Rates, Run, Solver, Trajectory};
 pub use shape::Particles;
 pub use solve::solve;

@@ -16,7 +16,7 @@ use super::shape::Particles;
 pub(super) const BLOCK_ROWS: usize = 64;
 
 /// Scratch for a block of rows.
-pub(super) struct Trace<T> {
+pub(super) struct ParticleTrace<T> {
     /// a(w₁ᵀx + b).
     value: Buffer<T>,
     /// What arrives at w₁ᵀx + b.
@@ -25,7 +25,7 @@ pub(super) struct Trace<T> {
     psi: Buffer<T>,
 }
 
-impl<T: Elementary> Trace<T> {
+impl<T: Elementary> ParticleTrace<T> {
     /// Room for a block of any of the networks.
     pub(super) fn new(shapes: &[Particles]) -> Result<Self, KernelError> {
         let size = shapes.iter().map(|s| BLOCK_ROWS * s.stride::<T>()).max().unwrap_or(0);
@@ -41,22 +41,22 @@ impl<T: Elementary> Trace<T> {
 
 /// A network without its parameters, and how it is computed.
 #[derive(Clone, Copy)]
-pub(super) struct Network<'a, S> {
+pub(super) struct ParticleNetwork<'a, S> {
     pub(super) isa: S,
     pub(super) shape: Particles,
     /// Who may stop its passes on their way. What they leave then is not to be used.
     pub(super) threads: Threads<'a>,
 }
 
-impl<S: Isa> Network<'_, S> {
-    /// h of a block of rows; the trace keeps what [`Network::add_gradient`] needs.
-    pub(super) fn outputs<T: Elementary>(&self, theta: &[T], x: &[T], trace: &mut Trace<T>, into: &mut [T]) {
+impl<S: Isa> ParticleNetwork<'_, S> {
+    /// h of a block of rows; the trace keeps what [`ParticleNetwork::add_gradient`] needs.
+    pub(super) fn outputs<T: Elementary>(&self, theta: &[T], x: &[T], trace: &mut ParticleTrace<T>, into: &mut [T]) {
         let Self { isa, shape, .. } = *self;
         let (rows, stride, d) = (into.len(), shape.stride::<T>(), shape.n_inputs);
         assert!(rows <= BLOCK_ROWS && x.len() == rows * d && theta.len() == shape.padded_len::<T>());
         assert!(trace.value.len() >= rows * stride && (shape.clip.is_none() || trace.psi.len() >= rows * stride));
         let value = Matrix { at: trace.value.as_mut_ptr(), stride };
-        let layer = LayerTrace { value, delta: value, slope: value, bend: value };
+        let layer = LayerTrace { value, delta: value, slope: value, second_derivative: value };
         let factors = Factors { a: Matrix::of(x.as_ptr(), d), b: Matrix::of(theta.as_ptr(), stride), depth: d };
         let [bias, w2] = [d, d + 1].map(|row| theta[row * stride..].as_ptr());
         // SAFETY: the lengths were compared above; the rows of all matrices are padded to whole registers.
@@ -73,17 +73,17 @@ impl<S: Isa> Network<'_, S> {
             );
             let psi = shape.clip.map(|bound| (trace.psi.as_mut_ptr(), T::from_f64(bound)));
             let scale = T::from_f64(1.0 / shape.n_particles as f64);
-            run(isa, Outputs { rows, stride, value: value.at, w2, psi, scale, into: into.as_mut_ptr() });
+            run(isa, ParticleOutputs { rows, stride, value: value.at, w2, psi, scale, into: into.as_mut_ptr() });
         }
     }
 
-    /// Adds Σ_b r_b·∇Ψ(x_b, θᵢ) of the block that [`Network::outputs`] was last called for.
+    /// Adds Σ_b r_b·∇Ψ(x_b, θᵢ) of the block that [`ParticleNetwork::outputs`] was last called for.
     pub(super) fn add_gradient<T: Elementary>(
         &self,
         theta: &[T],
         x: &[T],
         residual: &[T],
-        trace: &mut Trace<T>,
+        trace: &mut ParticleTrace<T>,
         gradient: &mut [T],
     ) {
         let Self { isa, shape, .. } = *self;
@@ -101,8 +101,8 @@ impl<S: Isa> Network<'_, S> {
             let deltas =
                 Deltas { rows, stride, value, w2, psi, residual: residual.as_ptr(), delta: delta.at, bias, head };
             match shape.activation {
-                Activation::Relu => run(isa, Of::<Relu, _>(deltas, std::marker::PhantomData)),
-                _ => run(isa, Of::<Tanh, _>(deltas, std::marker::PhantomData)),
+                Activation::Relu => run(isa, WithActivation::<Relu, _>(deltas, std::marker::PhantomData)),
+                _ => run(isa, WithActivation::<Tanh, _>(deltas, std::marker::PhantomData)),
             }
             let factors = Factors { a: Matrix::of(x.as_ptr(), d), b: delta, depth: rows };
             let target = Target { from: to.cast_const(), to, scale: T::from_f64(1.0), keep: None };
@@ -119,7 +119,7 @@ impl<S: Isa> Network<'_, S> {
 }
 
 /// h = scale·Σᵢ Ψᵢ of every row.
-struct Outputs<T> {
+struct ParticleOutputs<T> {
     rows: usize,
     stride: usize,
     value: *const T,
@@ -130,7 +130,7 @@ struct Outputs<T> {
     into: *mut T,
 }
 
-impl<T: Elementary> Pass for Outputs<T> {
+impl<T: Elementary> Pass for ParticleOutputs<T> {
     type Output = ();
 
     #[inline(always)]
@@ -175,9 +175,9 @@ struct Deltas<T> {
 }
 
 /// Work whose activation is known when it is compiled.
-struct Of<F, W>(W, std::marker::PhantomData<F>);
+struct WithActivation<F, W>(W, std::marker::PhantomData<F>);
 
-impl<F: Function, T: Elementary> Pass for Of<F, Deltas<T>> {
+impl<F: Function, T: Elementary> Pass for WithActivation<F, Deltas<T>> {
     type Output = ();
 
     #[inline(always)]

@@ -137,7 +137,7 @@ impl<T: Real> Run<'_, T> {
 
 /// The losses after some outer steps, over all rows of the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Record {
+pub struct LossRecord {
     /// Outer steps taken.
     pub step: usize,
     /// F₁(x, z): with the twin's, the bilevel gap F₁(x, z̃) − F₁(x, z).
@@ -150,11 +150,11 @@ pub struct Record {
     pub twin_second_stage: f64,
 }
 
-/// What a run has left behind.
+/// The recorded points of one run, and its losses there.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Path<T> {
+pub struct Trajectory<T> {
     /// The records, the latest last.
-    pub records: Vec<Record>,
+    pub records: Vec<LossRecord>,
     /// The structural network's particles at each record, in the flat layout.
     pub structural: Vec<T>,
     /// The first stage's and its twin's particles at the last record.

@@ -1,4 +1,4 @@
-//! Many runs at once, each on one thread, and what they leave behind. The loops are in `worker.rs`.
+//! Many runs at once, each on one thread, and what they leave behind. The loops are in `dynamics.rs`.
 
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
@@ -6,9 +6,9 @@ use crate::system::error::KernelError;
 use crate::system::threads::Threads;
 use crate::with_isa;
 
+use super::dynamics::Dynamics;
 use super::problem::Problem;
-use super::run::{Options, Path, Run};
-use super::worker::Worker;
+use super::run::{Options, Run, Trajectory};
 
 /// Solves many runs, each on one thread.
 ///
@@ -19,10 +19,10 @@ pub fn solve<T: Elementary>(
     runs: &[Run<'_, T>],
     options: &Options,
     threads: Threads<'_>,
-) -> Result<Vec<Path<T>>, KernelError> {
+) -> Result<Vec<Trajectory<T>>, KernelError> {
     options.validate(problem)?;
     runs.iter().try_for_each(|run| run.validate(problem, options))?;
     threads.map(runs.iter(), || Ok(()), |(), run| {
-        with_isa!(Backend::detect(), isa => Worker::new(isa, problem, run, options, threads).and_then(Worker::path))
+        with_isa!(Backend::detect(), isa => Dynamics::new(isa, problem, run, options, threads).and_then(Dynamics::path))
     })
 }

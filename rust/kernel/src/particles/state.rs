@@ -8,7 +8,7 @@ use crate::system::error::KernelError;
 use super::shape::Particles;
 
 /// One network's particles in the padded layout.
-pub(super) struct Net<T> {
+pub(super) struct NetworkState<T> {
     pub(super) theta: Buffer<T>,
     pub(super) first: Buffer<T>,
     pub(super) second: Buffer<T>,
@@ -16,7 +16,7 @@ pub(super) struct Net<T> {
     pub(super) steps: u64,
 }
 
-impl<T: Real> Net<T> {
+impl<T: Real> NetworkState<T> {
     /// Room for a network, with moments where they are wanted.
     pub(super) fn new(shape: &Particles, moments: bool) -> Result<Self, KernelError> {
         let len = shape.padded_len::<T>();
@@ -51,15 +51,15 @@ impl<T: Real> Net<T> {
 }
 
 /// The structural network, the first stage and its twin.
-pub(super) struct State<T> {
-    pub(super) nets: [Net<T>; 3],
+pub(super) struct ParticleState<T> {
+    pub(super) nets: [NetworkState<T>; 3],
     /// Outer steps taken.
     pub(super) steps: usize,
 }
 
-impl<T: Real> State<T> {
+impl<T: Real> ParticleState<T> {
     pub(super) fn new(shapes: [&Particles; 3], moments: bool) -> Result<Self, KernelError> {
-        let [x, z, twin] = shapes.map(|shape| Net::new(shape, moments));
+        let [x, z, twin] = shapes.map(|shape| NetworkState::new(shape, moments));
         Ok(Self { nets: [x?, z?, twin?], steps: 0 })
     }
 

@@ -19,17 +19,17 @@ const OWN_BYTES: usize = 1 << 20;
 /// What all threads together keep at most, in bytes.
 const SHARED_BYTES: usize = 32 << 20;
 
-/// Freed blocks, the oldest first.
+/// Freed blocks for later requests of the same size, the oldest first.
 #[derive(Default)]
-struct Kept {
+struct FreeList {
     blocks: Vec<(NonNull<u8>, usize)>,
     bytes: usize,
 }
 
 // SAFETY: a kept block belongs to nobody else.
-unsafe impl Send for Kept {}
+unsafe impl Send for FreeList {}
 
-impl Kept {
+impl FreeList {
     const EMPTY: Self = Self { blocks: Vec::new(), bytes: 0 };
 
     fn take(&mut self, bytes: usize) -> Option<NonNull<u8>> {
@@ -54,7 +54,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for FreeList {
     fn drop(&mut self) {
         for &(at, bytes) in &self.blocks {
             // SAFETY: as in `put`.
@@ -64,14 +64,14 @@ impl Drop for Kept {
 }
 
 thread_local! {
-    static OWN: RefCell<Kept> = const { RefCell::new(Kept::EMPTY) };
+    static OWN: RefCell<FreeList> = const { RefCell::new(FreeList::EMPTY) };
     /// Bytes of all blocks that this thread has ever taken.
     static TAKEN: Cell<usize> = const { Cell::new(0) };
 }
-static SHARED: Mutex<Kept> = Mutex::new(Kept::EMPTY);
+static SHARED: Mutex<FreeList> = Mutex::new(FreeList::EMPTY);
 
 /// The reserve, if nobody is at it: a fork may have left it locked for ever.
-fn shared() -> Option<MutexGuard<'static, Kept>> {
+fn shared() -> Option<MutexGuard<'static, FreeList>> {
     SHARED.try_lock().ok()
 }
 

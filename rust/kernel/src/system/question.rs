@@ -49,20 +49,20 @@ fn here() -> usize {
     HERE.with(|here| std::ptr::from_ref(here).addr())
 }
 
-/// Counts helpers that are still at work.
-pub(crate) struct Latch {
+/// Counts down the helpers that are still at work, and waits for the last.
+pub(crate) struct CountDownLatch {
     left: Mutex<usize>,
     changed: Condvar,
 }
 
-impl Latch {
+impl CountDownLatch {
     pub(crate) fn new(count: usize) -> Self {
         Self { left: Mutex::new(count), changed: Condvar::new() }
     }
 
     /// Counts one helper down when it is dropped, after a panic too.
     pub(crate) fn guard(&self) -> impl Drop + Send + '_ {
-        struct Guard<'a>(&'a Latch);
+        struct Guard<'a>(&'a CountDownLatch);
         impl Drop for Guard<'_> {
             fn drop(&mut self) {
                 *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) -= 1;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::system::error::KernelError;
 use crate::system::memory;
-use crate::system::question::{Latch, Question};
+use crate::system::question::{CountDownLatch, Question};
 
 /// The calling thread, alone or with a pool's threads, and what stops them.
 #[derive(Clone, Copy)]
@@ -143,7 +143,7 @@ impl<'a> Threads<'a> {
         match (self.pool, workers[..used].split_first_mut()) {
             (_, None) => {}
             (Some(pool), Some((own, others))) if !others.is_empty() => {
-                let helping = Latch::new(others.len());
+                let helping = CountDownLatch::new(others.len());
                 pool.in_place_scope(|scope| {
                     for worker in others {
                         let (work, one) = (&work, helping.guard());

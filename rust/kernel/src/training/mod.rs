@@ -6,7 +6,7 @@ pub mod stopping;
 use crate::network::architecture::Architecture;
 use crate::objective::clusters::Clusters;
 use crate::objective::evaluate;
-use crate::objective::setting::{Objective, Wanted};
+use crate::objective::setting::{ExtraOutputs, Objective};
 use crate::optimizer::{Optimizer, Stepper};
 use crate::simd::Backend;
 use crate::simd::math::Elementary;
@@ -134,13 +134,13 @@ impl<T: Elementary> Trainer<T> {
         threads: Threads<'_>,
     ) -> Result<Vec<f64>, KernelError> {
         let mut values = memory::room("the objective of every step", n_steps)?;
-        let mut batches = Batches::new(self.batch_size, self.seed, among);
+        let mut batches = ClusterBatches::new(self.batch_size, self.seed, among);
         let (spans, units) = self.architecture.spans();
         let stepper = Stepper::new(self.optimizer, &spans, units);
         for _ in 0..n_steps {
             let Self { architecture, objective, state, .. } = self;
             let only = batches.of_step(data.n_clusters(), state.n_steps)?;
-            let result = evaluate(architecture, &state.theta, data, only, objective, Wanted::default(), threads)?;
+            let result = evaluate(architecture, &state.theta, data, only, objective, ExtraOutputs::default(), threads)?;
             let (theta, first, second) = (&mut state.theta, &mut state.first, &mut state.second);
             with_isa!(Backend::detect(), isa => {
                 stepper.step(isa, state.n_steps, &result.gradient, theta, first, second);
@@ -154,7 +154,7 @@ impl<T: Elementary> Trainer<T> {
 }
 
 /// Mini-batches without replacement, a new order each epoch; a function of the seed and the step alone.
-struct Batches<'a> {
+struct ClusterBatches<'a> {
     size: Option<usize>,
     seed: u64,
     among: Option<&'a [usize]>,
@@ -162,7 +162,7 @@ struct Batches<'a> {
     order: Vec<usize>,
 }
 
-impl<'a> Batches<'a> {
+impl<'a> ClusterBatches<'a> {
     fn new(size: Option<usize>, seed: u64, among: Option<&'a [usize]>) -> Self {
         Self { size, seed, among, epoch: None, order: Vec::new() }
     }

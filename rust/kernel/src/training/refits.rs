@@ -6,7 +6,7 @@
 
 use crate::objective::clusters::Clusters;
 use crate::objective::evaluate;
-use crate::objective::setting::{Objective, Wanted};
+use crate::objective::setting::{ExtraOutputs, Objective};
 use crate::simd::math::Elementary;
 use crate::system::error::KernelError;
 use crate::system::memory;
@@ -130,8 +130,11 @@ fn train<T: Elementary>(
     let weighed = Clusters { cluster_weights: Some(&weights), ..*data };
     let mut among = memory::room("a list of clusters", counts.len())?;
     among.extend((0..counts.len()).filter(|&c| counts[c] > 0.0));
-    let mut looks =
-        Looks { values: Vec::new(), best: None, patience: Patience::new(watch.patience as u64, watch.min_gain) };
+    let mut held_out_losses = HeldOutLosses {
+        values: Vec::new(),
+        best: None,
+        patience: Patience::new(watch.patience as u64, watch.min_gain),
+    };
     let mut fault = None;
     let end = trainer.state().n_steps + n_steps as u64;
     while trainer.state().n_steps < end {
@@ -145,27 +148,27 @@ fn train<T: Elementary>(
             }
             Err(error) => return Err(error),
         }
-        if !held_out.is_empty() && looks.look(&trainer, data, held_out, watch, threads)? {
+        if !held_out.is_empty() && held_out_losses.look(&trainer, data, held_out, watch, threads)? {
             break;
         }
     }
     let state = trainer.state();
-    let (theta, best_step) = match looks.best {
+    let (theta, best_step) = match held_out_losses.best {
         Some(best) => best,
         None => (memory::list("parameters", state.theta.iter().copied())?, state.n_steps),
     };
-    let (n_steps, n_skipped, held_out) = (state.n_steps, state.n_skipped, looks.values);
+    let (n_steps, n_skipped, held_out) = (state.n_steps, state.n_skipped, held_out_losses.values);
     Ok(Refitted { theta, n_steps, best_step, n_skipped, held_out, fault })
 }
 
-/// What held-out clusters have said so far.
-struct Looks<T> {
+/// The held-out clusters' losses so far, and the parameters with the lowest.
+struct HeldOutLosses<T> {
     values: Vec<f64>,
     best: Option<(Vec<T>, u64)>,
     patience: Patience,
 }
 
-impl<T: Elementary> Looks<T> {
+impl<T: Elementary> HeldOutLosses<T> {
     /// Looks once; whether to stop.
     fn look(
         &mut self,
@@ -179,7 +182,7 @@ impl<T: Elementary> Looks<T> {
         let alpha = watch.alpha.unwrap_or(trainer.objective.alpha);
         let objective = Objective { alpha, skip_diverged: true, ..trainer.objective.clone() };
         // Only the status tells of clusters that would diverge on their way.
-        let wanted = Wanted { status: alpha < 1.0, ..Wanted::default() };
+        let wanted = ExtraOutputs { status: alpha < 1.0, ..ExtraOutputs::default() };
         let found = evaluate(&trainer.architecture, &state.theta, data, Some(held_out), &objective, wanted, threads);
         let value = match found {
             Ok(found) if found.n_skipped == 0 => found.value,

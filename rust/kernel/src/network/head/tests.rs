@@ -3,11 +3,11 @@
 use super::*;
 use crate::dense::Target;
 use crate::system::random::Random;
-use crate::testing::{Framed, epsilon, on_every_backend, padded};
+use crate::testing::{GuardedMatrix, epsilon, on_every_backend, padded};
 
 /// Numbers in the first columns and zeros in the padding, as activations have them.
-fn zero_padded<T: Real>(random: &mut Random, rows: usize, width: usize, padded: usize) -> Framed<T> {
-    Framed::new(rows, padded, |_, col| if col < width { random.normal() } else { 0.0 })
+fn zero_padded<T: Real>(random: &mut Random, rows: usize, width: usize, padded: usize) -> GuardedMatrix<T> {
+    GuardedMatrix::new(rows, padded, |_, col| if col < width { random.normal() } else { 0.0 })
 }
 
 fn check_outputs<S: Isa, T: Real>(isa: S) {
@@ -27,15 +27,18 @@ fn check_outputs<S: Isa, T: Real>(isa: S) {
             (rows, zero_padded::<T>(&mut random, n_outputs, width, cols))
         };
         let (first, second) = (pair(), (i % 2 == 0).then(pair));
-        let bias = Framed::<T>::random(&mut random, 1, n_outputs);
+        let bias = GuardedMatrix::<T>::random(&mut random, 1, n_outputs);
         let plane = n_rows.next_multiple_of(T::PAD);
-        let mut into = Framed::<T>::new(n_outputs, plane, |_, _| f64::NAN);
+        let mut into = GuardedMatrix::<T>::new(n_outputs, plane, |_, _| f64::NAN);
         let at = into.matrix_mut();
-        let dot = |(rows, weights): &(Framed<T>, Framed<T>)| Dot { rows: rows.matrix(), weights: weights.matrix() };
+        let dot = |(rows, weights): &(GuardedMatrix<T>, GuardedMatrix<T>)| Dot {
+            rows: rows.matrix(),
+            weights: weights.matrix(),
+        };
         let dots = (dot(&first), second.as_ref().map(dot));
         // SAFETY: the matrices have the sizes named, the width padded to registers and the planes to lines.
         unsafe { outputs(Processor::steady(isa), (n_rows, n_outputs, width), dots, bias.ptr(), at) };
-        into.assert_frame_intact();
+        into.assert_guard_intact();
         for output in 0..n_outputs {
             for row in 0..n_rows {
                 let terms = [Some(&first), second.as_ref()].into_iter().flatten().flat_map(|(rows, weights)| {
@@ -63,9 +66,9 @@ fn check_plane_sums<S: Isa, T: Real>(isa: S) {
     let mut random = Random::new(2, "plane sums", 0);
     for n_rows in 1..=40 {
         let planes = 1 + n_rows % 7;
-        let of = Framed::<T>::random(&mut random, planes, n_rows);
-        let from = Framed::<T>::random(&mut random, 1, planes);
-        let [mut first, mut second] = [0, 1].map(|_| Framed::<T>::new(1, planes, |_, _| f64::NAN));
+        let of = GuardedMatrix::<T>::random(&mut random, planes, n_rows);
+        let from = GuardedMatrix::<T>::random(&mut random, 1, planes);
+        let [mut first, mut second] = [0, 1].map(|_| GuardedMatrix::<T>::new(1, planes, |_, _| f64::NAN));
         let scale = T::from_f64(-0.5);
         let targets = [
             Some(Target { from: from.ptr(), to: first.ptr_mut(), scale, keep: None }),
@@ -73,8 +76,8 @@ fn check_plane_sums<S: Isa, T: Real>(isa: S) {
         ];
         // SAFETY: the planes and the targets have the sizes named.
         unsafe { add_plane_sums(isa, (planes, n_rows), of.matrix(), targets) };
-        first.assert_frame_intact();
-        second.assert_frame_intact();
+        first.assert_guard_intact();
+        second.assert_guard_intact();
         for plane in 0..planes {
             let sum: f64 = (0..n_rows).map(|row| of.get(plane, row)).sum();
             let size: f64 = (0..n_rows).map(|row| of.get(plane, row).abs()).sum();

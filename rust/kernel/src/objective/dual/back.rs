@@ -1,7 +1,7 @@
 //! The way back from θ^k, and the gradient from the stacked rows.
 
 use super::Dual;
-use super::walk::Walk;
+use super::walk::DualPath;
 use crate::dense::{Factors, Matrix, Order, Target, Targets, column_sums, sum_of_products, update_sum};
 use crate::network::epilogues::{TangentBackward, TangentForward};
 use crate::network::head::{Dot, add_plane_sums, dots};
@@ -9,7 +9,7 @@ use crate::network::loss;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
 
-impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
+impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
     /// E_k = −D_k / η, and nothing yet for the other steps.
     pub(super) unsafe fn start_way_back(&mut self) {
         let (n, k) = (self.n, self.setting.steps);

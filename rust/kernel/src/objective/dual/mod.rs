@@ -72,7 +72,7 @@ struct Layer<T> {
     value: Stack<T>,
     delta: Stack<T>,
     slope: Stack<T>,
-    bend: Stack<T>,
+    second_derivative: Stack<T>,
     tangent_value: Stack<T>,
     tangent_delta: Stack<T>,
 }
@@ -112,7 +112,7 @@ impl<T: Elementary> Dual<T> {
                 value: stack(stacked)?,
                 delta: stack(stacked)?,
                 slope: stack(kept)?,
-                bend: stack(kept)?,
+                second_derivative: stack(kept)?,
                 tangent_value: stack(stacked)?,
                 tangent_delta: stack(stacked)?,
             })
@@ -180,7 +180,7 @@ impl<T: Elementary> Dual<T> {
         // Entries of other clusters may be NaN, and are read, times zero, past the rows of this one.
         self.delta.numbers.fill(T::default());
         self.tangent_delta.numbers.fill(T::default());
-        let mut walk = walk::Walk { setting, batch, n, dual: self };
+        let mut walk = walk::DualPath { setting, batch, n, dual: self };
         let (mut before, mut after) = (0.0, 0.0);
         for t in 0..=setting.steps {
             // SAFETY: `check` compared every length with what the setting and the rows ask for.

@@ -5,8 +5,8 @@ use crate::network::architecture::Architecture;
 use crate::network::loss::{LOSSES, Loss};
 use crate::objective::clusters::Clusters;
 use crate::objective::evaluate;
+use crate::objective::setting::{ExtraOutputs, Objective};
 use crate::objective::setting::{Inner, StepSize};
-use crate::objective::setting::{Objective, Wanted};
 use crate::system::random::Random;
 use crate::system::threads::Threads;
 
@@ -33,7 +33,7 @@ fn both_forms(net: &Architecture, loss: Loss, alpha: f64, steps: usize, first_or
     [StepSize::Common(rate), StepSize::PerParameter(vec![rate; net.n_parameters()])].map(|step_size| {
         let inner = Inner { steps, step_size, momentum: 0.0, head_only: false, first_order };
         let objective = Objective { loss, alpha, inner, skip_diverged: false };
-        let found = evaluate(net, &theta, &data, None, &objective, Wanted::default(), Threads::serial()).unwrap();
+        let found = evaluate(net, &theta, &data, None, &objective, ExtraOutputs::default(), Threads::serial()).unwrap();
         (found.value, found.gradient)
     })
 }

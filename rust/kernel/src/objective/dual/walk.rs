@@ -1,7 +1,7 @@
 //! The way to θ^k: forward and backward passes with W_t in its dual form.
 
 use super::{Dual, Stack};
-use crate::dense::{Block, Epilogue, Factors, Matrix, Order, sum_of_products};
+use crate::dense::{Factors, Matrix, NoEpilogue, Order, sum_of_products};
 use crate::network::architecture::Layout;
 use crate::network::epilogues::{Backward, Forward, LayerTrace};
 use crate::network::head::{Dot, dots};
@@ -11,15 +11,15 @@ use crate::objective::setting::Setting;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
 
-/// One cluster's path.
-pub(super) struct Walk<'a, 'b, S, T> {
+/// One cluster's path from θ to θ^k in the dual form.
+pub(super) struct DualPath<'a, 'b, S, T> {
     pub(super) setting: &'a Setting<'b, S, T>,
     pub(super) batch: Batch<'a, T>,
     pub(super) n: usize,
     pub(super) dual: &'a mut Dual<T>,
 }
 
-impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
+impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
     pub(super) fn layout(&self) -> &Layout {
         self.setting.network.layout
     }
@@ -43,7 +43,12 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
         let layer = &mut self.dual.layers[l];
         let kept = if keeps { row } else { 0 };
         let (value, delta) = (layer.value.from(row), layer.delta.from(row));
-        LayerTrace { value, delta, slope: layer.slope.from(kept), bend: layer.bend.from(kept) }
+        LayerTrace {
+            value,
+            delta,
+            slope: layer.slope.from(kept),
+            second_derivative: layer.second_derivative.from(kept),
+        }
     }
 
     /// Deltas of a layer from step t on; those of the head are a row an output.
@@ -114,7 +119,7 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
                 &factors,
                 std::ptr::null(),
                 into,
-                &AsIs,
+                &NoEpilogue,
             );
         }
         into
@@ -264,11 +269,4 @@ impl<S: Isa, T: Elementary> Walk<'_, '_, S, T> {
             );
         }
     }
-}
-
-/// An epilogue that leaves the sums as they are.
-struct AsIs;
-
-impl<S: Isa> Epilogue<S> for AsIs {
-    unsafe fn apply(&self, _: S, _: Block) {}
 }

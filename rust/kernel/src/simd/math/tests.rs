@@ -11,7 +11,7 @@ use oracle::{Scaled, Twofold};
 
 /// Which function, so that one pass serves all.
 #[derive(Clone, Copy, Debug)]
-enum Function {
+enum MathFunction {
     Exp,
     ExpMinusOne,
     Tanh,
@@ -23,7 +23,7 @@ enum Function {
     LnFromOne(f64),
 }
 
-struct Map<'a, T>(Function, &'a [T], &'a mut [T]);
+struct Map<'a, T>(MathFunction, &'a [T], &'a mut [T]);
 
 impl<T: Elementary> Pass for Map<'_, T> {
     type Output = ();
@@ -37,14 +37,14 @@ impl<T: Elementary> Pass for Map<'_, T> {
             unsafe {
                 let x = T::load(s, from.as_ptr().add(at));
                 let y = match function {
-                    Function::Exp => exp::<S, T>(s, x),
-                    Function::ExpMinusOne => exp_minus_one::<S, T>(s, x),
-                    Function::Tanh => tanh::<S, T>(s, x),
-                    Function::Sigmoid => sigmoid::<S, T>(s, x),
-                    Function::Softplus => softplus_and_sigmoid::<S, T>(s, x).0,
-                    Function::Distribution => normal::<S, T>(s, x).0,
-                    Function::Density => normal::<S, T>(s, x).1,
-                    Function::LnFromOne(most) => ln_from_one::<S, T>(s, x, most),
+                    MathFunction::Exp => exp::<S, T>(s, x),
+                    MathFunction::ExpMinusOne => exp_minus_one::<S, T>(s, x),
+                    MathFunction::Tanh => tanh::<S, T>(s, x),
+                    MathFunction::Sigmoid => sigmoid::<S, T>(s, x),
+                    MathFunction::Softplus => softplus_and_sigmoid::<S, T>(s, x).0,
+                    MathFunction::Distribution => normal::<S, T>(s, x).0,
+                    MathFunction::Density => normal::<S, T>(s, x).1,
+                    MathFunction::LnFromOne(most) => ln_from_one::<S, T>(s, x, most),
                 };
                 T::store(s, to.as_mut_ptr().add(at), y);
             }
@@ -52,7 +52,7 @@ impl<T: Elementary> Pass for Map<'_, T> {
     }
 }
 
-fn map<S: Isa, T: Elementary>(isa: S, function: Function, from: &[T]) -> Vec<T> {
+fn map<S: Isa, T: Elementary>(isa: S, function: MathFunction, from: &[T]) -> Vec<T> {
     // The last number fills the last register.
     let mut padded = from.to_vec();
     padded.resize(from.len().next_multiple_of(T::PAD), *from.last().expect("there are numbers"));
@@ -132,7 +132,7 @@ fn ulps<T: Real>(found: f64, truth: Scaled) -> f64 {
 }
 
 /// The largest error of a function, and where.
-fn worst<S: Isa, T: Elementary>(isa: S, function: Function, from: &[T], truth: &[Scaled]) -> (f64, f64) {
+fn worst<S: Isa, T: Elementary>(isa: S, function: MathFunction, from: &[T], truth: &[Scaled]) -> (f64, f64) {
     let found = map(isa, function, from);
     let errors = found.iter().zip(truth).map(|(found, &truth)| ulps::<T>(found.to_f64(), truth));
     let worse = |a: (f64, f64), b: (f64, f64)| if b.0 > a.0 || b.0.is_nan() { b } else { a };
@@ -140,7 +140,7 @@ fn worst<S: Isa, T: Elementary>(isa: S, function: Function, from: &[T], truth: &
 }
 
 /// A function, its true value, and the stated bound in ulps.
-type Stated = (Function, fn(f64) -> Scaled, f64);
+type Stated = (MathFunction, fn(f64) -> Scaled, f64);
 
 fn check_on<T: Elementary>(bounds: [Stated; 4]) {
     let from = arguments::<T>();
@@ -158,27 +158,27 @@ fn check_on<T: Elementary>(bounds: [Stated; 4]) {
 #[test]
 fn errors_in_single_precision() {
     check_on::<f32>([
-        (Function::Exp, oracle::exp, 2.0),
-        (Function::Tanh, oracle::tanh, 6.1),
-        (Function::Sigmoid, oracle::sigmoid, 4.0),
-        (Function::Softplus, oracle::softplus, 4.0),
+        (MathFunction::Exp, oracle::exp, 2.0),
+        (MathFunction::Tanh, oracle::tanh, 6.1),
+        (MathFunction::Sigmoid, oracle::sigmoid, 4.0),
+        (MathFunction::Softplus, oracle::softplus, 4.0),
     ]);
 }
 
 #[test]
 fn errors_in_double_precision() {
     check_on::<f64>([
-        (Function::Exp, oracle::exp, 2.0),
-        (Function::Tanh, oracle::tanh, 3.0),
-        (Function::Sigmoid, oracle::sigmoid, 4.0),
-        (Function::Softplus, oracle::softplus, 4.0),
+        (MathFunction::Exp, oracle::exp, 2.0),
+        (MathFunction::Tanh, oracle::tanh, 3.0),
+        (MathFunction::Sigmoid, oracle::sigmoid, 4.0),
+        (MathFunction::Softplus, oracle::softplus, 4.0),
     ]);
 }
 
 /// eˣ − 1 below 0, against `libm`, which errs by less than an ulp of double precision.
 fn check_exp_minus_one<S: Isa, T: Elementary>(isa: S) {
     let from: Vec<T> = arguments::<T>().into_iter().filter(|x| x.to_f64() <= 0.0).collect();
-    for (x, found) in from.iter().zip(map(isa, Function::ExpMinusOne, &from)) {
+    for (x, found) in from.iter().zip(map(isa, MathFunction::ExpMinusOne, &from)) {
         let truth = libm::expm1(x.to_f64());
         let error = (found.to_f64() - truth).abs() / epsilon::<T>();
         assert!(error <= 2.0 * truth.abs(), "{error} at {:e} on {} in {} bytes", x.to_f64(), S::NAME, T::SIZE);
@@ -200,7 +200,7 @@ fn exp_minus_one_of_negative_numbers() {
 fn check_normal<S: Isa, T: Elementary>(isa: S, from: &[f64], unit: f64) {
     let arguments: Vec<T> = from.iter().map(|&x| T::from_f64(x)).collect();
     let (distribution, density) =
-        (map(isa, Function::Distribution, &arguments), map(isa, Function::Density, &arguments));
+        (map(isa, MathFunction::Distribution, &arguments), map(isa, MathFunction::Density, &arguments));
     let mut largest = [0.0_f64; 2];
     for (x, (distribution, density)) in arguments.iter().zip(distribution.into_iter().zip(density)) {
         let x = x.to_f64();
@@ -232,12 +232,12 @@ fn normal_distribution_and_density() {
 fn check_specials<S: Isa, T: Elementary>(isa: S) {
     let infinity = f64::INFINITY;
     let table = [
-        (Function::Exp, [1.0, 1.0, infinity, 0.0]),
-        (Function::Tanh, [0.0, 0.0, 1.0, -1.0]),
-        (Function::Sigmoid, [0.5, 0.5, 1.0, 0.0]),
-        (Function::Softplus, [std::f64::consts::LN_2, std::f64::consts::LN_2, infinity, 0.0]),
-        (Function::Distribution, [0.5, 0.5, 1.0, 0.0]),
-        (Function::Density, [0.398_942_280_401_432_7, 0.398_942_280_401_432_7, 0.0, 0.0]),
+        (MathFunction::Exp, [1.0, 1.0, infinity, 0.0]),
+        (MathFunction::Tanh, [0.0, 0.0, 1.0, -1.0]),
+        (MathFunction::Sigmoid, [0.5, 0.5, 1.0, 0.0]),
+        (MathFunction::Softplus, [std::f64::consts::LN_2, std::f64::consts::LN_2, infinity, 0.0]),
+        (MathFunction::Distribution, [0.5, 0.5, 1.0, 0.0]),
+        (MathFunction::Density, [0.398_942_280_401_432_7, 0.398_942_280_401_432_7, 0.0, 0.0]),
     ];
     let from = [0.0, -0.0, infinity, -infinity, f64::NAN].map(T::from_f64);
     // A register holds a NaN and its neighbours: one does not spoil the others.
@@ -266,11 +266,11 @@ fn check_ranges<S: Isa, T: Elementary>(isa: S) {
         let bad = found.iter().zip(&from).find(|(y, _)| !(low..=high).contains(&y.to_f64()));
         assert!(bad.is_none(), "{function:?} leaves its range: {bad:?}, {}", S::NAME);
     };
-    within(Function::Exp, 0.0, f64::INFINITY);
+    within(MathFunction::Exp, 0.0, f64::INFINITY);
     // 1 − tanh² must not be negative.
-    within(Function::Tanh, -1.0, 1.0);
-    within(Function::Sigmoid, 0.0, 1.0);
-    within(Function::Softplus, 0.0, f64::INFINITY);
+    within(MathFunction::Tanh, -1.0, 1.0);
+    within(MathFunction::Sigmoid, 0.0, 1.0);
+    within(MathFunction::Softplus, 0.0, f64::INFINITY);
 }
 
 #[test]
@@ -307,11 +307,11 @@ fn check_ln<S: Isa, T: Elementary>(isa: S) {
     for most in [1.0, 2.0, 3.0, 10.0, 1000.0, 1e6] {
         let from: Vec<T> = (0..=5000).map(|i| T::from_f64(1.0 + (most - 1.0) * f64::from(i) / 5000.0)).collect();
         let bound = 3.0 * f64::max(most.log2(), 1.0) * epsilon::<T>();
-        for (x, found) in from.iter().zip(map(isa, Function::LnFromOne(most), &from)) {
+        for (x, found) in from.iter().zip(map(isa, MathFunction::LnFromOne(most), &from)) {
             let apart = (found.to_f64() - x.to_f64().ln()).abs();
             assert!(apart <= bound, "log {x:?} up to {most}: {apart:e}, {bound:e} are stated");
         }
-        let nan = map(isa, Function::LnFromOne(most), &[T::from_f64(f64::NAN)]);
+        let nan = map(isa, MathFunction::LnFromOne(most), &[T::from_f64(f64::NAN)]);
         assert!(nan[0].to_f64().is_nan());
     }
 }

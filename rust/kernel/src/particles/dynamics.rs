@@ -14,12 +14,12 @@ use crate::system::error::KernelError;
 use crate::system::memory;
 use crate::system::threads::Threads;
 
-use super::batch::{Batch, batch_rows};
-use super::network::{Network, Trace};
+use super::batch::{ParticleBatch, batch_rows};
+use super::network::{ParticleNetwork, ParticleTrace};
 use super::noise;
 use super::problem::Problem;
-use super::run::{Options, Path, Record, Run, Solver};
-use super::state::State;
+use super::run::{LossRecord, Options, Run, Solver, Trajectory};
+use super::state::ParticleState;
 use super::step::langevin;
 
 /// After so many halvings a run ends where it was last finite.
@@ -32,19 +32,19 @@ const TWIN: usize = 2;
 /// What the noise of each is drawn for.
 const NOISE: [&str; 3] = ["noise x", "noise z", "noise twin"];
 
-/// One run at work.
-pub(super) struct Worker<'a, S, T> {
+/// The dynamics of one run: the particles of the three networks, and the steps that move them.
+pub(super) struct Dynamics<'a, S, T> {
     isa: S,
     problem: &'a Problem<'a, T>,
     run: &'a Run<'a, T>,
     options: &'a Options,
-    nets: [Network<'a, S>; 3],
-    state: State<T>,
+    nets: [ParticleNetwork<'a, S>; 3],
+    state: ParticleState<T>,
     /// Halved each time the run diverges.
     scale: f64,
     mean_weight: f64,
-    batch: Batch<T>,
-    trace: Trace<T>,
+    batch: ParticleBatch<T>,
+    trace: ParticleTrace<T>,
     gradient: Buffer<T>,
     flat_noise: Buffer<T>,
     noise: Buffer<T>,
@@ -54,7 +54,7 @@ pub(super) struct Worker<'a, S, T> {
     fitted: [Buffer<T>; 2],
 }
 
-impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
+impl<'a, S: Isa, T: Elementary> Dynamics<'a, S, T> {
     pub(super) fn new(
         isa: S,
         problem: &'a Problem<'a, T>,
@@ -66,21 +66,21 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
         let rows = options.batch_size.unwrap_or(run.rows.len());
         let longest = shapes.iter().map(|s| s.padded_len::<T>()).max().unwrap_or(0);
         let weight = |&row: &usize| problem.weights.map_or(1.0, |w| w[row].to_f64());
-        let mut state = State::new(shapes.each_ref(), matches!(options.solver, Solver::Adam(_)))?;
+        let mut state = ParticleState::new(shapes.each_ref(), matches!(options.solver, Solver::Adam(_)))?;
         for ((net, shape), start) in state.nets.iter_mut().zip(&shapes).zip(run.start) {
             net.reset(shape, start);
         }
-        let mut worker = Self {
+        let mut dynamics = Self {
             isa,
             problem,
             run,
             options,
-            nets: shapes.map(|shape| Network { isa, shape, threads }),
+            nets: shapes.map(|shape| ParticleNetwork { isa, shape, threads }),
             state,
             scale: 1.0,
             mean_weight: run.rows.iter().map(weight).sum::<f64>() / run.rows.len() as f64,
-            batch: Batch::new(problem, rows)?,
-            trace: Trace::new(&shapes)?,
+            batch: ParticleBatch::new(problem, rows)?,
+            trace: ParticleTrace::new(&shapes)?,
             gradient: Buffer::new("a step of the particles", longest)?,
             flat_noise: Buffer::new("a step of the particles", longest)?,
             noise: Buffer::new("a step of the particles", longest)?,
@@ -89,19 +89,23 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
             fitted: [Buffer::new("a step of the particles", rows)?, Buffer::new("a step of the particles", rows)?],
         };
         if options.batch_size.is_none() {
-            worker.gather_all();
+            dynamics.gather_all();
         }
-        Ok(worker)
+        Ok(dynamics)
     }
 
     /// Both loops, with records and safeguards.
-    pub(super) fn path(mut self) -> Result<Path<T>, KernelError> {
+    pub(super) fn path(mut self) -> Result<Trajectory<T>, KernelError> {
         let threads = self.nets[X].threads;
         let shapes = self.nets.map(|net| net.shape);
-        let mut safe = State::new(shapes.each_ref(), matches!(self.options.solver, Solver::Adam(_)))?;
+        let mut safe = ParticleState::new(shapes.each_ref(), matches!(self.options.solver, Solver::Adam(_)))?;
         safe.copy(&self.state);
-        let mut path =
-            Path { records: Vec::new(), structural: Vec::new(), instrumental: [const { Vec::new() }; 2], halvings: 0 };
+        let mut path = Trajectory {
+            records: Vec::new(),
+            structural: Vec::new(),
+            instrumental: [const { Vec::new() }; 2],
+            halvings: 0,
+        };
         while self.state.steps < self.options.outer_steps && path.halvings <= MOST_HALVINGS {
             threads.check()?;
             self.outer_step();
@@ -260,7 +264,7 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
     }
 
     /// The losses over all rows, a batch's room at a time.
-    fn record(&mut self) -> Record {
+    fn record(&mut self) -> LossRecord {
         let rows = &self.run.rows;
         let scale = 1.0 / (rows.len() as f64 * self.mean_weight);
         let mut sums = [0.0; 4];
@@ -278,7 +282,7 @@ impl<'a, S: Isa, T: Elementary> Worker<'a, S, T> {
         let Self { run, nets, state, .. } = self;
         let penalty = |net: usize, zeta: f64| 0.5 * zeta * state.nets[net].mean_square(&nets[net].shape);
         let (zeta1, zeta2) = (run.rates.zeta1, run.rates.zeta2);
-        Record {
+        LossRecord {
             step: state.steps,
             first_stage: sums[0] + penalty(Z, zeta1),
             twin_first_stage: sums[1] + penalty(TWIN, zeta1),
