@@ -121,9 +121,9 @@ class MLPBase(NetworkEstimator):
         ConvergenceWarning
             If early stopping was asked for and `max_iter` came first.
         """
-        if not boolean(self.warm_start, "warm_start"):
-            self._forget()
         given = self._checked()
+        if not given["warm_start"]:
+            self._forget()
         random = given["random_state"]
         data = self._learn(X, y, sample_weight, random)
         plan = _training.plan(self, given, len(data.X))

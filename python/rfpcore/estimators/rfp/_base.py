@@ -162,7 +162,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     ) -> "Self":
         """`fit`, or with `incremental` one pass over the data."""
         goes_on = incremental and hasattr(self, "theta_")
-        if not (boolean(self.warm_start, "warm_start") or goes_on):
+        if not (self._checked()["warm_start"] or goes_on):
             self._forget()
         rows = self._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
         warn_without_groups(groups, len(rows.X), check_alpha(self.alpha))
