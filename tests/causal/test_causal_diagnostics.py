@@ -26,7 +26,9 @@ def headless():
 def test_neighbours_by_brute_force():
     distance = np.linalg.norm(X[:, None] - X, axis=2) + np.diag(np.full(len(X), np.inf))
     nearest = np.argsort(distance, axis=1)[:, :3]
-    assert_allclose(own_cluster_share(X, GROUPS, 3), (GROUPS[nearest] == GROUPS[:, None]).mean(axis=1))
+    shares = (GROUPS[nearest] == GROUPS[:, None]).mean(axis=1)
+    for unit in (1.0, 2.0**-900, 2.0**900):
+        assert_allclose(own_cluster_share(unit * X, GROUPS, 3), shares)
     with pytest.raises(ValueError, match="n_neighbors=126 is too large; at most 125"):
         own_cluster_share(X, GROUPS, 126)
 

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rfpcore
@@ -29,6 +30,24 @@ def clusters(weight):
 
 CASES = {
     "layers": (lambda: rfpcore.MLP(1, (1,) * 10**6), ValueError, "1000000 layers; at most 1000 are"),
+    "no layers": (
+        lambda: rfpcore.MLP(2, np.datetime64("NaT")),
+        TypeError,
+        "hidden_layer_sizes=.*; a sequence of integers is needed",
+    ),
+    "missing layers": (lambda: rfpcore.MLP(2, pd.NaT), TypeError, "hidden_layer_sizes=NaT; a sequence of"),
+    "ragged parameters": (
+        lambda: fit_many(X, Y, [SMALL] * 2, theta=[[1], [1, 2]]),
+        ValueError,
+        r"theta\[0\] has shape \(1,\)",
+    ),
+    "no snapshots": (
+        lambda: plotting.SpectralEnergyDisplay.from_weights(
+            np.empty((0, 2, 3)), np.zeros((2, 3)), X, steps=[]
+        ),
+        ValueError,
+        "weights has no snapshots; at least one is needed",
+    ),
     "bins": (
         lambda: calibration.reliability_curve([0, 1, 1, 0], P, n_bins=TRILLION),
         ValueError,

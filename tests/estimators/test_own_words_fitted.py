@@ -94,6 +94,21 @@ CASES = {
         TypeError,
         r"early_stopping=array\(\[None, 1\], dtype=object\) is a ndarray; True or False is needed",
     ),
+    "warm_start": (
+        lambda: rfp(warm_start=pd.NA),
+        TypeError,
+        "warm_start=<NA> is a NAType; True or False is needed",
+    ),
+    "warm_start of networks": (
+        lambda: plain(warm_start=np.array([None, 1])),
+        TypeError,
+        r"warm_start=array\(\[None, 1\], dtype=object\) is a ndarray; True or False is needed",
+    ),
+    "score without an order": (
+        lambda: fitted(MLPClassifier).score(X, [{0: 0}] * 18),
+        TypeError,
+        "y holds labels of type dict; they have to be hashable and in an order",
+    ),
     "solver": (
         lambda: plain(solver=pd.Series([1.0])),
         ValueError,
