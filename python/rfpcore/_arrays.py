@@ -98,6 +98,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+def has_entries(value: Any) -> bool:
+    """Whether it is an array of one dimension or more, or a list: NumPy cannot tell of ragged ones."""
+    return isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0
+
+
 def is_missing(value: Any) -> bool:
     """None, NaN, NaT and pandas.NA."""
     if value is None:

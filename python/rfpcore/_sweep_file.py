@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from . import _files, _value
-from ._arrays import F64, Array, as_floats, float_dtype
+from ._arrays import F64, Array, as_floats, float_dtype, has_entries
 from ._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
 from ._options import MAX_PARAMETERS, MAX_STEPS, integer
 from ._warn import warn
@@ -60,9 +60,9 @@ class SweepFile:
     ) -> None:
         self.path, self.models = path, models
         _files.target_mode(path)  # before any work, as there may be hours of it
-        self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
         self.keeps_parameters = "parameters" in options["keep"]
         self.data, self.fields = _describe_data(X, y, options, len(models)), _fields(models)
+        self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
         self.end = self.size = 0
         self.shards: list[tuple[Tensors, Document]] = []
         if path.exists():
@@ -243,7 +243,7 @@ def _describe_data(X: Any, y: Any, options: Mapping[str, Any], n_models: int) ->
     described = {
         name: None if values is None else _digest(as_floats(values, name)) for name, values in arrays.items()
     }
-    lists = rows if isinstance(rows, list | tuple) and np.ndim(rows[0]) == 1 else [rows]
+    lists = rows if isinstance(rows, list | tuple) and has_entries(rows[0]) else [rows]
     described["rows"] = None if rows is None else "; ".join(_digest(np.asarray(own)) for own in lists)
     record: Record | None = options["record"]
     described["record"] = None if record is None else repr(record)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arrays import Array, as_floats, is_missing, label_array, require_finite, shown
+from ._arrays import Array, as_floats, has_entries, is_missing, label_array, require_finite, shown
 from ._frames import require_aligned
 from ._options import MAX_BINS, choice, integer
 
@@ -113,7 +113,7 @@ def _labels(values: Any, name: str) -> Array:
         raise ValueError(f"{name} is no array of classes: {error}") from None
     if labels.dtype == object and labels.ndim == 1:
         for row, label in enumerate(labels):
-            if is_missing(label) or np.ndim(label) or not isinstance(label, Hashable):
+            if is_missing(label) or has_entries(label) or not isinstance(label, Hashable):
                 raise ValueError(f"{name} holds {shown(label)} in row {row}; a class is needed in each")
     return labels
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from . import _sweep_file
-from ._arrays import Array, shown
+from ._arrays import Array, has_entries, shown
 from ._options import choice, file_path, items, shows
 from ._progress import NoProgress, make_progress
 from ._warn import warn
@@ -211,7 +211,7 @@ class _Keeper:
 def _of(values: Any, missing: Sequence[int], n_models: int) -> Any:
     """What there is one of for each model, for the missing ones; anything else as it is."""
     several = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim > 0)
-    each = several and len(values) == n_models and np.ndim(values[0]) > 0
+    each = several and len(values) == n_models and has_entries(values[0])
     return [values[index] for index in missing] if each else values
 
 

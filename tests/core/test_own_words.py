@@ -48,6 +48,11 @@ CASES = {
         ValueError,
         "weights has no snapshots; at least one is needed",
     ),
+    "ragged shape": (
+        lambda: datasets.jitter_images(np.zeros((2, 4)), [[1], [1, 2]], (3, 3), 1),
+        TypeError,
+        r"image_shape\[0\]=\[1\] is a list",
+    ),
     "bins": (
         lambda: calibration.reliability_curve([0, 1, 1, 0], P, n_bins=TRILLION),
         ValueError,

@@ -126,7 +126,7 @@ def _shape(values: Any, name: str) -> tuple[int, int]:
     if (
         not isinstance(values, Sequence | np.ndarray)
         or isinstance(values, str | bytes)
-        or np.ndim(values) == 0
+        or getattr(values, "ndim", 1) == 0
     ):
         raise TypeError(f"{name}={shown(values)} is a {type(values).__name__}; (height, width) is needed")
     if len(values) != 2:

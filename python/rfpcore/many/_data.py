@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array, as_floats, cast, float_dtype, matrix, require_finite, targets, vector
+from .._arrays import (
+    Array,
+    as_floats,
+    cast,
+    float_dtype,
+    has_entries,
+    matrix,
+    require_finite,
+    targets,
+    vector,
+)
 from .._options import MAX_PARAMETERS, integer
 from ..losses import check_targets
 from ..network import MLP
@@ -67,7 +77,7 @@ def row_lists(rows: Any, n_models: int, n_rows: int) -> list[NDArray[np.int64] |
     """One index array for all models, or one for each; None: all rows."""
     if rows is None:
         return [None]
-    several = isinstance(rows, list | tuple) and len(rows) > 0 and np.ndim(rows[0]) == 1
+    several = isinstance(rows, list | tuple) and len(rows) > 0 and has_entries(rows[0])
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
         rows, several = list(rows), True
     if not several:
