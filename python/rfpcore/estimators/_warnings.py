@@ -42,7 +42,7 @@ def warn_of_scales(X: Array, y: Array | None, names: Sequence[Any] | None = None
     names : sequence, optional
         Of the columns.
     """
-    if len(X) <= HANDFUL:
+    if len(X) <= HANDFUL or (y is not None and (y.ndim == 0 or len(y) != len(X))):  # refused elsewhere
         return
     with np.errstate(all="ignore"):
         size = np.sqrt(np.einsum("ij,ij->j", X, X, dtype=np.float64) / len(X))

@@ -160,8 +160,8 @@ class DeepFeatureIV(FlexibleNPIV):
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
             self.loss_curve_ = np.array([stages.round() for _ in range(params["max_iter"])])
             self._coefficients = stages.solve()
-            deep, linear = stages.other_half(self._coefficients)
-        if deep < linear - WORSE:
+            deep, linear, worse = stages.other_half(self._coefficients)
+        if deep < linear - worse:
             warn(
                 "DeepFeatureIV predicts the half of the rows that its second stage has not seen worse than a "
                 f"linear second stage does: R2 {deep:.3f}, linear {linear:.3f}. Its h follows noise; a "
@@ -271,8 +271,11 @@ class _DeepStages:
         of_w = self.structural.of_covariates(self._two.inputs).astype(np.float64)
         return np.asarray(self._regress_outcome(predicted.astype(np.float64), of_w)[0].coefficients[:, 0])
 
-    def other_half(self, coefficients: Array) -> tuple[float, float]:
-        """R2 of stage two in the first half, whose outcomes it has not seen, and of a linear one."""
+    def other_half(self, coefficients: Array) -> tuple[float, float, float]:
+        """R2 of stage two in the first half, whose outcomes it has not seen; of a linear one; a margin.
+
+        The margin of their difference is `WORSE` and two standard errors.
+        """
         one, two, n_inputs = self._one, self._two, self.structural.net_x.net.n_inputs
         of_x = self.structural.net_x.features(self.structural.endogenous(one.inputs))
         _, first = self._regress_features(of_x)
@@ -286,5 +289,6 @@ class _DeepStages:
         linear = LinearRegression().fit(second(two), two.y)
         found = products(predicted, of_w) @ coefficients, linear.predict(second(one))
         variance = float(one.y.var()) or 1.0
-        deep, straight = (1 - float(((one.y - each) ** 2).mean()) / variance for each in found)
-        return deep, straight
+        squares = [(one.y - each) ** 2 / variance for each in found]
+        chance = 2 * float((squares[0] - squares[1]).std()) / len(one.y) ** 0.5
+        return 1 - float(squares[0].mean()), 1 - float(squares[1].mean()), WORSE + chance
