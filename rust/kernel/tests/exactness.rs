@@ -472,14 +472,15 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(settings(64))]
+    #![proptest_config(settings(16))]
 
     /// Without kinks: in f32 a pre-activation or residual that is all but there may fall on the other side, where the
-    /// first or second derivative is another one, as it should be.
+    /// first or second derivative is another one, as it should be. The quantile loss has one, smoothed over a tenth of a
+    /// unit: what a residual is rounded by counts a hundredfold in the second derivative.
     #[test]
     fn random_cases_in_single_precision(case in cases()) {
         prop_assume!(!matches!(case.shape.activation, Activation::Relu | Activation::Elu));
-        prop_assume!(!matches!(case.shape.loss, Loss::Huber { .. }));
+        prop_assume!(!matches!(case.shape.loss, Loss::Huber { .. } | Loss::Quantile { .. }));
         let problem = case.shape.problem();
         let expected = case.reference(&problem);
         prop_assume!(is_tame(&problem, &expected));
