@@ -15,6 +15,7 @@ Array = NDArray[Any]
 
 F32 = np.dtype(np.float32)
 F64 = np.dtype(np.float64)
+I64 = np.dtype(np.int64)
 
 # Of sums of weights: within it their products with losses and their inverses are finite.
 WEIGHT_RANGE = 1e-100, 1e100

@@ -19,13 +19,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ._arrays import F32, F64, Array
+from ._arrays import F32, F64, I64, Array
 
 __all__ = ["FORMAT_VERSION", "digest", "holding_together", "read", "target_mode", "write"]
 
 FORMAT_VERSION = 2
 _READABLE = (1, FORMAT_VERSION)
-_DTYPES = (F32, F64, np.dtype(np.int64))
+_DTYPES = (F32, F64, I64)
 _MARK, _HEAD = b"\x89rfpcore", struct.Struct("<8sQ")
 _KINDS = {
     stat.S_IFDIR: "directory",

@@ -3,7 +3,6 @@
 A shard has the tensors of its models one after the other, so that its header does not grow with them.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from . import _files, _value
-from ._arrays import F64, Array, as_floats, float_dtype, has_entries
+from ._arrays import F64, I64, Array, as_floats, float_dtype
 from ._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
 from ._options import MAX_PARAMETERS, MAX_STEPS, integer
 from ._warn import warn
@@ -29,7 +28,6 @@ _RECORDED = ("thetas", "batch_norms", "gradients")  # with a line for each recor
 _ARRAYS = ("steps", "loss_curve", "validation_losses", *SCORES, *PARAMETERS)
 Status = Literal["finished", "stopped", "diverged"]
 _STATUS = get_args(Status)
-_INT64 = np.dtype(np.int64)
 
 
 class SweepFile:
@@ -78,7 +76,7 @@ class SweepFile:
         with _files.holding_together(self.path):
             only(head, "the file", {"class", "data", "fields", "format_version", "digests"})
             data, values = object_of(head, "data"), object_of(head, "fields")
-            codes = tensor(dict(tensors), "codes", len(self.fields), None, dtype=_INT64).tolist()
+            codes = tensor(dict(tensors), "codes", len(self.fields), None, dtype=I64).tolist()
             theirs = {
                 name: [listed(values, name)[code] for code in row]
                 for name, row in zip(self.fields, codes, strict=True)
@@ -120,9 +118,9 @@ class SweepFile:
 
     def _models_of(self, left: Tensors) -> Iterator[tuple[int, ModelResult]]:
         """The models of a shard."""
-        numbers = tensor(left, "numbers", None, 5, dtype=_INT64).tolist()
+        numbers = tensor(left, "numbers", None, 5, dtype=I64).tolist()
         losses = tensor(left, "diverged_loss", len(numbers), nan=True, dtype=F64).tolist()
-        lines = tensor(left, "lines", len(numbers), len(_ARRAYS), dtype=_INT64).tolist()
+        lines = tensor(left, "lines", len(numbers), len(_ARRAYS), dtype=I64).tolist()
         flat = {name: tensor(left, name, None, nan=True, dtype=left[name].dtype) for name in _ARRAYS}
         require_used(left)
         at = dict.fromkeys(_ARRAYS, 0)
@@ -162,7 +160,7 @@ class SweepFile:
         def take(name: str, *shape: int | None, nan: bool = True, dtype: Any = F64) -> Array:
             return tensor(left, prefix + name, *shape, nan=nan, dtype=dtype)
 
-        steps = take("steps", None, nan=False, dtype=_INT64)
+        steps = take("steps", None, nan=False, dtype=I64)
         if len(steps) and (steps[0] < 0 or steps[-1] > n_steps or (np.diff(steps) <= 0).any()):
             raise ValueError(f"{prefix}steps are not {len(steps)} rising numbers from 0 to {n_steps}")
         found = {
@@ -236,15 +234,14 @@ def _describe_data(X: Any, y: Any, options: Mapping[str, Any], n_models: int) ->
     held_out, rows = options["held_out"], options["rows"]
     if held_out is not None:
         require_pair(held_out)
-    row_lists(rows, n_models, len(as_floats(X, "X")))  # whose errors name what is wrong
+    lists = row_lists(rows, n_models, len(as_floats(X, "X")))
     arrays = {"X": X, "y": y, "row_weights": options["row_weights"]}
     if held_out is not None:
         arrays |= {"held-out X": held_out[0], "held-out y": held_out[1]}
     described = {
         name: None if values is None else _digest(as_floats(values, name)) for name, values in arrays.items()
     }
-    lists = rows if isinstance(rows, list | tuple) and has_entries(rows[0]) else [rows]
-    described["rows"] = None if rows is None else "; ".join(_digest(np.asarray(own)) for own in lists)
+    described["rows"] = "; ".join(_digest(own) for own in lists if own is not None) or None
     record: Record | None = options["record"]
     described["record"] = None if record is None else repr(record)
     described["n_outputs"] = options["n_outputs"]
@@ -254,5 +251,4 @@ def _describe_data(X: Any, y: Any, options: Mapping[str, Any], n_models: int) ->
 
 def _digest(array: Array) -> str:
     """Shape, dtype and a digest of the values."""
-    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
-    return f"{array.dtype}{list(array.shape)} {digest}"
+    return f"{array.dtype}{list(array.shape)} {_files.digest(array)[:16]}"

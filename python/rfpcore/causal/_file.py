@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._arrays import F64, Array
+from .._arrays import F64, I64, Array
 from .._file_parts import (
     Document,
     Tensors,
@@ -16,7 +16,7 @@ from .._file_parts import (
     text,
 )
 from .._limits import check
-from .._options import MAX_ROWS, boolean, choice, integer, real
+from .._options import MAX_ROWS, boolean, choice, integer, is_integer, real
 from ..files import NotSaved, Saved, put, take
 from ._effort import MANY_REFITS, Effort
 from ._inference import Replicable, infer
@@ -24,8 +24,6 @@ from ._outcome_report import OutcomeReport
 from ._scores import EstimationMethod
 from ._support import Support
 from .results import Effect
-
-INT64 = np.dtype(np.int64)
 
 
 class SavedEffect(Saved):
@@ -93,9 +91,12 @@ class SavedEffect(Saved):
         self.effects_ = effects
 
     def _require_usable(self: Any) -> None:
-        # Models of other packages were fine when there was a fit.
-        params = self.get_params(deep=False).items()
-        check({name: None if isinstance(value, NotSaved) else value for name, value in params}, self._limits)
+        # Models of other packages were fine when there was a fit, and a generator is not to be drawn from.
+        params = self.get_params(deep=False)
+        known = {name: None if isinstance(value, NotSaved) else value for name, value in params.items()}
+        if not is_integer(known["random_state"]):
+            known["random_state"] = 0  # of a file's too: it keeps integers only
+        check(known, self._limits)
 
     def _infer_without_data(self, inference: Any) -> list[Effect]:
         """The jackknives, where the file has their replicates, and what the fit has found."""
@@ -132,11 +133,11 @@ def _problem_to_file(problem: Replicable, tensors: Tensors) -> Document:
 
 def _problem_of_file(own: Document, tensors: Tensors, labels: Array) -> Replicable:
     names = [text(name, "the name of an effect") for name in listed(own, "names")]
-    arm = tensor(tensors, "arm", len(labels), dtype=INT64)
+    arm = tensor(tensors, "arm", len(labels), dtype=I64)
     n, support = len(names), None
     if "behind_alone" in tensors:
-        alone = tensor(tensors, "behind_alone", n, len(labels), dtype=INT64)
-        support = Support(alone != 0, tensor(tensors, "behind_fewest", n, dtype=INT64))
+        alone = tensor(tensors, "behind_alone", n, len(labels), dtype=I64)
+        support = Support(alone != 0, tensor(tensors, "behind_fewest", n, dtype=I64))
     kept = {}
     for name, length in (("jackknife", 1 + int(np.sum(arm >= 0))), ("bootstrap", None)):
         if f"replicates.{name}" in tensors:

@@ -12,9 +12,7 @@ from ._fits import predictions
 from ._sample import Sample
 
 MOST_FOLDS = 10
-NARROW = (
-    1.5  # standard errors: of several models that are alike, the least error is less than its mean by one
-)
+NARROW = 1.5  # standard errors: of seven models that are alike, the least error lies one below its mean
 SURE = 1e-3  # probabilities are kept this far from 0 and 1 before their logarithm is taken
 KEPT = 8_000_000  # numbers of predictions kept for the jackknife
 
@@ -68,9 +66,14 @@ class LeftOut:
 
     def choice(self, counts: NDArray[np.int64]) -> NDArray[np.intp]:
         """(S,) the number of the model of each row of counts: that of its clusters' stratum."""
+        if self.chosen is not None:
+            return np.full(len(counts), self._number(self.chosen))
         strata, index = np.unique(self.strata, return_inverse=True)
         each = np.array([self._chosen_by(self.losses[self.strata == stratum]) for stratum in strata])
         return np.asarray(each[index[counts.argmax(axis=1)]])
+
+    def _number(self, name: str) -> int:
+        return list(self.candidates).index(name)
 
     def _chosen_by(self, losses: Array) -> int:
         used = losses[np.isfinite(losses[:, 0])]
@@ -80,7 +83,7 @@ class LeftOut:
     def _choose(self, total: Array, squares: Array, n: NDArray[np.intp]) -> NDArray[np.intp]:
         """(S,) by losses (S, M) and squared differences of them (S, M, M), summed over n clusters (S,)."""
         if self.chosen is not None:
-            return np.full(len(total), list(self.candidates).index(self.chosen))
+            return np.full(len(total), self._number(self.chosen))
         eligible = np.array([candidate.eligible for candidate in self.candidates.values()])
         best = np.where(eligible, total, np.inf).argmin(axis=1)
         at = np.arange(len(total))
@@ -116,7 +119,8 @@ class LeftOut:
         """(S, N) of one candidate; what was kept is not fitted again."""
         candidate = self.candidates[name]
         if isinstance(candidate.model, MeanOf):
-            return _mean([self._predictions(part, sample, counts, n_jobs) for part in candidate.model.of])
+            parts = [self._predictions(part, sample, counts, n_jobs) for part in candidate.model.of]
+            return np.asarray(np.mean(parts, axis=0))
         found = np.empty((len(counts), len(sample.y)))
         known = [self.fitted.get((name, row.tobytes())) if self.fitted else None for row in counts]
         for row, values in zip(found, known, strict=True):
@@ -126,15 +130,6 @@ class LeftOut:
         if len(new):
             found[new] = fit(sample, candidate, counts[new], self.level, self.spread, n_jobs)
         return found
-
-
-def _mean(parts: list[Array]) -> Array:
-    """The mean of arrays, in the first of them."""
-    total = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    total /= len(parts)
-    return total
 
 
 def _gaps(losses: Array) -> Array:
@@ -156,9 +151,8 @@ def fit(
 ) -> Array:
     """(S, N) predictions in the units of the outcome."""
     used = counts.sum(axis=0)[sample.codes] > 0
-    y = np.where(
-        used, sample.y, sample.y[used.argmax()]
-    )  # no fit sees the others, nor may they cost it digits
+    # No fit sees the other rows, nor may they cost it digits.
+    y = np.where(used, sample.y, sample.y[used.argmax()])
     if not candidate.scaled:
         return predictions(sample, candidate.model, y, counts, n_jobs)
     scaled = predictions(sample, candidate.model, (y - level) / spread, counts, n_jobs)
@@ -195,7 +189,7 @@ def leave_out(
     scored = folds >= 0
     for m, (name, candidate) in enumerate(candidates.items()):
         parts = candidate.model.of if isinstance(candidate.model, MeanOf) else (name,)
-        predicted = _mean([said[part] for part in parts]) if said else sample.y[rows]
+        predicted = np.mean([said[part] for part in parts], axis=0) if said else sample.y[rows]
         error = _loss(sample.y[rows], predicted, spread, log_loss)
         total = np.bincount(sample.codes[rows], sample.weight[rows] * error, sample.n_clusters)
         losses[scored, m] = total[scored]

@@ -28,9 +28,8 @@ def empty_arms(sample: Sample, models: Models, mask: NDArray[np.bool_]) -> list[
     """Kinds of rows that the effect on some rows needs, and that these have none of."""
     own = mask & (sample.weight > 0)
     needed = {"treated": own & sample.treated, "control": own & ~sample.treated}
-    if (
-        models.estimation_method == "regression"
-    ):  # an outcome model stands in for the controls, or for both arms
+    # An outcome model stands in for the controls, or for both arms.
+    if models.estimation_method == "regression":
         needed = {"treated": needed["treated"]} if models.estimand == "att" else {"weighted": own}
     return [what for what, rows in needed.items() if not rows.any()]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import F64, Array
+from .._arrays import F64, I64, Array
 from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
@@ -348,7 +348,7 @@ class ClusterEffect(EffectEstimator):
         super()._restore_learnt(tensors, learnt, effects)
         n = len(self.clusters_)
         self.propensity_ = tensor(tensors, "propensity", n, dtype=F64)
-        self.outside_ = tensor(tensors, "outside", n, dtype=np.dtype(np.int64)) != 0
+        self.outside_ = tensor(tensors, "outside", n, dtype=I64) != 0
         self._names = [effect.name for effect in effects]
 
     def _infer(self, inference: Inference) -> list[Effect]:

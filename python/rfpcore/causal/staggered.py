@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array
+from .._arrays import I64, Array
 from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, one_of
@@ -231,9 +231,8 @@ class StaggeredEffect(EffectEstimator):
         self.left_out_ = left_out(data, wide, start, made, self.comparison)
         warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
-        resampled = "bootstrap" if self.inference == "bootstrap" else "jackknife"
-        self._replicates = self._problem.kept[resampled][1:]
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
+        self._keep_replicates()
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
         return self
@@ -280,6 +279,11 @@ class StaggeredEffect(EffectEstimator):
         found = self._infer(inference) if data else self._infer_without_data(inference)
         return of_kind(self._averages, found, "simple") + of_kind(self._averages, found, "dynamic")
 
+    def _keep_replicates(self) -> None:
+        """Those of the fit, for bands: `infer` with another method has its own."""
+        resampled = "bootstrap" if self._fitted_method == "bootstrap" else "jackknife"
+        self._replicates = self._problem.kept[resampled][1:]
+
     _counts = ("n_rows_", "_n_rows", "n_clusters_", "n_adopting_")
     _methods = Method
 
@@ -316,14 +320,11 @@ class StaggeredEffect(EffectEstimator):
         if not len(kinds) == len(effects) or len(self._events) != kinds.count("dynamic"):
             raise ValueError(f"{len(effects)} effects and {len(self._events)} event times are not {kinds}")
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
-        resampled = "bootstrap" if self._fitted_method == "bootstrap" else "jackknife"
-        self._replicates = self._problem.kept[resampled][1:]
-        start = tensor(tensors, "adoption", n, dtype=np.dtype(np.int64))
+        self._keep_replicates()
+        start = tensor(tensors, "adoption", n, dtype=I64)
         self.adoption_ = adoption(np.where(start < 0, NEVER, start), self.periods_)
         self.left_out_ = {
-            text(reason, "a reason"): self.clusters_[
-                tensor(tensors, f"left_out.{i}", None, dtype=np.dtype(np.int64))
-            ]
+            text(reason, "a reason"): self.clusters_[tensor(tensors, f"left_out.{i}", None, dtype=I64)]
             for i, reason in enumerate(listed(learnt, "left_out"))
         }
 

@@ -264,12 +264,15 @@ class _DeepStages:
 
     def solve(self) -> Array:
         """Stage two's coefficients (products,) at the networks as they are."""
+        return np.asarray(self._regress_outcome(*self._factors(self._two))[0].coefficients[:, 0])
+
+    def _factors(self, rows: InstrumentedRows) -> tuple[Array, Array]:
+        """What stage one predicts of the features of X in some rows, and the features of W."""
         _, first = self._regress_features(
             self.structural.net_x.features(self.structural.endogenous(self._one.inputs))
         )
-        predicted = self._net_z.apply(self._two.instruments) @ first.coefficients
-        of_w = self.structural.of_covariates(self._two.inputs).astype(np.float64)
-        return np.asarray(self._regress_outcome(predicted.astype(np.float64), of_w)[0].coefficients[:, 0])
+        predicted = self._net_z.apply(rows.instruments) @ first.coefficients
+        return predicted.astype(np.float64), self.structural.of_covariates(rows.inputs).astype(np.float64)
 
     def other_half(self, coefficients: Array) -> tuple[float, float, float]:
         """R2 of stage two in the first half, whose outcomes it has not seen; of a linear one; a margin.
@@ -277,17 +280,13 @@ class _DeepStages:
         The margin of their difference is `WORSE` and two standard errors.
         """
         one, two, n_inputs = self._one, self._two, self.structural.net_x.net.n_inputs
-        of_x = self.structural.net_x.features(self.structural.endogenous(one.inputs))
-        _, first = self._regress_features(of_x)
-        predicted = (self._net_z.apply(one.instruments) @ first.coefficients).astype(np.float64)
-        of_w = self.structural.of_covariates(one.inputs).astype(np.float64)
         line = LinearRegression().fit(one.instruments, one.inputs[:, :n_inputs])
 
         def second(rows: InstrumentedRows) -> Array:
             return np.hstack([line.predict(rows.instruments), rows.inputs[:, n_inputs:]])
 
         linear = LinearRegression().fit(second(two), two.y)
-        found = products(predicted, of_w) @ coefficients, linear.predict(second(one))
+        found = products(*self._factors(one)) @ coefficients, linear.predict(second(one))
         variance = float(one.y.var()) or 1.0
         squares = [(one.y - each) ** 2 / variance for each in found]
         chance = 2 * float((squares[0] - squares[1]).std()) / len(one.y) ** 0.5

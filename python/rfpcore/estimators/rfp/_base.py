@@ -18,7 +18,6 @@ from ..._options import (
     Layers,
     OnDivergence,
     Order,
-    check_alpha,
     check_inner_lr,
     integer,
 )
@@ -119,7 +118,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     def _check_params(self) -> None:
         net = self.net_
         MLP(net.n_inputs, self.hidden_layer_sizes, net.n_outputs, self.activation)
-        check_settings(self, training_loss(self), net.n_parameters)
+        check_settings(self, self._checked(), training_loss(self), net.n_parameters)
 
     # Files.
 
@@ -162,26 +161,27 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     ) -> "Self":
         """`fit`, or with `incremental` one pass over the data."""
         goes_on = incremental and hasattr(self, "theta_")
-        if not (self._checked()["warm_start"] or goes_on):
+        given = self._checked()
+        if not (given["warm_start"] or goes_on):
             self._forget()
         rows = self._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
-        warn_without_groups(groups, len(rows.X), check_alpha(self.alpha))
+        warn_without_groups(groups, len(rows.X), given["alpha"])
         if not incremental:  # a batch has no scale to go by
             outcome = rows.y if self._known.kind.keeps_units else None
             warn_of_scales(rows.X, outcome, getattr(self, "feature_names_in_", None))
-        fit = self._train(rows, incremental, goes_on)
+        fit = self._train(rows, given, incremental, goes_on)
         self._take(fit, goes_on)
         _fit.say(fit, look_at_inner_step=not incremental)
         return self
 
-    def _train(self, rows: ClusteredRows, incremental: bool, goes_on: bool) -> Fit:
+    def _train(self, rows: ClusteredRows, given: dict[str, Any], incremental: bool, goes_on: bool) -> Fit:
         """`max_iter` outer steps or, `incremental`, one pass over the clusters.
 
         With `goes_on` the outer optimizer goes on where the last `partial_fit` left it.
         """
         net = MLP(rows.X.shape[1], self.hidden_layer_sizes, self._n_network_outputs, self.activation)
         self._require_same(net, "partial_fit" if goes_on else "warm_start")
-        settings = check_settings(self, training_loss(self), net.n_parameters)
+        settings = check_settings(self, given, training_loss(self), net.n_parameters)
         if incremental and settings.early_stopping:
             raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
         if incremental and settings.learned_rate is not None:

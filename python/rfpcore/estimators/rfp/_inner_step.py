@@ -37,16 +37,7 @@ def _losses(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The clusters' losses before and after adaptation."""
     try:
-        found = _rfpcore.objective(
-            net._architecture,
-            theta,
-            own.handle(net, settings.loss, theta.dtype),
-            settings.alpha,
-            settings.inner(net.n_parameters, inner_lr),
-            settings.loss,
-            skip_diverged=True,
-            n_threads=settings.n_threads,
-        )
+        found = settings.objective(net, theta, own, inner_lr)
     except _rfpcore.DivergenceError:  # all of them
         return np.zeros(own.n_clusters), np.full(own.n_clusters, np.inf)
     return found.loss_before, found.loss_after

@@ -49,16 +49,8 @@ def step_gradient(net: MLP, theta: Array, data: Clusters, settings: Settings, in
     ------
     _rfpcore.DivergenceError
     """
-    found = _rfpcore.objective(
-        net._architecture,
-        theta,
-        data.handle(net, settings.loss, theta.dtype),
-        settings.alpha,
-        settings.inner(net.n_parameters, inner_lr),
-        settings.loss,
-        skip_diverged=settings.skip_diverged,
-        inner_lr_gradient=True,
-        n_threads=settings.n_threads,
+    found = settings.objective(
+        net, theta, data, inner_lr, skip_diverged=settings.skip_diverged, inner_lr_gradient=True
     )
     gradient = found.inner_lr_gradient
     assert gradient is not None  # asked for

@@ -34,7 +34,9 @@ from ..._options import (
     items,
     positive,
 )
+from ...clusters import Clusters
 from ...losses import Loss
+from ...network import MLP
 from ...optimizers import SGD, Adam, Constant, Cosine, PowerLaw, Schedule
 from ._regularization import outer_penalties
 
@@ -125,15 +127,46 @@ class Settings:
             n_parameters, self.inner_steps, inner_lr, self.inner_momentum, self.adapt_layers, self.order
         )
 
+    def objective(
+        self,
+        net: MLP,
+        theta: Array,
+        data: Clusters,
+        inner_lr: float | Array,
+        *,
+        skip_diverged: bool = True,
+        inner_lr_gradient: bool = False,
+    ) -> _rfpcore.Objective:
+        """R_k with everything that can be known of it.
+
+        Raises
+        ------
+        _rfpcore.DivergenceError
+            If a cluster diverges, or with `skip_diverged` all of them.
+        """
+        return _rfpcore.objective(
+            net._architecture,
+            theta,
+            data.handle(net, self.loss, theta.dtype),
+            self.alpha,
+            self.inner(net.n_parameters, inner_lr),
+            self.loss,
+            skip_diverged,
+            inner_lr_gradient,
+            self.n_threads,
+        )
+
     @property
     def adapts(self) -> bool:
         """Whether the objective depends on the inner loop at all."""
         return self.alpha < 1 and self.inner_steps > 0
 
 
-def check_settings(estimator: Any, loss: Loss, n_parameters: int) -> Settings:
-    """All parameters that do not depend on the data; ValueError or TypeError naming the wrong one."""
-    given = estimator._checked()
+def check_settings(estimator: Any, given: dict[str, Any], loss: Loss, n_parameters: int) -> Settings:
+    """All parameters that do not depend on the data, of which `given` are checked each by itself.
+
+    ValueError or TypeError naming the one that does not suit the others.
+    """
     inner_lr = estimator.inner_lr
     auto = isinstance(inner_lr, str) and inner_lr in ("auto", "learned")
     read = {

@@ -182,7 +182,7 @@ class Patience:
         self.active = held_out is not None or settings.tol is not None
         self.scores: list[float] = []
         self.converged = False
-        self.best_score, self.best_iteration = -np.inf, 0
+        self.best_iteration = 0
         self.best_theta: Array | None = None
         self.best_inner_lr: float | Array | None = None
         self._patience = _rfpcore.Patience(settings.n_iter_no_change, settings.tol or 0.0)
@@ -204,25 +204,15 @@ class Patience:
             self.scores.append(score)
         is_best, self.converged = self._patience.look(-score, iteration)
         if self.held_out is not None and (is_best or self.best_theta is None):
-            self.best_score, self.best_iteration = score, iteration
+            self.best_iteration = iteration
             self.best_theta, self.best_inner_lr = training.trainer.theta, training.inner_lr
         return self.converged
 
     def _validate(self, training: Training, held_out: Clusters) -> float:
         """Minus R_k on the held-out clusters; -inf if any of them diverges."""
-        settings, theta = training.settings, training.trainer.theta
         inner_lr = 1.0 if training.inner_lr is None else training.inner_lr
         try:
-            found = _rfpcore.objective(
-                training.net._architecture,
-                theta,
-                held_out.handle(training.net, settings.loss, theta.dtype),
-                settings.alpha,
-                settings.inner(training.net.n_parameters, inner_lr),
-                settings.loss,
-                skip_diverged=True,
-                n_threads=settings.n_threads,
-            )
+            found = training.settings.objective(training.net, training.trainer.theta, held_out, inner_lr)
         except _rfpcore.DivergenceError:  # all of them
             return -np.inf
         return -np.inf if (found.diverged_step >= 0).any() else -found.value

@@ -298,7 +298,7 @@ def _validate(template: RFPRegressor, data: Clusters, grid: Any, folds: NDArray[
     settings: list[Settings] = []
     for alpha, k, inner_lr in grid:
         point = clone(template).set_params(alpha=alpha, inner_steps=k, inner_lr=inner_lr)
-        settings.append(check_settings(point, template._loss, net.n_parameters))
+        settings.append(check_settings(point, point._checked(), template._loss, net.n_parameters))
     repeat = [s for s in settings for _ in out]
     held_out = np.tile(out, (len(grid), 1))
     batches = int(np.random.RandomState(template.random_state).randint(2**31 - 1, size=2)[1])

@@ -154,7 +154,7 @@ def refit_clusters(
     _require_labels(counts, data.labels)
     checked = _counts(counts, data.n_clusters)
     net = MLP(data.X.shape[1], template.hidden_layer_sizes, template._n_network_outputs, template.activation)
-    settings = check_settings(template, template._loss, net.n_parameters)
+    settings = check_settings(template, template._checked(), template._loss, net.n_parameters)
     batch_seed = int(settings.random_state.randint(2**31 - 1, size=2)[1])
     held_out = _held_out(settings, checked)
     checked[held_out] = 0.0

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ..._arrays import F64, Array
+from ..._arrays import F64, I64, Array
 from ..._file_parts import Document, Tensors, object_of, tensor
 from ..._frames import require_aligned
 from ..._limits import Limited
@@ -126,7 +126,7 @@ class TrainedEvaluation(Evaluation):
         """The path, of so many parameters."""
         self._unit = positive(learnt["unit"], "the unit of Q")
         self.path_ = tensor(tensors, "path", None, width)
-        self.path_steps_ = tensor(tensors, "path_steps", len(self.path_), dtype=np.dtype(np.int64))
+        self.path_steps_ = tensor(tensors, "path_steps", len(self.path_), dtype=I64)
         if not len(self.path_) or self.path_steps_[0] < 1 or (np.diff(self.path_steps_) <= 0).any():
             raise ValueError(f"path_steps are not one or more rising numbers from 1 to {MAX_STEPS}")
 

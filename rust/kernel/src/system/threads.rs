@@ -108,14 +108,15 @@ impl<'a> Threads<'a> {
         self.check()?;
         let several = workers.len() > 1;
         workers.truncate(1);
-        let done = slots.into_iter().map(|slot| {
+        let mut done = memory::room("a list of results", slots.len())?;
+        for slot in slots {
             let (mut item, result) = slot.into_inner().unwrap_or_else(PoisonError::into_inner);
-            match (result, &mut workers[..]) {
-                (Some(Err(KernelError::Memory { .. })), [Some(worker)]) if several => work(worker, &mut item),
-                (result, _) => result.unwrap_or(Err(KernelError::Interrupted)),
-            }
-        });
-        done.collect()
+            done.push(match (result, &mut workers[..]) {
+                (Some(Err(KernelError::Memory { .. })), [Some(worker)]) if several => work(worker, &mut item)?,
+                (result, _) => result.unwrap_or(Err(KernelError::Interrupted))?,
+            });
+        }
+        Ok(done)
     }
 
     /// Calls `work` once on each item, as many at a time as there are workers, until told to stop. A worker is made by the
