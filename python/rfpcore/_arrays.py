@@ -336,14 +336,18 @@ def cluster_weights(values: Any, labels: Array) -> NDArray[np.float64]:
         )
     if array.max() == 0:
         raise ValueError("cluster_weight is 0 for every cluster; at least one must be positive")
-    with np.errstate(over="ignore"):
-        total = array.sum()
-    if not WEIGHT_RANGE[0] <= total <= WEIGHT_RANGE[1]:  # sums and shares of them stay finite
-        raise ValueError(
-            f"cluster_weight adds up to {total:.3g}; a sum of {WEIGHT_RANGE[0]:g} to {WEIGHT_RANGE[1]:g} "
-            "is needed"
-        )
+    require_total(array, "cluster_weight")
     return array.copy()  # Clusters makes it read-only
+
+
+def require_total(weights: NDArray[np.float64], name: str) -> None:
+    """ValueError where the weights' sum is so far out that shares of it overflow or vanish."""
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not WEIGHT_RANGE[0] <= total <= WEIGHT_RANGE[1]:
+        raise ValueError(
+            f"{name} adds up to {total:.3g}; a sum of {WEIGHT_RANGE[0]:g} to {WEIGHT_RANGE[1]:g} is needed"
+        )
 
 
 def _by_label(weights: dict[Any, Any], labels: Iterable[Any]) -> list[Any]:

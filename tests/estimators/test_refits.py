@@ -106,6 +106,8 @@ def test_what_cannot_be_batched(params, reason):
         (np.vstack([np.ones(C), np.zeros(C)]), "row 1 is"),
         (-np.eye(C), "row 0 is"),
         (np.full((1, C), np.nan), "finite"),
+        (np.vstack([np.ones(C), np.full(C, 1.7e308)]), r"counts\[1\] adds up to inf; a sum of 1e-100"),
+        (np.full((1, C), 5e-324), r"counts\[0\] adds up to 2.96e-323"),
     ],
 )
 def test_counts_that_do_not_fit(counts, message):

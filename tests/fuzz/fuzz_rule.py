@@ -127,6 +127,8 @@ def wrong_error(error: BaseException, raises: tuple[Any, ...], foreign: tuple[st
         return None
     if any(frame.name in KNOWN_CHECKS and "sklearn" in frame.filename for frame in frames):
         return None
+    if str(error).startswith("object() takes no"):  # a callable of the caller's that raises: `object`
+        return None
     own = last.filename.startswith(PACKAGE) and is_own(last.filename, last.lineno or 0, str(error))
     return None if own else (f"foreign {told[0]}", told[1])
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ... import _rfpcore
-from ..._arrays import Array, as_floats, require_finite
+from ..._arrays import Array, as_floats, require_finite, require_total
 from ..._options import random_source
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
@@ -187,6 +187,8 @@ def _counts(counts: Any, n_clusters: int) -> NDArray[np.float64]:
             f"counts must not be negative and have a positive one in each row, but row {bad[0]} is "
             f"{array[bad[0]].tolist()}"
         )
+    for index, row in enumerate(array):
+        require_total(row, f"counts[{index}]")
     return array.copy()
 
 
