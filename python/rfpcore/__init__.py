@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from . import _lazy, losses
 from .clusters import Clusters
+from .derivatives import jvp, output_hvp, vjp
+from .dropout import dropout_gradient
 from .exceptions import (
     DesignWarning,
     DivergenceError,
@@ -22,7 +24,7 @@ from .exceptions import (
     ScaleWarning,
 )
 from .files import load
-from .functional import adapt, auto_inner_lr, curvature, hvp, objective, value_and_grad
+from .functional import adapt, auto_inner_lr, curvature, gradient, hvp, objective, value_and_grad
 from .many import Model, fit_many
 from .network import MLP
 from .status import ClusterStatus, Objective
@@ -77,13 +79,18 @@ __all__ = [
     "adapt",
     "auto_inner_lr",
     "curvature",
+    "dropout_gradient",
     "fit_many",
+    "gradient",
     "hvp",
+    "jvp",
     "load",
     "losses",
     "objective",
+    "output_hvp",
     "sweep",
     "value_and_grad",
+    "vjp",
 ]
 
 # What needs scikit-learn, which takes ten times as long to import as all the rest, or an optional package.

@@ -215,6 +215,18 @@ def vector(values: Any, name: str, length: int, dtype: np.dtype[Any] | None = No
     return cast(np.ascontiguousarray(array), dtype or array.dtype, name)
 
 
+def vectors(values: Any, name: str, length: int) -> Array:
+    """Finite vectors of known length, one a row, at least one of them, C-contiguous."""
+    array = as_floats(values, name)
+    if array.ndim != 2 or array.shape[1] != length or len(array) == 0:
+        raise ValueError(
+            f"{name} has shape {array.shape}; the network has {length} parameters, so ({length},) or "
+            f"(T, {length}), with T at least 1, is needed"
+        )
+    require_finite(array, name)
+    return np.ascontiguousarray(array)
+
+
 def cast(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     """The array in another float type; ValueError where a finite value does not fit."""
     if array.dtype == dtype:

@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -55,6 +55,19 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
+def layer_sizes(hidden: Any) -> tuple[int, ...]:
+    """Widths of hidden layers."""
+    series = hasattr(hidden, "to_numpy") and hasattr(hidden, "__len__")  # NaT has the one, too
+    sized = series or isinstance(hidden, Sequence | np.ndarray | Set)
+    if isinstance(hidden, str | bytes) or not sized or getattr(hidden, "ndim", 1) != 1:
+        raise TypeError(
+            f"hidden_layer_sizes={shown(hidden)}; a sequence of integers is needed, such as (64, 64)"
+        )
+    if len(hidden) > MAX_LAYERS:
+        raise ValueError(f"hidden_layer_sizes has {len(hidden)} layers; at most {MAX_LAYERS} are possible")
+    return tuple(integer(w, f"hidden_layer_sizes[{i}]", 1, MAX_PARAMETERS) for i, w in enumerate(hidden))
+
+
 def is_integer(value: Any) -> bool:
     """Whether it is an integer; a bool, a float and a duration (which NumPy makes one) are none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
@@ -76,7 +89,7 @@ def real(value: Any, name: str, needed: str = "a finite number") -> float:
         raise TypeError(f"{name} is a {type(value).__name__}; {needed} is needed") from None
     if not math.isfinite(number):
         raise ValueError(f"{name}={number}; {needed} is needed")
-    return number
+    return number + 0.0  # no −0.0, of which NumPy says that it is below 0
 
 
 def at_least(value: Any, name: str, low: float) -> float:

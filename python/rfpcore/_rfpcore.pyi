@@ -29,12 +29,17 @@ __all__ = [
     "adapt",
     "curvature",
     "draws",
+    "dropout_gradient",
     "dropout_mask",
     "fit_many",
     "fold_batch_norm",
+    "gradients",
     "hvp",
+    "input_mask",
     "isa",
+    "jvp",
     "objective",
+    "output_hvp",
     "particle_gradient",
     "particle_noise",
     "particle_rows",
@@ -44,12 +49,14 @@ __all__ = [
     "refit",
     "solve_bilevel",
     "value_and_grad",
+    "vjp",
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
 
 class DivergenceError(ArithmeticError):
-    """Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged)."""
+    """Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged), and the index of theta
+    where many were given."""
 
 class InternalError(RuntimeError):
     """A defect of rfpcore."""
@@ -59,7 +66,12 @@ class Architecture:
     """Widths and activation of a network, and the layout of its flat parameter vector."""
 
     def __new__(
-        cls, n_inputs: int, hidden_layer_sizes: Sequence[int], n_outputs: int, activation: str
+        cls,
+        n_inputs: int,
+        hidden_layer_sizes: Sequence[int],
+        n_outputs: int,
+        activation: str,
+        bias: bool = True,
     ) -> Self: ...
     @property
     def n_parameters(self) -> int: ...
@@ -121,6 +133,8 @@ class Optimizer:
         SGD keeps the velocity in `first` and nothing in `second`; at t = 0 both are zeros. ValueError with `MaxNorm`: a
         bare vector does not say which weights go into which unit.
         """
+    def learning_rates(self, start: int, stop: int) -> NDArray[np.float64]:
+        """lr * factor(t) of the steps t = start, ..., stop - 1."""
 
 @final
 class Outcome:
@@ -150,6 +164,10 @@ class Outcome:
     @property
     def held_out_accuracies(self) -> NDArray[np.float64]: ...
     @property
+    def test_losses(self) -> NDArray[np.float64]: ...
+    @property
+    def test_accuracies(self) -> NDArray[np.float64]: ...
+    @property
     def thetas(self) -> Any:
         """(R, P) where recorded."""
     @property
@@ -158,6 +176,12 @@ class Outcome:
     @property
     def gradients(self) -> Any:
         """(R, P) where recorded."""
+    @property
+    def applied_gradients(self) -> Any:
+        """(R, P) where recorded: means over the steps since the record before."""
+    @property
+    def bare_gradients(self) -> Any:
+        """(R, P) where recorded: of the bare loss on the same batches."""
     @property
     def n_steps(self) -> int: ...
     @property
@@ -324,6 +348,11 @@ def value_and_grad(
 ) -> tuple[float, Any]:
     """R_k and its exact gradient."""
 
+def gradients(
+    architecture: Architecture, thetas: _Floats, data: ClusterData, loss: str, n_threads: int = 0
+) -> Any:
+    """Gradients of the mean loss at many parameters; thetas (T, P)."""
+
 def objective(
     architecture: Architecture,
     theta: _Floats,
@@ -356,22 +385,25 @@ def fit_many(
     data: tuple[_Floats, _Floats],
     rows: Sequence[NDArray[np.int64] | None],
     weights: _Floats | None = None,
-    held_out: tuple[_Floats, _Floats] | None = None,
+    held_out: tuple[_Floats, _Floats, Sequence[NDArray[np.int64] | None]] | None = None,
     record: tuple[int | None, Sequence[int] | None, Sequence[bool]] = ...,
     on_finished: Callable[[int, Outcome], object] | None = None,
     n_threads: int = 0,
+    batches: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]] = ...,
+    test: tuple[_Floats, _Floats, Sequence[NDArray[np.int64] | None]] | None = None,
 ) -> list[Any]:
     """Train every model; an Outcome each.
 
-    rows: one entry for all models or one each, None for all rows; weights (1, N) or (n_models, N); record: every, or
-    steps in rising order, and whether losses, metrics, parameters and gradients are recorded. `on_finished` is called
-    with each model's index and outcome as it is done.
+    rows: one entry for all models or one each, None for all rows, also the third part of held_out and test; weights (1, N) or (n_models, N); record: every, or
+    steps in rising order, and whether losses, metrics, parameters, gradients and mean gradients of the intervals are
+    recorded. `on_finished` is called with each model's index and outcome as it is done. batches: empty, one entry for
+    all models or one each: row numbers, batch after batch, and offsets, batch b being rows[offsets[b]:offsets[b + 1]].
     """
 
 def draws(model: Model, n_rows: int, step: int) -> dict[str, Any]:
     """What a model with n_rows rows draws at a step.
 
-    "rows", "masks" (one a hidden layer, lines one after the other), "noise" (rows * inputs, before it is scaled), "mixup"
+    "rows", "masks" (one a hidden layer, lines one after the other), "input_mask" (lines of inputs), "noise" (rows * inputs, before it is scaled), "mixup"
     (share, partners) and "shift" (down, right); empty or None for what the model has not.
     """
 
@@ -380,6 +412,25 @@ def dropout_mask(
 ) -> list[NDArray[np.float64]]:
     """One mask a hidden layer for a sample of Monte-Carlo dropout: 0 or 1 / (1 - rate)."""
 
+def input_mask(n_inputs: int, rate: float, seed: int, sample: int) -> Any:
+    """A mask of the inputs for a sample of Monte-Carlo dropout, (n_inputs,) float64."""
+
+def dropout_gradient(
+    architecture: Architecture,
+    theta: _Floats,
+    data: ClusterData,
+    loss: str,
+    rates: Sequence[float],
+    inputs: float,
+    n_draws: int,
+    seed: int,
+    n_threads: int = 0,
+) -> tuple[Any, Any]:
+    """Mean over draws of row masks of the gradient of the mean loss, (P,), and its standard error, (P,).
+
+    Draw d's masks of the i-th 512 rows of positive weight are those of `draws` at step d * p + i, p such parts in all.
+    """
+
 def fold_batch_norm(architecture: Architecture, theta: _Floats, batch_norm: _Floats, epsilon: float) -> Any:
     """Flat parameters of the network that a batch-normalized one is at prediction."""
 
@@ -387,6 +438,17 @@ def hvp(
     architecture: Architecture, theta: _Floats, v: _Floats, data: ClusterData, loss: str, n_threads: int = 0
 ) -> Any:
     """Hessian of the mean loss times v, (P,)."""
+
+def jvp(architecture: Architecture, theta: _Floats, v: _Floats, x: _Floats, n_threads: int = 0) -> Any:
+    """Derivative of the outputs along v, (N, n_outputs)."""
+
+def vjp(architecture: Architecture, theta: _Floats, w: _Floats, x: _Floats, n_threads: int = 0) -> Any:
+    """Gradient of the sum of w times the outputs, (P,); w (N, n_outputs)."""
+
+def output_hvp(
+    architecture: Architecture, theta: _Floats, v: _Floats, w: _Floats, x: _Floats, n_threads: int = 0
+) -> Any:
+    """Hessian of the sum of w times the outputs, times v, (P,); w (N, n_outputs)."""
 
 def curvature(
     architecture: Architecture,

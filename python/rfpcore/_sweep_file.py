@@ -24,7 +24,9 @@ from .regularize import BatchNorm
 
 __all__ = ["SweepFile"]
 
-_RECORDED = ("thetas", "batch_norms", "gradients")  # with a line for each recorded step
+# With a line for each recorded step.
+_RECORDED = ("thetas", "batch_norms", "gradients", "applied_gradients", "bare_gradients")
+_LATER = ("test_losses", "test_accuracies")  # which a shard has only where a model has them
 _ARRAYS = ("steps", "loss_curve", "validation_losses", *SCORES, *PARAMETERS)
 Status = Literal["finished", "stopped", "diverged"]
 _STATUS = get_args(Status)
@@ -40,6 +42,8 @@ class SweepFile:
     X, y : arrays
     options : dict
         What else of `fit_many` decides about the result, and what is kept.
+    rows : dict of str to list
+        What is to be said of the rows of each model, where models have rows of their own.
 
     Raises
     ------
@@ -54,12 +58,19 @@ class SweepFile:
     """
 
     def __init__(
-        self, path: Path, models: Sequence[Model], X: Any, y: Any, options: Mapping[str, Any]
+        self,
+        path: Path,
+        models: Sequence[Model],
+        X: Any,
+        y: Any,
+        options: Mapping[str, Any],
+        rows: Mapping[str, list[str]] | None = None,
     ) -> None:
         self.path, self.models = path, models
         _files.target_mode(path)  # before any work, as there may be hours of it
         self.keeps_parameters = "parameters" in options["keep"]
-        self.data, self.fields = _describe_data(X, y, options, len(models)), _fields(models)
+        self.data = _describe_data(X, y, options, len(models))
+        self.fields = _fields(models) | dict(rows or {})
         self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
         self.end = self.size = 0
         self.shards: list[tuple[Tensors, Document]] = []
@@ -76,6 +87,9 @@ class SweepFile:
         with _files.holding_together(self.path):
             only(head, "the file", {"class", "data", "fields", "format_version", "digests"})
             data, values = object_of(head, "data"), object_of(head, "fields")
+        if differing := sorted(values.keys() ^ self.fields.keys()):
+            raise ValueError(f"{self.path} is of another sweep: only one of the two has {differing}")
+        with _files.holding_together(self.path):
             codes = tensor(dict(tensors), "codes", len(self.fields), None, dtype=I64).tolist()
             theirs = {
                 name: [listed(values, name)[code] for code in row]
@@ -120,8 +134,10 @@ class SweepFile:
         """The models of a shard."""
         numbers = tensor(left, "numbers", None, 5, dtype=I64).tolist()
         losses = tensor(left, "diverged_loss", len(numbers), nan=True, dtype=F64).tolist()
-        lines = tensor(left, "lines", len(numbers), len(_ARRAYS), dtype=I64).tolist()
-        flat = {name: tensor(left, name, None, nan=True, dtype=left[name].dtype) for name in _ARRAYS}
+        there = [name for name in _ARRAYS if name not in _LATER or name in left]
+        lines = tensor(left, "lines", len(numbers), len(there), dtype=I64).tolist()
+        flat = {name: tensor(left, name, None, nan=True, dtype=left[name].dtype) for name in there}
+        flat |= {name: np.zeros(0) for name in _LATER if name not in there}
         require_used(left)
         at = dict.fromkeys(_ARRAYS, 0)
         for (index, *own), loss, counts in zip(numbers, losses, lines, strict=True):
@@ -129,7 +145,7 @@ class SweepFile:
             model, n_outputs = self.models[index], integer(own[3], "n_outputs", 1, MAX_PARAMETERS)
             net = model.net(self.n_features, n_outputs)
             arrays: Tensors = {}
-            for name, count in zip(_ARRAYS, counts, strict=True):
+            for name, count in (dict.fromkeys(_ARRAYS, 0) | dict(zip(there, counts, strict=True))).items():
                 shape = (integer(count, f"lines of {name}", 0, MAX_PARAMETERS), *_width(name, model, net))
                 end = at[name] + math.prod(shape)
                 arrays[f"{index}.{name}"] = flat[name][at[name] : end].reshape(shape)
@@ -208,8 +224,11 @@ def _shard(done: Mapping[int, ModelResult]) -> tuple[Tensors, Document]:
         (index, own.n_steps, own.best_step, _STATUS.index(own.status), own.net.n_outputs)
         for index, own in done.items()
     ]
-    lines = [[len(getattr(own, name)) for name in _ARRAYS] for own in results]
-    tensors = {name: np.concatenate([np.ravel(getattr(own, name)) for own in results]) for name in _ARRAYS}
+    there = [
+        name for name in _ARRAYS if name not in _LATER or any(len(getattr(own, name)) for own in results)
+    ]
+    lines = [[len(getattr(own, name)) for name in there] for own in results]
+    tensors = {name: np.concatenate([np.ravel(getattr(own, name)) for own in results]) for name in there}
     tensors |= {"numbers": np.array(numbers, np.int64), "lines": np.array(lines, np.int64)}
     return tensors | {"diverged_loss": np.array(losses, F64)}, {"class": "shard"}
 
@@ -225,23 +244,26 @@ def _width(name: str, model: Model, net: MLP) -> tuple[int, ...]:
 
 def _fields(models: Sequence[Model]) -> dict[str, list[Any]]:
     """The models' fields in JSON's types, each with its values in the order of the models."""
-    encoded = [_value.encode(model) for model in models]
-    return {name: [own[name] for own in encoded] for name in encoded[0] if name != "kind"}
+    names = dict.fromkeys(name for model in models for name in _value.encode(model) if name != "kind")
+    return {name: [_value.encode(getattr(model, name)) for model in models] for name in names}
 
 
 def _describe_data(X: Any, y: Any, options: Mapping[str, Any], n_models: int) -> dict[str, Any]:
     """Shapes and digests of all arrays, and the options that are no arrays."""
-    held_out, rows = options["held_out"], options["rows"]
-    if held_out is not None:
-        require_pair(held_out)
-    lists = row_lists(rows, n_models, len(as_floats(X, "X")))
     arrays = {"X": X, "y": y, "row_weights": options["row_weights"]}
-    if held_out is not None:
-        arrays |= {"held-out X": held_out[0], "held-out y": held_out[1]}
+    lists = {"rows": row_lists(options["rows"], n_models, len(as_floats(X, "X")))}
+    for name, of in (("held-out", "held_out"), ("test", "test")):
+        if (pair := options[of]) is None:
+            continue
+        require_pair(pair, of)
+        arrays |= {f"{name} X": pair[0], f"{name} y": pair[1]}
+        rows, n_rows = f"{of}_rows", len(as_floats(pair[0], of))
+        lists[f"{name} rows"] = row_lists(options[rows], n_models, n_rows, rows, of)
     described = {
         name: None if values is None else _digest(as_floats(values, name)) for name, values in arrays.items()
     }
-    described["rows"] = "; ".join(_digest(own) for own in lists if own is not None) or None
+    for name, own in lists.items():
+        described[name] = "; ".join(_digest(one) for one in own if one is not None) or None
     record: Record | None = options["record"]
     described["record"] = None if record is None else repr(record)
     described["n_outputs"] = options["n_outputs"]

@@ -6,7 +6,10 @@ Terms, schedules, optimizers and models are such values. Each is a frozen datacl
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
-__all__ = ["Value", "decode", "encode", "is_known", "kinds"]
+__all__ = ["LATER", "Value", "decode", "encode", "is_known", "kinds"]
+
+# Of a field that a kind has not always had: files leave it out at its default, as those before it did.
+LATER = {"later": True}
 
 _KINDS: dict[str, type["Value"]] = {}
 
@@ -48,6 +51,8 @@ def is_known(value: Any) -> bool:
 def encode(value: Any) -> Any:
     """A value in JSON's types: an object of its kind and its fields; anything else as it is, tuples as lists.
 
+    A field marked `LATER` is left out at its default.
+
     Examples
     --------
     >>> from rfpcore._value import decode, encode
@@ -58,7 +63,11 @@ def encode(value: Any) -> Any:
     True
     """
     if is_known(value):
-        entries = {one.name: encode(getattr(value, one.name)) for one in fields(value)}
+        given = {one.name: getattr(value, one.name) for one in fields(value)}
+        without = {
+            one.name for one in fields(value) if one.metadata == LATER and given[one.name] == one.default
+        }
+        entries = {name: encode(item) for name, item in given.items() if name not in without}
         return {"kind": type(value).__name__} | entries
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]

@@ -226,15 +226,20 @@ def _share(count: int, total: int) -> str:
     return f"{count} of {total} clusters {'has' if count == 1 else 'have'}"
 
 
+def require_kinds(net: Any, data: Any) -> None:
+    """TypeError unless they are a network and clusters."""
+    if not isinstance(net, MLP):
+        raise TypeError(f"net is a {type(net).__name__}; an rfpcore.MLP is needed")
+    if not isinstance(data, Clusters):
+        raise TypeError(f"data is a {type(data).__name__}; rfpcore.Clusters(X, y, groups) is needed")
+
+
 def kernel_inputs(net: MLP, theta: Any, data: Clusters, loss: str) -> tuple[Array, _rfpcore.ClusterData]:
     """Check theta and data, and give them as the kernel takes them.
 
     An array that is right already passes at the cost of a few looks; the kernel alone looks at its values.
     """
-    if not isinstance(net, MLP):
-        raise TypeError(f"net is a {type(net).__name__}; an rfpcore.MLP is needed")
-    if not isinstance(data, Clusters):
-        raise TypeError(f"data is a {type(data).__name__}; rfpcore.Clusters(X, y, groups) is needed")
+    require_kinds(net, data)
     if not (
         type(theta) is np.ndarray
         and (theta.dtype is F64 or theta.dtype is F32)

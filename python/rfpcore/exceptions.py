@@ -64,8 +64,9 @@ class DivergenceError(ArithmeticError):
         cls, error: Exception, labels: Any, advice: Callable[[], str] | None = None, where: str = ""
     ) -> "Self":
         """The kernel's error, with the cluster's label and what to do: the one reader of its `args`."""
-        _, cluster, step, loss, n_diverged = error.args
+        _, cluster, step, loss, n_diverged, *point = error.args
         label = labels[cluster]
+        where = f"theta[{point[0]}]: " if point else where
         help_ = "theta itself is out of range" if step <= 0 or advice is None else advice()
         return cls(
             f"{where}the loss of cluster {label!s} is {loss} at inner step {step}; "

@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 
 from . import _rfpcore
-from ._arrays import Array
+from ._arrays import Array, as_floats, vector, vectors
 from ._options import Layers, OnDivergence, Order, check_alpha, choice, inner_loop, n_threads
-from .clusters import Clusters, kernel_inputs
+from .clusters import Clusters, kernel_inputs, require_kinds
 from .exceptions import DivergenceError
 from .losses import Loss
 from .network import MLP
 from .second_order import auto_inner_lr, curvature, hvp, resolve_auto
 from .status import ClusterStatus, Objective, warn_of_skipped
 
-__all__ = ["adapt", "auto_inner_lr", "curvature", "hvp", "objective", "value_and_grad"]
+__all__ = ["adapt", "auto_inner_lr", "curvature", "gradient", "hvp", "objective", "value_and_grad"]
 
 
 def value_and_grad(
@@ -110,6 +110,58 @@ def value_and_grad(
         raise divergence(error, net, theta, data, loss, inner_lr) from None
     warn_of_skipped(_status(data, found))
     return found.value, found.gradient
+
+
+def gradient(
+    net: MLP, theta: Any, data: Clusters, loss: Loss = "squared", n_jobs: int | None = None
+) -> Array:
+    """Gradient of the mean loss (R_k with alpha = 1, of all rows), at one theta or at many.
+
+    Clusters count as in `value_and_grad`: by `cluster_weight`, rows within them by `sample_weight`.
+
+    Parameters
+    ----------
+    net, data, loss, n_jobs
+        As in `value_and_grad`.
+    theta : array (P,) or (T, P), float32 or float64
+        One parameter vector, or many in one call, which the threads share.
+
+    Returns
+    -------
+    gradient : ndarray (P,) or (T, P)
+        Of theta's dtype; each row has the same bits as a call of its own, on any number of threads.
+
+    Raises
+    ------
+    DivergenceError
+        If a cluster's loss or gradient is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, rfpcore
+    >>> net = rfpcore.MLP(1, ())
+    >>> data = rfpcore.Clusters([[1.0]], [1.0])
+    >>> rfpcore.gradient(net, np.zeros(2), data)
+    array([-2., -2.])
+    >>> rfpcore.gradient(net, [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], data)
+    array([[-2., -2.],
+           [ 0.,  0.],
+           [ 2.,  2.]])
+    """
+    require_kinds(net, data)
+    points = as_floats(theta, "theta")
+    single = points.ndim == 1
+    points = (
+        vector(points, "theta", net.n_parameters)[None]
+        if single
+        else vectors(points, "theta", net.n_parameters)
+    )
+    handle = data.handle(net, loss, points.dtype)
+    try:
+        found: Array = _rfpcore.gradients(net._architecture, points, handle, loss, n_threads(n_jobs))
+    except _rfpcore.DivergenceError as error:
+        raise DivergenceError.of(error, data.labels) from None
+    return found[0] if single else found
 
 
 def objective(

@@ -1,15 +1,15 @@
 """The network: widths, activation, and the layout of its flat parameter vector."""
 
 import itertools
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from . import _rfpcore
-from ._arrays import Array, as_floats, cast, float_dtype, matrix, shown, vector
-from ._options import MAX_LAYERS, MAX_PARAMETERS, Activation, choice, integer, n_threads
+from ._arrays import Array, as_floats, cast, float_dtype, matrix, vector
+from ._options import MAX_PARAMETERS, Activation, boolean, choice, integer, layer_sizes, n_threads
 
 __all__ = ["MLP"]
 
@@ -19,7 +19,7 @@ class MLP:
     """A multilayer perceptron with linear outputs; it holds no parameters, only their layout.
 
     The parameters of all layers lie in one vector `theta`: for each layer W (inputs, outputs) row by row,
-    then b (outputs,).
+    then b (outputs,), unless the network has no biases.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ class MLP:
         Number of outputs; with the softmax loss, of classes.
     activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}
         Applied after every layer but the last. "gelu" is the exact one, by the error function.
+    bias : bool, default=True
+        Whether layers add biases. Without, each layer is its W alone.
 
     Examples
     --------
@@ -41,12 +43,15 @@ class MLP:
     >>> theta = net.init(random_state=0)
     >>> [(W.shape, b.shape) for W, b in net.unflatten(theta)]
     [((3, 8), (8,)), ((8, 2), (2,))]
+    >>> rfpcore.MLP(3, (8,), 2, bias=False).n_parameters
+    40
     """
 
     n_inputs: int
     hidden_layer_sizes: Sequence[int] = (64, 64)
     n_outputs: int = 1
     activation: Activation = "tanh"
+    bias: bool = True
     n_parameters: int = field(init=False, repr=False, compare=False)
     _architecture: _rfpcore.Architecture = field(init=False, repr=False, compare=False)
 
@@ -54,37 +59,34 @@ class MLP:
         def store(name: str, value: object) -> None:
             object.__setattr__(self, name, value)  # frozen: the one place that writes
 
-        hidden = self.hidden_layer_sizes
-        series = hasattr(hidden, "to_numpy") and hasattr(hidden, "__len__")  # NaT has the one, too
-        sized = series or isinstance(hidden, Sequence | np.ndarray | Set)
-        if isinstance(hidden, str | bytes) or not sized or getattr(hidden, "ndim", 1) != 1:
-            raise TypeError(
-                f"hidden_layer_sizes={shown(hidden)}; a sequence of integers is needed, such as (64, 64)"
-            )
-        if len(hidden) > MAX_LAYERS:
-            raise ValueError(
-                f"hidden_layer_sizes has {len(hidden)} layers; at most {MAX_LAYERS} are possible"
-            )
         store("n_inputs", integer(self.n_inputs, "n_inputs", 1, MAX_PARAMETERS))
-        store(
-            "hidden_layer_sizes",
-            tuple(integer(w, f"hidden_layer_sizes[{i}]", 1, MAX_PARAMETERS) for i, w in enumerate(hidden)),
-        )
+        store("hidden_layer_sizes", layer_sizes(self.hidden_layer_sizes))
         store("n_outputs", integer(self.n_outputs, "n_outputs", 1, MAX_PARAMETERS))
         choice(self.activation, "activation", Activation)
-        count = sum((n_in + 1) * n_out for n_in, n_out in self.layer_shapes)
+        store("bias", boolean(self.bias, "bias"))
+        count = sum((n_in + self.bias) * n_out for n_in, n_out in self.layer_shapes)
         if count > MAX_PARAMETERS:
             raise ValueError(
                 f"the network would have {count} parameters; at most {MAX_PARAMETERS} are possible"
             )
         store("n_parameters", count)
         architecture = _rfpcore.Architecture(
-            self.n_inputs, self.hidden_layer_sizes, self.n_outputs, self.activation
+            self.n_inputs, self.hidden_layer_sizes, self.n_outputs, self.activation, self.bias
         )
         store("_architecture", architecture)
 
+    def __repr__(self) -> str:
+        names = [
+            "n_inputs",
+            "hidden_layer_sizes",
+            "n_outputs",
+            "activation",
+            *([] if self.bias else ["bias"]),
+        ]
+        return f"MLP({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return MLP, (self.n_inputs, self.hidden_layer_sizes, self.n_outputs, self.activation)
+        return MLP, (self.n_inputs, self.hidden_layer_sizes, self.n_outputs, self.activation, self.bias)
 
     @property
     def layer_shapes(self) -> list[tuple[int, int]]:
@@ -93,7 +95,7 @@ class MLP:
         return list(itertools.pairwise(widths))
 
     def init(self, random_state: Any = None, dtype: Any = np.float64) -> Array:
-        """Random parameters: W ~ N(0, 1 / inputs of the layer), b = 0.
+        """Random parameters: W ~ N(0, 1 / inputs of the layer), b = 0 where there are biases.
 
         Parameters
         ----------
@@ -133,6 +135,7 @@ class MLP:
         Returns
         -------
         layers : list of (W (inputs, outputs), b (outputs,))
+            Without biases b is empty, (0,).
         """
         theta = as_floats(theta, "theta")
         if theta.shape != (self.n_parameters,):
@@ -143,8 +146,9 @@ class MLP:
         layers, at = [], 0
         for n_in, n_out in self.layer_shapes:
             end = at + n_in * n_out
-            layers.append((theta[at:end].reshape(n_in, n_out), theta[end : end + n_out]))
-            at = end + n_out
+            next_layer = end + n_out if self.bias else end
+            layers.append((theta[at:end].reshape(n_in, n_out), theta[end:next_layer]))
+            at = next_layer
         return layers
 
     def predict(self, theta: Any, X: Any, n_jobs: int | None = None) -> Array:

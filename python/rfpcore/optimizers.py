@@ -6,7 +6,11 @@ steps of its optimizers of the same names.
 
 from dataclasses import dataclass, field
 
-from ._options import at_least, below_one, boolean, positive
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _rfpcore
+from ._options import MAX_ROWS, MAX_STEPS, at_least, below_one, boolean, integer, positive
 from ._value import Value
 
 __all__ = ["SGD", "Adam", "AdamW", "Constant", "Cosine", "Optimizer", "PowerLaw", "Schedule", "Step"]
@@ -113,6 +117,40 @@ class Optimizer(Value):
 
     lr: float
     schedule: Schedule
+
+    def learning_rates(self, start: int, stop: int) -> NDArray[np.float64]:
+        """The learning rates of steps, lr · factor(t) for t = start, …, stop − 1, as training takes them.
+
+        Their sum is how far the steps go together: plain `SGD` moves by minus the sum over the steps of
+        learning rate times gradient.
+
+        Parameters
+        ----------
+        start, stop : int
+            Steps count from 0; `stop` is not below `start`, and is not among them.
+
+        Returns
+        -------
+        rates : ndarray (stop - start,) of float64
+
+        Raises
+        ------
+        ValueError, TypeError
+            If they are no integers, negative, or in the wrong order, or too many steps lie between them.
+
+        Examples
+        --------
+        >>> from rfpcore.optimizers import SGD, Cosine
+        >>> optimizer = SGD(0.1, schedule=Cosine(4))
+        >>> optimizer.learning_rates(0, 5).round(4).tolist()
+        [0.1, 0.0854, 0.05, 0.0146, 0.0]
+        >>> float(optimizer.learning_rates(0, 5).sum())  # lr · (T + 1) / 2
+        0.25
+        """
+        first = integer(start, "start", 0, MAX_STEPS)
+        after = integer(stop, "stop", 0, MAX_STEPS)
+        integer(after - first, "stop - start", 0, MAX_ROWS)
+        return _rfpcore.Optimizer(self).learning_rates(first, after)
 
     def _check(self) -> None:
         self._store(lr=positive(self.lr, "lr"))

@@ -1,9 +1,7 @@
 """Sweeps over models: a grid or a list of points, trained together, kept in a file, resumed from it."""
 
-import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, get_args
 
@@ -13,11 +11,13 @@ from . import _sweep_file
 from ._arrays import Array, has_entries, shown
 from ._options import choice, file_path, items, shows
 from ._progress import NoProgress, make_progress
+from ._sweep_best import BestPoint, best_points
+from ._sweep_points import ROWS, PointRows, listed_points, models_of
 from ._warn import warn
 from .exceptions import InterruptedWarning
-from .many import ManyResult, Model, ModelResult, Record, fit_many
+from .many import ManyResult, Model, ModelResult, Record, Score, fit_many
 
-__all__ = ["SweepResult", "sweep"]
+__all__ = ["BestPoint", "SweepResult", "sweep"]
 
 Keep = Literal["scores", "parameters"]
 
@@ -29,7 +29,7 @@ _WRITE_EVERY = 1.0  # seconds, at most so often
 _AT_ONCE = 4096
 
 # Options of `fit_many` of which there may be one for each model.
-_EACH = ("rows", "row_weights")
+_EACH = (*ROWS, "row_weights")
 
 
 def sweep(
@@ -42,6 +42,9 @@ def sweep(
     rows: Any = None,
     row_weights: Any = None,
     held_out: tuple[Any, Any] | None = None,
+    held_out_rows: Any = None,
+    test: tuple[Any, Any] | None = None,
+    test_rows: Any = None,
     record: Record | None = None,
     keep: Sequence[Keep] = ("scores", "parameters"),
     n_outputs: int | None = None,
@@ -61,14 +64,16 @@ def sweep(
     X, y : arrays (N, d), (N,) or (N, n_outputs)
     points : dict of str to sequence, or sequence of dict
         Fields of `Model` and their values: a dict of sequences is a grid, the last field varying fastest; a
-        sequence of dicts lists the points.
+        sequence of dicts lists the points. Beside fields of `Model` a point may have `rows`, `held_out_rows`
+        and `test_rows`, row numbers as in `fit_many`, instead of those that all points share, and `n_rows`:
+        the model sees the first so many of its rows.
     base : Model, optional
         Where the points start from: fields they do not name are as here. None: `Model()`.
     path : str or path, optional
         File to keep finished models in: shards of safetensors with JSON metadata, one after the other; what
         is written stays as it is. If it is there, it must be of the same sweep, and models found in it are
         not trained again. A torn end, as after a crash, is trained again.
-    rows, row_weights, held_out, record, n_outputs, n_jobs, dtype
+    rows, row_weights, held_out, held_out_rows, test, test_rows, record, n_outputs, n_jobs, dtype
         As in `fit_many`; rows and weights for all points alike, or one for each.
     keep : sequence of {"scores", "parameters"}, default=("scores", "parameters")
         What to keep of the models, in the result and the file. ("scores",) drops the parameters, also those
@@ -109,16 +114,30 @@ def sweep(
     (6, {'regularization': L2(strength=0.01), 'seed': 2})
     >>> result.result.predict(X).shape
     (6, 250, 2)
+
+    Sample sizes, with other rows for each seed:
+
+    >>> import numpy as np
+    >>> orders = [np.random.default_rng(seed).permutation(200) for seed in range(3)]
+    >>> points = [{"n_rows": n, "rows": orders[s], "seed": s} for n in (50, 100, 200) for s in range(3)]
+    >>> result = sweep(X[:200], y[:200], points, Model((16,), loss="softmax", n_epochs=20))
+    >>> result.to_frame()["n_rows"].tolist()
+    [50, 50, 50, 100, 100, 100, 200, 200, 200]
     """
     if base is not None and not isinstance(base, Model):
         raise TypeError(f"base is a {type(base).__name__}; a Model is needed")
     visible = shows(verbose)
-    listed = _points(points)
-    models = [_model(Model() if base is None else base, index, point) for index, point in enumerate(listed)]
+    listed = listed_points(points)
+    models = models_of(listed, Model() if base is None else base)
     options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}
+    options |= {"held_out_rows": held_out_rows, "test": test, "test_rows": test_rows}
     options |= {"n_outputs": n_outputs, "dtype": dtype}
     options["keep"] = kept = _kept(keep, record)
-    file = None if path is None else _sweep_file.SweepFile(file_path(path), models, X, y, options)
+    own = PointRows(listed, {"X": X, "held_out": held_out, "test": test}, options)
+    file = None
+    if path is not None:
+        file = _sweep_file.SweepFile(file_path(path), models, X, y, options, own.described)
+    options |= own.lists
     done: dict[int, ModelResult] = {} if file is None else file.results()
     with make_progress("sweep", len(models), "models", visible) as progress:
         progress.update(len(done), "")
@@ -169,7 +188,8 @@ def _kept(keep: Any, record: Record | None) -> list[str]:
     asked = [choice(name, f"keep[{i}]", Keep) for i, name in enumerate(items(keep, "keep", "a sequence"))]
     if "scores" not in asked:
         raise ValueError(f"keep={shown(keep)}; 'scores' are always kept, and have to be named")
-    if "parameters" not in asked and isinstance(record, Record) and (record.thetas or record.gradients):
+    parameters = isinstance(record, Record) and (record.thetas or record.gradients or record.intervals)
+    if "parameters" not in asked and parameters:
         raise ValueError(f"{record!r} asks for parameters, which keep={shown(keep)} drops")
     return [name for name in get_args(Keep) if name in asked]
 
@@ -213,40 +233,6 @@ def _of(values: Any, missing: Sequence[int], n_models: int) -> Any:
     several = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim > 0)
     each = several and len(values) == n_models and has_entries(values[0])
     return [values[index] for index in missing] if each else values
-
-
-def _points(points: Any) -> list[dict[str, Any]]:
-    """The points, one dict each."""
-    if isinstance(points, Mapping):
-        for name, values in points.items():
-            if isinstance(values, str) or not hasattr(values, "__len__"):
-                raise TypeError(f"points[{name!r}]={shown(values)}; a sequence of values is needed in a grid")
-        listed = [dict(zip(points, values, strict=True)) for values in itertools.product(*points.values())]
-    elif isinstance(points, Iterable) and not isinstance(points, str | np.ndarray):
-        listed = [_point(index, point) for index, point in enumerate(points)]
-    else:
-        raise TypeError(
-            f"points is a {type(points).__name__}; a dict of sequences or a sequence of dicts is needed"
-        )
-    if not listed:
-        raise ValueError("points is empty; a sweep needs at least one point")
-    return listed
-
-
-def _point(index: int, point: Any) -> dict[str, Any]:
-    if not isinstance(point, Mapping):
-        raise TypeError(f"points[{index}]={shown(point)} is a {type(point).__name__}; a dict is needed")
-    return dict(point)
-
-
-def _model(base: Model, index: int, point: dict[str, Any]) -> Model:
-    known = [one.name for one in fields(Model)]
-    unknown = [name for name in point if name not in known]
-    if unknown:
-        raise ValueError(
-            f"points[{index}] has {unknown[0]!r}, which Model has not; its fields are {', '.join(known)}"
-        )
-    return replace(base, **point)
 
 
 class SweepResult:
@@ -302,16 +288,60 @@ class SweepResult:
             np.intp,
         )
 
+    def best(
+        self, each: str | Sequence[str] = (), by: Score = "held_out_losses", among: Any = None
+    ) -> list[BestPoint]:
+        """The best point, by its mean score over seeds, for each value of some fields.
+
+        Points that differ in nothing but seeds and lists of rows are one. The score is that of the parameters
+        that are kept, as `ModelResult.kept` has it. Of equally good points the first is best, and one with a
+        score of NaN, as of a model that diverged, is not. Only finished models count.
+
+        Parameters
+        ----------
+        each : str or sequence of str
+            Fields of the points: for each combination of their values one best point is found. By default
+            one for the whole sweep.
+        by : {"held_out_losses", "held_out_accuracies", ...}
+            What is recorded; of losses the lowest is best, of accuracies the highest.
+        among : array of int, optional
+            Places in `result`, to which the choice is confined.
+
+        Returns
+        -------
+        best : list of BestPoint
+            In the order of the points. `at_edge` names fields whose value is the first or last of those
+            tried, in the order of the points: list the values of a strength in rising order.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore import sweep
+        >>> from rfpcore.many import Model, Record
+        >>> from rfpcore.regularize import L2
+        >>> X = np.random.default_rng(0).normal(size=(80, 2))
+        >>> y = X[:, 0] + np.random.default_rng(1).normal(size=80)
+        >>> grid = {"hidden_layer_sizes": [(8,), (32,)], "regularization": [L2(0.0), L2(0.3), L2(9.0)]}
+        >>> data = {"held_out": (X[40:], y[40:]), "record": Record(every=100)}
+        >>> found = sweep(X[:40], y[:40], grid | {"seed": range(3)}, Model(n_epochs=400), **data)
+        >>> [(one.values["hidden_layer_sizes"], one.at_edge) for one in found.best("hidden_layer_sizes")]
+        [((8,), ('regularization',)), ((32,), ())]
+        """
+        done = [point for point, is_done in zip(self.points, self.finished, strict=True) if is_done]
+        return best_points(done, self.result, each, by, among)
+
     def to_frame(self) -> Any:
         """A pandas DataFrame: the lines of `ManyResult.to_frame`, with a column for each field of the points.
 
-        `model` counts points, also those without a model. Values that are specifications are written out.
+        `model` counts points, also those without a model. Values that are specifications are written out. Of
+        points with rows of their own there is the column `n_rows`, on how many a model was trained.
         """
         frame = self.result.to_frame()
         frame["model"] = np.flatnonzero(self.finished)[frame["model"].to_numpy()]
-        names = dict.fromkeys(name for point in self.points for name in point)
+        points = [_shown_point(point) for point in self.points]
+        names = dict.fromkeys(name for point in points for name in point)
         for at, name in enumerate(names, start=1):
-            values = [_plain(self.points[model].get(name)) for model in frame["model"]]
+            values = [_plain(points[model].get(name)) for model in frame["model"]]
             if name in frame:  # the seed
                 frame[name] = values
             else:
@@ -325,6 +355,12 @@ def _same(one: Any, other: Any) -> bool:
         return bool(one == other)
     except (TypeError, ValueError, ArithmeticError):
         return False
+
+
+def _shown_point(point: Mapping[str, Any]) -> dict[str, Any]:
+    """A point with the number of its rows instead of their list."""
+    shown = {name: value for name, value in point.items() if name not in ROWS}
+    return ({"n_rows": len(point["rows"])} if "rows" in point else {}) | shown
 
 
 def _plain(value: Any) -> Any:

@@ -63,7 +63,9 @@ def forward(net: MLP, theta: Tensor, x: Tensor) -> Tensor:
     for layer, (n_in, n_out) in enumerate(net.layer_shapes):
         x = x if layer == 0 else ACTIVATIONS[net.activation](x)
         W, at = theta[at : at + n_in * n_out].reshape(n_in, n_out), at + n_in * n_out
-        x, at = x @ W + theta[at : at + n_out], at + n_out
+        x = x @ W
+        if net.bias:
+            x, at = x + theta[at : at + n_out], at + n_out
     return x
 
 
@@ -93,7 +95,7 @@ def risk(
     steps = torch.ones(net.n_parameters, device=device, dtype=dtype)
     if adapt_layers == "last":
         n_in, n_out = net.layer_shapes[-1]
-        steps[: -(n_in + 1) * n_out] = 0
+        steps[: -(n_in + net.bias) * n_out] = 0
 
     def cluster_loss(theta: Tensor, x: Tensor, y: Tensor, w: Tensor) -> Tensor:
         return (w * row_loss(forward(net, theta, x), y, *known.parameters)).sum() / w.sum()

@@ -153,3 +153,42 @@ def test_json_says_everything():
     assert entries == [
         {"kind": "L1", "strength": 0.5, "method": "subgradient", "smoothing": 0.0, "biases": True}
     ]
+
+
+STRONG = [
+    (L2(0.3, decoupled=True, biases=False), 4, L2(1.2, decoupled=True, biases=False)),
+    (L1(0.2, "proximal"), 0.5, L1(0.1, "proximal")),
+    (Dropout((0.1, 0.5), "row", inputs=0.2), 3, Dropout((3 * 0.1, 0.95), "row", inputs=3 * 0.2)),
+    (LabelSmoothing(0.25, "uniform"), 2, LabelSmoothing(0.5, "uniform")),
+    (LabelSmoothing(0.25), 16, LabelSmoothing(0.95)),
+    (InputNoise(0.4), 16, InputNoise(6.4)),
+    (Mixup(0.2), 5, Mixup(1.0)),
+    (Shifts((8, 8), (-1, 1), 0.3), 2, Shifts((8, 8), (-1, 1), 0.6)),
+    (Shifts((8, 8), (-1, 1), 0.3), 4, Shifts((8, 8), (-1, 1), 1.0)),
+    (BatchNorm(0.2), 4, BatchNorm(0.2)),
+    (EarlyStopping(3, 10), 4, EarlyStopping(3, 10)),
+    (ClipNorm(1), 4, ClipNorm(1)),
+    (MaxNorm(2), 4, MaxNorm(2)),
+]
+
+
+@pytest.mark.parametrize(("term", "factor", "expected"), STRONG, ids=str)
+def test_strengths_are_multiplied(term, factor, expected):
+    assert term.scaled(factor) == expected
+    assert Regularization.of([term]).scaled(factor) == Regularization.of([expected])
+
+
+@given(specifications, st.floats(2**-4, 2**4))
+def test_every_specification_can_be_scaled(spec, factor):
+    assert spec.scaled(1) == spec
+    scaled = spec.scaled(factor)
+    assert [type(term) for term in scaled] == [type(term) for term in spec]
+    if factor <= 1:  # nothing ends at a limit
+        for strong, term in ((scaled.get(L2), spec.get(L2)), (scaled.get(L1), spec.get(L1))):
+            assert term is None or strong.strength == factor * term.strength
+
+
+@pytest.mark.parametrize("factor", [0, -1, np.nan, np.inf])
+def test_factors_that_are_none(factor):
+    with pytest.raises(ValueError, match=r"factor=.*; a positive number is needed"):
+        L2(0.1).scaled(factor)

@@ -213,3 +213,12 @@ def test_bad_calls_of_a_network():
         NET.init(-1)
     with pytest.raises(TypeError, match="random_state='x' is a str; an integer"):
         NET.init("x")
+
+
+def test_minus_nothing_is_nothing():
+    """NumPy says of −0.0 that it is below 0."""
+    from rfpcore.datasets import make_noisy_moons
+
+    assert (
+        make_noisy_moons(noise=-0.0, random_state=0)[0] == make_noisy_moons(noise=0.0, random_state=0)[0]
+    ).all()

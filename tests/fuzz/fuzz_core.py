@@ -37,6 +37,12 @@ def swept():
     return rfpcore.sweep(X, Y, {"seed": [0, 1]}, SMALL, n_jobs=1)
 
 
+def measured():
+    points = {"n_rows": [5, 18], "seed": [0, 1]}
+    record = many.Record(every=3)
+    return rfpcore.sweep(X, Y, points, SMALL, held_out=(X, Y), test=(X, Y), record=record, n_jobs=1)
+
+
 def sequence_of(result):
     """What a user asks of a `ManyResult` or a `ModelResult` beside calling its methods."""
     return [len(result), list(result), result[0], repr(result)]
@@ -85,11 +91,53 @@ TARGETS: list[Target] = [
     function(rfpcore.curvature, at_point()),
     function(rfpcore.auto_inner_lr, at_point()),
     function(rfpcore.hvp, at_point(v=THETA)),
-    function(fit_many, lambda: {"X": X, "y": Y, "models": [SMALL, SMALL]}),
+    function(rfpcore.gradient, at_point()),
+    function(rfpcore.gradient, at_point(theta=np.stack([THETA, -THETA])), "gradient of many"),
+    function(rfpcore.dropout_gradient, at_point(rate=0.2, n_draws=3, random_state=0)),
+    function(rfpcore.jvp, lambda: {"net": NET, "theta": THETA, "v": THETA, "X": X}),
+    function(rfpcore.vjp, lambda: {"net": NET, "theta": THETA, "w": Y, "X": X}),
+    function(rfpcore.output_hvp, lambda: {"net": NET, "theta": THETA, "v": THETA, "w": Y, "X": X}),
+    function(
+        fit_many,
+        lambda: {
+            "X": X,
+            "y": Y,
+            "models": [SMALL, SMALL],
+            "record": many.Record(every=2, intervals=True),
+        },
+    ),
+    Target(
+        "fit_many, test",
+        lambda held_out_rows, test, test_rows: fit_many(
+            X,
+            Y,
+            [SMALL, SMALL],
+            record=many.Record(every=2),
+            held_out=(X, Y),
+            held_out_rows=held_out_rows,
+            test=test,
+            test_rows=test_rows,
+        ),
+        lambda: {"held_out_rows": np.arange(9), "test": (X, Y), "test_rows": [np.arange(3), [9, 3]]},
+    ),
+    Target(
+        "fit_many, batches",
+        lambda **arguments: fit_many(models=[SMALL, SMALL], **arguments),
+        lambda: {"X": X, "y": Y, "batches": [np.arange(9), [9, 3], np.arange(18)]},
+    ),
+    method(
+        lambda: optimizers.SGD(0.1, schedule=optimizers.Cosine(9)),
+        "Optimizer",
+        "learning_rates",
+        lambda: {"start": 0, "stop": 9},
+        covers=("SGD", "Adam", "AdamW"),
+    ),
     method(trained, "ManyResult", "predict", lambda: {"X": X}),
     method(trained, "ManyResult", "to_frame", allowed={"nan": True}),  # accuracies of losses without classes
     method(lambda: trained()[1], "ModelResult", "predict", lambda: {"X": X}),
     method(lambda: trained()[1], "ModelResult", "parameters"),
+    method(lambda: trained()[1], "ModelResult", "norms", lambda: {"X": X}),
+    Target("Norms", lambda: repr(trained()[1].norms(X)), dict),
     method(lambda: trained()[1], "ModelResult", "without_parameters"),
     Target("ManyResult", lambda: sequence_of(trained()), dict, covers=("ModelResult",)),
     method(lambda: SMALL, "Model", "net", lambda: {"n_inputs": 2, "n_outputs": 1}),
@@ -100,7 +148,33 @@ TARGETS: list[Target] = [
         lambda: {"X": X, "y": Y, "points": {"seed": [0, 1]}, "base": SMALL, "n_jobs": 1},
         fixed=("path",),
     ),
+    Target(
+        "sweep, rows",
+        lambda **point: rfpcore.sweep(X, Y, [{"seed": 0}, point], SMALL, held_out=(X, Y), n_jobs=1),
+        lambda: {"rows": np.arange(9), "n_rows": 5, "held_out_rows": [9, 3]},
+    ),
     method(swept, "SweepResult", "to_frame"),
+    method(
+        measured,
+        "SweepResult",
+        "best",
+        lambda: {"each": ["n_rows"], "by": "test_losses", "among": np.arange(2)},
+    ),
+    Target("BestPoint", lambda: repr(measured().best()), dict),
+    method(
+        lambda: measured().result,
+        "ManyResult",
+        "kept",
+        lambda: {"name": "test_losses"},
+        allowed={"nan": True},
+    ),
+    method(
+        lambda: measured().result[0],
+        "ModelResult",
+        "kept",
+        lambda: {"name": "test_losses"},
+        allowed={"nan": True},
+    ),
     Target("SweepResult", lambda: (len(swept()), repr(swept())), dict),
     Target("SweepResult.matching", lambda seed: swept().matching(seed=seed), lambda: {"seed": 0}),
     function(
@@ -143,7 +217,7 @@ VALUES = {
     regularize.Mixup: {"alpha": 0.2},
     regularize.InputNoise: {"scale": 0.1},
     regularize.LabelSmoothing: {"epsilon": 0.1},
-    regularize.Dropout: {"rate": 0.1},
+    regularize.Dropout: {"rate": 0.1, "inputs": 0.1},
     regularize.EarlyStopping: {"patience": 2},
     regularize.Shifts: {"image_shape": (3, 3), "offsets": (-1, 1)},
     regularize.Regularization: {"terms": (regularize.L2(0.1),)},
@@ -167,6 +241,19 @@ REGULARIZATION = regularize.Regularization
 TARGETS += [value_target(kind, base) for kind, base in VALUES.items()]
 TARGETS += [
     method(lambda: regularize.Dropout(0.1), "Dropout", "rates", lambda: {"n_hidden": 2}, fixed=("n_hidden",)),
+    method(
+        lambda: regularize.Dropout(0.1, inputs=0.2),
+        "Term",
+        "scaled",
+        lambda: {"factor": 2.0},
+        covers=tuple(kind.__name__ for kind in VALUES if issubclass(kind, regularize.Term)),
+    ),
+    method(
+        lambda: regularize.L2(0.1) + regularize.Shifts((3, 3), (1,)),
+        "Regularization",
+        "scaled",
+        lambda: {"factor": 2.0},
+    ),
     function(REGULARIZATION.of, lambda: {"given": [regularize.L2(0.1)]}),
     function(REGULARIZATION.from_json, lambda: {"text": '[{"kind": "L2", "strength": 0.1}]'}),
     method(

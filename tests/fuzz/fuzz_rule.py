@@ -18,6 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -166,8 +167,9 @@ def statements(filename: str) -> list[ast.stmt]:
 def limits(seconds: float) -> Iterator[None]:
     """Bounds on time and memory of a call; seconds of the processor, so that a busy machine fails nothing."""
 
-    def stop(*_: Any) -> None:
-        raise TooLong
+    def stop(_: int, frame: FrameType | None) -> None:
+        if frame is None or frame.f_code.co_name != "gc_callback":  # hypothesis': it swallows what is raised
+            raise TooLong  # else at the next signal
 
     before = signal.signal(signal.SIGPROF, stop)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)

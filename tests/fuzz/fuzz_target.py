@@ -19,7 +19,7 @@ Base = Callable[[], Arguments]
 WORK = {
     "max_iter", "n_steps", "n_epochs", "inner_steps", "n_iterations", "n_draws", "n_estimators",
     "n_bootstraps", "dropout_samples", "inner_steps_covariates", "n_iter_no_change", "n_checkpoints",
-    "n_particles",
+    "n_particles", "seeds",
     "points", "n_folds", "hidden_layer_sizes", "n_samples", "n_clusters", "n_per_cluster", "least",
 }  # fmt: skip
 

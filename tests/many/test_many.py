@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import rfpcore
-from rfpcore.many import ManyResult, Model, Record, fit_many
+from rfpcore.many import SCORES, ManyResult, Model, Record, fit_many
 from rfpcore.optimizers import SGD, Adam
 from rfpcore.regularize import (
     BatchNorm,
@@ -158,6 +158,73 @@ def test_accuracies_of_other_losses():
     assert np.isnan(fit_many(X, Y, model(), record=record).train_accuracies).all()
 
 
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_accuracies_of_one_hot_targets(loss):
+    """The largest output counts, as for class codes; targets that are no classes have none."""
+    one_hot = np.eye(3)[np.random.default_rng(1).integers(3, size=len(X))]
+    record = Record(steps=[40])
+    found = fit_many(X, one_hot, model(loss=loss), record=record)
+    right = found.predict(X)[0].argmax(1) == one_hot.argmax(1)
+    assert 0 < right.mean() < 1
+    assert_allclose(found.train_accuracies[0], right.mean(), rtol=1e-12)
+    soft = 0.9 * one_hot + 0.1 / 3
+    found = fit_many(X, soft, model(loss=loss), record=record, held_out=(X, soft), test=(X[:9], one_hot[:9]))
+    assert np.isnan(found.train_accuracies).all()
+    assert np.isnan(found.held_out_accuracies).all()
+    assert_allclose(
+        found.test_accuracies[0], (found.predict(X[:9])[0].argmax(1) == one_hot[:9].argmax(1)).mean()
+    )
+    two = np.column_stack([np.ones(len(X)), np.ones(len(X))])
+    if loss == "squared":
+        assert np.isnan(fit_many(X, two, model(), record=record).train_accuracies).all()
+
+
+def test_one_column_of_ones_is_no_class():
+    assert np.isnan(fit_many(X, np.ones(len(X)), model(), record=Record(every=20)).train_accuracies).all()
+
+
+def test_each_model_has_held_out_and_test_rows_of_its_own():
+    """What is measured is the mean over the rows that are listed, repeated ones as often."""
+    stopping = EarlyStopping(patience=2, every=4)
+    models = [model(loss="softmax", regularization=stopping, n_steps=60, seed=seed) for seed in (0, 1)]
+    draw = np.random.default_rng(2).integers
+    own = {name: [draw(len(X), size=n) for n in (30, 17)] for name in ("held_out_rows", "test_rows")}
+    measured = {"held_out": (X, CLASSES), "test": (X, CLASSES)}
+    record = Record(every=4, thetas=True)
+    found = fit_many(X, CLASSES, models, record=record, n_outputs=2, **measured, **own)
+    for i, one in enumerate(found):
+        rows = {name: own[f"{name}_rows"][i] for name in measured}
+        alone = {name: (X[part], CLASSES[part]) for name, part in rows.items()}
+        direct = fit_many(X, CLASSES, models[i], record=record, n_outputs=2, **alone)[0]
+        for name in ("theta", "validation_losses", *SCORES):
+            assert_array_equal(getattr(one, name), getattr(direct, name))
+        tested = rows["test"]
+        for theta, loss, accuracy in zip(one.thetas, one.test_losses, one.test_accuracies, strict=True):
+            outputs = one.net.predict(theta, X[tested])
+            log_shares = outputs - np.log(np.exp(outputs).sum(1, keepdims=True))
+            picked = log_shares[np.arange(len(tested)), CLASSES[tested]]
+            assert_allclose(loss, -picked.mean(), rtol=1e-10)
+            assert_allclose(accuracy, (outputs.argmax(1) == CLASSES[tested]).mean(), rtol=1e-12)
+    own_test = own.pop("test_rows")
+    untested = fit_many(X, CLASSES, models, record=record, n_outputs=2, held_out=(X, CLASSES), **own)
+    assert_array_equal(untested[1].theta, found[1].theta)  # test rows change nothing
+    assert untested.test_losses.shape == (2, 0)
+    shared = fit_many(X, CLASSES, models, record=record, n_outputs=2, **measured, test_rows=own_test[0])
+    assert_array_equal(shared[0].test_losses[:1], found[0].test_losses[:1])
+
+
+def test_labels_drawn_anew_for_each_seed():
+    """X and y of all seeds one below the other, and rows that point into them."""
+    flipped = [
+        np.where(np.random.default_rng(s).random(len(X)) < 0.2, 1 - CLASSES, CLASSES) for s in range(2)
+    ]
+    models = [model(loss="softmax", seed=seed) for seed in range(2)]
+    rows = [np.arange(len(X)) + seed * len(X) for seed in range(2)]
+    both = fit_many(np.tile(X, (2, 1)), np.concatenate(flipped), models, rows=rows)
+    for seed in range(2):
+        assert_array_equal(both[seed].theta, fit_many(X, flipped[seed], models[seed])[0].theta)
+
+
 def test_early_stopping_keeps_the_best():
     stopping = EarlyStopping(patience=5, every=4)
     noisy = np.where(random.random(80) < 0.3, 1 - CLASSES, CLASSES)
@@ -250,8 +317,30 @@ def test_monte_carlo_dropout():
     # Masks keep the mean: 4000 draws of units of mean 1 and variance 1 at rate 1/2.
     kept = np.stack([rfpcore._rfpcore.dropout_mask((40,), (0.5,), 5, i)[0] for i in range(100)])
     assert abs(kept.mean() - 1) < 5 / np.sqrt(4000)
+    # Inputs have a stream of their own: the hidden layers' masks stay.
+    inputs = rfpcore._rfpcore.input_mask(X.shape[1], 0.4, 0, 3)
+    assert set(inputs) <= {0.0, 1 / 0.6}
+    one = model(
+        regularization=Dropout((0.5, 0.2), inputs=0.4), hidden_layer_sizes=(40, 40), activation="relu"
+    )
+    found = fit_many(X, Y, one)[0]
+    (W, b), *_ = found.net.unflatten(found.theta)
+    h = np.maximum((X * inputs) @ W + b, 0) * masks[0]
+    for (W, b), mask in zip(found.net.unflatten(found.theta)[1:], [masks[1], None], strict=True):
+        h = h @ W + b if mask is None else np.maximum(h @ W + b, 0) * mask
+    assert_allclose(found.predict(X, dropout_samples=4)[3], h, rtol=1e-12, atol=1e-14)
     with pytest.raises(ValueError, match="dropout_samples needs a model with Dropout"):
         fit_many(X, Y, model()).predict(X, dropout_samples=2)
+
+
+@pytest.mark.parametrize("mask", ["batch", "row"])
+def test_dropping_inputs_leaves_other_draws_alone(mask):
+    one, other = (model(regularization=Dropout(0.3, mask, p) + InputNoise(0.1)) for p in (0.0, 0.5))
+    draws = [rfpcore._rfpcore.draws(m.kernel(m.net(X.shape[1], 1)), 80, 2) for m in (one, other)]
+    assert_array_equal(draws[0]["masks"][0], draws[1]["masks"][0])
+    assert_array_equal(draws[0]["noise"], draws[1]["noise"])
+    assert len(draws[0]["input_mask"]) == 0
+    assert len(draws[1]["input_mask"]) == X.shape[1] * (len(draws[1]["rows"]) if mask == "row" else 1)
 
 
 def test_on_finished_sees_every_model_once():
@@ -290,6 +379,8 @@ def test_stacking_and_frames():
     frame = result.to_frame()
     scores = ["train_losses", "held_out_losses", "train_accuracies", "held_out_accuracies"]
     assert list(frame.columns) == ["model", "seed", "step", *scores, "status"]
+    tested = fit_many(X, Y, models, record=Record(every=20), test=(X[:9], Y[:9])).to_frame()
+    assert_array_equal(tested["test_losses"], frame["held_out_losses"])
     assert list(frame["step"]) == [0, 20, 40, 0, 20]
     assert list(frame["seed"]) == [0, 0, 0, 7, 7]
     assert_array_equal(frame["train_losses"], result.train_losses[result.steps >= 0])

@@ -109,6 +109,8 @@ REGULARIZERS = [
     Shifts((3, 2), offsets=(-1, 0, 1), probability=0.8) + Mixup(1.0) + InputNoise(0.1),
     Dropout(0.4),
     Dropout((0.6, 0.1), mask="row"),
+    Dropout(0.4, inputs=0.2),
+    Dropout(0.2, mask="row", inputs=0.3) + BatchNorm() + Mixup(1.0) + InputNoise(0.1),
     BatchNorm(),
     BatchNorm(momentum=0.5, epsilon=0.1),
     # Biases before a normalization have no gradient but rounding, which Adam would blow up where they decay.
@@ -128,10 +130,35 @@ def test_regularizers(regularization, optimizer):
     compare(model(regularization=regularization, optimizer=optimizer))
 
 
+@pytest.mark.parametrize("mask", ["batch", "row"])
+def test_a_linear_model_drops_inputs(mask):
+    compare(model(hidden_layer_sizes=(), regularization=Dropout(0.0, mask, 0.3), optimizer=SGD(0.2)))
+
+
 @pytest.mark.parametrize("activation", ["identity", "relu", "softplus", "silu", "gelu"])
 def test_layers_with_other_activations(activation):
     terms = BatchNorm() + Dropout(0.3) + L2(0.5)
     compare(model(activation=activation, regularization=terms, optimizer=SGD(0.1), loss="squared"))
+
+
+NO_BIAS = [
+    (SGD(0.2), None),
+    (SGD(0.1, momentum=0.9), L2(0.1)),
+    (Adam(0.02), ClipNorm(0.3) + L1(0.05, method="proximal")),
+    (AdamW(0.02, weight_decay=0.3), MaxNorm(0.8)),
+    (SGD(0.2), ClipNorm(0.3) + L1(0.05, smoothing=0.1)),
+    (Adam(0.02), Dropout(0.4, inputs=0.2) + Mixup(1.0)),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "regularization"), NO_BIAS, ids=str)
+@pytest.mark.parametrize("hidden", [(7, 17), ()], ids=str)
+@pytest.mark.parametrize("activation", ["tanh", "softplus"])
+def test_without_biases(hidden, activation, optimizer, regularization):
+    """Softplus is not 0 at 0: its padded units would show."""
+    if hidden or activation == "tanh":
+        given = {"optimizer": optimizer, "regularization": regularization, "hidden_layer_sizes": hidden}
+        compare(model(bias=False, activation=activation, **given))
 
 
 @pytest.mark.parametrize("form", ["others", "uniform"])

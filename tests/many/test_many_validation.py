@@ -32,6 +32,7 @@ def model(**options):
     [
         (lambda: Dropout(1.0), r"rate=1\.0; a number in \[0, 1\) is needed"),
         (lambda: Dropout(-0.1), r"rate=-0\.1; a number in \[0, 1\) is needed"),
+        (lambda: Dropout(0.1, inputs=1), r"inputs=1\.0; a number in \[0, 1\) is needed"),
         (lambda: Dropout((0.1, 2)), r"rate\[1\]=2\.0; a number in \[0, 1\) is needed"),
         (lambda: LabelSmoothing(1.0), r"epsilon=1\.0; a number in \[0, 1\) is needed"),
         (lambda: LabelSmoothing(-0.1), r"epsilon=-0\.1; a number in \[0, 1\) is needed"),
@@ -86,9 +87,14 @@ def test_specifications(make, message):
         (lambda: SGD(0.1, schedule="cosine"), r"schedule='cosine' is a str; Constant\(\), Cosine"),
         (lambda: model(regularization="l2"), r"regularization='l2' is a str; a term such as L2"),
         (lambda: model(hidden_layer_sizes=3), r"hidden_layer_sizes=3; a sequence of integers is needed"),
+        (
+            lambda: model(hidden_layer_sizes=np.array(0.5)),
+            r"hidden_layer_sizes=.*; a sequence of integers is needed",
+        ),
         (lambda: model(batch_size=2.5), r"batch_size=2\.5 is a float; an integer is needed"),
         (lambda: fit_many(X, Y, ["a"]), r"models\[0\] is a str; a Model is needed"),
         (lambda: fit_many(X, Y, model(), held_out=3), r"held_out is a int; a pair \(X, y\) is needed"),
+        (lambda: fit_many(X, Y, model(), test=3), r"test is a int; a pair \(X, y\) is needed"),
         (lambda: fit_many(X, Y, model(), record=3), r"record=3 is a int; a Record is needed"),
         (lambda: fit_many(X, Y, model(), dtype=np.int32), r"dtype=int32; float32 or float64 is needed"),
         (lambda: fit_many(X, Y, model(), rows=Y > 0), r"rows is a boolean mask; row numbers are needed"),
@@ -136,6 +142,19 @@ def test_types(make, message):
             lambda: fit_many(X, Y, [model(), model(regularization=EarlyStopping(3))]),
             r"models\[1\] has EarlyStopping\(patience=3\), which needs held_out=\(X, y\)",
         ),
+        (
+            lambda: fit_many(X, Y, model(), test_rows=[0]),
+            r"test_rows are row numbers of test=\(X, y\), which is needed",
+        ),
+        (
+            lambda: fit_many(X, Y, model(), held_out=(X, Y), held_out_rows=[33]),
+            r"held_out_rows holds 33; held_out has 33 rows, so 0 to 32 are possible",
+        ),
+        (
+            lambda: fit_many(X, Y, [model()] * 3, test=(X, Y), test_rows=[[0], [1]]),
+            r"test_rows has 2 index arrays; there are 3 models",
+        ),
+        (lambda: fit_many(X, Y, model(), test=(X[:, :2], Y)), r"X has 2 features; the network has 4"),
         (lambda: fit_many(X, Y, model(), held_out=(X[:, :2], Y)), r"X has 2 features; the network has 4"),
         (
             lambda: fit_many(X, Y, model(regularization=BatchNorm(), batch_size=32)),

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from rfpcore._sweep_file import SweepFile
 from rfpcore.datasets import make_noisy_moons
 from rfpcore.many import Model, Record, fit_many
 from rfpcore.optimizers import SGD, AdamW, Cosine, PowerLaw, Step
-from rfpcore.regularize import L2, BatchNorm, Dropout, Shifts
+from rfpcore.regularize import L2, BatchNorm, Dropout, EarlyStopping, Shifts
 
 X, Y, _ = make_noisy_moons(60, random_state=0)
 BASE = Model((6,), loss="softmax", optimizer=SGD(0.1), n_epochs=3)
@@ -77,6 +78,103 @@ def test_frame_and_matching():
         found.matching(loss="softmax")
 
 
+def test_points_with_rows_of_their_own(path):
+    """A point is trained and measured on the rows it lists, and on the first n_rows of them."""
+    orders = [np.random.default_rng(seed).permutation(len(X))[:40] for seed in range(2)]
+    aside = np.arange(50, 60)
+    points = [{"seed": s, "rows": orders[s], "n_rows": n} for n in (20, 40) for s in range(2)]
+    points += [{"seed": 0, "held_out_rows": [1, 2, 3]}, {"seed": 0, "n_rows": 7, "test_rows": aside}]
+    options = {"record": Record(every=3), "held_out": (X, Y), "test": (X, Y), "held_out_rows": [4, 5]}
+    for _ in range(2):  # the second from its file
+        found = sweep(X, Y, points, BASE, path=path, rows=np.arange(30), **options)
+        for point, one in zip(points, found.result, strict=True):
+            rows = np.asarray(point.get("rows", np.arange(30)))[: point.get("n_rows")]
+            parts = [point.get("held_out_rows", [4, 5]), point.get("test_rows", np.arange(len(X)))]
+            held_out, test = ((X[part], Y[part]) for part in parts)
+            model = replace(BASE, seed=point["seed"])
+            direct = fit_many(
+                X[rows], Y[rows], model, record=Record(every=3), held_out=held_out, test=test, n_outputs=2
+            )
+            for name in ("theta", "train_losses", "held_out_losses", "test_losses", "test_accuracies"):
+                assert_array_equal(getattr(one, name), getattr(direct[0], name))
+    frame = found.to_frame()
+    assert list(frame.columns[:4]) == ["model", "n_rows", "seed", "step"]
+    assert_array_equal(frame.drop_duplicates("model")["n_rows"], [20, 20, 40, 40, np.nan, 7])
+    assert found.matching(n_rows=20).tolist() == [0, 1]
+    changed = [point | ({"rows": orders[0]} if point["seed"] else {}) for point in points]
+    with pytest.raises(
+        ValueError, match=r"another sweep: its model 1 has rows=\[20\] .*, here it has \[20\]"
+    ):
+        sweep(X, Y, changed, BASE, path=path, rows=np.arange(30), **options)
+    with pytest.raises(ValueError, match=r"another sweep: only one of the two has \['test_rows'\]"):
+        sweep(X, Y, [*points[:-1], {"n_rows": 7}], BASE, path=path, rows=np.arange(30), **options)
+    with pytest.raises(ValueError, match=r"another sweep: its test X is .*, here it is"):
+        sweep(X, Y, points, BASE, path=path, rows=np.arange(30), **options | {"test": (X + 1, Y)})
+    with pytest.raises(ValueError, match=r"another sweep: its held-out rows is .*, here it is"):
+        sweep(X, Y, points, BASE, path=path, rows=np.arange(30), **options | {"held_out_rows": [4]})
+
+
+def test_a_grid_of_sample_sizes():
+    found = sweep(X, Y, {"n_rows": [10, 60], "seed": [0, 1]}, BASE)
+    assert_array_equal(
+        found.result[1].theta, fit_many(X[:10], Y[:10], replace(BASE, seed=1), n_outputs=2)[0].theta
+    )
+    assert found.points[2] == {"n_rows": 60, "seed": 0}
+    assert found.to_frame()["n_rows"].tolist() == [10, 10, 60, 60]
+
+
+@pytest.mark.parametrize("by", ["held_out_losses", "test_accuracies"])
+def test_best_points(by):
+    """By hand: a loop over widths and strengths, means over seeds."""
+    strengths = [L2(0.0), L2(0.3), L2(3.0)]
+    grid = {"hidden_layer_sizes": [(2,), (8,)], "regularization": strengths, "seed": range(3)}
+    data = {"held_out": (X[40:], Y[40:]), "test": (X[40:], 1 - Y[40:]), "record": Record(every=4)}
+    found = sweep(X[:40], Y[:40], grid, replace(BASE, n_epochs=30), **data)
+    assert found.result.kept(by).tolist() == getattr(found.result, by)[:, -1].tolist()
+    means = getattr(found.result, by)[:, -1].reshape(2, 3, 3).mean(2)
+    best = means.argmin(1) if by == "held_out_losses" else means.argmax(1)
+    chosen = found.best("hidden_layer_sizes", by)
+    assert [one.values for one in chosen] == [{"hidden_layer_sizes": (2,)}, {"hidden_layer_sizes": (8,)}]
+    for width, (one, at) in enumerate(zip(chosen, best, strict=True)):
+        assert one.point == {"hidden_layer_sizes": ((2,), (8,))[width], "regularization": strengths[at]}
+        assert one.score == pytest.approx(means[width, at], rel=1e-12)
+        assert one.at_edge == (() if at == 1 else ("regularization",))
+        assert_array_equal(one.models, width * 9 + 3 * at + np.arange(3))
+    (over_all,) = found.best(by=by)
+    assert over_all.score == pytest.approx(means.min() if by == "held_out_losses" else means.max(), rel=1e-12)
+    assert "hidden_layer_sizes" in over_all.at_edge  # of two values each is at the edge
+    (confined,) = found.best(by=by, among=np.arange(3, 6))
+    assert (confined.point["regularization"], confined.at_edge) == (L2(0.3), ())
+    with pytest.raises(ValueError, match="each has 'loss'; no finished point has a value for it"):
+        found.best("loss")
+    with pytest.raises(ValueError, match="each has 'seed'"):
+        found.best(["seed"])
+    with pytest.raises(ValueError, match="by='losses' is unknown; one of 'train_losses'"):
+        found.best(by="losses")
+    with pytest.raises(ValueError, match="among holds 18; the result has 18 rows"):
+        found.best(among=[18])
+
+
+def test_best_points_of_models_that_stop_or_diverge():
+    """The score is that of the parameters that are kept; a model that diverged is never best."""
+    stopping = EarlyStopping(2, every=3, min_delta=0.02)
+    points = [{"optimizer": SGD(0.1), "seed": s, "rows": np.arange(30)} for s in range(2)]
+    points += [{"optimizer": SGD(1e30), "seed": s, "regularization": L2(0.1)} for s in range(2)]
+    data = {"held_out": (X[30:], Y[30:]), "record": Record(steps=[0])}
+    with pytest.warns(rfpcore.DivergenceWarning):
+        found = sweep(X, Y, points, Model((6,), loss="squared", regularization=stopping), **data)
+    stopped = [one for one in found.result if one.status == "stopped"]
+    assert len(stopped) == 2
+    for one, score in zip(stopped, found.result.kept("held_out_losses"), strict=False):
+        assert score == one.validation_losses.min()
+    assert np.isnan(found.result.kept("held_out_losses")[2:]).all()
+    (best,) = found.best()
+    assert best.point == {"optimizer": SGD(0.1)}
+    assert_array_equal(best.models, [0, 1])
+    with pytest.raises(ValueError, match="no train_losses are recorded of step"):
+        found.best(by="train_losses")
+
+
 def test_interrupted_without_a_file(interrupt_after):
     interrupt_after(2)
     with pytest.warns(InterruptedWarning, match=r"interrupted: [2-5] of 6 models are finished$"):
@@ -91,6 +189,16 @@ def test_interrupted_before_anything_is_finished(interrupt_after):
     interrupt_after(0)
     with pytest.raises(KeyboardInterrupt):
         sweep(X, Y, GRID, BASE)
+
+
+def test_intervals_are_kept(path):
+    grid = {"regularization": [L2(0.0), Dropout(0.3) + L2(0.01)]}
+    record = Record(every=2, thetas=True, intervals=True)
+    for found in [sweep(X, Y, grid, BASE, path=path, record=record) for _ in range(2)]:
+        for one, direct in zip(found.result, fit_many(X, Y, found.result.models, record=record), strict=True):
+            assert_array_equal(one.applied_gradients, direct.applied_gradients)
+            assert_array_equal(one.bare_gradients, direct.bare_gradients)
+            assert np.abs(one.applied_gradients - one.bare_gradients).max() > 0 or one is found.result[0]
 
 
 def test_resumed_from_its_file(path, interrupt_after, monkeypatch):
@@ -119,6 +227,20 @@ def test_resumed_from_its_file(path, interrupt_after, monkeypatch):
     again = sweep(X, Y, GRID, BASE, path=path, **options)
     assert not trained
     assert_array_equal(again.result.thetas, whole.result.thetas)
+
+
+def test_fields_that_came_later_are_written_only_where_they_are_used(path):
+    """So files of before hold what they would hold today, and are resumed."""
+    assert "bias" not in _value.encode(BASE)
+    assert _value.encode(Dropout(0.3)) == {"kind": "Dropout", "rate": 0.3, "mask": "batch"}
+    grid = {"bias": [True, False], "regularization": [Dropout(0.2), Dropout(0.2, inputs=0.1)]}
+    found = sweep(X, Y, grid, BASE, path=path)
+    again = sweep(X, Y, grid, BASE, path=path)
+    assert [len(theta) for theta in again.result.thetas] == [32, 32, 24, 24]
+    for theta, same in zip(found.result.thetas, again.result.thetas, strict=True):
+        assert_array_equal(theta, same)
+    with pytest.raises(ValueError, match=r"another sweep: only one of the two has \['bias'\]"):
+        sweep(X, Y, grid | {"bias": [True, True]}, BASE, path=path)
 
 
 def test_each_point_with_rows_of_its_own(path):
@@ -165,7 +287,7 @@ def test_file_of_something_else(path):
         sweep(X, Y, GRID, BASE, path=path)
 
 
-OPTIONS = dict.fromkeys(("held_out", "rows", "row_weights", "record", "n_outputs", "dtype"))
+OPTIONS = dict.fromkeys(("held_out", "rows", "row_weights", "record", "n_outputs", "dtype", "test"))
 OPTIONS["keep"] = ["scores", "parameters"]
 
 
@@ -300,6 +422,7 @@ def test_only_scores(path):
         ({"keep": ["thetas"]}, r"keep\[0\]='thetas' is unknown; one of 'scores', 'parameters'"),
         ({"keep": ["parameters"]}, "'scores' are always kept"),
         ({"keep": ["scores"], "record": Record(every=1, thetas=True)}, "asks for parameters, which keep="),
+        ({"keep": ["scores"], "record": Record(every=1, intervals=True)}, "asks for parameters, which keep="),
     ],
 )
 def test_what_cannot_be_kept(options, message):
@@ -345,6 +468,11 @@ def test_file_that_does_not_hold_together(path):
         ({"seed": 3}, TypeError, r"points\['seed'\]=3; a sequence of values"),
         ({"loss": "softmax"}, TypeError, r"points\['loss'\]='softmax'; a sequence of values"),
         ({"seed": [-1]}, ValueError, "seed=-1 is too small"),
+        ({"n_rows": [61]}, ValueError, r"points\[0\]\['n_rows'\]=61 is too large"),
+        ({"n_rows": [5, 2.5]}, TypeError, r"points\[1\]\['n_rows'\]=2\.5 is a float"),
+        ([{"rows": [60]}], ValueError, r"points\[0\]\['rows'\] holds 60; X has 60 rows"),
+        ([{"rows": [0, 1], "n_rows": 3}], ValueError, r"points\[0\]\['n_rows'\]=3 is too large; at most 2"),
+        ([{"test_rows": [0]}], ValueError, r"points have test_rows, row numbers of test=\(X, y\)"),
     ],
 )
 def test_points_that_are_none(points, error, message):

@@ -41,8 +41,10 @@ class Network(nn.Module):
         self.activation = ACTIVATIONS[model.activation]
         self.linear = nn.ModuleList()
         for W, b in net.unflatten(theta):
-            layer = nn.Linear(*W.shape, dtype=torch.float64)
-            layer.weight.data, layer.bias.data = torch.tensor(W.T.copy()), torch.tensor(b.copy())
+            layer = nn.Linear(*W.shape, bias=net.bias, dtype=torch.float64)
+            layer.weight.data = torch.tensor(W.T.copy())
+            if net.bias:
+                layer.bias.data = torch.tensor(b.copy())
             self.linear.append(layer)
         norm = model.terms.get(BatchNorm)
         self.norms = nn.ModuleList(
@@ -59,7 +61,7 @@ class Network(nn.Module):
         return self.linear[-1](x)
 
     def flat(self):
-        parts = [p for layer in self.linear for p in (layer.weight.T, layer.bias)]
+        parts = [p for layer in self.linear for p in (layer.weight.T, layer.bias) if p is not None]
         return torch.cat([p.detach().reshape(-1) for p in parts]).numpy()
 
     def flat_batch_norm(self):
@@ -106,7 +108,7 @@ def make_optimizer(model, network):
     """PyTorch's optimizer with coupled or decoupled decay in its own weight_decay."""
     l2, rule = model.terms.get(L2), model.optimizer
     weights = [layer.weight for layer in network.linear]
-    biases = [layer.bias for layer in network.linear]
+    biases = [layer.bias for layer in network.linear if layer.bias is not None]
     decoupled = rule.weight_decay if isinstance(rule, AdamW) else 0.0
     coupled = 0.0
     if l2 and l2.decoupled:
@@ -161,9 +163,9 @@ def take_step(model, network, optimizer):
         for p in parameters:
             p.grad *= min(1.0, clip.limit / norm.item())
     l1 = terms.get(L1)
-    penalised = [p for layer in network.linear for p in (layer.weight, layer.bias)] if l1 else []
-    if l1 and not l1.biases:
-        penalised = penalised[::2]
+    penalised = [layer.weight for layer in network.linear] if l1 else []
+    if l1 and l1.biases:
+        penalised += [layer.bias for layer in network.linear if layer.bias is not None]
     slopes = [slope_of_l1(p, l1) for p in penalised]
     if l1 and l1.method == "subgradient":
         for p, slope in zip(penalised, slopes, strict=True):
@@ -179,6 +181,27 @@ def take_step(model, network, optimizer):
             for layer in network.linear:
                 norms = layer.weight.norm(dim=1, keepdim=True)
                 layer.weight *= torch.clamp(bound.limit / norms, max=1.0)
+
+
+def changed(terms, drawn, x, t, own):
+    """A batch's inputs, targets and weights: shifted, mixed, with noise."""
+    if (term := terms.get(Shifts)) is not None:
+        x = shifted(x, term, drawn["shift"])
+    if terms.get(Mixup) is not None:
+        share, partners = drawn["mixup"]
+        x, t, own = (share * part + (1 - share) * part[partners] for part in (x, t, own))
+    if (noise := terms.get(InputNoise)) is not None:
+        x = x + noise.scale * torch.tensor(drawn["noise"]).reshape(x.shape)
+    if (term := terms.get(Dropout)) is not None and term.inputs > 0:
+        x = x * torch.tensor(drawn["input_mask"]).reshape(-1, x.shape[1])
+    return x, t, own
+
+
+def masks_of(model, drawn):
+    """A mask for each hidden layer, (1 or rows, width)."""
+    with_masks = model.terms.get(Dropout) is not None
+    pairs = zip(drawn["masks"], model.hidden_layer_sizes, strict=with_masks)
+    return [torch.tensor(mask).reshape(-1, width) for mask, width in pairs]
 
 
 def train(model, X, y, theta, n_outputs, rows=None, weights=None):
@@ -200,19 +223,8 @@ def train(model, X, y, theta, n_outputs, rows=None, weights=None):
         drawn = _rfpcore.draws(kernel, len(rows), step)
         batch = drawn["rows"]
         x, t, own = torch.tensor(X[rows[batch]]), targets[batch], torch.tensor(w[batch])
-        if (term := terms.get(Shifts)) is not None:
-            x = shifted(x, term, drawn["shift"])
-        if terms.get(Mixup) is not None:
-            share, partners = drawn["mixup"]
-            x, t, own = (share * part + (1 - share) * part[partners] for part in (x, t, own))
-        if (noise := terms.get(InputNoise)) is not None:
-            x = x + noise.scale * torch.tensor(drawn["noise"]).reshape(x.shape)
-        masks = [
-            torch.tensor(mask).reshape(-1, width)
-            for mask, width in zip(
-                drawn["masks"], model.hidden_layer_sizes, strict=terms.get(Dropout) is not None
-            )
-        ]
+        x, t, own = changed(terms, drawn, x, t, own)
+        masks = masks_of(model, drawn)
         optimizer.zero_grad()
         loss = (own * row_losses(model.loss, network(x, masks), t)).mean()
         loss.backward()

@@ -9,6 +9,7 @@ import pytest
 SCRIPT = """
 import os, signal, threading, time
 import numpy as np
+import rfpcore
 from rfpcore import MLP, Clusters, RFPRegressor, auto_inner_lr, hvp, value_and_grad
 from rfpcore.many import Model, fit_many
 from rfpcore.npiv import F2BMLD, MeanField
@@ -38,6 +39,18 @@ def step():
     net, theta, data = wide(1000, 1000)
     return lambda: auto_inner_lr(net, theta, data, n_jobs={n_jobs})
 
+def gradients():
+    net, theta, data = wide(300, 300, rows=5000)
+    return lambda: rfpcore.gradient(net, np.tile(theta, (300, 1)), data, n_jobs={n_jobs})
+
+def masked():
+    net, theta, data = wide(300, 300, rows=5000)
+    return lambda: rfpcore.dropout_gradient(net, theta, data, 0.5, 1000, n_jobs={n_jobs})
+
+def outputs():
+    net, theta, data = wide(2000, 2000)
+    return lambda: [rfpcore.jvp(net, theta, theta, data.X, n_jobs={n_jobs}) for _ in range(9)]
+
 def values():
     field, X = MeanField(5, 2000), random.normal(size=(20000, 5))
     theta = random.normal(size=(300, field.n_parameters))
@@ -58,6 +71,7 @@ def langevin():
 
 CALLS = dict(
     product=product, objective=objective, step=step, values=values, gradient=gradient,
+    gradients=gradients, masked=masked, outputs=outputs,
     regressor=regressor, langevin=langevin,
     dropout=lambda: train(Dropout(0.5)), batch_norm=lambda: train(BatchNorm()),
     wide=lambda: train(hidden=(4000, 4000), rows=600),
@@ -92,6 +106,9 @@ print(min(delays))
         "product",
         "objective",
         "step",
+        "gradients",
+        "masked",
+        "outputs",
         "values",
         "gradient",
         "regressor",

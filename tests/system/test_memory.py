@@ -54,6 +54,9 @@ CASES = {
     "recorded parameters": lambda: fit_many(
         X, y, Model((300, 300), n_steps=10**5), record=Record(every=1, thetas=True)
     ),
+    "recorded intervals": lambda: fit_many(
+        X, y, Model((300, 300), n_steps=10**5), record=Record(every=2, intervals=True)
+    ),
     "noise": lambda: _rfpcore.particle_noise(0, "noise x", 0, 10**12),
     "rows": lambda: _rfpcore.particle_rows(0, "rows", 0, 10, 10**12),
     "masks": lambda: _rfpcore.dropout_mask((10**12,), (0.5,), 0, 0),
@@ -80,7 +83,7 @@ def test_no_memory_is_an_error_that_says_how_much_for_what():
     lines = dict(line.split("|", 1) for line in found.stdout.splitlines())
     assert found.returncode == 0, found.stderr[-2000:]
     assert lines.pop("afterwards") == "True"
-    assert len(lines) == 13
+    assert len(lines) == 14
     for name, message in lines.items():
         kernel = re.search(r"not enough memory: \d+ bytes are needed for [a-z]", message)
         assert kernel or "Unable to allocate" in message, f"{name}: {message}"

@@ -13,7 +13,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import rfpcore
-from rfpcore import causal, estimators, exceptions, functional, npiv
+from rfpcore import causal, derivatives, dropout, estimators, exceptions, functional, npiv
 from rfpcore.datasets import make_policy
 from rfpcore.npiv import ope
 
@@ -63,7 +63,7 @@ def test_an_unknown_name_is_an_attribute_error_that_names_the_package():
 
 def test_the_top_offers_functions_estimators_and_all_that_can_go_wrong():
     trained = {name for name in estimators.__all__ if hasattr(getattr(estimators, name), "get_params")}
-    offered = {*exceptions.__all__, *functional.__all__, *trained}
+    offered = {*exceptions.__all__, *functional.__all__, *derivatives.__all__, *dropout.__all__, *trained}
     offered |= {"MLP", "Clusters", "ClusterStatus", "Objective", "Model", "fit_many", "sweep", "SweepResult"}
     if hasattr(rfpcore, "load"):
         offered.add("load")

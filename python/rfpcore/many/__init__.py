@@ -7,11 +7,14 @@ their order or the number of threads. Models may repeat a seed; two equal models
 
 from ._data import require_pair as require_pair  # not public: what files of sweeps need besides
 from ._data import row_lists as row_lists
+from ._data import row_numbers as row_numbers
 from ._fit import fit_many
 from ._model import Model
+from ._norms import Norms
 from ._record import Record
 from ._result import PARAMETERS as PARAMETERS
 from ._result import SCORES as SCORES
 from ._result import ManyResult, ModelResult
+from ._result import Score as Score
 
-__all__ = ["ManyResult", "Model", "ModelResult", "Record", "fit_many"]
+__all__ = ["ManyResult", "Model", "ModelResult", "Norms", "Record", "fit_many"]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .._arrays import (
     Array,
+    as_array,
     as_floats,
     cast,
     float_dtype,
@@ -23,7 +24,7 @@ from ..losses import check_targets
 from ..network import MLP
 from ._model import Model
 
-__all__ = ["Table", "initial_parameters", "require_pair", "row_lists", "table", "weight_lines"]
+__all__ = ["Table", "initial_parameters", "require_pair", "row_lists", "row_numbers", "table", "weight_lines"]
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,15 @@ def _count_outputs(y: Array, losses: dict[Any, None]) -> int:
     return int(min(max(largest, 1.0), 2.0**31)) + 1
 
 
-def require_pair(held_out: Any) -> None:
-    """Rows held out are a pair (X, y)."""
-    if not isinstance(held_out, tuple | list) or len(held_out) != 2:
-        raise TypeError(f"held_out is a {type(held_out).__name__}; a pair (X, y) is needed")
+def require_pair(pair: Any, name: str = "held_out") -> None:
+    """Rows that measure are a pair (X, y)."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"{name} is a {type(pair).__name__}; a pair (X, y) is needed")
 
 
-def row_lists(rows: Any, n_models: int, n_rows: int) -> list[NDArray[np.int64] | None]:
+def row_lists(
+    rows: Any, n_models: int, n_rows: int, name: str = "rows", of: str = "X"
+) -> list[NDArray[np.int64] | None]:
     """One index array for all models, or one for each; None: all rows."""
     if rows is None:
         return [None]
@@ -81,15 +84,15 @@ def row_lists(rows: Any, n_models: int, n_rows: int) -> list[NDArray[np.int64] |
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
         rows, several = list(rows), True
     if not several:
-        return [_indices(rows, "rows", n_rows)]
+        return [row_numbers(rows, name, n_rows, of)]
     if len(rows) != n_models:
-        raise ValueError(f"rows has {len(rows)} index arrays; there are {n_models} models")
-    return [_indices(own, f"rows[{i}]", n_rows) for i, own in enumerate(rows)]
+        raise ValueError(f"{name} has {len(rows)} index arrays; there are {n_models} models")
+    return [row_numbers(own, f"{name}[{i}]", n_rows, of) for i, own in enumerate(rows)]
 
 
-def _indices(values: Any, name: str, n_rows: int) -> NDArray[np.int64]:
+def row_numbers(values: Any, name: str, n_rows: int, of: str = "X") -> NDArray[np.int64]:
     """Row numbers, each within the data."""
-    indices = np.asarray(values)
+    indices = as_array(values, name)
     if indices.dtype == np.bool_:
         raise TypeError(f"{name} is a boolean mask; row numbers are needed: np.flatnonzero({name})")
     if indices.ndim != 1 or len(indices) == 0:
@@ -101,7 +104,7 @@ def _indices(values: Any, name: str, n_rows: int) -> NDArray[np.int64]:
     low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= n_rows:
         bad = low if low < 0 else high
-        raise ValueError(f"{name} holds {bad}; X has {n_rows} rows, so 0 to {n_rows - 1} are possible")
+        raise ValueError(f"{name} holds {bad}; {of} has {n_rows} rows, so 0 to {n_rows - 1} are possible")
     return np.ascontiguousarray(indices, np.int64)
 
 

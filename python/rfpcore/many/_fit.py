@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _rfpcore
 from .._arrays import shown
@@ -12,12 +13,16 @@ from .._options import n_threads
 from .._warn import warn
 from ..exceptions import DivergenceWarning
 from ..regularize import EarlyStopping
+from ._batches import batch_lists
 from ._data import Table, initial_parameters, require_pair, row_lists, table, weight_lines
 from ._model import Model
 from ._record import Record
 from ._result import ManyResult, ModelResult
 
 __all__ = ["fit_many"]
+
+Measured = tuple[Any, Any, list[NDArray[np.int64] | None]]
+"""Features, targets, and which rows of them measure: for all models alike, or for each."""
 
 
 def fit_many(
@@ -27,8 +32,12 @@ def fit_many(
     *,
     rows: Any = None,
     row_weights: Any = None,
+    batches: Any = None,
     theta: Any = None,
     held_out: tuple[Any, Any] | None = None,
+    held_out_rows: Any = None,
+    test: tuple[Any, Any] | None = None,
+    test_rows: Any = None,
     record: Record | None = None,
     n_outputs: int | None = None,
     n_jobs: int | None = None,
@@ -54,10 +63,25 @@ def fit_many(
         Weights of the rows of X, at least 0. A row of weight 0 is left out. The loss of a batch is Σ wᵢ lᵢ
         over the number of its rows times the mean weight of the model's rows, whose mean over batches is the
         weighted mean.
+    batches : array of int (n_batches, batch_size), or sequence of arrays of int, optional
+        The rows of X that each step sees, instead of drawn ones: gone through in order, and again from the
+        first when they end. Arrays of a sequence may differ in length, and a row may come several times. For
+        all models alike, or one level deeper such for each model: an array (n_models, n_batches,
+        batch_size), or a sequence of what is possible for all. `n_epochs` of a model counts passes over the
+        batches; its batch_size is not used, and its replacement must be False. `rows` must be None: what is
+        recorded is of all rows of X. Rows of weight 0 must be in no batch.
     theta : array (P,), (n_models, P) or sequence of arrays, optional
         Parameters to start from, instead of `MLP.init(model.seed)`.
     held_out : (X, y), optional
         Rows that only measure: for `record` and `EarlyStopping`.
+    held_out_rows : array of int, or a sequence of them, optional
+        As `rows`, of the held-out rows: which of them measure a model. Several tables, such as labels drawn
+        anew for each seed, are one X and y, one below the other, and `rows` that point into it.
+    test : (X, y), optional
+        Rows that `record` measures beside those of `held_out`, and nothing else looks at: of a model that is
+        chosen or stopped by its held-out loss they tell the error.
+    test_rows : array of int, or a sequence of them, optional
+        As `held_out_rows`, of the test rows.
     record : Record, optional
         What to record on the way.
     n_outputs : int, optional
@@ -102,6 +126,14 @@ def fit_many(
     ((10, 25), (10, 40, 1))
     >>> bool(result.loss_curves[:, -1].max() < 0.005)
     True
+
+    An epoch in a given order of batches, and in its reverse, each of a model:
+
+    >>> batches = np.arange(40).reshape(4, 10)
+    >>> model = Model((8,), optimizer=SGD(0.05), n_epochs=1)
+    >>> pair = fit_many(X, np.sin(X), [model, model], batches=[batches, batches[::-1]])
+    >>> pair.n_steps.tolist()
+    [4, 4]
     """
     several = _models(models)
     if on_finished is not None and not callable(on_finished):
@@ -109,12 +141,14 @@ def fit_many(
     line = row_weights if getattr(row_weights, "ndim", 0) == 1 else None  # two dimensions: models by rows
     require_aligned(X=X, y=y, row_weights=line)
     data = table(X, y, several, dtype, n_outputs)
-    aside = None if held_out is None else _held_out(held_out, several, data)
+    aside = _measured(held_out, held_out_rows, several, data, "held_out")
     if aside is None:
         for index, model in enumerate(several):
             if (stopping := model.terms.get(EarlyStopping)) is not None:
                 raise ValueError(f"models[{index}] has {stopping!r}, which needs held_out=(X, y)")
     nets = [model.net(data.X.shape[1], data.n_outputs) for model in several]
+    weights = weight_lines(row_weights, len(several), len(data.X), data.X.dtype)
+    given = batch_lists(batches, several, rows, weights, len(data.X))
     starts = initial_parameters(theta, several, nets, data.X.dtype)
 
     def result(index: int, outcome: _rfpcore.Outcome) -> ModelResult:
@@ -129,11 +163,13 @@ def fit_many(
         starts,
         (data.X, data.y),
         row_lists(rows, len(several), len(data.X)),
-        weight_lines(row_weights, len(several), len(data.X), data.X.dtype),
+        weights,
         aside,
-        (None, None, [False] * 4) if record is None else _options(record),
+        (None, None, [False] * 5) if record is None else _options(record),
         None if on_finished is None else finished,
         n_threads(n_jobs),
+        given,
+        _measured(test, test_rows, several, data, "test"),
     )
     found = [result(index, outcome) for index, outcome in enumerate(outcomes)]
     _warn_of_divergence(found)
@@ -154,11 +190,16 @@ def _models(models: Any) -> tuple[Model, ...]:
     return several
 
 
-def _held_out(held_out: Any, models: Sequence[Model], data: Table) -> tuple[Any, Any]:
-    require_pair(held_out)
-    require_aligned(**{"held_out[0]": held_out[0], "held_out[1]": held_out[1]})
-    aside = table(held_out[0], held_out[1], models, None, None, like=data)
-    return aside.X, aside.y
+def _measured(pair: Any, rows: Any, models: Sequence[Model], data: Table, name: str) -> Measured | None:
+    """Rows that measure, as the kernel takes them."""
+    if pair is None:
+        if rows is not None:
+            raise ValueError(f"{name}_rows are row numbers of {name}=(X, y), which is needed")
+        return None
+    require_pair(pair, name)
+    require_aligned(**{f"{name}[0]": pair[0], f"{name}[1]": pair[1]})
+    aside = table(pair[0], pair[1], models, None, None, like=data)
+    return aside.X, aside.y, row_lists(rows, len(models), len(aside.X), f"{name}_rows", name)
 
 
 def _options(record: Any) -> tuple[int | None, list[int] | None, list[bool]]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from .. import _rfpcore
-from .._options import MAX_PARAMETERS, MAX_STEPS, Activation, boolean, choice, integer
-from .._value import Value, kinds
+from .._options import MAX_PARAMETERS, MAX_STEPS, Activation, boolean, choice, integer, layer_sizes
+from .._value import LATER, Value, kinds
 from ..losses import Loss, read
 from ..network import MLP
 from ..optimizers import Adam, AdamW, Optimizer
-from ..regularize import L2, Dropout, LabelSmoothing, Regularization, Shifts, Term
+from ..regularize import L2, BatchNorm, Dropout, LabelSmoothing, Regularization, Shifts, Term
 
 __all__ = ["Model"]
 
@@ -41,6 +41,8 @@ class Model(Value):
         Optimizer steps, or passes over the rows; at most one of them. Without both: 100 epochs.
     seed : int, default=0
         Of the initial weights (`MLP.init`), the batches, the masks and the noise.
+    bias : bool, default=True
+        Whether layers have biases, as in `MLP`. `BatchNorm` needs them.
 
     Examples
     --------
@@ -66,14 +68,9 @@ class Model(Value):
     n_steps: int | None = None
     n_epochs: int | None = None
     seed: int = 0
+    bias: bool = field(default=True, metadata=LATER)
 
     def __post_init__(self) -> None:
-        hidden = self.hidden_layer_sizes
-        if isinstance(hidden, str | bytes) or not hasattr(hidden, "__len__"):
-            raise TypeError(
-                f"hidden_layer_sizes={hidden!r}; a sequence of integers is needed, such as (64, 64)"
-            )
-        widths = (integer(w, f"hidden_layer_sizes[{i}]", 1, MAX_PARAMETERS) for i, w in enumerate(hidden))
         choice(self.activation, "activation", Activation)
         loss = read(self.loss)
         if self.n_steps is not None and self.n_epochs is not None:
@@ -82,11 +79,12 @@ class Model(Value):
                 "one of them is needed"
             )
         values = {
-            "hidden_layer_sizes": tuple(widths),
+            "hidden_layer_sizes": layer_sizes(self.hidden_layer_sizes),
             "loss": loss.text,
             "regularization": Regularization.of(self.regularization),
             "replacement": boolean(self.replacement, "replacement"),
             "seed": integer(self.seed, "seed", 0, 2**64 - 1),
+            "bias": boolean(self.bias, "bias"),
         }
         for name in ("batch_size", "n_steps", "n_epochs"):
             value = getattr(self, name)
@@ -102,6 +100,8 @@ class Model(Value):
             kind, known = type(self.optimizer).__name__, ", ".join(kinds(Optimizer))
             raise TypeError(f"optimizer={self.optimizer!r} is a {kind}; one of {known} is needed")
         _require_one_decay(self.optimizer, self.terms.get(L2))
+        if not self.bias and self.terms.get(BatchNorm) is not None:
+            raise ValueError("BatchNorm with bias=False; it shifts units by biases, so bias=True is needed")
         if (dropout := self.terms.get(Dropout)) is not None:
             dropout.rates(len(self.hidden_layer_sizes))
 
@@ -117,7 +117,7 @@ class Model(Value):
             integer(size, name, 1, MAX_PARAMETERS)
             for size, name in ((n_inputs, "n_inputs"), (n_outputs, "n_outputs"))
         )
-        return _network(next(sizes), self.hidden_layer_sizes, next(sizes), self.activation)
+        return _network(next(sizes), self.hidden_layer_sizes, next(sizes), self.activation, self.bias)
 
     def steps_for(self, n_rows: int) -> int:
         """Optimizer steps in all, where the model has so many rows.
@@ -150,8 +150,10 @@ class Model(Value):
 
 
 @lru_cache(maxsize=64)
-def _network(n_inputs: int, hidden: tuple[int, ...], n_outputs: int, activation: Activation) -> MLP:
-    return MLP(n_inputs, hidden, n_outputs, activation)
+def _network(
+    n_inputs: int, hidden: tuple[int, ...], n_outputs: int, activation: Activation, bias: bool
+) -> MLP:
+    return MLP(n_inputs, hidden, n_outputs, activation, bias)
 
 
 def _require_one_decay(optimizer: Optimizer, l2: L2 | None) -> None:

@@ -9,6 +9,8 @@ from .._options import MAX_STEPS, boolean, integer
 
 __all__ = ["Record"]
 
+_WHAT = ("losses", "metrics", "thetas", "gradients", "intervals")  # in the kernel's order
+
 
 @dataclass(frozen=True)
 class Record:
@@ -22,20 +24,41 @@ class Record:
         After these numbers of steps instead; 0 is before the first. Steps that a model does not reach are
         left out. Exactly one of `every` and `steps` is needed.
     losses : bool, default=True
-        Mean losses of the training rows and of the held-out rows: bare, that is, of the rows as they are,
-        without dropout, label smoothing or penalties, and with the running statistics of batch normalization.
+        Mean losses of the training rows, the held-out rows and the test rows: bare, that is, of the rows as
+        they are, without dropout, label smoothing or penalties, and with the running statistics of batch
+        normalization.
     metrics : bool, default=True
-        The share of both whose class is right; NaN for losses without classes.
+        The share of each whose class is right. With the losses "squared" and "cross_entropy" that is
+        whether the largest output is that of the class, where y is one-hot: more than one column, and in
+        each row a 1 among zeros. NaN where there are no classes.
     thetas : bool, default=False
         The parameters.
     gradients : bool, default=False
         Gradients of the bare training loss at the parameters. Not with batch normalization.
+    intervals : bool, default=False
+        Means over the optimizer steps since the step recorded before; for the first one, since the start. Of
+        each batch's gradient as it is applied (`applied_gradients`): with masks, noise, mixed rows and
+        smoothed labels, scaled down by `ClipNorm`, with every penalty that has a gradient (`L2`, and `L1`
+        but for its proximal form, coupled or decoupled), before momentum or Adam's moments. And of the bare
+        loss of the same batches at the same parameters (`bare_gradients`): the difference is what training
+        adds to its loss. Zeros where no step was taken. Not with batch normalization. Every step takes a
+        second pass with `Dropout`, `LabelSmoothing`, `InputNoise`, `Mixup` or `Shifts`; without them it is
+        cheap, beside losses and metrics, which look at all rows and can be left out.
 
     Examples
     --------
     >>> from rfpcore.many import Record
     >>> Record(steps=[100, 0, 10]).steps
     (0, 10, 100)
+    >>> import numpy as np
+    >>> from rfpcore.many import Model, fit_many
+    >>> from rfpcore.regularize import L2
+    >>> X = np.linspace(-2, 2, 40)[:, None]
+    >>> model = Model((8,), n_steps=50, regularization=L2(0.1))
+    >>> found = fit_many(X, np.sin(X), model, record=Record(every=1, thetas=True, intervals=True))[0]
+    >>> added = found.applied_gradients[1:] - found.bare_gradients[1:]  # at the parameters before each step
+    >>> bool(np.allclose(added, 0.1 * found.thetas[:-1]))
+    True
     >>> Record()
     Traceback (most recent call last):
     ...
@@ -48,11 +71,10 @@ class Record:
     metrics: bool = True
     thetas: bool = False
     gradients: bool = False
+    intervals: bool = False
 
     def __post_init__(self) -> None:
-        values: dict[str, Any] = {
-            name: boolean(getattr(self, name), name) for name in ("losses", "metrics", "thetas", "gradients")
-        }
+        values: dict[str, Any] = {name: boolean(getattr(self, name), name) for name in _WHAT}
         if (self.every is None) == (self.steps is None):
             raise ValueError(
                 "Record needs " + ("every or steps" if self.every is None else "one of every and steps")
@@ -72,4 +94,4 @@ class Record:
     def options(self) -> tuple[int | None, list[int] | None, list[bool]]:
         """What the kernel takes."""
         steps = None if self.steps is None else list(self.steps)
-        return self.every, steps, [self.losses, self.metrics, self.thetas, self.gradients]
+        return self.every, steps, [getattr(self, name) for name in _WHAT]

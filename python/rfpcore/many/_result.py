@@ -2,24 +2,41 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _rfpcore
 from .._arrays import Array, cast, matrix
-from .._options import MAX_MEMBERS, integer, n_threads
+from .._options import MAX_MEMBERS, choice, integer, n_threads
 from ..network import MLP
-from ..regularize import BatchNorm, Dropout
+from ..regularize import BatchNorm, Dropout, EarlyStopping
 from ._model import Model
+from ._norms import Norms, norms
 
 __all__ = ["ManyResult", "ModelResult"]
 
 _LOST = 2.0**53  # a growth that leaves nothing of the start, in float64
 
-PARAMETERS = ("theta", "batch_norm", "thetas", "batch_norms", "gradients")
-SCORES = ("train_losses", "held_out_losses", "train_accuracies", "held_out_accuracies")
+PARAMETERS = (
+    "theta",
+    "batch_norm",
+    "thetas",
+    "batch_norms",
+    "gradients",
+    "applied_gradients",
+    "bare_gradients",
+)
+Score = Literal[
+    "train_losses",
+    "held_out_losses",
+    "test_losses",
+    "train_accuracies",
+    "held_out_accuracies",
+    "test_accuracies",
+]
+SCORES: tuple[str, ...] = get_args(Score)
 
 
 class ModelResult:
@@ -40,10 +57,14 @@ class ModelResult:
         Held-out losses that `EarlyStopping` has looked at.
     steps : ndarray (R,) of int
         After how many steps something was recorded.
-    train_losses, held_out_losses, train_accuracies, held_out_accuracies : ndarray (R,)
+    train_losses, held_out_losses, test_losses : ndarray (R,)
+    train_accuracies, held_out_accuracies, test_accuracies : ndarray (R,)
         As `Record` describes them; empty where not asked for.
     thetas, gradients : ndarray (R, P)
         Recorded parameters and gradients; empty where not asked for.
+    applied_gradients, bare_gradients : ndarray (R, P)
+        Mean gradients of the steps since the step recorded before, as applied and of the bare loss on the
+        same batches, as `Record` describes them; empty where not asked for.
     n_steps : int
         Steps taken.
     best_step : int
@@ -62,14 +83,14 @@ class ModelResult:
         self.batch_norm: Array = outcome.batch_norm
         self.loss_curve, self.validation_losses = outcome.loss_curve, outcome.validation_losses
         self.steps = outcome.steps
-        self.train_losses, self.held_out_losses = outcome.train_losses, outcome.held_out_losses
-        self.train_accuracies, self.held_out_accuracies = (
-            outcome.train_accuracies,
-            outcome.held_out_accuracies,
-        )
+        self.train_losses, self.train_accuracies = outcome.train_losses, outcome.train_accuracies
+        self.held_out_losses, self.held_out_accuracies = outcome.held_out_losses, outcome.held_out_accuracies
+        self.test_losses, self.test_accuracies = outcome.test_losses, outcome.test_accuracies
         self.thetas: Array = outcome.thetas
         self.batch_norms: Array = outcome.batch_norms
         self.gradients: Array = outcome.gradients
+        self.applied_gradients: Array = outcome.applied_gradients
+        self.bare_gradients: Array = outcome.bare_gradients
         self.n_steps, self.best_step = outcome.n_steps, outcome.best_step
         self.status, self.diverged_loss = outcome.status, outcome.diverged_loss
         if self.status != "diverged" and not np.abs(self.theta).max(initial=0.0) <= _LOST * max(start, 1.0):
@@ -85,6 +106,50 @@ class ModelResult:
             setattr(lean, name, getattr(self, name)[:0].copy())
         return lean
 
+    def kept(self, name: Score) -> float:
+        """A recorded score of the parameters that are kept: that after `best_step` steps.
+
+        Parameters
+        ----------
+        name : {"train_losses", "held_out_losses", "test_losses", "train_accuracies", \
+                "held_out_accuracies", "test_accuracies"}
+
+        Returns
+        -------
+        score : float
+            NaN of a model that diverged and has no such record.
+
+        Raises
+        ------
+        ValueError
+            If it was not recorded there. With `EarlyStopping(every=…)` a record after as many steps has it;
+            the held-out loss is known without.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.many import Model, Record, fit_many
+        >>> X = np.linspace(-1, 1, 20)[:, None]
+        >>> found = fit_many(X, X, Model((), n_steps=50), record=Record(every=25), test=(X, X))[0]
+        >>> bool(found.kept("test_losses") == found.test_losses[-1])
+        True
+        """
+        name = choice(name, "name", Score)  # type: ignore[assignment]
+        at, scores = np.flatnonzero(self.steps == self.best_step), getattr(self, name)
+        if len(at) and len(scores):
+            return float(scores[at[0]])
+        stopping = self.model.terms.get(EarlyStopping)
+        if name == "held_out_losses" and stopping is not None and self.best_step > 0:
+            look = -(-self.best_step // stopping.every) - 1  # the last look may come early
+            if look < len(self.validation_losses):
+                return float(self.validation_losses[look])
+        if self.status == "diverged":
+            return float("nan")
+        raise ValueError(
+            f"no {name} are recorded of step {self.best_step}, whose parameters are kept; a record after it, "
+            "such as Record(every=1), and rows to be measured are needed"
+        )
+
     def parameters(self) -> Array:
         """The parameters (P,) of the network that predicts: `theta`, with batch normalization folded in.
 
@@ -98,6 +163,37 @@ class ModelResult:
         net = self.net._architecture
         folded: Array = _rfpcore.fold_batch_norm(net, self.theta, self.batch_norm, norm.epsilon)
         return folded
+
+    def norms(self, X: Any) -> Norms:
+        """Norms of the network that predicts: of weights, hidden units, and outputs' derivatives by inputs.
+
+        The Jacobian costs as much as n_outputs passes; a hundred rows are enough for its mean.
+
+        Parameters
+        ----------
+        X : array or frame (N, d)
+
+        Returns
+        -------
+        Norms
+            In float64, with batch normalization folded in.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.many import Model, fit_many
+        >>> X = np.linspace(-1, 1, 20)[:, None]
+        >>> found = fit_many(X, 3 * X, Model((), n_steps=3), theta=np.array([3.0, 0.0]))[0]
+        >>> norms = found.norms(X)
+        >>> norms.weights.round(6), norms.hidden, round(norms.jacobian, 6)
+        (array([3.]), array([], dtype=float64), 3.0)
+        """
+        theta = self.parameters()
+        if not np.isfinite(theta).all():
+            raise ValueError(
+                f"the parameters of a model that {self.status} are not finite: they have no norms"
+            )
+        return norms(self.net, theta, cast(matrix(X, "X", self.net.n_inputs), theta.dtype, "X"))
 
     def predict(
         self, X: Any, n_jobs: int | None = None, dropout_samples: int | None = None, seed: int | None = None
@@ -130,14 +226,17 @@ class ModelResult:
         return np.stack([outputs(own) for own in drawn])
 
     def _masked(self, theta: Array, sample: int, seed: int) -> Array:
-        """Parameters of the network a draw of masks leaves: masks scale their units' outgoing weights."""
+        """Parameters of the network a draw of masks leaves: masks scale the weights behind them."""
         dropout = self.model.terms.get(Dropout)
         if dropout is None:
             raise ValueError(f"dropout_samples needs a model with Dropout; it has {self.model.terms!r}")
         widths = self.model.hidden_layer_sizes
         masks = _rfpcore.dropout_mask(widths, dropout.rates(len(widths)), seed, sample)
+        if dropout.inputs > 0:
+            masks = [_rfpcore.input_mask(self.net.n_inputs, dropout.inputs, seed, sample), *masks]
         masked = theta.copy()
-        for (W, _), mask in zip(self.net.unflatten(masked)[1:], masks, strict=True):
+        layers = self.net.unflatten(masked)
+        for (W, _), mask in zip(layers[len(layers) - len(masks) :], masks, strict=True):
             W *= mask[:, None].astype(theta.dtype)
         return masked
 
@@ -156,8 +255,10 @@ class ManyResult:
     loss_curves : ndarray (n_models, n_epochs)
     validation_losses : ndarray (n_models, n_evaluations)
     steps : ndarray (n_models, R) of int
-    train_losses, held_out_losses, train_accuracies, held_out_accuracies : ndarray (n_models, R)
+    train_losses, held_out_losses, test_losses : ndarray (n_models, R)
+    train_accuracies, held_out_accuracies, test_accuracies : ndarray (n_models, R)
     recorded_thetas, recorded_gradients : list of ndarray (R, P)
+    recorded_applied_gradients, recorded_bare_gradients : list of ndarray (R, P)
     n_steps, best_step : ndarray (n_models,) of int
     status : ndarray (n_models,) of str
     stopped : ndarray (n_models,) of bool
@@ -180,11 +281,14 @@ class ManyResult:
         scores = {
             name: _filled([getattr(result, name) for result in self.results], np.nan) for name in SCORES
         }
-        self.train_losses, self.held_out_losses = scores["train_losses"], scores["held_out_losses"]
-        self.train_accuracies = scores["train_accuracies"]
+        self.train_losses, self.train_accuracies = scores["train_losses"], scores["train_accuracies"]
+        self.held_out_losses = scores["held_out_losses"]
         self.held_out_accuracies = scores["held_out_accuracies"]
+        self.test_losses, self.test_accuracies = scores["test_losses"], scores["test_accuracies"]
         self.recorded_thetas = [result.thetas for result in self.results]
         self.recorded_gradients = [result.gradients for result in self.results]
+        self.recorded_applied_gradients = [result.applied_gradients for result in self.results]
+        self.recorded_bare_gradients = [result.bare_gradients for result in self.results]
         self.n_steps = np.array([result.n_steps for result in self.results])
         self.best_step = np.array([result.best_step for result in self.results])
         self.status = np.array([result.status for result in self.results])
@@ -232,6 +336,10 @@ class ManyResult:
         first, threads, seed = self.results[0], n_threads(n_jobs), _seed(seed)
         rows = cast(matrix(X, "X", first.net.n_inputs), first.theta.dtype, "X")
         return np.stack([result._predict(rows, threads, samples, seed) for result in self.results])
+
+    def kept(self, name: Score) -> NDArray[np.float64]:
+        """A recorded score of the parameters that each model keeps, (n_models,): see `ModelResult.kept`."""
+        return np.array([result.kept(name) for result in self.results])
 
     def to_frame(self) -> Any:
         """A pandas DataFrame, one line a model and recorded step.

@@ -1,12 +1,13 @@
 """What changes the rows of a batch: their targets or their features."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import inf
+from typing import Any, ClassVar, Literal
 
 from .._arrays import shown
 from .._options import MAX_STEPS, at_least, below_one, choice, integer, positive, real
-from ._terms import Term
+from ._terms import LARGEST_RATE, Term
 
 __all__ = ["InputNoise", "LabelSmoothing", "Mixup", "Shifts"]
 
@@ -38,6 +39,8 @@ class LabelSmoothing(Term):
     LabelSmoothing(epsilon=0.015)
     """
 
+    _strengths: ClassVar[Mapping[str, float]] = {"epsilon": LARGEST_RATE}
+
     epsilon: float
     form: SmoothingForm = "others"
 
@@ -66,6 +69,8 @@ class InputNoise(Term):
     InputNoise(scale=0.1)
     """
 
+    _strengths: ClassVar[Mapping[str, float]] = {"scale": inf}
+
     scale: float
 
     def __post_init__(self) -> None:
@@ -93,6 +98,8 @@ class Mixup(Term):
     >>> Mixup(0.2)
     Mixup(alpha=0.2)
     """
+
+    _strengths: ClassVar[Mapping[str, float]] = {"alpha": inf}
 
     alpha: float
 
@@ -132,6 +139,8 @@ class Shifts(Term):
     ...
     ValueError: offsets holds -2, which empties images of shape (2, 2); at most 1 in size is possible
     """
+
+    _strengths: ClassVar[Mapping[str, float]] = {"probability": 1.0}
 
     image_shape: tuple[int, int]
     offsets: tuple[int, ...] = (-2, -1, 1, 2)

@@ -1,13 +1,14 @@
 """What changes the hidden layers of the network."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from .._options import below_one, choice, positive, real
-from ._terms import Term
+from .._value import LATER
+from ._terms import LARGEST_RATE, Term
 
 __all__ = ["BatchNorm", "Dropout"]
 
@@ -16,7 +17,7 @@ Mask = Literal["batch", "row"]
 
 @dataclass(frozen=True, repr=False)
 class Dropout(Term):
-    """Set hidden units to zero at random while training, and scale the others up to keep the mean.
+    """Set hidden units, or inputs, to zero at random while training; scale the others up to keep the mean.
 
     A unit is kept with probability 1 − rate and multiplied by 1/(1 − rate) (inverted dropout), after its
     activation. Nothing is dropped at prediction, except where draws are asked for (Monte-Carlo dropout).
@@ -28,6 +29,9 @@ class Dropout(Term):
     mask : {"batch", "row"}, default="batch"
         "batch" draws one mask of units for a whole batch, as the code of [1]_; "row" one for each row, as
         PyTorch and [2]_.
+    inputs : float, default=0.0
+        Probability of dropping an input, in [0, 1); a linear model has no other dropout. Inputs are dropped
+        last, after noise, mixup and shifts.
 
     References
     ----------
@@ -39,17 +43,23 @@ class Dropout(Term):
     >>> from rfpcore.regularize import Dropout
     >>> Dropout(0.4).rates(2)
     (0.4, 0.4)
+    >>> Dropout(0.5, inputs=0.2)
+    Dropout(rate=0.5, inputs=0.2)
     >>> Dropout((0.2, 0.5)).rates(3)
     Traceback (most recent call last):
     ...
     ValueError: Dropout has 2 rates; the network has 3 hidden layers, so one rate or 3 are needed
     """
 
+    _strengths: ClassVar[Mapping[str, float]] = {"rate": LARGEST_RATE, "inputs": LARGEST_RATE}
+
     rate: float | tuple[float, ...]
     mask: Mask = "batch"
+    inputs: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         choice(self.mask, "mask", Mask)
+        self._store(inputs=below_one(self.inputs, "inputs"))
         several = isinstance(self.rate, Sequence | np.ndarray) and not isinstance(self.rate, str | bytes)
         if not several or (isinstance(self.rate, np.ndarray) and self.rate.ndim == 0):
             self._store(rate=below_one(self.rate, "rate"))

@@ -1,7 +1,9 @@
 """Penalties on the size of parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from math import inf
+from typing import ClassVar, Literal
 
 from .._options import at_least, boolean, choice
 from ._terms import Term
@@ -43,6 +45,8 @@ class L2(Term):
     ...
     ValueError: strength=-1.0; a number of at least 0 is needed
     """
+
+    _strengths: ClassVar[Mapping[str, float]] = {"strength": inf}
 
     strength: float
     decoupled: bool = False
@@ -90,6 +94,8 @@ class L1(Term):
     ...
     ValueError: smoothing=0.1 has no meaning with method='proximal', which needs smoothing=0
     """
+
+    _strengths: ClassVar[Mapping[str, float]] = {"strength": inf}
 
     strength: float
     method: L1Method = "subgradient"

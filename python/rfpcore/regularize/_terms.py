@@ -1,17 +1,21 @@
 """What all terms have in common, and their sum."""
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .._arrays import shown
+from .._options import positive
 from .._value import Value, decode, encode, kinds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Regularization", "Term"]
+
+LARGEST_RATE = 0.95
+"""The most that scaling makes of a rate, which must stay below 1."""
 
 TermT = TypeVar("TermT", bound="Term")
 
@@ -24,6 +28,32 @@ class Term(Value):
 
     def __add__(self, other: "Term | Regularization") -> "Regularization":
         return Regularization.of(self) + other
+
+    _strengths: ClassVar[Mapping[str, float]] = {}
+    """Fields that say how strong a term is, and the most that scaling makes of each."""
+
+    def scaled(self, factor: float) -> "Self":
+        """The same term with its strength times a factor.
+
+        That is the strength of `L1` and `L2`, the scale of `InputNoise`, the alpha of `Mixup`, the rates of
+        `Dropout`, the epsilon of `LabelSmoothing` and the probability of `Shifts`. Rates and epsilons end at
+        0.95, unless they are above it already, and the probability at 1. `BatchNorm`, `EarlyStopping`,
+        `ClipNorm` and `MaxNorm` have no strength and stay as they are.
+
+        Parameters
+        ----------
+        factor : float
+            Above 0.
+
+        Examples
+        --------
+        >>> from rfpcore.regularize import L2, BatchNorm, Dropout
+        >>> L2(0.5).scaled(4), Dropout((0.1, 0.3)).scaled(4), BatchNorm().scaled(4)
+        (L2(strength=2.0), Dropout(rate=(0.4, 0.95)), BatchNorm())
+        """
+        times = positive(factor, "factor")
+        changed = {name: _times(getattr(self, name), times, most) for name, most in self._strengths.items()}
+        return replace(self, **changed)  # type: ignore[type-var]  # every term is a dataclass
 
     def to_dict(self) -> dict[str, Any]:
         """The kind and all fields, in JSON's types."""
@@ -102,6 +132,18 @@ class Regularization(Value):
             )
         return cls(tuple(given))
 
+    def scaled(self, factor: float) -> "Self":
+        """All terms with their strengths times a common factor: see `Term.scaled`.
+
+        Examples
+        --------
+        >>> from rfpcore.regularize import L2, Dropout, EarlyStopping
+        >>> (L2(0.1) + Dropout(0.5) + EarlyStopping(3)).scaled(0.5)
+        Regularization([Dropout(rate=0.25), EarlyStopping(patience=3), L2(strength=0.05)])
+        """
+        times = positive(factor, "factor")
+        return type(self)(tuple(term.scaled(times) for term in self.terms))
+
     def get(self, kind: type[TermT]) -> TermT | None:
         """The term of a kind, None where there is none."""
         for term in self.terms:
@@ -145,6 +187,13 @@ class Regularization(Value):
         if not isinstance(entries, list):
             raise ValueError(f"the specification is a {type(entries).__name__}; a list of terms is needed")
         return cls(tuple(_from_dict(entry) for entry in entries))
+
+
+def _times(value: float | tuple[float, ...], factor: float, most: float) -> Any:
+    """A strength, or each of several, times a factor: no more than `most`, or than it is."""
+    if isinstance(value, tuple):
+        return tuple(_times(one, factor, most) for one in value)
+    return min(value * factor, max(most, value))
 
 
 def _iterable(value: Any) -> bool:

@@ -13,7 +13,7 @@ use crate::options::{Architecture, Inner};
 use crate::with_dtype;
 
 /// Multiplications of a forward pass.
-fn forward_work(architecture: &Architecture, rows: usize) -> f64 {
+pub fn forward_work(architecture: &Architecture, rows: usize) -> f64 {
     architecture.0.n_parameters() as f64 * rows as f64
 }
 
@@ -144,6 +144,32 @@ pub fn value_and_grad<'py>(
     })
 }
 
+/// Gradients of the mean loss at many parameters; thetas (T, P).
+#[pyfunction]
+#[pyo3(signature = (architecture, thetas, data, loss, n_threads=0))]
+pub fn gradients<'py>(
+    py: Python<'py>,
+    architecture: &Architecture,
+    thetas: &Bound<'py, PyAny>,
+    data: &ClusterData,
+    loss: &str,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let loss = loss.parse().map_err(to_python)?;
+    with_dtype!(thetas, T => {
+        let thetas = matrix::<T>("thetas", thetas)?;
+        let shape = [thetas.shape()[0], thetas.shape()[1]];
+        check_columns("thetas (columns)", shape[1], architecture.0.n_parameters())?;
+        let thetas = thetas.as_slice()?;
+        let mut found = zeros::<T>("the gradients", shape)?;
+        let work = 3.0 * shape[0] as f64 * forward_work(architecture, data.rows());
+        on_clusters(py, data, work, n_threads, |clusters, threads| {
+            kernel::gradients(&architecture.0, thetas, clusters, loss, &mut found, threads)
+        })?;
+        Ok(found.into_pyarray(py).reshape(shape)?.into_any())
+    })
+}
+
 /// `R_k`, its gradients, and what happened to each cluster.
 #[pyclass(frozen, get_all)]
 pub struct Objective {
@@ -202,7 +228,7 @@ pub fn objective<'py>(
 }
 
 /// Zeros, or MemoryError where the machine has no room for them.
-fn zeros<T: Scalar>(what: &'static str, [rows, columns]: [usize; 2]) -> PyResult<Vec<T>> {
+pub fn zeros<T: Scalar>(what: &'static str, [rows, columns]: [usize; 2]) -> PyResult<Vec<T>> {
     kernel::memory::zeros(what, rows.saturating_mul(columns)).map_err(to_python)
 }
 

@@ -11,7 +11,8 @@ pyo3::create_exception!(
     _rfpcore,
     DivergenceError,
     PyArithmeticError,
-    "Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged)."
+    "Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged), \
+     and the index of theta where many were given."
 );
 pyo3::create_exception!(_rfpcore, InternalError, PyRuntimeError, "A defect of rfpcore.");
 
@@ -22,6 +23,12 @@ pub fn to_python(error: KernelError) -> PyErr {
         KernelError::Diverged { cluster, step, loss, n_diverged, .. } => {
             DivergenceError::new_err((message, cluster, step, loss, n_diverged))
         }
+        KernelError::Theta { index, fault } => match *fault {
+            KernelError::Diverged { cluster, step, loss, n_diverged, .. } => {
+                DivergenceError::new_err((message, cluster, step, loss, n_diverged, index))
+            }
+            _ => PyValueError::new_err(message),
+        },
         KernelError::Interrupted => PyKeyboardInterrupt::new_err(()),
         KernelError::Memory { .. } => PyMemoryError::new_err(message),
         KernelError::Model { ref fault, .. } if matches!(**fault, KernelError::Memory { .. }) => {

@@ -6,6 +6,7 @@ mod errors;
 mod interrupt;
 mod many;
 mod options;
+mod outputs;
 mod particles;
 mod refits;
 mod trainer;
@@ -18,13 +19,17 @@ mod _rfpcore {
     #[pymodule_export]
     use crate::arrays::ClusterData;
     #[pymodule_export]
-    use crate::calls::{Objective, adapt, curvature, hvp, isa, objective, predict, predict_each, value_and_grad};
+    use crate::calls::{
+        Objective, adapt, curvature, gradients, hvp, isa, objective, predict, predict_each, value_and_grad,
+    };
     #[pymodule_export]
     use crate::errors::{DivergenceError, InternalError};
     #[pymodule_export]
-    use crate::many::{Model, Outcome, draws, dropout_mask, fit_many, fold_batch_norm};
+    use crate::many::{Model, Outcome, draws, dropout_gradient, dropout_mask, fit_many, fold_batch_norm, input_mask};
     #[pymodule_export]
     use crate::options::{Architecture, Inner, Optimizer, Patience};
+    #[pymodule_export]
+    use crate::outputs::{jvp, output_hvp, vjp};
     #[pymodule_export]
     use crate::particles::{
         BilevelData, BilevelOptions, Particles, particle_gradient, particle_noise, particle_rows, particle_values,

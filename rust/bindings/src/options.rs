@@ -1,17 +1,18 @@
 //! Options as Python objects that are built once and passed to many calls. Optimizers, schedules and regularizers are the
 //! values of `rfpcore.optimizers` and `rfpcore.regularize`, read by their fields' names: nothing else says an option again.
 
-use numpy::{IntoPyArray, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use rfp_kernel as kernel;
-use rfp_kernel::memory::list;
+use rfp_kernel::memory::{list, zeros};
 use rfp_kernel::{KernelError, many};
 
 use crate::arrays::{Scalar, check_columns, vector};
 use crate::errors::{guarded, to_python};
+use crate::interrupt::detached;
 use crate::with_dtype;
 
 /// Widths and activation of a network, and the layout of its flat parameter vector.
@@ -21,9 +22,17 @@ pub struct Architecture(pub kernel::Architecture);
 #[pymethods]
 impl Architecture {
     #[new]
-    fn new(n_inputs: usize, hidden_layer_sizes: Vec<usize>, n_outputs: usize, activation: &str) -> PyResult<Self> {
+    #[pyo3(signature = (n_inputs, hidden_layer_sizes, n_outputs, activation, bias=true))]
+    fn new(
+        n_inputs: usize,
+        hidden_layer_sizes: Vec<usize>,
+        n_outputs: usize,
+        activation: &str,
+        bias: bool,
+    ) -> PyResult<Self> {
         let activation = activation.parse().map_err(to_python)?;
-        kernel::Architecture::new(n_inputs, &hidden_layer_sizes, n_outputs, activation).map(Self).map_err(to_python)
+        let net = kernel::Architecture::new(n_inputs, &hidden_layer_sizes, n_outputs, activation).map_err(to_python)?;
+        Ok(Self(if bias { net } else { net.without_biases() }))
     }
 
     /// Length of the flat parameter vector.
@@ -57,6 +66,9 @@ impl Inner {
 #[pyclass(frozen)]
 pub struct Optimizer(pub kernel::Optimizer);
 
+/// Learning rates between two questions whether to stop: some milliseconds.
+const RATES_AT_ONCE: usize = 1 << 16;
+
 /// θ, the first and the second moment.
 type Moved<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
@@ -67,6 +79,21 @@ impl Optimizer {
     fn new(optimizer: &Bound<'_, PyAny>, regularization: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let terms = regularization.map(|terms| Terms::of(terms, 0)).transpose()?.unwrap_or_default();
         optimizer_of(optimizer, &terms).map(Self)
+    }
+
+    /// The learning rates of the steps from `start` to before `stop`.
+    fn learning_rates<'py>(&self, py: Python<'py>, start: u64, stop: u64) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let count = usize::try_from(stop.saturating_sub(start)).unwrap_or(usize::MAX);
+        let work = 100.0 * count as f64; // a power, or a cosine
+        let rates = detached(py, work, 1, |threads| {
+            let mut rates = zeros("the learning rates", count)?;
+            for (part, first) in rates.chunks_mut(RATES_AT_ONCE).zip((start..).step_by(RATES_AT_ONCE)) {
+                threads.check()?;
+                part.iter_mut().zip(first..).for_each(|(rate, t)| *rate = self.0.rate(t));
+            }
+            Ok(rates)
+        })?;
+        Ok(rates.into_pyarray(py))
     }
 
     /// θ and the moments after step t, counted from 0; see the stub.
@@ -248,7 +275,8 @@ impl Terms {
             "MaxNorm" => self.max_norm = Some(field(term, "limit")?),
             "Dropout" => {
                 let rates = term.call_method1("rates", (n_hidden,))?.extract()?;
-                self.dropout = Some(many::Dropout { rates, by_row: field::<String>(term, "mask")? == "row" });
+                let (inputs, by_row) = (field(term, "inputs")?, field::<String>(term, "mask")? == "row");
+                self.dropout = Some(many::Dropout { rates, inputs, by_row });
             }
             "BatchNorm" => {
                 let (momentum, epsilon) = (field(term, "momentum")?, field(term, "epsilon")?);

@@ -3,7 +3,8 @@
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
     Clusters, Decay, ExtraOutputs, Inner, Loss, Moments, Objective, Optimizer, Penalties, Rule, Schedule, Threads,
-    Trainer, adapt, curvature, evaluate, hessian_vector, pool, predict,
+    Trainer, adapt, curvature, evaluate, gradients, hessian_vector, jvp, many, output_hessian_vector, pool, predict,
+    vjp,
 };
 
 use crate::common::problems::{narrowed, plain};
@@ -50,6 +51,19 @@ fn results<T: Elementary>(problem: &Problem, inner: &Inner, threads: Threads<'_>
     let mut outputs = vec![T::default(); problem.offsets[problem.n_clusters()] * net.n_outputs()];
     predict(net, theta, &data.x, &mut outputs, threads).unwrap();
     all.push(bits(&outputs));
+    jvp(net, theta, &v, &data.x, &mut outputs, threads).unwrap();
+    all.push(bits(&outputs));
+    all.push(bits(&vjp(net, theta, &outputs, &data.x, threads).unwrap()));
+    all.push(bits(&output_hessian_vector(net, theta, &v, &outputs, &data.x, threads).unwrap()));
+    let points = [&theta[..], &v, theta].concat();
+    let mut gradients_at = vec![T::default(); points.len()];
+    gradients(net, &points, &clusters, problem.loss, &mut gradients_at, threads).unwrap();
+    all.push(bits(&gradients_at));
+    let dropout = many::Dropout { rates: vec![0.3; net.hidden().len()], inputs: 0.2, by_row: true };
+    let spec = many::Spec::untrained(net.clone(), problem.loss, dropout, 1);
+    for moment in many::dropout_gradient(&spec, theta, &clusters, 5, threads).unwrap() {
+        all.push(bits(&moment));
+    }
     all
 }
 

@@ -7,7 +7,8 @@ use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{
     ACTIVATIONS, Activation, Architecture, Clusters, Decay, Evaluation, ExtraOutputs, Inner, KernelError, L1, L1Method,
     LOSSES, Loss, Moments, Objective, Optimizer, Penalties, Question, Rule, Schedule, State, StepSize, Threads,
-    Trainer, adapt, curvature, evaluate, hessian_vector, pool, predict, predict_each,
+    Trainer, adapt, curvature, evaluate, gradients, hessian_vector, jvp, many, output_hessian_vector, pool, predict,
+    predict_each, vjp,
 };
 
 use crate::common::problems::plain;
@@ -48,6 +49,37 @@ fn widths() {
     for bad in [net(usize::MAX, &[2], 1), net(1 << 40, &[1 << 40], 1), net(2, &[1 << 31, 1 << 31], 1)] {
         refused(bad, "the number of parameters is too large for this machine");
     }
+}
+
+#[test]
+fn derivatives_of_outputs_and_gradients_at_many_points() {
+    let problem = problem();
+    let (net, data, serial) = (&problem.net, Data::<f64>::of(&problem), Threads::serial());
+    let (theta, x) = (&data.theta[..], &data.x[..]);
+    let mut five = [0.0; 5];
+    refused(jvp(net, &theta[1..], theta, x, &mut five, serial), "theta has 12 elements, needs 13");
+    refused(jvp(net, theta, &theta[1..], x, &mut five, serial), "v has 12 elements, needs 13");
+    refused(jvp(net, theta, theta, &x[2..], &mut five, serial), "outputs has 5 elements, needs 4");
+    refused(vjp(net, theta, &five[1..], x, serial), "w has 4 elements, needs 5");
+    refused(vjp(net, theta, &five, &x[1..], serial), "w has 5 elements, needs 4");
+    refused(output_hessian_vector(net, theta, &theta[1..], &five, x, serial), "v has 12 elements, needs 13");
+    five[2] = 1e308;
+    let message = "the weighted sum of the outputs, with its derivatives, must be finite, got -inf";
+    refused(vjp(net, &[30.0; 13], &five, x, serial), message);
+    let mut points = theta.repeat(2);
+    let mut into = vec![0.0; 26];
+    let mut of = |points: &[f64]| gradients(net, points, &data.clusters(), Loss::Squared, &mut into, serial);
+    refused(of(&points[1..]), "theta has 25 elements, needs 26");
+    points[13..].fill(1e200);
+    refused(of(&points), "theta[1]: 2 of 2 clusters diverged; the first is cluster 0, at inner step 0, with loss inf");
+    let dropout = many::Dropout { rates: vec![0.5], inputs: 1.0, by_row: true };
+    let spec = many::Spec::untrained(net.clone(), Loss::Squared, dropout, 0);
+    let found = many::dropout_gradient(&spec, theta, &data.clusters(), 5, serial);
+    refused(found, "the inputs' dropout rate must be in [0, 1), got 1");
+    let dropout = many::Dropout { rates: vec![0.5], inputs: 0.0, by_row: true };
+    let spec = many::Spec::untrained(net.clone(), Loss::Squared, dropout, 0);
+    let found = many::dropout_gradient(&spec, theta, &data.clusters(), 1, serial);
+    refused(found, "n_draws must be at least 2, got 1");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! length, and hands them to a [`Finish`]: the store that an [`Epilogue`] then turns into activations or deltas while it
 //! is in the first cache, or the update of a parameter vector.
 
+pub mod streams;
 pub mod target;
 pub mod tile;
 pub mod vectors;

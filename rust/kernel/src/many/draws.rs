@@ -1,6 +1,8 @@
-//! What is random in a step besides its rows, each a stream of (seed, purpose, step).
+//! What is random in a step besides its rows, each a stream of (seed, purpose, step). What every row has of its own is
+//! drawn in registers.
 
-use super::{Shifts, Spec};
+use super::{Dropout, Shifts, Spec};
+use crate::dense::streams::Stream;
 use crate::simd::Real;
 use crate::system::error::{KernelError, range};
 use crate::system::memory;
@@ -34,6 +36,11 @@ impl Masks {
     }
 }
 
+/// Where the masks of a layer's rows begin in their stream: far behind those of the layers before.
+pub fn first_block(layer: usize) -> u64 {
+    (layer as u64) << 40
+}
+
 /// All draws of one step, for those who want to repeat it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drawn {
@@ -41,6 +48,8 @@ pub struct Drawn {
     pub rows: Vec<u32>,
     /// (1 or rows) × width, one a hidden layer: 0 or 1/(1 − rate).
     pub masks: Vec<Vec<f64>>,
+    /// (1 or rows) × inputs, where inputs are dropped.
+    pub input_mask: Vec<f64>,
     /// Rows × inputs, not yet scaled.
     pub noise: Vec<f64>,
     /// λ, and the row of the batch that each row is mixed with.
@@ -50,9 +59,35 @@ pub struct Drawn {
 }
 
 impl Draws {
-    /// A step's masks: to be filled layer after layer, row after row.
+    /// A step's masks, one a layer for all rows: to be filled layer after layer.
     pub fn masks(self, step: u64) -> Masks {
         Masks(Random::new(self.seed, "dropout", step))
+    }
+
+    /// A step's mask of the inputs, one for all rows.
+    pub fn input_mask(self, step: u64) -> Masks {
+        Masks(Random::new(self.seed, "input dropout", step))
+    }
+
+    /// A step's masks of each row; a layer's begin at [`first_block`].
+    pub fn row_masks(self, step: u64) -> Stream {
+        Stream::new(self.seed, "row dropout", step)
+    }
+
+    /// A step's masks of the inputs of each row.
+    pub fn input_row_masks(self, step: u64) -> Stream {
+        Stream::new(self.seed, "input row dropout", step)
+    }
+
+    /// One mask of the inputs for a sample of Monte-Carlo dropout, as [`Draws::sample`].
+    ///
+    /// # Errors
+    /// As [`Draws::sample`].
+    pub fn input_sample(self, sample: u64, n_inputs: usize, rate: f64) -> Result<Vec<f64>, KernelError> {
+        range("the inputs' dropout rate", rate, (0.0..1.0).contains(&rate), "in [0, 1)")?;
+        let mut mask = memory::zeros("a dropout mask", n_inputs)?;
+        Masks(Random::new(self.seed, "sampled input dropout", sample)).fill(rate, &mut mask);
+        Ok(mask)
     }
 
     /// One mask a hidden layer for a sample of Monte-Carlo dropout, apart from those of training.
@@ -71,8 +106,8 @@ impl Draws {
     }
 
     /// Standard normal noise, in the order of the batch's rows.
-    pub fn noise(self, step: u64) -> Random {
-        Random::new(self.seed, "input noise", step)
+    pub fn noise(self, step: u64) -> Stream {
+        Stream::new(self.seed, "input noise", step)
     }
 
     /// λ, and the order that the batch's rows are mixed with, into `order`.
@@ -101,24 +136,37 @@ impl Draws {
         let hidden = spec.architecture.hidden();
         let mut masks = vec![Vec::new(); if spec.dropout.is_some() { hidden.len() } else { 0 }];
         if let Some(dropout) = &spec.dropout {
-            let mut random = draws.masks(step);
-            for ((mask, &width), &rate) in masks.iter_mut().zip(hidden).zip(&dropout.rates) {
+            let (mut random, by_row) = (draws.masks(step), draws.row_masks(step));
+            for (layer, ((mask, &width), &rate)) in masks.iter_mut().zip(hidden).zip(&dropout.rates).enumerate() {
                 let lines = if dropout.by_row { rows.len() } else { 1 };
                 *mask = memory::zeros("a dropout mask", lines.saturating_mul(width))?;
-                mask.chunks_exact_mut(width).for_each(|line| random.fill(rate, line));
+                if dropout.by_row {
+                    by_row.masks(pulp::Scalar, rate, first_block(layer), mask);
+                } else {
+                    random.fill(rate, mask);
+                }
             }
         }
-        let mut random = draws.noise(step);
         let n_inputs = spec.architecture.n_inputs();
+        let mut input_mask = Vec::new();
+        if let Some(Dropout { inputs, by_row, .. }) = spec.dropout.as_ref().filter(|dropout| dropout.inputs > 0.0) {
+            let lines = if *by_row { rows.len() } else { 1 };
+            input_mask = memory::zeros("a dropout mask", lines.saturating_mul(n_inputs))?;
+            if *by_row {
+                draws.input_row_masks(step).masks(pulp::Scalar, *inputs, 0, &mut input_mask);
+            } else {
+                draws.input_mask(step).fill(*inputs, &mut input_mask);
+            }
+        }
         let inputs = if spec.input_noise > 0.0 { rows.len().saturating_mul(n_inputs) } else { 0 };
         let mut noise = memory::zeros("input noise", inputs)?;
-        noise.chunks_exact_mut(n_inputs).for_each(|line| random.normals(line));
+        draws.noise(step).normals(pulp::Scalar, 0, &mut noise);
         let mut mixup = None;
         if let Some(alpha) = spec.mixup {
             let mut order = memory::zeros("the order that rows are mixed in", rows.len())?;
             mixup = Some((draws.mixup(step, alpha, &mut order), order));
         }
         let shift = spec.shifts.as_ref().and_then(|shifts| draws.shift(step, shifts));
-        Ok(Drawn { rows, masks, noise, mixup, shift })
+        Ok(Drawn { rows, masks, input_mask, noise, mixup, shift })
     }
 }

@@ -8,8 +8,8 @@ use crate::network::loss::Loss;
 use crate::network::workspace::PART_ROWS;
 use crate::network::workspace::{From, Sink};
 use crate::network::{Network, Point};
-use crate::simd::Isa;
 use crate::simd::math::Elementary;
+use crate::simd::{Isa, Real};
 use crate::system::error::KernelError;
 use crate::system::threads::Threads;
 
@@ -18,13 +18,14 @@ use crate::system::threads::Threads;
 pub struct Score {
     /// Weighted mean loss.
     pub loss: f64,
-    /// Weighted share of rows that are right; NaN for losses without classes.
+    /// Weighted share of rows that are right; NaN where there are no classes.
     pub accuracy: f64,
 }
 
 /// Rows to be evaluated on, and room to do it.
 pub struct Evaluator<'a, T> {
     selection: Selection<'a, T>,
+    classes: Classes,
     rows: Vec<u32>,
     scale: f64,
     gather: Gather<'a, T>,
@@ -40,7 +41,8 @@ impl<'a, T: Elementary> Evaluator<'a, T> {
         let (rows, scale) = selection.chosen()?;
         let most = rows.len().min(PART_ROWS);
         let (gather, plain) = (Gather::bare(spec, layout, most)?, PlainPasses::new(layout, most)?);
-        Ok(Self { selection, rows, scale, gather, plain })
+        let classes = Classes::of(spec, &selection, &rows);
+        Ok(Self { selection, classes, rows, scale, gather, plain })
     }
 
     /// Loss and accuracy at a point, and the gradient of the loss if it is wanted.
@@ -72,7 +74,7 @@ impl<'a, T: Elementary> Evaluator<'a, T> {
             let right = (0..batch.rows).filter(|&row| self.is_right(network, row, batch.plane, batch.targets));
             score.accuracy += share * right.map(|row| batch.weights[row].to_f64()).sum::<f64>();
         }
-        if !matches!(network.loss, Loss::Softmax | Loss::Logistic) {
+        if self.classes == Classes::None {
             score.accuracy = f64::NAN;
         }
         Ok(score)
@@ -82,14 +84,46 @@ impl<'a, T: Elementary> Evaluator<'a, T> {
     fn is_right<S: Isa>(&self, network: &Network<'_, S>, row: usize, plane: usize, targets: &[T]) -> bool {
         let outputs = network.layout.n_outputs;
         let output = |k: usize| self.plain.output(k, row);
-        match network.loss {
-            Loss::Softmax => {
-                // The first of equal ones, as NumPy's argmax.
-                let top = (1..outputs).fold(0, |top, k| if output(k) > output(top) { k } else { top });
-                targets[row].to_f64() == top as f64
-            }
-            Loss::Logistic => (0..outputs).all(|k| (output(k) > 0.0) == (targets[k * plane + row].to_f64() > 0.5)),
-            _ => false,
+        // The first of equal ones, as NumPy's argmax.
+        let top = || (1..outputs).fold(0, |top, k| if output(k) > output(top) { k } else { top });
+        match self.classes {
+            Classes::Codes => targets[row].to_f64() == top() as f64,
+            Classes::OneHot => targets[top() * plane + row].to_f64() == 1.0,
+            Classes::Binary => (0..outputs).all(|k| (output(k) > 0.0) == (targets[k * plane + row].to_f64() > 0.5)),
+            Classes::None => false,
         }
     }
+}
+
+/// How targets say a row's class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Classes {
+    /// By its number.
+    Codes,
+    /// By a 1 in its column, and zeros in the others.
+    OneHot,
+    /// One of two for each output: above ½ or not.
+    Binary,
+    /// They do not.
+    None,
+}
+
+impl Classes {
+    fn of<T: Real>(spec: &Spec, selection: &Selection<'_, T>, rows: &[u32]) -> Self {
+        let width = spec.architecture.n_outputs();
+        match spec.loss {
+            Loss::Softmax => Self::Codes,
+            Loss::Logistic => Self::Binary,
+            Loss::Squared | Loss::CrossEntropy if width > 1 => {
+                let target = |row: u32| &selection.of.y[row as usize * width..(row as usize + 1) * width];
+                if rows.iter().all(|&row| is_one_hot(target(row))) { Self::OneHot } else { Self::None }
+            }
+            _ => Self::None,
+        }
+    }
+}
+
+fn is_one_hot<T: Real>(target: &[T]) -> bool {
+    let ones = target.iter().filter(|y| y.to_f64() == 1.0).count();
+    ones == 1 && target.iter().filter(|y| y.to_f64() == 0.0).count() + 1 == target.len()
 }

@@ -53,9 +53,11 @@ impl<'a> Extended<'a> {
         Ok(theta)
     }
 
-    /// Sets the biases of padded lanes to what keeps their activations at zero: a penalty may have moved them.
+    /// Sets the biases of padded lanes to what keeps their activations at zero, and those that are not there to zero: a
+    /// penalty or a step may have moved them.
     pub fn hold_padding<T: Real>(&self, theta: &mut [T]) {
         self.layout.hold_padding(&mut theta[..self.layout.len]);
+        self.layout.clear_biases(&mut theta[..self.layout.len]);
         let bias = T::from_f64(self.layout.activation.pad_bias());
         for (&at, layer) in self.scales.iter().zip(&self.layout.hidden) {
             theta[at + layer.stride + layer.width..at + 2 * layer.stride].fill(bias);

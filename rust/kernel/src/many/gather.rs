@@ -2,10 +2,12 @@
 
 use super::draws::Draws;
 use super::{Selection, Shifts, Smoothing, Spec};
+use crate::dense::streams::{LINES, Stream};
+use crate::dense::vectors::with_features;
 use crate::network::architecture::Layout;
 use crate::network::loss::Loss;
 use crate::network::workspace::{Batch, Buffer};
-use crate::simd::Real;
+use crate::simd::{Isa, Real};
 use crate::system::error::KernelError;
 use crate::system::memory;
 
@@ -22,8 +24,8 @@ pub struct Gather<'a, T> {
     partners: Vec<u32>,
     /// What is mixed, as it was before.
     spare: Buffer<T>,
-    /// A row's noise.
-    noise: Vec<f64>,
+    /// The noise of some rows.
+    noise: Vec<T>,
     rows: usize,
 }
 
@@ -88,7 +90,7 @@ impl<'a, T: Real> Gather<'a, T> {
             targets: Buffer::new("a mini-batch's rows", loss.target_width(layout.n_outputs) * plane)?,
             weights: Buffer::new("a mini-batch's rows", plane)?,
             partners: memory::room("the order that rows are mixed in", most_rows)?,
-            noise: memory::zeros("input noise", if spec.input_noise > 0.0 { layout.n_inputs } else { 0 })?,
+            noise: memory::zeros("input noise", if spec.input_noise > 0.0 { LINES * layout.n_inputs } else { 0 })?,
             spare: Buffer::new("a mini-batch's rows", if spec.mixup.is_some() { most_rows * stride } else { 0 })?,
             rows: 0,
         })
@@ -149,7 +151,7 @@ impl<'a, T: Real> Gather<'a, T> {
     }
 
     /// Shifts, mixes and disturbs the rows that [`Gather::fill`] gathered, as training does at a step.
-    pub fn augment(&mut self, step: u64) {
+    pub fn augment<S: Isa>(&mut self, isa: S, step: u64) {
         let spec = self.spec;
         let draws = Draws { seed: spec.seed };
         if let Some(shifts) = &spec.shifts
@@ -164,13 +166,28 @@ impl<'a, T: Real> Gather<'a, T> {
             self.mix(share);
         }
         if spec.input_noise > 0.0 {
-            let mut random = draws.noise(step);
-            for line in self.x.chunks_exact_mut(self.stride).take(self.rows) {
-                random.normals(&mut self.noise);
-                for (x, noise) in line.iter_mut().zip(&self.noise) {
-                    *x = T::from_f64(x.to_f64() + spec.input_noise * noise);
-                }
-            }
+            self.disturb(isa, draws.noise(step));
+        }
+    }
+
+    /// row ← row + scale·normals.
+    fn disturb<S: Isa>(&mut self, isa: S, stream: Stream) {
+        let (n, stride, scale) = (self.n_inputs, self.stride, self.spec.input_noise);
+        let pieces = self.x[..self.rows * stride].chunks_mut(LINES * stride);
+        for (first, lines) in (0..).step_by(n).zip(pieces) {
+            let noise = &mut self.noise[..lines.len() / stride * n];
+            stream.normals(isa, first, noise);
+            with_features(
+                isa,
+                #[inline(always)]
+                || {
+                    for (line, noise) in lines.chunks_exact_mut(stride).zip(noise.chunks_exact(n)) {
+                        for (x, noise) in line.iter_mut().zip(noise) {
+                            *x = T::from_f64(x.to_f64() + scale * noise.to_f64());
+                        }
+                    }
+                },
+            );
         }
     }
 

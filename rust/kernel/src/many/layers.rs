@@ -23,7 +23,7 @@ pub struct Layers<'a, T> {
     trace: TraceLayout,
     record: Buffer<T>,
     scratch: Scratch<T>,
-    masks: Option<DropoutMasks<'a, T>>,
+    masks: Option<Box<DropoutMasks<'a, T>>>,
     /// φ times the mask, of each hidden layer: what the next one reads.
     masked: Vec<Buffer<T>>,
     /// What batch normalization keeps.
@@ -82,7 +82,8 @@ impl<'a, T: Elementary> Layers<'a, T> {
         let layout = extended.layout;
         let trace = TraceLayout::new::<T>(layout, most_rows);
         let rows = if spec.dropout.is_some() { most_rows } else { 0 };
-        let masks = spec.dropout.as_ref().map(|dropout| DropoutMasks::new(spec, dropout, layout, most_rows));
+        let masks =
+            spec.dropout.as_ref().map(|dropout| DropoutMasks::new(spec, dropout, layout, most_rows).map(Box::new));
         let normalization = spec.batch_norm.map(|norm| Normalization::new(norm, layout, most_rows));
         Ok(Some(Self {
             record: Buffer::new("the values of the hidden layers", trace.len)?,
@@ -108,7 +109,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
     ) -> f64 {
         assert!(theta.len() == extended.len && into.len() == extended.len, "parameters are not those of the layout");
         if let Some(masks) = &mut self.masks {
-            masks.draw(t, batch.rows, network.threads);
+            masks.draw(network.isa, t, &batch, network.threads);
         }
         let step = LayerPass { network, extended, batch, theta, transposed };
         let point = Point { theta: &theta[..extended.layout.len], transposed };
@@ -132,7 +133,10 @@ impl<'a, T: Elementary> Layers<'a, T> {
     /// What layer `l`, or with the number of hidden layers the head, reads.
     fn input<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, l: usize) -> Matrix<T> {
         match l.checked_sub(1) {
-            None => Matrix::of(step.batch.x.as_ptr(), step.batch.x_stride),
+            None => {
+                let masked = self.masks.as_ref().and_then(|masks| masks.inputs());
+                masked.unwrap_or(Matrix::of(step.batch.x.as_ptr(), step.batch.x_stride))
+            }
             Some(below) if self.masks.is_some() => {
                 Matrix::of(self.masked[below].as_ptr(), step.extended.layout.hidden[below].stride)
             }

@@ -4,14 +4,17 @@
 //! its [`Spec`], its rows and its seed alone: whatever is random comes from a stream of (seed, purpose, step), and one
 //! thread does all of a model's sums. `training.rs` is the place to start reading; `spec.rs` says what a model is,
 //! `rows.rs` and `batches.rs` which rows a step sees, `gather.rs` and `draws.rs` what is done to them, `plain.rs` and
-//! `layers.rs` hold the two kinds of passes, `observe.rs` what is looked at on the way.
+//! `layers.rs` hold the two kinds of passes, `observe.rs` and `interval.rs` what is looked at on the way.
+//! `dropout_gradient.rs` takes no steps: it is what they see on average.
 
 mod batch_norm;
 mod batches;
 mod draws;
+mod dropout_gradient;
 mod evaluate;
 mod extended;
 mod gather;
+mod interval;
 mod layers;
 mod mask;
 mod observe;
@@ -22,8 +25,9 @@ mod spec;
 mod training;
 
 pub use batch_norm::{Folding, folded};
-pub use batches::RowBatches;
+pub use batches::{Batches, RowBatches};
 pub use draws::{Drawn, Draws};
+pub use dropout_gradient::dropout_gradient;
 pub use observe::{Recording, When};
 pub use outcome::{Outcome, Recorded, Status};
 pub use rows::{Rows, Selection};
@@ -45,8 +49,12 @@ pub struct Task<'a, T> {
     pub theta: &'a [T],
     /// The rows it is trained on.
     pub train: Selection<'a, T>,
-    /// Rows that only measure.
+    /// The rows of each step, instead of those that the specification draws.
+    pub batches: Option<Batches<'a>>,
+    /// Rows that only measure: for records and early stopping.
     pub held_out: Option<Selection<'a, T>>,
+    /// Rows for records alone.
+    pub test: Option<Selection<'a, T>>,
 }
 
 /// Trains every model; `deliver` receives each one's index and outcome as it is done, on the thread that did it.

@@ -4,7 +4,8 @@
 use super::batch_norm::{Folding, Normalization, flatten, fold};
 use super::evaluate::{Evaluator, Score};
 use super::extended::Extended;
-use super::outcome::Recorded;
+use super::interval::Interval;
+use super::outcome::{Recorded, more};
 use super::{EarlyStopping, Task};
 use crate::network::architecture::Architecture;
 use crate::network::workspace::Buffer;
@@ -33,14 +34,16 @@ pub enum When {
 pub struct Recording {
     /// When.
     pub when: When,
-    /// Bare losses of the training rows and the held-out rows.
+    /// Bare losses of the training rows, the held-out rows and the test rows.
     pub losses: bool,
-    /// Accuracies of both.
+    /// Accuracies of the same.
     pub metrics: bool,
     /// Parameters.
     pub thetas: bool,
     /// Gradients of the bare training loss.
     pub gradients: bool,
+    /// Mean gradients of the steps since the last record, as applied and bare.
+    pub intervals: bool,
 }
 
 impl Recording {
@@ -51,6 +54,15 @@ impl Recording {
             // Before the first step, and after the last wherever it falls.
             When::Every(every) => n_steps.div_ceil(*every).saturating_add(1),
             When::At(steps) => steps.iter().filter(|&&step| step <= n_steps).count() as u64,
+        }
+    }
+
+    /// Whether something may be recorded after more than so many steps.
+    fn goes_on(&self, step: u64) -> bool {
+        match &self.when {
+            When::Never => false,
+            When::Every(_) => true,
+            When::At(steps) => steps.last().is_some_and(|&last| step < last),
         }
     }
 
@@ -111,11 +123,13 @@ pub struct Observer<'a, T> {
     epsilon: f64,
     train: Option<Evaluator<'a, T>>,
     held_out: Option<Evaluator<'a, T>>,
+    test: Option<Evaluator<'a, T>>,
     stopping: Option<(EarlyStopping, Patience)>,
     /// With normalizations folded in; else empty.
     folded: Buffer<T>,
     gradient: Buffer<T>,
     sum: Vec<f64>,
+    interval: Option<Interval<'a, T>>,
     current: Snapshot<T>,
     /// The parameters of the lowest held-out loss, and after how many steps they were those.
     pub best: Option<(u64, Snapshot<T>)>,
@@ -145,22 +159,31 @@ impl<'a, T: Elementary> Observer<'a, T> {
         let gradients = records && recording.gradients;
         let train = (scores || gradients).then(|| Evaluator::new(spec, layout, task.train)).transpose()?;
         let held_out = task.held_out.filter(|_| scores || spec.early_stopping.is_some());
+        let count = recording.count(task.n_steps(task.train.count()));
         let held_out = held_out.map(|held_out| Evaluator::new(spec, layout, held_out)).transpose()?;
+        let test = task.test.filter(|_| scores).map(|test| Evaluator::new(spec, layout, test)).transpose()?;
         Ok(Some(Self {
             architecture: &spec.architecture,
             recording,
             epsilon: spec.batch_norm.map_or(0.0, |norm| norm.epsilon),
             train,
             held_out,
+            test,
             stopping: spec.early_stopping.map(|rule| (rule, Patience::new(rule.patience, rule.min_delta))),
             folded: Buffer::new("what is recorded of a model", if spec.batch_norm.is_some() { layout.len } else { 0 })?,
             gradient: Buffer::new("what is recorded of a model", if gradients { layout.len } else { 0 })?,
             sum: memory::zeros("a recorded gradient", if gradients { layout.len } else { 0 })?,
+            interval: (records && recording.intervals).then(|| Interval::new(task, layout)).transpose()?,
             current: Snapshot::new(&spec.architecture)?,
             best: None,
             validation_losses: Vec::new(),
-            recorded: Recorded::default(),
+            recorded: Recorded::with_room(recording, count, spec.architecture.n_parameters())?,
         }))
+    }
+
+    /// Where the gradients of the step after so many are to be added, if they will be recorded.
+    pub fn interval(&mut self, step: u64) -> Option<&mut Interval<'a, T>> {
+        self.interval.as_mut().filter(|_| self.recording.goes_on(step))
     }
 
     /// Looks at a model after so many steps; whether training should stop.
@@ -239,12 +262,13 @@ impl<'a, T: Elementary> Observer<'a, T> {
         self.recorded.reserve()?;
         self.recorded.steps.push(step);
         if self.recording.thetas {
-            self.current.take(view);
-            let Snapshot { theta, batch_norm } = &self.current;
-            memory::reserve_doubling("recorded parameters", &mut self.recorded.thetas, theta.len())?;
-            memory::reserve_doubling("recorded statistics", &mut self.recorded.batch_norms, batch_norm.len())?;
-            self.recorded.thetas.extend_from_slice(&self.current.theta);
-            self.recorded.batch_norms.extend_from_slice(&self.current.batch_norm);
+            let Recorded { thetas, batch_norms, .. } = &mut self.recorded;
+            view.extended.unpack(view.theta, more("recorded parameters", thetas, self.architecture.n_parameters())?);
+            if view.normalization.is_some() {
+                self.current.take(view);
+                let batch_norm = &self.current.batch_norm;
+                more("recorded statistics", batch_norms, batch_norm.len())?.copy_from_slice(batch_norm);
+            }
         }
         if self.recording.losses || self.recording.metrics {
             let held_out = if held_out.is_some() { held_out } else { self.score_held_out(view, threads)? };
@@ -253,8 +277,16 @@ impl<'a, T: Elementary> Observer<'a, T> {
                 self.recorded.held_out_accuracies.push(accuracy);
             }
         }
+        if let Some(interval) = &mut self.interval {
+            interval.record(view.extended.layout, self.architecture.n_parameters(), &mut self.recorded)?;
+        }
         self.fold(view);
         let point = point(view, &self.folded);
+        if let Some(test) = &mut self.test {
+            let Score { loss, accuracy } = test.score(&view.network, &point, None, threads)?;
+            self.recorded.test_losses.push(loss);
+            self.recorded.test_accuracies.push(accuracy);
+        }
         let Some(train) = &mut self.train else { return Ok(()) };
         let gradients = self.recording.gradients;
         let gradient = gradients.then_some((&mut self.gradient[..], &mut self.sum[..]));
@@ -264,11 +296,8 @@ impl<'a, T: Elementary> Observer<'a, T> {
             self.recorded.train_accuracies.push(accuracy);
         }
         if gradients {
-            let at = self.recorded.gradients.len();
-            let more = self.architecture.n_parameters();
-            memory::reserve_doubling("recorded gradients", &mut self.recorded.gradients, more)?;
-            self.recorded.gradients.resize(at + more, T::default());
-            view.extended.layout.unpack(&self.sum, &mut self.recorded.gradients[at..], T::from_f64);
+            let into = more("recorded gradients", &mut self.recorded.gradients, self.architecture.n_parameters())?;
+            view.extended.layout.unpack(&self.sum, into, T::from_f64);
         }
         Ok(())
     }

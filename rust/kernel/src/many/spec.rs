@@ -13,15 +13,27 @@ use crate::system::error::{KernelError, range};
 pub enum Length {
     /// Optimizer steps.
     Steps(u64),
-    /// Passes over the rows: ⌈rows / batch⌉ steps each.
+    /// Passes over the rows, ⌈rows / batch⌉ steps each, or over the batches that are given.
     Epochs(u64),
 }
 
-/// Inverted dropout: hidden units are zeroed with a probability, and the others scaled up.
+impl Length {
+    /// Steps in all, for so many an epoch.
+    pub fn steps(self, an_epoch: u64) -> u64 {
+        match self {
+            Self::Steps(steps) => steps,
+            Self::Epochs(epochs) => epochs.saturating_mul(an_epoch),
+        }
+    }
+}
+
+/// Inverted dropout: hidden units, and inputs, are zeroed with a probability, and the others scaled up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dropout {
     /// The probability, one a hidden layer.
     pub rates: Vec<f64>,
+    /// The inputs' probability; 0: they are left alone.
+    pub inputs: f64,
     /// A mask for each row, or one for the batch.
     pub by_row: bool,
 }
@@ -107,6 +119,26 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// A network, its loss and its dropout, without any training.
+    pub fn untrained(architecture: Architecture, loss: Loss, dropout: Dropout, seed: u64) -> Self {
+        Self {
+            architecture,
+            loss,
+            optimizer: Optimizer::default(),
+            batch_size: None,
+            replacement: false,
+            length: Length::Steps(0),
+            seed,
+            dropout: Some(dropout),
+            batch_norm: None,
+            smoothing: None,
+            input_noise: 0.0,
+            mixup: None,
+            shifts: None,
+            early_stopping: None,
+        }
+    }
+
     /// Checks what does not depend on the data.
     ///
     /// # Errors
@@ -123,6 +155,9 @@ impl Spec {
         if let Some(BatchNorm { momentum, epsilon }) = self.batch_norm {
             range("batch norm momentum", momentum, momentum > 0.0 && momentum <= 1.0, "in (0, 1]")?;
             range("batch norm epsilon", epsilon, epsilon > 0.0, "finite and above 0")?;
+            if !self.architecture.has_biases() {
+                return Err(KernelError::Missing { what: "biases, which it shifts", needed_by: "batch normalization" });
+            }
         }
         if let Some(EarlyStopping { patience, every, min_delta }) = self.early_stopping {
             range("patience", patience as f64, patience > 0, "at least 1")?;
@@ -135,11 +170,12 @@ impl Spec {
     }
 
     fn validate_dropout(&self) -> Result<(), KernelError> {
-        let Some(Dropout { rates, .. }) = &self.dropout else { return Ok(()) };
+        let Some(Dropout { rates, inputs, .. }) = &self.dropout else { return Ok(()) };
         let needed = self.architecture.hidden().len();
         if rates.len() != needed {
             return Err(KernelError::Length { what: "dropout rates", got: rates.len(), needed });
         }
+        range("the inputs' dropout rate", *inputs, (0.0..1.0).contains(inputs), "in [0, 1)")?;
         rates.iter().try_for_each(|&rate| range("every dropout rate", rate, (0.0..1.0).contains(&rate), "in [0, 1)"))
     }
 
@@ -178,10 +214,14 @@ impl Spec {
 
     /// Steps in all, for so many rows.
     pub fn n_steps(&self, n_rows: usize) -> u64 {
-        match self.length {
-            Length::Steps(steps) => steps,
-            Length::Epochs(epochs) => epochs.saturating_mul(self.epoch(n_rows).1),
-        }
+        self.length.steps(self.epoch(n_rows).1)
+    }
+
+    /// Whether a batch's gradient is another than that of its rows as they are; penalties aside.
+    pub fn changes_batches(&self) -> bool {
+        let Self { dropout, batch_norm, smoothing, input_noise, mixup, shifts, .. } = self;
+        let passes = dropout.is_some() || batch_norm.is_some();
+        passes || smoothing.is_some() || *input_noise > 0.0 || mixup.is_some() || shifts.is_some()
     }
 
     /// What the batches' targets are: class codes become distributions where they are not certain.
@@ -192,20 +232,35 @@ impl Spec {
 }
 
 impl<T: Real> Task<'_, T> {
+    /// Steps in all, for so many rows.
+    pub(super) fn n_steps(&self, n_rows: usize) -> u64 {
+        self.spec.length.steps(self.batches.map_or_else(|| self.spec.epoch(n_rows).1, |given| given.count()))
+    }
+
+    /// Rows of the smallest batch, for so many rows.
+    fn smallest_batch(&self, n_rows: usize) -> usize {
+        if let Some(given) = self.batches {
+            return given.sizes().min().unwrap_or(0);
+        }
+        let (size, steps) = self.spec.epoch(n_rows);
+        if self.spec.replacement { size } else { n_rows - size * (steps as usize - 1) }
+    }
+
     /// Bytes of what is recorded if all steps are taken.
     pub(super) fn record_bytes(&self, recording: &Recording) -> usize {
         let spec = self.spec;
         let n_rows = self.train.count();
-        let vectors = usize::from(recording.thetas) + usize::from(recording.gradients);
+        let Recording { thetas, gradients, intervals, .. } = *recording;
+        let vectors = usize::from(thetas) + usize::from(gradients) + 2 * usize::from(intervals);
         let statistics = if spec.batch_norm.is_some() && recording.thetas {
             spec.architecture.hidden().iter().map(|width| 4 * width).sum()
         } else {
             0
         };
         let numbers = spec.architecture.n_parameters().saturating_mul(vectors).saturating_add(statistics);
-        let scores = if recording.losses || recording.metrics { 4 * size_of::<f64>() } else { 0 };
+        let scores = if recording.losses || recording.metrics { 6 * size_of::<f64>() } else { 0 };
         let one = numbers.saturating_mul(T::SIZE).saturating_add(scores + size_of::<u64>());
-        let count = usize::try_from(recording.count(spec.n_steps(n_rows))).unwrap_or(usize::MAX);
+        let count = usize::try_from(recording.count(self.n_steps(n_rows))).unwrap_or(usize::MAX);
         count.saturating_mul(one)
     }
 
@@ -222,17 +277,24 @@ impl<T: Real> Task<'_, T> {
         }
         finite("theta", self.theta)?;
         let n_rows = self.train.validate(spec)?;
+        if let Some(batches) = &self.batches {
+            range("rows listed beside batches", 1.0, self.train.rows.is_none(), "0: batches list them")?;
+            batches.validate(&self.train)?;
+        }
         if let Some(held_out) = &self.held_out {
             held_out.validate(spec)?;
         } else if spec.early_stopping.is_some() {
             return Err(KernelError::Missing { what: "held-out rows", needed_by: "early stopping" });
         }
+        if let Some(test) = &self.test {
+            test.validate(spec)?;
+        }
         if spec.batch_norm.is_some() {
-            let (size, steps) = spec.epoch(n_rows);
-            let last = if spec.replacement { size } else { n_rows - size * (steps as usize - 1) };
+            let smallest = self.smallest_batch(n_rows);
             let needed = "at least 2 rows: a variance needs them";
-            range("the smallest batch of batch normalization", last as f64, last > 1, needed)?;
-            range("gradients recorded with batch normalization", 1.0, !recording.gradients, "0: they have no meaning")?;
+            range("the smallest batch of batch normalization", smallest as f64, smallest > 1, needed)?;
+            let wanted = recording.gradients || recording.intervals;
+            range("gradients recorded with batch normalization", 1.0, !wanted, "0: they have no meaning")?;
         }
         Ok(())
     }

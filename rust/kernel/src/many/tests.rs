@@ -5,7 +5,7 @@ use super::*;
 use crate::network::activation::Activation;
 use crate::network::architecture::Architecture;
 use crate::network::loss::Loss;
-use crate::optimizer::{Optimizer, Rule};
+use crate::optimizer::{Decay, Optimizer, Penalties, Rule};
 use crate::system::random::Random;
 
 const ROWS: usize = 41;
@@ -36,7 +36,7 @@ fn plain(hidden: &[usize], activation: Activation) -> Spec {
 /// Everything at once.
 fn rich(hidden: &[usize], activation: Activation, by_row: bool) -> Spec {
     Spec {
-        dropout: Some(Dropout { rates: vec![0.3; hidden.len()], by_row }),
+        dropout: Some(Dropout { rates: vec![0.3; hidden.len()], inputs: 0.2, by_row }),
         batch_norm: Some(BatchNorm { momentum: 0.2, epsilon: 1e-3 }),
         smoothing: Some(Smoothing { epsilon: 0.1, uniform: by_row }),
         input_noise: 0.1,
@@ -63,7 +63,7 @@ fn data(spec: &Spec) -> Data {
 fn task<'a>(spec: &'a Spec, data: &'a Data) -> Task<'a, f64> {
     let of = Rows { x: &data.x, y: &data.y, n_rows: ROWS };
     let train = Selection { of, rows: None, weights: None };
-    Task { spec, theta: &data.theta, train, held_out: Some(train) }
+    Task { spec, theta: &data.theta, train, batches: None, held_out: Some(train), test: None }
 }
 
 fn trained(backend: Backend, task: &Task<'_, f64>, recording: &Recording) -> Outcome<f64> {
@@ -111,8 +111,11 @@ fn a_linear_model_follows_its_normal_equations() {
     let of = Rows { x: &x, y: &y, n_rows: ROWS };
     let train = Selection { of, rows: None, weights: None };
     let theta = [0.3, -0.2, 0.1];
-    let found =
-        trained(Backend::detect(), &Task { spec: &spec, theta: &theta, train, held_out: None }, &Recording::default());
+    let found = trained(
+        Backend::detect(),
+        &Task { spec: &spec, theta: &theta, train, batches: None, held_out: None, test: None },
+        &Recording::default(),
+    );
     let mut expected = theta;
     for _ in 0..12 {
         let mut gradient = [0.0; 3];
@@ -131,7 +134,7 @@ fn a_linear_model_follows_its_normal_equations() {
 #[test]
 fn faults_name_the_model() {
     let (good, mut bad) = (plain(&[3], Activation::Tanh), plain(&[3], Activation::Tanh));
-    bad.dropout = Some(Dropout { rates: vec![0.1, 0.2], by_row: false });
+    bad.dropout = Some(Dropout { rates: vec![0.1, 0.2], inputs: 0.0, by_row: false });
     let data = data(&good);
     let tasks = [task(&good, &data), task(&bad, &data)];
     let fault = fit_many(&tasks, &Recording::default(), Threads::serial(), |_, _| panic!("no work is done"));
@@ -151,4 +154,56 @@ fn a_stop_leaves_at_once() {
     let threads = Threads::serial().with_stop(&stop);
     let found = fit_many(&[task(&spec, &data)], &Recording::default(), threads, |_, _| panic!("nothing is done"));
     assert_eq!(found, Err(KernelError::Interrupted));
+}
+
+/// Plain descent moves by rate · steps · mean applied gradient; what is recorded changes nothing, on any instruction set.
+#[test]
+fn intervals_say_how_far_descent_has_moved() {
+    let rule = Rule::Sgd { momentum: 0.0, nesterov: false };
+    let decay = Decay { strength: 0.2, biases: false };
+    let penalties = Penalties { coupled: decay, ..Penalties::default() };
+    for hidden in [&[][..], &[5], &[64, 70]] {
+        for optimizer in [Optimizer { rule, ..optimizer(0.05) }, Optimizer { rule, penalties, ..optimizer(0.05) }] {
+            let spec = Spec { optimizer, ..plain(hidden, Activation::Tanh) };
+            let data = data(&spec);
+            let recording = Recording { when: When::Every(5), thetas: true, intervals: true, ..Recording::default() };
+            for backend in Backend::available() {
+                let found = trained(backend, &task(&spec, &data), &recording);
+                assert_eq!(found.theta, trained(backend, &task(&spec, &data), &Recording::default()).theta);
+                let Recorded { steps, thetas, applied_gradients, .. } = &found.recorded;
+                let n = data.theta.len();
+                for (line, pair) in steps.windows(2).enumerate() {
+                    let [before, after] = [line, line + 1].map(|line| &thetas[line * n..(line + 1) * n]);
+                    let means = &applied_gradients[(line + 1) * n..(line + 2) * n];
+                    let far = 0.05 * (pair[1] - pair[0]) as f64;
+                    let moves = before.iter().zip(after).zip(means).map(|((a, b), g)| (a - b - far * g).abs());
+                    let apart = moves.fold(0.0, f64::max);
+                    assert!(apart < 1e-14, "{} apart by {apart:e}: {spec:?}", backend.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn given_batches_are_checked() {
+    let spec = plain(&[3], Activation::Tanh);
+    let data = data(&spec);
+    let of = |rows: &[i64], offsets: &[usize]| {
+        let batches = Some(Batches { rows, offsets });
+        Task { batches, ..task(&spec, &data) }.validate(&Recording::default())
+    };
+    assert_eq!(of(&[0, 40, 3], &[0, 1, 3]), Ok(()));
+    assert_eq!(of(&[0, 41], &[0, 2]), Err(KernelError::Row { index: 41, n_rows: 41 }));
+    assert_eq!(of(&[-1, 4], &[0, 2]), Err(KernelError::Row { index: -1, n_rows: 41 }));
+    for offsets in [&[][..], &[0], &[0, 1], &[1, 2], &[0, 2, 2], &[0, 3, 2], &[0, 3]] {
+        assert!(matches!(of(&[0, 1], offsets), Err(KernelError::Offsets { .. })), "{offsets:?}");
+    }
+    let rows = [0, 1, 2];
+    let train = Selection { rows: Some(&rows), ..task(&spec, &data).train };
+    let batches = Some(Batches { rows: &rows, offsets: &[0, 3] });
+    assert!(Task { train, batches, ..task(&spec, &data) }.validate(&Recording::default()).is_err());
+    let weights: [f64; ROWS] = std::array::from_fn(|row| if row == 2 { 0.0 } else { 1.0 });
+    let train = Selection { weights: Some(&weights), ..task(&spec, &data).train };
+    assert!(Task { train, batches, ..task(&spec, &data) }.validate(&Recording::default()).is_err());
 }

@@ -3,6 +3,7 @@
 use super::batches::RowBatches;
 use super::extended::Extended;
 use super::gather::Gather;
+use super::interval::Interval;
 use super::layers::Layers;
 use super::observe::{Observer, Recording, Snapshot, View};
 use super::outcome::{Outcome, Recorded, Status};
@@ -50,7 +51,8 @@ pub fn train<S: Isa, T: Elementary>(
             let is_finite = all_finite(isa, &model.theta);
             break if is_finite { Status::Finished } else { Status::Diverged { step: t, loss: f64::NAN } };
         }
-        let loss = model.step(t, threads)?;
+        let interval = observer.as_mut().and_then(|observer| observer.interval(t));
+        let loss = model.step(t, interval, threads)?;
         if !loss.is_finite() {
             // A pass that was told to stop leaves anything behind.
             threads.check()?;
@@ -147,7 +149,7 @@ impl<'a, S: Isa, T: Elementary> ModelTrainer<'a, S, T> {
     fn new(isa: S, task: Task<'a, T>, extended: &'a Extended<'a>, threads: Threads<'a>) -> Result<Self, KernelError> {
         let (spec, layout) = (task.spec, extended.layout);
         let (rows, scale) = task.train.chosen()?;
-        let batches = RowBatches::new(spec, rows.len())?;
+        let mut batches = RowBatches::of_task(&task, &rows)?;
         let size = batches.size();
         let passes = match Layers::new(spec, extended, size)? {
             Some(layers) => Passes::Layers(layers),
@@ -159,9 +161,10 @@ impl<'a, S: Isa, T: Elementary> ModelTrainer<'a, S, T> {
             .optimizer
             .moments()
             .map(|kept| Buffer::new("a model's gradient and moments", if kept { extended.len } else { 0 }));
-        let fixed = batches.is_whole() && !augmented;
+        let fixed = batches.is_fixed() && !augmented;
         if fixed {
-            gather.fill(&task.train, rows.iter().copied(), scale);
+            let positions = batches.of_step(0, rows.len());
+            gather.fill(&task.train, positions.iter().map(|&p| rows[p as usize]), scale);
         }
         let mut model = Self {
             spec,
@@ -169,7 +172,7 @@ impl<'a, S: Isa, T: Elementary> ModelTrainer<'a, S, T> {
             network: Network { isa, layout, loss: spec.training_loss(), threads },
             extended,
             stepper: Stepper::new(spec.optimizer, &extended.spans(), layout.units()),
-            n_steps: spec.n_steps(rows.len()),
+            n_steps: task.n_steps(rows.len()),
             batches,
             gather,
             passes,
@@ -199,25 +202,37 @@ impl<'a, S: Isa, T: Elementary> ModelTrainer<'a, S, T> {
     }
 
     /// Takes step t; the batch's loss before it. A loss that is not finite leaves the parameters as they are.
-    fn step(&mut self, t: u64, threads: Threads<'_>) -> Result<f64, KernelError> {
+    fn step(
+        &mut self,
+        t: u64,
+        mut interval: Option<&mut Interval<'_, T>>,
+        threads: Threads<'_>,
+    ) -> Result<f64, KernelError> {
         if !self.fixed {
             let rows = &self.rows;
             let positions = self.batches.of_step(t, rows.len());
             self.gather.fill(&self.task.train, positions.iter().map(|&p| rows[p as usize]), self.scale);
-            self.gather.augment(t);
+            self.gather.augment(self.network.isa, t);
         }
         let descent = if let Passes::Plain(_) = self.passes { self.stepper.as_descent(t) } else { None };
-        let loss = self.pass(t, descent, threads)?;
+        let beside = interval.as_mut().map(|interval| &mut interval.gradient[..]);
+        let loss = self.pass(t, descent, beside, threads)?;
         if self.extended.len >= LARGE {
             threads.check()?;
         }
         if loss.is_finite() {
+            if let Some(interval) = interval {
+                let gradient = descent.is_none().then_some(&self.gradient[..]);
+                interval.add(&self.view(), &self.stepper, t, gradient, threads)?;
+            }
             let isa = self.network.isa;
             if descent.is_some() {
                 // What the pass wrote is the new θ; the old one's memory takes the next.
                 std::mem::swap(&mut self.theta, &mut self.gradient);
                 self.stepper.bound(isa, &mut self.theta);
             } else {
+                // The gradient's norm is that of the parameters that are there.
+                self.extended.layout.clear_biases(&mut self.gradient[..self.extended.layout.len]);
                 let [first, second] = &mut self.moments;
                 self.stepper.step(isa, t, &self.gradient, &mut self.theta, first, second);
             }
@@ -228,15 +243,26 @@ impl<'a, S: Isa, T: Elementary> ModelTrainer<'a, S, T> {
     }
 
     /// The batch's loss, and its gradient into `gradient`; or with [kept, rate] kept·θ − rate·gradient at once, so that the
-    /// parameters go through memory only once.
-    fn pass(&mut self, t: u64, descent: Option<[f64; 2]>, threads: Threads<'_>) -> Result<f64, KernelError> {
+    /// parameters go through memory only once. The gradient then goes to `beside`, where it is given.
+    fn pass(
+        &mut self,
+        t: u64,
+        descent: Option<[f64; 2]>,
+        beside: Option<&mut [T]>,
+        threads: Threads<'_>,
+    ) -> Result<f64, KernelError> {
         let (batch, into) = (self.gather.batch(), &mut self.gradient);
         match &mut self.passes {
             Passes::Plain(plain) => {
                 let point = Point { theta: &self.theta, transposed: &self.transposed };
                 let sink = match descent {
                     Some([kept, rate]) => {
-                        Sink::new(From::Other(&self.theta), into, T::from_f64(-rate)).keeping(T::from_f64(kept))
+                        let step = Sink::new(From::Other(&self.theta), into, T::from_f64(-rate));
+                        let step = step.keeping(T::from_f64(kept));
+                        match beside {
+                            Some(beside) => step.and(From::Zero, beside, T::from_f64(1.0)),
+                            None => step,
+                        }
                     }
                     None => Sink::new(From::Zero, into, T::from_f64(1.0)),
                 };

@@ -25,6 +25,7 @@ pub struct Architecture {
     hidden: Vec<usize>,
     n_outputs: usize,
     activation: Activation,
+    biases: bool,
     n_parameters: usize,
 }
 
@@ -59,7 +60,23 @@ impl Architecture {
         if n_parameters > isize::MAX as usize / 4096 {
             return Err(overflow);
         }
-        Ok(Self { n_inputs, hidden: hidden.to_vec(), n_outputs, activation, n_parameters })
+        Ok(Self { n_inputs, hidden: hidden.to_vec(), n_outputs, activation, biases: true, n_parameters })
+    }
+
+    /// The same without biases: the flat layout is each layer's W.
+    ///
+    /// ```
+    /// use rfp_kernel::{Activation, Architecture};
+    /// let net = Architecture::new(2, &[3], 1, Activation::Tanh)?.without_biases();
+    /// assert_eq!(net.n_parameters(), 2 * 3 + 3 * 1);
+    /// # Ok::<(), rfp_kernel::KernelError>(())
+    /// ```
+    pub fn without_biases(mut self) -> Self {
+        if self.biases {
+            self.n_parameters -= self.hidden.iter().sum::<usize>() + self.n_outputs;
+        }
+        self.biases = false;
+        self
     }
 
     /// Columns of X.
@@ -78,6 +95,10 @@ impl Architecture {
     pub fn activation(&self) -> Activation {
         self.activation
     }
+    /// Whether the units have biases.
+    pub fn has_biases(&self) -> bool {
+        self.biases
+    }
     /// Length of the flat parameter vector.
     pub fn n_parameters(&self) -> usize {
         self.n_parameters
@@ -89,15 +110,16 @@ impl Architecture {
         for &width in self.hidden.iter().chain([&self.n_outputs]) {
             let bias = at + inputs * width;
             spans.push(Span { range: at..bias, kind: Kind::Weights });
-            spans.push(Span { range: bias..bias + width, kind: Kind::Biases });
+            let end = if self.biases { bias + width } else { bias };
+            spans.push(Span { range: bias..end, kind: Kind::Biases });
             units.push(Units { at, inputs, units: width, input_step: width, unit_step: 1 });
-            (at, inputs) = (bias + width, width);
+            (at, inputs) = (end, width);
         }
         (spans, units)
     }
     /// Parameters before the last layer: the first index of the head.
     pub fn head_start(&self) -> usize {
-        self.n_parameters - (self.head_inputs() + 1) * self.n_outputs
+        self.n_parameters - (self.head_inputs() + usize::from(self.biases)) * self.n_outputs
     }
     fn head_inputs(&self) -> usize {
         self.hidden.last().copied().unwrap_or(self.n_inputs)
@@ -180,6 +202,8 @@ pub struct Layout {
     pub head_weights: usize,
     /// The head's bias.
     pub head_bias: usize,
+    /// Whether the units have biases. Without, their places are there too, and hold zeros: `clear_biases`.
+    pub biases: bool,
     /// Padded length of a parameter vector.
     pub len: usize,
     /// Padded length of the transposed hidden weights.
@@ -231,6 +255,7 @@ impl Layout {
             head_stride: below,
             head_weights,
             head_bias,
+            biases: architecture.biases,
             len: head_bias + architecture.n_outputs.next_multiple_of(T::PAD),
             transposed_len,
             activation: architecture.activation,
@@ -245,16 +270,35 @@ impl Layout {
                 visit(flat, layer.weights + row * layer.stride, layer.width);
                 flat += layer.width;
             }
-            visit(flat, layer.bias, layer.width);
-            flat += layer.width;
+            if self.biases {
+                visit(flat, layer.bias, layer.width);
+                flat += layer.width;
+            }
         }
-        for input in 0..self.head_inputs {
+        if self.n_outputs == 1 {
+            visit(flat, self.head_weights, self.head_inputs);
+            flat += self.head_inputs;
+        }
+        for input in (0..self.head_inputs).filter(|_| self.n_outputs > 1) {
             for output in 0..self.n_outputs {
                 visit(flat, self.head_weights + output * self.head_stride + input, 1);
                 flat += 1;
             }
         }
-        visit(flat, self.head_bias, self.n_outputs);
+        if self.biases {
+            visit(flat, self.head_bias, self.n_outputs);
+        }
+    }
+
+    /// Sets the places of biases to zero where the units have none: a gradient, or a step along it, fills them.
+    pub fn clear_biases<T: Real>(&self, padded: &mut [T]) {
+        if self.biases {
+            return;
+        }
+        for layer in &self.hidden {
+            padded[layer.bias..layer.bias + layer.width].fill(T::default());
+        }
+        padded[self.head_bias..self.head_bias + self.n_outputs].fill(T::default());
     }
 
     /// Copies a flat vector into a padded one whose padding is zero.
@@ -310,9 +354,7 @@ impl Layout {
     /// Copies a padded vector into a flat one.
     pub fn unpack<T: Copy, U>(&self, padded: &[T], flat: &mut [U], mut convert: impl FnMut(T) -> U) {
         self.for_each_run(|f, p, n| {
-            for i in 0..n {
-                flat[f + i] = convert(padded[p + i]);
-            }
+            flat[f..f + n].iter_mut().zip(&padded[p..p + n]).for_each(|(to, from)| *to = convert(*from));
         });
     }
 }

@@ -35,6 +35,8 @@ pub enum Loss {
         /// s > 0, in units of y; the loss exceeds the pinball loss by at most s·log 2.
         width: f64,
     },
+    /// Σ y·f over the outputs: no loss to be minimized, but its derivatives are those of the outputs, weighted
+    Linear,
 }
 
 /// The losses by name, with the parameters they have unless told otherwise.
@@ -91,7 +93,7 @@ impl Loss {
                 range("level", level, 0.0 < level && level < 1.0, "in (0, 1)")?;
                 range("width", width, width > 0.0, "finite and above 0")?;
             }
-            Self::Squared | Self::Logistic | Self::Softmax | Self::CrossEntropy | Self::Poisson => {}
+            Self::Squared | Self::Logistic | Self::Softmax | Self::CrossEntropy | Self::Poisson | Self::Linear => {}
         }
         Ok(self)
     }
@@ -169,6 +171,7 @@ impl<T: Elementary> Pass for Gradient<T> {
                     let spread = T::nfma(s, share, share, share);
                     [value, T::sub(s, share, tau), T::mul(s, spread, T::constant(s, 1.0 / width))]
                 }),
+                Loss::Linear => each(s, p, |f, y| [T::mul(s, y, f), y, T::constant(s, 0.0)]),
                 Loss::Softmax => softmax::<S, T, false>(s, p),
                 Loss::CrossEntropy => softmax::<S, T, true>(s, p),
             }

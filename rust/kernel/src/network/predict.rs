@@ -1,4 +1,4 @@
-//! Linear outputs for rows that need no loss.
+//! Linear outputs for rows that need no loss, and their derivative along a direction.
 
 use crate::dense::vectors::{finite, overflowed};
 use crate::network::architecture::{Architecture, Layout, padded_stride};
@@ -6,7 +6,7 @@ use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::PART_ROWS;
 use crate::network::workspace::{Batch, Buffer, Scratch, TraceLayout};
-use crate::network::{Network, Record};
+use crate::network::{Network, Point, Record};
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
 use crate::system::error::KernelError;
@@ -59,10 +59,41 @@ pub fn predict_each<T: Elementary>(
         let layout = Layout::new::<T>(architecture);
         // The loss is not evaluated.
         let network = Network { isa, layout: &layout, loss: Loss::Squared, threads };
-        predict_parts(&network, architecture, thetas, x, offsets, into, threads)?;
+        predict_parts(&network, architecture, (thetas, None), x, offsets, into, threads)?;
     });
     threads.check()?;
     overflowed("the network's output", into)
+}
+
+/// Derivative of every row's linear outputs at flat `theta` along the direction `v`, into rows × `n_outputs`.
+///
+/// # Errors
+/// [`KernelError::Length`], [`KernelError::NotFinite`] or [`KernelError::Overflowed`].
+pub fn jvp<T: Elementary>(
+    architecture: &Architecture,
+    theta: &[T],
+    v: &[T],
+    x: &[T],
+    into: &mut [T],
+    threads: Threads<'_>,
+) -> Result<(), KernelError> {
+    let rows = check_shapes(architecture, x, into)?;
+    let needed = architecture.n_parameters();
+    for (what, numbers) in [("theta", theta), ("v", v), ("x", x)] {
+        if what != "x" && numbers.len() != needed {
+            return Err(KernelError::Length { what, got: numbers.len(), needed });
+        }
+        finite(what, numbers)?;
+    }
+    with_isa!(Backend::detect(), isa => {
+        let layout = Layout::new::<T>(architecture);
+        // The loss is not evaluated.
+        let network = Network { isa, layout: &layout, loss: Loss::Squared, threads };
+        let direction = Start::of_direction(&network, v)?;
+        predict_parts(&network, architecture, (theta, Some(direction.point())), x, &[0, rows], into, threads)?;
+    });
+    threads.check()?;
+    overflowed("the derivative of the network's output", into)
 }
 
 fn check_shapes<T>(architecture: &Architecture, x: &[T], into: &[T]) -> Result<usize, KernelError> {
@@ -85,7 +116,7 @@ struct PredictionScratch<T> {
 fn predict_parts<S: Isa, T: Elementary>(
     network: &Network<'_, S>,
     architecture: &Architecture,
-    thetas: &[T],
+    (thetas, direction): (&[T], Option<Point<'_, T>>),
     x: &[T],
     offsets: &[usize],
     into: &mut [T],
@@ -121,7 +152,8 @@ fn predict_parts<S: Isa, T: Elementary>(
             own.start.pack(network, &thetas[*cluster * n..(*cluster + 1) * n]);
             own.packed = Some(*cluster);
         }
-        predict_part(network, &trace, own, &x[rows.start * layout.n_inputs..rows.end * layout.n_inputs], into);
+        let x = &x[rows.start * layout.n_inputs..rows.end * layout.n_inputs];
+        predict_part(network, &trace, direction.as_ref(), own, x, into);
         Ok(())
     })?;
     Ok(())
@@ -130,6 +162,7 @@ fn predict_parts<S: Isa, T: Elementary>(
 fn predict_part<S: Isa, T: Elementary>(
     network: &Network<'_, S>,
     trace: &TraceLayout,
+    direction: Option<&Point<'_, T>>,
     own: &mut PredictionScratch<T>,
     x: &[T],
     into: &mut [T],
@@ -146,10 +179,20 @@ fn predict_part<S: Isa, T: Elementary>(
         (&padded[..], layout.head_stride)
     };
     let batch = Batch { x, x_stride, targets: &[], weights: &[], plane: trace.plane, rows, first_row: 0 };
-    network.values(&batch, &start.point(), &mut Record { layout: trace, numbers: record }, scratch);
+    let (point, mut record) = (start.point(), Record { layout: trace, numbers: record });
+    let outputs = match direction {
+        None => {
+            network.values(&batch, &point, &mut record, scratch);
+            &scratch.outputs
+        }
+        Some(direction) => {
+            network.value_tangents(&batch, &point, direction, &mut record, scratch);
+            &scratch.tangent_outputs
+        }
+    };
     for (row, to) in into.chunks_exact_mut(layout.n_outputs).enumerate() {
         for (output, to) in to.iter_mut().enumerate() {
-            *to = scratch.outputs[output * trace.plane + row];
+            *to = outputs[output * trace.plane + row];
         }
     }
 }

@@ -35,8 +35,27 @@ impl<S: Isa> Network<'_, S> {
         // SAFETY: `check` and `Sink::targets` compared every length with what the layout reads and writes.
         unsafe {
             self.tangent_forward(batch, point, direction, record, scratch);
+            let [outputs, deltas] = self.output_tangents(batch, record.layout.plane, scratch);
+            let planes = self.planes(batch, record.layout, record.numbers.as_mut_ptr(), scratch.outputs.as_ptr());
+            loss::tangent(self.isa, self.loss, planes, outputs.at, deltas.at);
             self.tangent_backward(batch, point, direction, record, scratch, sink);
         }
+    }
+
+    /// The outputs' derivative along `direction` into the first of the scratch's `tangent_outputs`; targets and weights
+    /// are not read.
+    pub fn value_tangents<T: Elementary>(
+        &self,
+        batch: &Batch<'_, T>,
+        point: &Point<'_, T>,
+        direction: &Point<'_, T>,
+        record: &mut Record<'_, T>,
+        scratch: &mut Scratch<T>,
+    ) {
+        self.values(batch, point, record, scratch);
+        self.check_values(batch, direction, record, scratch);
+        // SAFETY: `check_values` compared every length with what the layout reads and writes.
+        unsafe { self.tangent_forward(batch, point, direction, record, scratch) }
     }
 
     fn layer_tangent<T: Elementary>(&self, l: usize, scratch: &mut Scratch<T>) -> LayerTangent<T> {
@@ -103,12 +122,10 @@ impl<S: Isa> Network<'_, S> {
             let from_tangent = top
                 .checked_sub(1)
                 .map(|below| Dot { rows: self.layer_tangent(below, scratch).value, weights: weights(theta) });
-            let [into, deltas] = self.output_tangents(batch, record.layout.plane, scratch);
+            let [into, _] = self.output_tangents(batch, record.layout.plane, scratch);
             let shape = (batch.rows, layout.n_outputs, layout.head_inputs);
             let bias = along.add(layout.head_bias);
             outputs(self.processor(), shape, (from_direction, from_tangent), bias, into);
-            let planes = self.planes(batch, record.layout, numbers, scratch.outputs.as_ptr());
-            loss::tangent(self.isa, self.loss, planes, into.at, deltas.at);
         }
     }
 

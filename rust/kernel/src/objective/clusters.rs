@@ -6,7 +6,8 @@ use crate::dense::vectors::finite;
 use crate::network::architecture::Architecture;
 use crate::network::loss::Loss;
 use crate::simd::Real;
-use crate::system::error::KernelError;
+use crate::system::error::{KernelError, range};
+use crate::system::memory;
 
 /// Borrowed data whose rows are sorted by cluster: rows `offsets[c]..offsets[c + 1]` are cluster c.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +128,22 @@ impl<'a, T: Real> Clusters<'a, T> {
         let size = |width: usize| rows.checked_mul(width).ok_or(KernelError::Overflow { what: "the data" });
         length("x", self.x.len(), size(architecture.n_inputs())?)?;
         length("y", self.y.len(), size(loss.target_width(architecture.n_outputs()))?)
+    }
+
+    /// Each row's share in the mean loss Σ n_c L_c / N.
+    ///
+    /// # Errors
+    /// [`KernelError::Range`] where the clusters' weights sum to nothing, or [`KernelError::Memory`].
+    pub fn row_shares(&self) -> Result<Vec<T>, KernelError> {
+        let total: f64 = (0..self.n_clusters()).map(|c| self.cluster_weight(c)).sum();
+        range("the sum of cluster weights", total, total > 0.0, "above 0")?;
+        let mut shares = memory::room("the shares of the rows", self.n_rows())?;
+        for cluster in 0..self.n_clusters() {
+            let rows = self.rows(cluster);
+            let scale = self.cluster_weight(cluster) / total / self.total_weight(rows.clone());
+            shares.extend(rows.map(|row| T::from_f64(scale * self.weights.map_or(1.0, |w| w[row].to_f64()))));
+        }
+        Ok(shares)
     }
 
     /// The sum of some rows' weights.

@@ -226,6 +226,7 @@ impl<T: Elementary> PowerIteration<'_, T> {
             network.transpose(direction, &mut transposed);
             let point = Point { theta: direction, transposed: &transposed };
             engine.tangent(0, &setting.start, &point, Sink::new(From::Zero, product, T::from_f64(1.0)));
+            network.layout.clear_biases(product);
             value = dot(direction, product);
             for (d, p) in direction.iter_mut().zip(product.iter()) {
                 *d = T::from_f64(p.to_f64() - shift * d.to_f64());

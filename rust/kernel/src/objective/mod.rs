@@ -6,8 +6,10 @@
 pub mod adapt;
 pub mod clusters;
 pub mod dual;
+pub mod gradients;
 pub mod hessian;
 pub mod inner;
+pub mod outputs;
 pub mod rows;
 pub mod setting;
 pub mod share;
@@ -68,7 +70,8 @@ pub fn evaluate<T: Elementary>(
         let way_back = objective.alpha < 1.0 && (!inner.first_order || wanted.rate_gradient);
         let partition = WorkPartition::of(data, only, layout.len);
         let steps = if adapts { inner.steps } else { 0 };
-        let can_be_dual = rates.is_none() && objective.alpha < 1.0 && data.n_support.is_none() && !wanted.status;
+        let is_plain = inner.is_plain() && !wanted.rate_gradient;
+        let can_be_dual = is_plain && objective.alpha < 1.0 && data.n_support.is_none() && !wanted.status;
         let is_dual = |&rows: &usize| dual::pays(&layout, rows, steps);
         let dual_rows = if can_be_dual { (1..=partition.most_rows.min(DUAL_ROWS)).rev().find(is_dual).unwrap_or(0) } else { 0 };
         let setting = Setting {
@@ -100,16 +103,15 @@ pub(crate) fn check_point<T: Elementary>(
     data.validate_for(architecture, loss)
 }
 
-/// η in the padded layout, where one number with plain descent does not do.
+/// η in the padded layout, where one number with plain descent does not do. The places of biases that are not there take
+/// no step, whatever their gradient.
 pub(crate) fn padded_rates<T: Elementary>(
     layout: &Layout,
     architecture: &Architecture,
     inner: &Inner,
     wanted: bool,
 ) -> Result<Option<Buffer<T>>, KernelError> {
-    let is_plain =
-        matches!(inner.step_size, StepSize::Common(_)) && inner.momentum == 0.0 && !inner.head_only && !wanted;
-    if is_plain {
+    if inner.is_plain() && !wanted && layout.biases {
         return Ok(None);
     }
     let adapted = if inner.head_only { architecture.head_start() } else { 0 };

@@ -37,6 +37,11 @@ impl Inner {
     pub const NONE: &Self =
         &Self { steps: 0, step_size: StepSize::Common(0.0), momentum: 0.0, head_only: false, first_order: true };
 
+    /// Whether one number steps all parameters, without momentum.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.step_size, StepSize::Common(_)) && self.momentum == 0.0 && !self.head_only
+    }
+
     /// η where it is one number, else NaN: paths with steps of their own never read it.
     pub fn common_rate(&self) -> f64 {
         if let StepSize::Common(rate) = self.step_size { rate } else { f64::NAN }
@@ -127,9 +132,9 @@ pub struct Setting<'a, S, T> {
     pub inner: &'a Inner,
     /// k, or 0 where nothing depends on the inner loop.
     pub steps: usize,
-    /// η, when it is common to all parameters and there is no momentum.
+    /// η, when it is common to all parameters.
     pub rate: f64,
-    /// Padded η; present when steps differ, with momentum, or when the gradient in η is wanted.
+    /// Padded η; present when steps differ, with momentum, without biases, or when the gradient in η is wanted.
     pub rates: Option<&'a [T]>,
     /// How the path is kept.
     pub plan: Plan,
@@ -205,7 +210,7 @@ impl<'a, S: Isa, T: Elementary> Setting<'a, S, T> {
         }
     }
 
-    /// Whether one number steps all parameters, without momentum.
+    /// Whether one number steps the whole padded vector, without momentum.
     pub fn is_plain(&self) -> bool {
         self.rates.is_none()
     }

@@ -113,6 +113,12 @@ impl Optimizer {
         self.learning_rate * self.schedule.factor(t)
     }
 
+    /// Whether a gradient is scaled, or a penalty's added, before the rule makes a step of it.
+    pub fn changes_gradient(&self) -> bool {
+        let Penalties { coupled, decoupled, l1 } = self.penalties;
+        self.clip_norm.is_some() || [coupled.strength, decoupled.strength, l1.strength].iter().any(|&x| x > 0.0)
+    }
+
     /// Whether the rule keeps a first and a second moment.
     pub fn moments(&self) -> [bool; 2] {
         match self.rule {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::max_norm::limit_norms;
 use super::{L1Method, Moments, Optimizer, Rule};
-use crate::dense::vectors::squared_norm;
+use crate::dense::vectors::{add_scaled, squared_norm, with_features};
 use crate::network::architecture::{Kind, Span, Units};
 use crate::simd::{Backend, Isa, Pass, Real, run};
 use crate::with_isa;
@@ -109,6 +109,25 @@ impl Stepper {
             self.step_part(isa, t, clip, part, vectors);
         }
         self.bound(isa, theta);
+    }
+
+    /// Adds the gradient as a step at `theta` applies it: scaled down, with every penalty that has a gradient, and before
+    /// momentum or moments. A proximal step and a bound on norms have none.
+    pub fn add_applied<S: Isa, T: Real>(&self, isa: S, gradient: &[T], theta: &[T], sum: &mut [f64]) {
+        let clip = self.clip(isa, gradient);
+        let l1 = self.optimizer.penalties.l1;
+        let steepness = if l1.smoothing > 0.0 { 1.0 / l1.smoothing } else { 0.0 };
+        for part in &self.parts {
+            let (gradient, theta) = (&gradient[part.range.clone()], &theta[part.range.clone()]);
+            let sum = &mut sum[part.range.clone()];
+            add_scaled(isa, clip, gradient, sum);
+            if part.coupled + part.decoupled > 0.0 {
+                add_scaled(isa, part.coupled + part.decoupled, theta, sum);
+            }
+            if part.l1 > 0.0 && l1.method != L1Method::Proximal {
+                add_slopes(isa, (part.l1, steepness), theta, sum);
+            }
+        }
     }
 
     fn step_part<S: Isa, T: Real>(&self, isa: S, t: u64, clip: f64, part: &Part, vectors: Vectors<T>) {
@@ -327,6 +346,21 @@ impl<T: Real, D: Direction, const L1: bool> ParameterStep<T, D, L1> {
             T::store(s, v.theta.add(at), new);
         }
     }
+}
+
+/// sum += strength · the slope of |θ|, as [`sign`] has it.
+fn add_slopes<S: Isa, T: Real>(isa: S, (strength, steepness): (f64, f64), theta: &[T], sum: &mut [f64]) {
+    with_features(
+        isa,
+        #[inline(always)]
+        || {
+            for (theta, sum) in theta.iter().zip(sum) {
+                let theta = theta.to_f64();
+                let sign = f64::from(u8::from(theta > 0.0)) - f64::from(u8::from(theta < 0.0));
+                *sum += strength * if steepness > 0.0 { (theta * steepness).clamp(-1.0, 1.0) } else { sign };
+            }
+        },
+    );
 }
 
 /// θ limited to [−limit, limit]: what a soft threshold takes away.

@@ -6,6 +6,7 @@
 //! - z̃: [λ(h_z̃ − T) + (h_z̃ − y)] ∇Ψ + λζ₁z̃,
 //! - x: λ(h_z − h_z̃) ∇T + ζ₂x, by the envelope theorem (proposition 1): the quadratic terms in T cancel.
 
+use crate::dense::streams::Stream;
 use crate::network::workspace::Buffer;
 use crate::optimizer::{Decay, Optimizer, Penalties, Rule};
 use crate::simd::Isa;
@@ -16,7 +17,6 @@ use crate::system::threads::Threads;
 
 use super::batch::{ParticleBatch, batch_rows};
 use super::network::{ParticleNetwork, ParticleTrace};
-use super::noise;
 use super::problem::Problem;
 use super::run::{LossRecord, Options, Run, Solver, Trajectory};
 use super::state::ParticleState;
@@ -242,7 +242,7 @@ impl<'a, S: Isa, T: Elementary> Dynamics<'a, S, T> {
             Solver::Langevin => {
                 let drawn = if sigma > 0.0 {
                     let flat = &mut self.flat_noise[..shape.n_parameters()];
-                    noise::fill(self.isa, self.run.seed, noise, index, flat);
+                    Stream::new(self.run.seed, noise, index).normals(self.isa, 0, flat);
                     let padded = &mut self.noise[..net.theta.len()];
                     padded.fill(T::default());
                     shape.pack(flat, padded);

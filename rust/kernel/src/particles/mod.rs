@@ -8,7 +8,6 @@ mod batch;
 mod dynamics;
 mod gradient;
 mod network;
-mod noise;
 mod problem;
 mod run;
 mod shape;
@@ -18,9 +17,9 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub use crate::dense::streams::normals;
 pub use batch::batch_rows;
 pub use gradient::{gradient, values};
-pub use noise::normals;
 pub use problem::Problem;
 pub use run::{LossRecord, Options, Rates, Run, Solver, Trajectory};
 pub use shape::Particles;

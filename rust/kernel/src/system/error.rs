@@ -135,6 +135,14 @@ pub enum KernelError {
         /// What is wrong with it.
         fault: Box<KernelError>,
     },
+    /// A fault of one of many parameter vectors.
+    #[error("theta[{index}]: {fault}")]
+    Theta {
+        /// Its index.
+        index: usize,
+        /// What is wrong with it.
+        fault: Box<KernelError>,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -146,6 +154,14 @@ impl KernelError {
         match self {
             Self::Memory { bytes, .. } => Self::Memory { what, bytes: bytes.saturating_add(before) },
             other => other,
+        }
+    }
+
+    /// A fault of the parameters with that index; an interruption and memory that is not there are nobody's.
+    pub(crate) fn at_theta(self, index: usize) -> Self {
+        match self {
+            Self::Interrupted | Self::Memory { .. } => self,
+            fault => Self::Theta { index, fault: Box::new(fault) },
         }
     }
 }

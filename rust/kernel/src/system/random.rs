@@ -56,15 +56,6 @@ impl Random {
         radius * (2.0 * std::f64::consts::PI * self.uniform()).cos()
     }
 
-    /// Standard normal numbers, two from each pair of uniform ones (Box–Muller).
-    pub fn normals(&mut self, into: &mut [f64]) {
-        for pair in into.chunks_mut(2) {
-            let radius = (-2.0 * self.uniform().ln()).sqrt();
-            let (sine, cosine) = (2.0 * std::f64::consts::PI * self.uniform()).sin_cos();
-            pair.iter_mut().zip([cosine, sine]).for_each(|(to, part)| *to = radius * part);
-        }
-    }
-
     /// From Beta(α, α), by two gamma variates.
     pub fn beta(&mut self, alpha: f64) -> f64 {
         // In logarithms, because both variates can be too small for their quotient where α is.

@@ -55,6 +55,7 @@ fn row_loss<N: Number>(loss: Loss, outputs: &[N], y: &[f64]) -> N {
         Loss::Squared => each(&|f, y| (y - f) * (y - f)),
         Loss::Logistic => each(&|f, y| softplus(f) - y * f),
         Loss::Poisson => each(&|f, y| f.exp() - y * f),
+        Loss::Linear => each(&|f, y| y * f),
         Loss::Huber { delta } => each(&|f, y| {
             let r = if (y - f).value() < 0.0 { f - y } else { y - f };
             let d = N::constant(delta);

@@ -86,7 +86,7 @@ impl Shape {
             return shares;
         }
         let one = |random: &mut Random| match self.loss {
-            Loss::Squared | Loss::Huber { .. } | Loss::Quantile { .. } => random.normal(),
+            Loss::Squared | Loss::Huber { .. } | Loss::Quantile { .. } | Loss::Linear => random.normal(),
             Loss::Logistic => random.uniform(),
             Loss::Softmax => random.below(self.outputs) as f64,
             Loss::CrossEntropy => unreachable!("drawn above"),

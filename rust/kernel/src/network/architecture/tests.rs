@@ -51,3 +51,32 @@ fn every_parameter_has_its_place() {
         }
     }
 }
+
+#[test]
+fn without_biases_their_places_stay_zero() {
+    for hidden in [&[][..], &[5], &[7, 3]] {
+        let with = Architecture::new(4, hidden, 2, Activation::Softplus).unwrap();
+        let net = with.clone().without_biases();
+        assert_eq!(net, net.clone().without_biases());
+        assert_eq!(with.n_parameters() - net.n_parameters(), hidden.iter().sum::<usize>() + 2);
+        assert_eq!(with.n_parameters() - with.head_start() - 2, net.n_parameters() - net.head_start());
+        let layout = Layout::new::<f64>(&net);
+        let flat: Vec<f64> = (1..=net.n_parameters()).map(|i| i as f64).collect();
+        let mut padded = vec![0.0; layout.len];
+        layout.pack_parameters(&flat, &mut padded);
+        let kept = padded.clone();
+        assert_eq!(padded.iter().filter(|&&x| x > 0.0).count(), flat.len());
+        // What a gradient's step would write there is cleared, and nothing else.
+        for layer in &layout.hidden {
+            padded[layer.bias..layer.bias + layer.width].fill(9.0);
+        }
+        padded[layout.head_bias..layout.head_bias + 2].fill(9.0);
+        layout.clear_biases(&mut padded);
+        assert_eq!(padded, kept);
+        let mut back = vec![0.0; flat.len()];
+        layout.unpack(&padded, &mut back, |x| x);
+        assert_eq!(back, flat);
+        let covered: usize = net.spans().0.iter().map(|span| span.range.len()).sum();
+        assert_eq!(covered, flat.len());
+    }
+}

@@ -7,7 +7,7 @@
 //! product of the stacked rows. It takes about a third fewer multiplications, and pays where n·k is well under the widths:
 //! [`pays`] compares the costs.
 //!
-//! Biases are weights of an input that is always 1: their part of a Gram matrix is + 1.
+//! Biases are weights of an input that is always 1: their part of a Gram matrix is + 1. Without biases there is none.
 
 mod back;
 #[cfg(test)]

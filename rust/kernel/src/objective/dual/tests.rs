@@ -20,7 +20,7 @@ fn both_forms(net: &Architecture, loss: Loss, alpha: f64, steps: usize, first_or
     let x = draw(rows * net.n_inputs(), 1.0);
     let weights: Vec<f64> = draw(rows, 1.0).iter().map(|w| 0.5 + w.abs()).collect();
     let y: Vec<f64> = match loss {
-        Loss::Squared | Loss::Huber { .. } | Loss::Quantile { .. } => draw(rows * net.n_outputs(), 1.0),
+        Loss::Squared | Loss::Huber { .. } | Loss::Quantile { .. } | Loss::Linear => draw(rows * net.n_outputs(), 1.0),
         Loss::CrossEntropy => vec![1.0 / net.n_outputs() as f64; rows * net.n_outputs()],
         Loss::Softmax => (0..rows).map(|i| (i % net.n_outputs()) as f64).collect(),
         Loss::Logistic | Loss::Poisson => (0..rows * net.n_outputs()).map(|i| (i % 2) as f64).collect(),

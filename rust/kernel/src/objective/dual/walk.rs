@@ -68,7 +68,7 @@ impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
         Matrix { at: stack.numbers.as_mut_ptr().wrapping_add(column), stride: stack.stride }
     }
 
-    /// −η (left·rightᵀ + shift), n × `depth`, in the numbered scratch.
+    /// −η (left·rightᵀ + 1 where `shift` is asked for and there are biases), n × `depth`, in the numbered scratch.
     pub(super) unsafe fn gram(
         &mut self,
         index: usize,
@@ -85,7 +85,7 @@ impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
             // SAFETY: the caller's matrices have n and `depth` rows of `width`, padded.
             unsafe {
                 let pair = Dot { rows: right, weights: left.skip_rows(first) };
-                let bias = shift.then_some(ones.as_ptr());
+                let bias = (shift && self.layout().biases).then_some(ones.as_ptr());
                 dots(
                     self.setting.network.processor(),
                     (depth, count),

@@ -66,17 +66,3 @@ fn beta_moments() {
         assert!((square - variance).abs() < 5.0 * (variance / 4.0 / n as f64).sqrt(), "variance {square} at {alpha}");
     }
 }
-
-#[test]
-fn normals_in_pairs_are_normal() {
-    let mut x = vec![0.0; 100_001];
-    Random::new(5, "normals", 0).normals(&mut x);
-    let n = x.len() as f64;
-    let moment = |power: i32| x.iter().map(|x| x.powi(power)).sum::<f64>() / n;
-    // Standard errors of the first four moments: 1, √2, √15, √96 over √n.
-    for (power, expected, spread) in [(1, 0.0, 1.0_f64), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
-        assert!((moment(power) - expected).abs() < 5.0 * (spread / n).sqrt(), "moment {power}: {}", moment(power));
-    }
-    let pairs = x.chunks_exact(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / (n / 2.0);
-    assert!(pairs.abs() < 5.0 / (n / 2.0).sqrt(), "both of a pair are alike: {pairs}");
-}
