@@ -10,6 +10,11 @@ CHECKED = "scikit-learn's own, which its checks of estimators try"
 
 # Public names, and with a dot before them methods of any class, that are no targets.
 EXEMPT: dict[str, str] = {
+    "Curvature": "what `curvature_at` returns",
+    "DataPenalty": "a base class",
+    "DataPenalty.gradients": "a target with each penalty",
+    "DataPenalty.names": "a target with each penalty",
+    "DataPenalty.on": BETWEEN,
     "DesignWarning": "a warning",
     "DivergenceError": "an exception, which the package makes",
     "DivergenceError.of": "takes what the kernel raises, which the package gives it",
@@ -21,6 +26,9 @@ EXEMPT: dict[str, str] = {
     "InterruptedWarning": "a warning",
     "Optimizer": "a base class without fields",
     "Loss": "the name of a type",
+    "Penalty": "a base class",
+    "Penalty.gradients": "a target with each penalty",
+    "Penalty.names": "a target with each penalty",
     "Policy": "the name of a type",
     "RegressionLoss": "the name of a type",
     "ProximalF2BMLD.score": "scikit-learn's, which knows of no proxies",

@@ -18,6 +18,7 @@ import fuzz_core
 import fuzz_data
 import fuzz_effects
 import fuzz_estimators
+import fuzz_implicit
 import fuzz_instruments
 import pytest
 from fuzz_known import EXEMPT, KNOWN
@@ -26,7 +27,14 @@ from hypothesis import HealthCheck, given, seed, settings
 
 import rfpcore
 
-MODULES = (fuzz_core, fuzz_data, fuzz_estimators, fuzz_effects, fuzz_instruments)
+MODULES = (
+    fuzz_core,
+    fuzz_data,
+    fuzz_estimators,
+    fuzz_effects,
+    fuzz_implicit,
+    fuzz_instruments,
+)
 TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}
 LONG = float(os.environ.get("RFPCORE_FUZZ_SECONDS", 0))
 SECONDS = LONG / len(TARGETS) if LONG else 3.0  # a target; in `make test` only a bound for slow machines
