@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         npiv,
         plotting,
         spectral,
+        studies,
         torch_reference,
     )
     from .estimators import (
@@ -113,6 +114,7 @@ _SUBMODULES = (
     "npiv",
     "plotting",
     "spectral",
+    "studies",
     "torch_reference",
 )
 

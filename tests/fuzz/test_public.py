@@ -20,6 +20,7 @@ import fuzz_effects
 import fuzz_estimators
 import fuzz_implicit
 import fuzz_instruments
+import fuzz_studies
 import pytest
 from fuzz_known import EXEMPT, KNOWN
 from fuzz_rule import Finding
@@ -34,6 +35,7 @@ MODULES = (
     fuzz_effects,
     fuzz_implicit,
     fuzz_instruments,
+    fuzz_studies,
 )
 TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}
 LONG = float(os.environ.get("RFPCORE_FUZZ_SECONDS", 0))

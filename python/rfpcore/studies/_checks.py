@@ -1,0 +1,66 @@
+"""Checks of the numbers that formulas and simulations share."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from .._arrays import Array, as_floats, require_finite
+
+Feature = Literal["relu", "erf"]
+"""Activations of random features."""
+
+MAX_COUNT = 2**53  # whole numbers are exact in float64 up to here
+MAX_ENERGY = 1e100  # of signals, noises, penalties: products of a few of them stay finite
+
+
+def counts(values: Any, name: str) -> Array:
+    """Whole numbers of at least 1, as float64 of any shape."""
+    array = as_floats(values, name).astype(np.float64, copy=False)
+    require_finite(np.atleast_1d(array), name, axis="index")
+    bad = (array < 1) | (array > MAX_COUNT) | (array != np.floor(array))
+    if bad.any():
+        raise ValueError(f"{name} holds {array[bad][0]:g}; whole numbers from 1 to {MAX_COUNT:g} are needed")
+    return array
+
+
+def between(values: Any, name: str, low: float, high: float) -> Array:
+    """Numbers in a range, as float64 of any shape."""
+    array = as_floats(values, name).astype(np.float64, copy=False)
+    require_finite(np.atleast_1d(array), name, axis="index")
+    bad = (array < low) | (array > high)
+    if bad.any():
+        raise ValueError(f"{name} holds {array[bad][0]:g}; numbers from {low:g} to {high:g} are needed")
+    return array
+
+
+def energies(values: Any, name: str) -> Array:
+    """Signals, variances of noise and penalties: at least 0, and small enough to be multiplied."""
+    return between(values, name, 0.0, MAX_ENERGY)
+
+
+def finite_vector(values: Any, name: str) -> Array:
+    """Finite numbers (length,), at least one, float64."""
+    array = as_floats(values, name).astype(np.float64, copy=False)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}; one dimension with at least one number is needed")
+    require_finite(array, name, axis="index")
+    if np.abs(array).max() > MAX_ENERGY:
+        raise ValueError(f"{name} is up to {np.abs(array).max():.3g}; at most {MAX_ENERGY:g} is possible")
+    return array
+
+
+def times(values: Any, name: str = "times") -> Array:
+    """Times (T,), at least 0."""
+    array = finite_vector(values, name)
+    if array.min() < 0:
+        raise ValueError(f"{name} holds {array.min():g}; numbers of at least 0 are needed")
+    return array
+
+
+def together(**arrays: Array) -> tuple[Array, ...]:
+    """The arrays in one shape; ValueError with all their shapes where there is none."""
+    try:
+        return np.broadcast_arrays(*arrays.values())
+    except ValueError:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"no shape fits all of {shapes}; each dimension must agree or be 1") from None

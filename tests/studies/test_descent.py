@@ -1,0 +1,273 @@
+"""Curves over width, compositions, and the report: small, and what is safe to say of the digits."""
+
+import json
+from dataclasses import replace
+
+import matplotlib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from rfpcore.datasets import load_digits
+from rfpcore.many import Model
+from rfpcore.optimizers import Adam
+from rfpcore.regularize import L2, BatchNorm, Dropout, EarlyStopping, LabelSmoothing
+from rfpcore.studies import (
+    Curve,
+    Descent,
+    NoisyLabels,
+    compose,
+    digits_techniques,
+    geometric,
+    monotonicity_test,
+    noisy_digits,
+    noisy_images,
+    noisy_teacher,
+    report,
+)
+
+matplotlib.use("agg")
+
+BASE = Model((8,), "relu", "softmax", Adam(0.01), batch_size=100, n_epochs=100)
+SMALL = replace(BASE, n_epochs=3, batch_size=20)
+TEACHER = noisy_teacher(60, n_validation=30)
+
+
+class TestData:
+    def test_labels_are_wrong_as_often_as_asked(self):
+        data = noisy_digits(noise=0.3)
+        clean = NoisyLabels(data.X, data.y, data.X_test, data.y_test, 1000, 300, 0.0)
+        noisy, true = data.draw(3), clean.draw(3)
+        assert (noisy.X == true.X).all()
+        share = np.mean(noisy.y != true.y)
+        assert abs(share - 0.3) < 4 * np.sqrt(0.21 / 1000)
+        assert noisy.y.min() >= 0
+        assert noisy.y.max() <= 9
+        assert (noisy.y_test == data.y_test).all()
+
+    def test_seeds_draw_rows_of_their_own(self):
+        data = noisy_digits(n_train=500)
+        one, other = data.draw(0), data.draw(1)
+        assert (one.X != other.X).any()
+        assert (one.X == data.draw(0).X).all()
+        rows = np.concatenate([one.X, one.X_validation])
+        assert len(np.unique(rows, axis=0)) == len(rows)  # no row in both
+
+    def test_pixels_are_centred_on_the_pool(self):
+        data = noisy_digits()
+        raw = load_digits().X
+        pool = raw[:-497]
+        assert_allclose(data.X, (pool - pool.mean(axis=0)) / pool.std(), atol=1e-5)
+        assert_allclose(data.X_test, (raw[-497:] - pool.mean(axis=0)) / pool.std(), atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("make", "kind", "message"),
+        [
+            (lambda: noisy_digits(n_train=1200), ValueError, "need 1500 rows; there are 1300"),
+            (lambda: noisy_digits(noise=1.0), ValueError, "noise=1.0"),
+            (lambda: noisy_images([1], 1, 1, 1), TypeError, "images is a list"),
+            (lambda: NoisyLabels([[0.0]], [0.5], [[0.0]], [0], 1, 1), ValueError, "no class code"),
+            (lambda: Descent(5, BASE, widths=[1, 2]), TypeError, "data is a int; NoisyLabels is needed"),
+        ],
+    )
+    def test_refusals(self, make, kind, message):
+        with pytest.raises(kind, match=message):
+            make()
+
+
+class TestDescent:
+    def test_digits_rise_and_fall(self):
+        """n 1000, 20 % of the labels wrong: a peak, by more than four standard errors on both sides."""
+        curve = Descent(noisy_digits(), BASE, widths=[6, 24, 256], seeds=8).curve()
+        assert isinstance(curve, Curve)
+        (rise, rise_error), (fall, fall_error) = curve.rise(), curve.fall()
+        assert rise > max(0.05, 4 * rise_error)
+        assert fall > max(0.05, 4 * fall_error)
+        assert curve.test().p_value < 0.01
+        assert curve.threshold == 256 or curve.train_errors.mean(axis=0)[1] < 0.05
+
+    def test_clean_labels_do_not_rise(self):
+        curve = Descent(noisy_digits(noise=0.0), BASE, widths=[6, 24, 128], seeds=4).curve()
+        assert curve.rise()[0] < 0.01
+
+    def test_axes(self):
+        study = Descent(TEACHER, SMALL, widths=[2, 4], epochs=[1, 3], sizes=[30, 60], seeds=2)
+        with pytest.raises(
+            ValueError, match=r"the curve over 'widths' needs a value for \['sizes', 'epochs'\]"
+        ):
+            study.curve()
+        curve = study.curve("epochs", widths=4, sizes=60)
+        assert_allclose(curve.points, [1, 3])
+        alone = Descent(TEACHER, replace(SMALL, hidden_layer_sizes=(4,)), epochs=[1, 3], seeds=2).curve()
+        assert_allclose(alone.test_errors, curve.test_errors)
+        deep = Descent(TEACHER, SMALL, depths=[1, 2], seeds=2).curve()
+        assert (np.diff(deep.n_parameters) == 8 * 9).all()
+        mean, training = Descent(TEACHER, SMALL, widths=[2, 4], epochs=[1, 3], seeds=2).map(
+            "widths", "epochs"
+        )
+        assert mean.shape == training.shape == (2, 2)
+        assert deep.plot().get_xlabel() == "hidden layers"
+
+    def test_resumed_to_the_same_bits(self, tmp_path):
+        whole = Descent(TEACHER, SMALL, widths=[2, 4], seeds=3).curve()
+        path = tmp_path / "curve.jsonl"
+        Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path).curve()
+        text = path.read_text()
+        path.write_text(text[: len(text) - 40])  # as a crash leaves it
+        resumed = Descent(TEACHER, SMALL, widths=[2, 4], seeds=3, path=path).curve()
+        assert (resumed.test_errors == whole.test_errors).all()
+        assert len(path.read_text().splitlines()) == 7
+        with pytest.raises(ValueError, match="is of another study"):
+            Descent(noisy_teacher(50, n_validation=30), SMALL, widths=[2, 4], seeds=2, path=path)
+
+    def test_squared_loss_takes_classes_as_columns(self):
+        curve = Descent(TEACHER, replace(SMALL, loss="squared"), widths=[4, 16], seeds=2).curve()
+        assert (curve.test_errors < 1).all()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({}, "nothing varies"),
+            ({"widths": [4]}, r"widths=\[4\]; at least two numbers that rise"),
+            ({"widths": [4, 2]}, "at least two numbers that rise"),
+            ({"sizes": [30, 61]}, r"sizes\[1\]=61 is too large; at most 60"),
+            ({"widths": [2, 4], "seeds": 1}, "seeds=1 is too small; at least 2"),
+        ],
+    )
+    def test_refusals(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            Descent(TEACHER, SMALL, **options)
+
+    def test_other_losses_and_bases(self):
+        with pytest.raises(ValueError, match="'softmax' or 'squared' is needed"):
+            Descent(TEACHER, replace(SMALL, loss="logistic"), widths=[2, 4], seeds=2).curve()
+        with pytest.raises(ValueError, match="base has no hidden layers"):
+            Descent(TEACHER, replace(SMALL, hidden_layer_sizes=()), widths=[2, 4])
+
+    def test_geometric(self):
+        with pytest.raises(ValueError, match="high=3 is not above low=3"):
+            geometric(3, 3, 2)
+
+
+TERMS = {"L2": L2(0.1, decoupled=True), "dropout": Dropout(0.2), "early stopping": EarlyStopping(2, every=2)}
+
+
+@pytest.fixture(scope="module")
+def small():
+    return compose(TEACHER, TERMS, SMALL, [2, 4, 8], seeds=3)
+
+
+class TestCompose:
+    def test_every_subset_at_every_strength(self, small):
+        assert small.scores["test_error"].shape == (8, 3, 3, 3)
+        base = Descent(TEACHER, SMALL, widths=[2, 4, 8], seeds=3).curve()
+        for tuning in small.factors:  # without a technique all strengths are the same
+            assert_allclose(small.curves([], tuning), base.test_errors)
+        strong = Descent(
+            TEACHER, replace(SMALL, regularization=L2(0.3, decoupled=True)), widths=[2, 4, 8], seeds=3
+        )
+        assert_allclose(small.curves(["L2"], "strong"), strong.curve().test_errors)
+
+    def test_validated_is_the_best_on_validation_rows(self, small):
+        chosen = small.scores["validation_error"].mean(axis=3).argmin(axis=1)
+        for i in range(8):
+            for w in range(3):
+                expected = small.scores["test_error"][i, chosen[i, w], w]
+                assert_allclose(small.of("test_error", "validated")[i, w], expected)
+
+    def test_verdicts_are_those_of_the_test(self, small):
+        verdicts = {one.techniques: one for one in small.verdicts("weak")}
+        own = monotonicity_test(small.curves(["dropout"], "weak"))
+        assert verdicts[("dropout",)].p_value == own.p_value
+        assert verdicts[("dropout",)].rise == own.rise
+        assert_allclose(verdicts[()].error, small.curves([], "weak")[:, -1].mean())
+        assert not {one.techniques: one for one in small.verdicts("validated")}[("early stopping",)].at_edge
+        frame = small.to_frame()
+        assert len(frame) == 8 * 4
+        assert frame["techniques"].iloc[0] == "none"
+
+    def test_attributions_add_up(self, small):
+        values, anova = small.attribution("weak", 2, 8)
+        mean = small.of("test_error", "weak").mean(axis=2)
+        assert_allclose(
+            values.values.sum(), (mean[7, 2] - mean[7, 0]) - (mean[0, 2] - mean[0, 0]), atol=1e-12
+        )
+        assert_allclose(anova.effects[0], (mean[:, 2] - mean[:, 0]).mean(), atol=1e-12)
+        with pytest.raises(ValueError, match="width 3 was not trained"):
+            small.attribution("weak", 3)
+
+    def test_tolerances(self):
+        factors = {"a": 0.5, "b": 1.0, "c": 2.0}
+        found = compose(
+            TEACHER, TERMS, SMALL, [2, 4], factors=factors, chosen=[["L2"], ["L2", "dropout"]], seeds=2
+        )
+        for one in found.tolerances():
+            assert 0 <= one.octaves <= 3
+            assert one.best_factor in factors.values()
+        with pytest.raises(ValueError, match="all 8 are needed"):
+            found.attribution("a", 2)
+        uneven = compose(
+            TEACHER, TERMS, SMALL, [2, 4], factors={"a": 0.5, "b": 1.0, "c": 3.0}, chosen=[[]], seeds=2
+        )
+        with pytest.raises(ValueError, match="that rise by a common factor"):
+            uneven.tolerances()
+
+    def test_report_holds_everything(self, small, tmp_path):
+        curve = Descent(TEACHER, SMALL, widths=[2, 4, 8], seeds=3).curve()
+        factors = {"a": 0.5, "b": 1.0, "c": 2.0}
+        chosen = [["L2"], ["dropout"], ["L2", "dropout"]]
+        strengths = compose(TEACHER, TERMS, SMALL, [2, 4], factors=factors, chosen=chosen, seeds=2)
+        path = report(tmp_path / "report", small, curve, strengths, notes=["a note"])
+        text, page = path.read_text(), (path.parent / "report.html").read_text()
+        for part in ("H1", "H2b", "H3′", "H6", "Shapley", "a note", "octaves"):
+            assert part in text
+            assert part in page
+        assert page.count("data:image/png;base64,") == 2
+        assert {p.name for p in path.parent.iterdir()} == {
+            "report.md",
+            "report.html",
+            "curve.png",
+            "curves.png",
+        }
+
+    @pytest.mark.parametrize(
+        ("change", "kind", "message"),
+        [
+            ({"techniques": {}}, TypeError, "a dict of terms by name"),
+            ({"techniques": {"a": 5}}, TypeError, r"techniques\['a'\] is a int"),
+            ({"techniques": {"a": L2(1), "b": L2(2)}}, ValueError, "two terms of the kind L2"),
+            ({"base": replace(SMALL, regularization=L2(1))}, ValueError, "without regularization"),
+            ({"widths": [4]}, ValueError, "at least two numbers that rise"),
+            ({"seeds": 1}, ValueError, "seeds=1 is too small"),
+            ({"factors": {"a": 2.0, "b": 1.0}}, ValueError, "they have to rise"),
+            ({"factors": {"validated": 1.0}}, ValueError, "the choice among them"),
+            ({"chosen": [["L3"]]}, ValueError, r"chosen\[0\]\[0\] is 'L3'"),
+        ],
+    )
+    def test_refusals(self, change, kind, message):
+        options = {"data": TEACHER, "techniques": TERMS, "base": SMALL, "widths": [2, 4]} | change
+        with pytest.raises(kind, match=message):
+            compose(**options)
+
+
+def test_what_is_safe_to_say_of_single_techniques():
+    """Early stopping alone is monotone, batch norm is not; all seven together shrink Jacobians."""
+    techniques = digits_techniques() | {"smoothing": LabelSmoothing(0.25), "batch norm": BatchNorm()}
+    chosen = [[], ["early stopping"], ["batch norm"], list(techniques)]
+    widths = [3, 10, 24, 128]
+    found = compose(noisy_digits(), techniques, BASE, widths, chosen=chosen, factors={"weak": 1 / 3}, seeds=5)
+    verdicts = {one.techniques: one for one in found.verdicts("weak")}
+    stopping = verdicts[("early stopping",)]
+    assert stopping.p_value > 0.05
+    assert stopping.error < 0.13
+    assert verdicts[("batch norm",)].rise > 0.04
+    jacobians = found.of("jacobian", "weak")[:, widths.index(24)].mean(axis=1)
+    assert jacobians[0] > 4 * jacobians[3]
+
+
+def test_store_keeps_lines_of_json(tmp_path):
+    path = tmp_path / "curve.jsonl"
+    Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path).curve()
+    head, *lines = map(json.loads, path.read_text().splitlines())
+    assert set(head) == {"study"}
+    assert set(lines[0]) == {"key", "scores"}
