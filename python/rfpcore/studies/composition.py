@@ -89,7 +89,8 @@ class Tolerance:
     techniques : tuple of str
     octaves : float
         Length of the longest stretch of log2 c on which the curve is monotone and the error at the largest
-        width within a point of the composition's best.
+        width within a point of the composition's best; a single factor counts as one step of the grid.
+        Factors that leave the networks as they were do not count.
     best_error : float
     best_factor : float
     """
@@ -206,6 +207,8 @@ class Composition:
             last = errors[:, -1].mean(axis=1)
             monotone = np.array([monotonicity_test(one.T).p_value > _ALPHA for one in errors])
             good = monotone & (last <= last.min() + _POINT)
+            # Where a strength has reached its end (a rate of 0.95) a greater factor is the same network.
+            good[1:] &= (errors[1:] != errors[:-1]).any(axis=(1, 2))
             found.append(
                 Tolerance(
                     self._sorted(chosen),

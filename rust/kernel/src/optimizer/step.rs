@@ -164,7 +164,7 @@ impl Stepper {
 }
 
 impl Optimizer {
-    /// Takes step t, counted from 0, of parameters that are all weights; `first` and `second` as in [`Stepper::step`].
+    /// Takes step t, counted from 0, of parameters that are all weights; `first` and `second` as in `Stepper::step`.
     pub fn step<T: Real>(&self, t: u64, gradient: &[T], theta: &mut [T], first: &mut [T], second: &mut [T]) {
         let all = [Span { range: 0..theta.len(), kind: Kind::Weights }];
         let stepper = Stepper::new(*self, &all, Vec::new());
