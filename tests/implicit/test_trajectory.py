@@ -160,3 +160,13 @@ def test_bare_gradients_know_no_masks(term):
     both = [run(record, n_steps=1, regularization=terms) for terms in (None, term)]
     assert_allclose(both[0].bare_gradients[1], both[1].bare_gradients[1], rtol=1e-10, atol=1e-13)
     assert np.abs(both[0].applied_gradients[1] - both[1].applied_gradients[1]).max() > 1e-3
+
+
+def test_where_the_learning_rate_is_zero():
+    """A schedule that ends early: a window over its end counts what moved, a later one is refused."""
+    settings = {"optimizer": SGD(0.02, schedule=Cosine(150)), "regularization": L2(0.1), "batch_size": None}
+    for baseline in ("full", "batches"):
+        found = Equations.trajectory(run(**settings), windows=2, baseline=baseline)
+        assert_allclose(GradientMatching([L2(1)]).fit(found).coef_, 0.1, rtol=0.02)
+        with pytest.raises(ValueError, match="the learning rate is 0 from step 150 to 160"):
+            Equations.trajectory(run(**settings), windows=20, baseline=baseline)

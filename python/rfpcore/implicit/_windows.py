@@ -68,7 +68,13 @@ def cut(
     found = Windows()
     cuts = np.linspace(0, len(updates), count + 1).round().astype(int)
     for a, b in itertools.pairwise(cuts):
-        inside = weights[a:b] / weights[a:b].sum()
+        total = weights[a:b].sum()
+        if not total > 0:
+            raise ValueError(
+                f"the learning rate is 0 from step {steps[a]} to {steps[b]}: nothing moves there; take fewer "
+                "windows, or record no longer than the schedule"
+            )
+        inside = weights[a:b] / total
         share = np.append(inside, 0.0) / 2 + np.append(0.0, inside) / 2
         if by_interval is not None:
             mean_bare = inside @ by_interval[a:b]
@@ -84,7 +90,8 @@ def cut(
 
 def displacements(thetas: Floats, weights: Floats) -> Floats:
     """The mean update of each interval of plain SGD, in units of a gradient."""
-    return -np.diff(thetas, axis=0) / weights[:, None]
+    moved = -np.diff(thetas, axis=0)
+    return np.divide(moved, weights[:, None], out=np.zeros_like(moved), where=weights[:, None] > 0)
 
 
 def _mode(result: ModelResult, baseline: str) -> str:
