@@ -21,8 +21,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def append(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Add records as they come."""
+    """Add records as they come; a line that an interruption has cut off is ended first, and stays unread."""
+    torn = path.exists() and not path.read_text().endswith("\n") and path.stat().st_size > 0
     with path.open("a") as file:
+        if torn:
+            print(file=file)
         for record in records:
             print(json.dumps(record), file=file, flush=True)
 
