@@ -7,16 +7,24 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 
 def axes(display: Any, ax: Any) -> Any:
     """The axes to draw on, new ones where none are given; kept with their figure on the display."""
+    ax = axes_of(type(display).__name__, ax)
+    display.ax_, display.figure_ = ax, ax.figure
+    return ax
+
+
+def axes_of(name: str, ax: Any) -> Any:
+    """The axes that the `plot` of a class draws on: those given, or new ones."""
+    plt = pyplot(f"{name}.plot")
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
+
+
+def pyplot(name: str) -> Any:
+    """matplotlib.pyplot, for what is called so."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(
-            f"{type(display).__name__}.plot draws with matplotlib: pip install 'rfpcore[plot]'"
-        ) from error
-    if ax is None:
-        _, ax = plt.subplots(layout="constrained")
-    display.ax_, display.figure_ = ax, ax.figure
-    return ax
+        raise ImportError(f"{name} draws with matplotlib: pip install 'rfpcore[plot]'") from error
+    return plt
 
 
 def learnt(estimator: Any, name: str) -> Any:

@@ -23,7 +23,7 @@ from ._arrays import (
 )
 from ._frames import require_aligned
 from .losses import check_targets
-from .network import MLP
+from .network import MLP, require_net
 
 __all__ = ["Clusters"]
 
@@ -226,12 +226,17 @@ def _share(count: int, total: int) -> str:
     return f"{count} of {total} clusters {'has' if count == 1 else 'have'}"
 
 
-def require_kinds(net: Any, data: Any) -> None:
-    """TypeError unless they are a network and clusters."""
-    if not isinstance(net, MLP):
-        raise TypeError(f"net is a {type(net).__name__}; an rfpcore.MLP is needed")
+def require_clusters(data: Any) -> Clusters:
+    """The data; TypeError for anything else."""
     if not isinstance(data, Clusters):
         raise TypeError(f"data is a {type(data).__name__}; rfpcore.Clusters(X, y, groups) is needed")
+    return data
+
+
+def require_kinds(net: Any, data: Any) -> None:
+    """TypeError unless they are a network and clusters."""
+    require_net(net)
+    require_clusters(data)
 
 
 def kernel_inputs(net: MLP, theta: Any, data: Clusters, loss: str) -> tuple[Array, _rfpcore.ClusterData]:

@@ -7,7 +7,7 @@ import numpy as np
 from . import _rfpcore
 from ._arrays import Array, as_floats, cast, matrix, require_finite, vector
 from ._options import n_threads
-from .network import MLP
+from .network import MLP, require_net
 
 __all__ = ["jvp", "output_hvp", "vjp"]
 
@@ -124,9 +124,7 @@ def output_hvp(net: MLP, theta: Any, v: Any, w: Any, X: Any, n_jobs: int | None 
 
 
 def _inputs(net: Any, theta: Any, X: Any, n_jobs: Any) -> tuple[Array, Array, int]:
-    if not isinstance(net, MLP):
-        raise TypeError(f"net is a {type(net).__name__}; an rfpcore.MLP is needed")
-    theta = vector(theta, "theta", net.n_parameters)
+    theta = vector(theta, "theta", require_net(net).n_parameters)
     return theta, cast(matrix(X, "X", net.n_inputs), theta.dtype, "X"), n_threads(n_jobs)
 
 

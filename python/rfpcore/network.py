@@ -179,3 +179,10 @@ class MLP:
         rows = cast(matrix(X, "X", self.n_inputs), theta.dtype, "X")
         outputs: Array = _rfpcore.predict(self._architecture, theta, rows, n_threads(n_jobs))
         return outputs
+
+
+def require_net(net: Any) -> MLP:
+    """The network; TypeError for anything else."""
+    if not isinstance(net, MLP):
+        raise TypeError(f"net is a {type(net).__name__}; an rfpcore.MLP is needed")
+    return net

@@ -120,6 +120,22 @@ class TestDescent:
         with pytest.raises(ValueError, match="is of another study"):
             Descent(noisy_teacher(50, n_validation=30), SMALL, widths=[2, 4], seeds=2, path=path)
 
+    @pytest.mark.parametrize(
+        "other",
+        [
+            noisy_teacher(60, n_validation=30, random_state=1),
+            noisy_teacher(60, n_validation=20),
+            noisy_teacher(60, n_validation=30, noise=0.1),
+        ],
+        ids=["rows", "validation", "noise"],
+    )
+    def test_a_file_of_other_data_is_refused(self, other, tmp_path):
+        """Scores of one data set would otherwise pass for those of another of the same name and size."""
+        path = tmp_path / "curve.jsonl"
+        Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path).curve()
+        with pytest.raises(ValueError, match="is of another study, of other data"):
+            Descent(other, SMALL, widths=[2, 4], seeds=2, path=path)
+
     def test_squared_loss_takes_classes_as_columns(self):
         curve = Descent(TEACHER, replace(SMALL, loss="squared"), widths=[4, 16], seeds=2).curve()
         assert (curve.test_errors < 1).all()

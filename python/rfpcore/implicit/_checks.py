@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import as_floats, has_entries, require_finite, shown
+from .._arrays import as_floats, has_entries, require_finite
 from ..clusters import Clusters
 from ..network import MLP
 
@@ -16,8 +16,6 @@ __all__ = [
     "one_each",
     "per_equation",
     "points_of",
-    "require_clusters",
-    "require_net",
     "require_parameters",
     "row_shares",
     "shares_of",
@@ -103,13 +101,6 @@ def row_shares(data: Clusters) -> Floats:
     return found
 
 
-def require_net(net: Any) -> MLP:
-    """The network; TypeError for anything else."""
-    if not isinstance(net, MLP):
-        raise TypeError(f"net={shown(net)} is a {type(net).__name__}; an MLP is needed")
-    return net
-
-
 def require_parameters(net: MLP, thetas: Floats) -> Floats:
     """Parameters of the network; ValueError for another number of them."""
     if thetas.shape[1] != net.n_parameters:
@@ -117,10 +108,3 @@ def require_parameters(net: MLP, thetas: Floats) -> Floats:
             f"the penalty's network has {net.n_parameters} parameters; the equations have {thetas.shape[1]}"
         )
     return thetas
-
-
-def require_clusters(data: Any) -> Clusters:
-    """The data; TypeError for anything else."""
-    if not isinstance(data, Clusters):
-        raise TypeError(f"data={shown(data)} is a {type(data).__name__}; Clusters is needed")
-    return data

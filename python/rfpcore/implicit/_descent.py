@@ -7,11 +7,11 @@ import numpy as np
 
 from .._arrays import has_entries
 from .._options import MAX_PARAMETERS, integer, is_integer, random_source
-from ..clusters import Clusters
+from ..clusters import Clusters, require_clusters
 from ..functional import gradient
 from ..losses import Loss
 from ..network import MLP
-from ._checks import Floats, require_clusters
+from ._checks import Floats
 
 __all__ = ["batches_of", "epoch_ends", "field_of", "flow_ends"]
 

@@ -12,8 +12,8 @@ from .._options import MAX_STEPS, integer, positive
 from ..clusters import Clusters
 from ..functional import hvp
 from ..losses import Loss
-from ..network import MLP
-from ._checks import Floats, require_net
+from ..network import MLP, require_net
+from ._checks import Floats
 from .matching import GradientMatching
 
 __all__ = ["Curvature", "curvature_at"]

@@ -6,12 +6,12 @@ import numpy as np
 
 from .._arrays import vector
 from .._options import MAX_DRAWS, boolean, integer, random_source
-from ..clusters import Clusters
+from ..clusters import Clusters, require_clusters
 from ..derivatives import jvp, output_hvp, vjp
 from ..functional import gradient, hvp
 from ..losses import Loss, read
-from ..network import MLP
-from ._checks import Floats, require_clusters, require_net, require_parameters, row_shares
+from ..network import MLP, require_net
+from ._checks import Floats, require_parameters, row_shares
 from ._descent import batches_of
 from ._output_losses import OutputLoss, output_loss
 from ._penalty import Penalty

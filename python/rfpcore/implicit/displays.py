@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import shown
-from .._axes import BLUE, GREY, ORANGE, axes
+from .._axes import BLUE, GREY, ORANGE, axes, pyplot
 from ._checks import Floats, lines
 from .matching import GradientMatching
 from .validation import Validation
@@ -146,8 +146,7 @@ class MatrixDisplay:
         -------
         self
         """
-        import matplotlib.pyplot as plt
-
+        plt = pyplot("MatrixDisplay.plot")
         if axs is None:
             count = len(self.matrices)
             _, axs = plt.subplots(1, count, figsize=(3 * count, 3), squeeze=False, layout="constrained")

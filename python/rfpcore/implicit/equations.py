@@ -11,8 +11,8 @@ from ..clusters import Clusters
 from ..functional import gradient
 from ..losses import Loss
 from ..many import ModelResult
-from ..network import MLP
-from ._checks import lines, one_each, per_equation, points_of, require_net, shares_of
+from ..network import MLP, require_net
+from ._checks import lines, one_each, per_equation, points_of, shares_of
 from ._descent import batches_of, epoch_ends, field_of, flow_ends
 from ._masks import masked_gradients
 from ._windows import Baseline, windows_of

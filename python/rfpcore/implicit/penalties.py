@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from .._arrays import as_array, shown, vector
 from .._options import MAX_LAYERS, choice, integer
-from ..network import MLP
+from ..network import MLP, require_net
 from ..regularize import L1, L2
-from ._checks import Floats, require_net, require_parameters
+from ._checks import Floats, require_parameters
 from ._penalty import Penalty, term_gradient
 
 __all__ = ["NuclearNorm", "PathNorm", "PerLayer", "Proximal", "Quadratic"]

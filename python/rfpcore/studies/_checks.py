@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arrays import Array, as_floats, require_finite
+from .._options import integer, items
 
 Feature = Literal["relu", "erf"]
 """Activations of random features."""
@@ -64,3 +65,11 @@ def together(**arrays: Array) -> tuple[Array, ...]:
     except ValueError:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ValueError(f"no shape fits all of {shapes}; each dimension must agree or be 1") from None
+
+
+def rising(values: Any, name: str, most: int) -> list[int]:
+    """At least two whole numbers from 1 to `most` that rise: the points of an axis."""
+    found = [integer(value, f"{name}[{i}]", 1, most) for i, value in enumerate(items(values, name))]
+    if len(found) < 2 or (np.diff(found) <= 0).any():
+        raise ValueError(f"{name}={found}; at least two numbers that rise are needed")
+    return found

@@ -1,12 +1,16 @@
 """Finished models of a study in a file: a line of JSON each, appended; a torn line is trained again."""
 
-import hashlib
 import json
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .._files import digest
+from .._options import file_path
+from .data import NoisyLabels
 
 __all__ = ["Store"]
 
@@ -16,27 +20,29 @@ class Store:
 
     Parameters
     ----------
-    path : path or None
+    path : str, path or None
         None keeps them in memory alone.
-    study : str
-        What all models have in common; a file of another study is refused.
+    data : NoisyLabels
+        What all models are trained on; a file of other data is refused.
     """
 
-    def __init__(self, path: Path | None, study: str) -> None:
-        self.path = path
+    def __init__(self, path: str | PathLike[str] | None, data: NoisyLabels) -> None:
+        self.path = None if path is None else file_path(path)
         self.scores: dict[str, dict[str, Any]] = {}
-        digest = hashlib.sha256(study.encode()).hexdigest()[:16]
-        if path is None:
-            return
+        if self.path is not None:
+            self._open(self.path, _study(data))
+
+    def _open(self, path: Path, study: str) -> None:
+        """Read what is finished; a new file says which study it is."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._append([{"study": digest}])
+            self._append([{"study": study}])
             return
         text = path.read_text()
         whole = text[: text.rfind("\n") + 1]
         lines = [json.loads(line) for line in whole.splitlines()]
-        if not lines or lines[0].get("study") != digest:
-            raise ValueError(f"{path} is of another study: other data, seeds or settings; give another path")
+        if not lines or lines[0].get("study") != study:
+            raise ValueError(f"{path} is of another study, of other data; give another path")
         if len(whole) < len(text):  # a crash in the middle of a line
             path.write_text(whole)
         self.scores = {line["key"]: line["scores"] for line in lines[1:]}
@@ -57,3 +63,9 @@ class Store:
         keys = np.asarray(keys, object)
         values = [self.scores[key][name] for key in keys.ravel()]
         return np.array(values, np.float64).reshape(keys.shape)
+
+
+def _study(data: NoisyLabels) -> str:
+    """What tells the data from others: all rows, and how seeds draw from them."""
+    rows = [digest(one) for one in (data.X, data.y, data.X_test, data.y_test)]
+    return " ".join([*rows, str(data.n_train), str(data.n_validation), repr(data.noise)])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import shown
-from .._options import MAX_PARAMETERS, file_path, integer, items, positive, shows
+from .._options import MAX_PARAMETERS, integer, items, positive, shows
 from ..many import Model
 from ..regularize import (
     L1,
@@ -22,6 +22,7 @@ from ..regularize import (
     Regularization,
     Term,
 )
+from ._checks import rising
 from ._store import Store
 from ._train import SCORES, key_of, train
 from .attribution import ShapleyValues, WalshAnova, shapley_values, subsets, walsh_anova
@@ -335,11 +336,7 @@ def compose(
     names = _named(techniques)
     if not isinstance(base, Model) or not base.hidden_layer_sizes or len(base.terms):
         raise ValueError("base has to be a Model with hidden layers and without regularization")
-    sizes = [
-        integer(width, f"widths[{i}]", 1, MAX_PARAMETERS) for i, width in enumerate(items(widths, "widths"))
-    ]
-    if len(sizes) < 2 or (np.diff(sizes) <= 0).any():
-        raise ValueError(f"widths={sizes}; at least two numbers that rise are needed")
+    sizes = rising(widths, "widths", MAX_PARAMETERS)
     strengths = _factors(factors)
     several = (
         subsets(names)
@@ -347,7 +344,7 @@ def compose(
         else [_subset(one, f"chosen[{i}]", names) for i, one in enumerate(items(chosen, "chosen"))]
     )
     n_seeds, n = integer(seeds, "seeds", 2, 10**6), data.n_train
-    store = Store(None if path is None else file_path(path), repr((data.name, data.noise, data.n_train)))
+    store = Store(path, data)
 
     def model(subset: frozenset[str], factor: float, width: int, seed: int) -> Model:
         terms = Regularization(tuple(techniques[name].scaled(factor) for name in names if name in subset))

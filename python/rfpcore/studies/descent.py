@@ -7,9 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._axes import BLUE, GREY, ORANGE, axes
-from .._options import MAX_PARAMETERS, MAX_STEPS, choice, file_path, integer, items, shows
+from .._axes import BLUE, GREY, ORANGE, axes_of
+from .._options import MAX_PARAMETERS, MAX_STEPS, choice, integer, shows
 from ..many import Model
+from ._checks import rising
+from ._rises import steepest
 from ._store import Store
 from ._train import key_of, train
 from .data import NoisyLabels, require_data
@@ -69,7 +71,7 @@ class Curve:
     def rise(self) -> tuple[float, float]:
         """From the valley to the peak of the mean curve, and its standard error, paired by seed."""
         mean = self.test_errors.mean(axis=0)
-        first, last = self.test().pair
+        first, last = steepest(mean)
         return float(mean[last] - mean[first]), _paired(
             self.test_errors[:, last] - self.test_errors[:, first]
         )
@@ -77,7 +79,7 @@ class Curve:
     def fall(self) -> tuple[float, float]:
         """From the peak to the right end, and its standard error, paired by seed."""
         mean = self.test_errors.mean(axis=0)
-        peak = self.test().pair[1]
+        peak = steepest(mean)[1]
         return float(mean[peak] - mean[-1]), _paired(self.test_errors[:, peak] - self.test_errors[:, -1])
 
     def plot(self, ax: Any = None) -> Any:
@@ -91,7 +93,7 @@ class Curve:
         -------
         matplotlib Axes
         """
-        ax = axes(_Drawing(), ax)
+        ax = axes_of(type(self).__name__, ax)
         for name, errors, colour in (
             ("test", self.test_errors, BLUE),
             ("training", self.train_errors, ORANGE),
@@ -104,10 +106,6 @@ class Curve:
         ax.set(xscale="log", xlabel=_LABELS[self.axis], ylabel="error")
         ax.legend(frameon=False)
         return ax
-
-
-class _Drawing:
-    """What `axes` writes to."""
 
 
 _LABELS = {"widths": "width", "depths": "hidden layers", "sizes": "training rows", "epochs": "epochs"}
@@ -173,15 +171,13 @@ class Descent:
         given = {"widths": widths, "depths": depths, "sizes": sizes, "epochs": epochs}
         most = {"widths": MAX_PARAMETERS, "depths": 1000, "sizes": data.n_train, "epochs": MAX_STEPS}
         self.axes = {
-            name: _rising(values, name, most[name]) for name, values in given.items() if values is not None
+            name: rising(values, name, most[name]) for name, values in given.items() if values is not None
         }
         if not self.axes:
             raise ValueError("nothing varies; widths, depths, sizes or epochs are needed")
         self.seeds = integer(seeds, "seeds", 2, 10**6)
         self.n_jobs, self.verbose = n_jobs, shows(verbose)
-        self.store = Store(
-            None if path is None else file_path(path), repr((data.name, data.noise, data.n_train))
-        )
+        self.store = Store(path, data)
 
     def _model(self, seed: int, point: dict[str, int]) -> tuple[Model, int]:
         width = point.get("widths", self.base.hidden_layer_sizes[0])
@@ -235,10 +231,3 @@ class Descent:
             for name in ("test_errors", "train_errors")
         )
         return test, training
-
-
-def _rising(values: Any, name: str, most: int) -> list[int]:
-    found = [integer(value, f"{name}[{i}]", 1, most) for i, value in enumerate(items(values, name))]
-    if len(found) < 2 or (np.diff(found) <= 0).any():
-        raise ValueError(f"{name}={found}; at least two numbers that rise are needed")
-    return found

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .._arrays import Array, as_floats, require_finite, shown
 from .._limits import seed
 from .._options import MAX_DRAWS, choice, integer
+from ._rises import steepest
 
 __all__ = ["MonotonicityTest", "holm", "monotonicity_test"]
 
@@ -140,7 +141,7 @@ def monotonicity_test(
     draws = integer(n_draws, "n_draws", 1, MAX_DRAWS)
     start = seed(random_state, "random_state")
     mean = rows.mean(axis=0)
-    first, last = _pair(mean)
+    first, last = steepest(mean)
     largest = float(mean[last] - mean[first])
     size = float(np.abs(rows).max()) or 1.0  # squares of small numbers would vanish
     spread = _residuals(rows / size)
@@ -221,16 +222,10 @@ def _largest_rise(curves: Array) -> Array:
     return np.asarray((curves[..., 1:] - lowest[..., :-1]).max(axis=-1))
 
 
-def _pair(mean: Array) -> tuple[int, int]:
-    """The points i < j of the largest rise."""
-    last = int(np.argmax(mean[1:] - np.minimum.accumulate(mean)[:-1])) + 1
-    return int(np.argmin(mean[:last])), last
-
-
 def _cross_fitted(rows: Array) -> tuple[float, float]:
     """The rise of each seed between the points that the others choose: its mean and standard error."""
     others = (rows.sum(axis=0) - rows) / (len(rows) - 1)
-    pairs = [_pair(mean) for mean in others]
+    pairs = [steepest(mean) for mean in others]
     rises = np.array([row[last] - row[first] for row, (first, last) in zip(rows, pairs, strict=True)])
     return float(rises.mean()), float(rises.std(ddof=1) / np.sqrt(len(rises)))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import shown
+from .._axes import pyplot
 from .._options import file_path
 from .composition import VALIDATED, Composition, Tolerance, Verdict
 from .descent import Curve
@@ -97,8 +98,7 @@ class _Pages:
         self.html.append(f"<table>{body}</table>")
 
     def figure(self, name: str, draw: Callable[[Any], None], columns: int = 1) -> None:
-        import matplotlib.pyplot as plt
-
+        plt = pyplot("report")
         fig, axs = plt.subplots(1, columns, figsize=(5 * columns, 3.6), squeeze=False, layout="constrained")
         draw(axs[0] if columns > 1 else axs[0, 0])
         path = self.folder / f"{name}.png"
