@@ -16,7 +16,9 @@ __all__ = [
     "BilevelData",
     "BilevelOptions",
     "ClusterData",
+    "Covariance",
     "DivergenceError",
+    "Factors",
     "Inner",
     "InternalError",
     "Model",
@@ -25,6 +27,7 @@ __all__ = [
     "Outcome",
     "Particles",
     "Patience",
+    "Precision",
     "Trainer",
     "adapt",
     "curvature",
@@ -82,7 +85,8 @@ class ClusterData:
 
     x (N, d); y (N, n_outputs), or (N, 1) class codes; offsets (C + 1,) int64; weights (N,) or None;
     n_support (C,) int64 or None: the first n_support[c] rows of a cluster adapt, the others measure;
-    cluster_weights (C,) float64 or None (None: each cluster counts by its number of rows).
+    cluster_weights (C,) float64 or None (None: each cluster counts by its number of rows);
+    precision of the same dtype or None: the squared loss is r'A_c r / n_c.
     """
 
     def __new__(
@@ -93,11 +97,148 @@ class ClusterData:
         weights: _Floats | None = None,
         n_support: NDArray[np.int64] | None = None,
         cluster_weights: NDArray[np.float64] | None = None,
+        precision: Precision | None = None,
     ) -> Self: ...
     @property
     def n_rows(self) -> int: ...
     @property
     def n_clusters(self) -> int: ...
+
+@final
+class Covariance:
+    """Which effects the rows of a cluster share: V = s² diag(1/weights) + Σ Z D Z' + v exp(-|x - x'|²/(2 l²)).
+
+    offsets (C + 1,); columns (N, q), of all effects; terms: for each its columns (q_t,) and None (one effect vector a
+    cluster) or codes (N,): one for each distinct code within the cluster. rbf (N, d) or None: inputs of the kernel;
+    weights (N,) or None. Clusters of more than dense_rows rows take the kernel in low rank.
+    """
+
+    def __new__(
+        cls,
+        offsets: NDArray[np.int64],
+        columns: NDArray[np.float64],
+        terms: Sequence[tuple[NDArray[np.int64], NDArray[np.int64] | None]],
+        rbf: NDArray[np.float64] | None = None,
+        weights: NDArray[np.float64] | None = None,
+        dense_rows: int = 512,
+    ) -> Self: ...
+    @property
+    def n_clusters(self) -> int: ...
+    @property
+    def n_rows(self) -> int: ...
+    def factor(
+        self,
+        noise: float,
+        matrices: Sequence[NDArray[np.float64]],
+        rbf: tuple[float, float] | None = None,
+        n_threads: int = 0,
+    ) -> Factors:
+        """V at s² = noise > 0, D_t = matrices[t] (q_t, q_t) positive semidefinite, (v, l) = rbf, factored."""
+
+    def laplace(
+        self,
+        eta: NDArray[np.float64],
+        y: NDArray[np.float64],
+        family: str,
+        matrices: Sequence[NDArray[np.float64]],
+        rbf: tuple[float, float] | None = None,
+        weights: NDArray[np.float64] | None = None,
+        mode: NDArray[np.float64] | None = None,
+        n_threads: int = 0,
+    ) -> tuple[
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        tuple[list[NDArray[np.float64]], tuple[float, float] | None],
+    ]:
+        """Laplace's approximation of log p(y | eta), the effects u ~ N(0, V without noise) integrated out.
+
+        y has log-density w (y f - log(1 + exp f)) ("logistic", y in [0, 1]) or w (y f - exp f) ("poisson"), f = eta + u, w
+        the weights of this call (N,). mode (N,): where to look for the mode of u first. Returned: that of each cluster (C,),
+        without terms in y alone; the mode (N,); and of the sum the derivatives in eta (N,) and in the matrices and (v, l),
+        the mode's dependence included.
+        """
+
+    def laplace_posterior(
+        self,
+        eta: NDArray[np.float64],
+        y: NDArray[np.float64],
+        family: str,
+        matrices: Sequence[NDArray[np.float64]],
+        rbf: tuple[float, float] | None,
+        offsets: NDArray[np.int64],
+        columns: NDArray[np.float64],
+        inners: Sequence[NDArray[np.int64] | None],
+        inputs: NDArray[np.float64] | None = None,
+        weights: NDArray[np.float64] | None = None,
+        mode: NDArray[np.float64] | None = None,
+        variance: bool = False,
+        n_threads: int = 0,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Mean and variance (M,) of all effects together at M new rows, as `Factors.posterior`, for outcomes of `laplace`."""
+
+@final
+class Factors:
+    """Covariances of all clusters, factored."""
+
+    @property
+    def log_determinant(self) -> NDArray[np.float64]:
+        """log |V| of each cluster, (C,)."""
+
+    def solve(self, B: NDArray[np.float64], n_threads: int = 0) -> NDArray[np.float64]:
+        """V⁻¹B, (N, p)."""
+
+    def gradient(
+        self, A: NDArray[np.float64], n_threads: int = 0
+    ) -> tuple[float, list[NDArray[np.float64]], tuple[float, float] | None]:
+        """½ Σ tr((V⁻¹ - AA') ∂V) for A (N, p): in s², in each D_t as if its elements were free, in (v, l)."""
+
+    def precision(self, float32: bool, scale: float = 1.0, n_threads: int = 0) -> Precision:
+        """scale·V⁻¹ of each cluster."""
+
+    def posterior(
+        self,
+        residual: NDArray[np.float64],
+        offsets: NDArray[np.int64],
+        columns: NDArray[np.float64],
+        inners: Sequence[NDArray[np.int64] | None],
+        rbf: NDArray[np.float64] | None = None,
+        variance: bool = False,
+        n_threads: int = 0,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Mean and variance (M,) of all effects together, without noise, at M new rows of the same clusters.
+
+        offsets (C + 1,), of which some may be equal; columns (M, q); inners: codes (M,) of each term that has them: those
+        not seen in the cluster are new inner groups; rbf (M, d).
+        """
+
+    def draws(
+        self,
+        residual: NDArray[np.float64],
+        offsets: NDArray[np.int64],
+        columns: NDArray[np.float64],
+        inners: Sequence[NDArray[np.int64] | None],
+        rbf: NDArray[np.float64] | None,
+        n_draws: int,
+        seed: int,
+        n_threads: int = 0,
+    ) -> NDArray[np.float64]:
+        """Joint draws of what `posterior` has the moments of, (n_draws, M).
+
+        Where V is made as it is, 1e-12 of the largest prior variance is added to the posterior covariance's diagonal, up to
+        1e-6 where rounding asks for it.
+        """
+
+@final
+class Precision:
+    """A symmetric matrix for each cluster: (n_c, n_c) of all clusters one after the other, float32 or float64."""
+
+    def __new__(cls, offsets: NDArray[np.int64], matrices: _Floats) -> Self: ...
+    @property
+    def n_clusters(self) -> int: ...
+    @property
+    def dtype(self) -> str:
+        """ "float32" or "float64"."""
 
 @final
 class Inner:
@@ -182,6 +323,9 @@ class Outcome:
     @property
     def bare_gradients(self) -> Any:
         """(R, P) where recorded: of the bare loss on the same batches."""
+    @property
+    def weight_norms(self) -> Any:
+        """(R, L + 1) where recorded, float64."""
     @property
     def n_steps(self) -> int: ...
     @property
@@ -395,8 +539,8 @@ def fit_many(
     """Train every model; an Outcome each.
 
     rows: one entry for all models or one each, None for all rows, also the third part of held_out and test; weights (1, N) or (n_models, N); record: every, or
-    steps in rising order, and whether losses, metrics, parameters, gradients and mean gradients of the intervals are
-    recorded. `on_finished` is called with each model's index and outcome as it is done. batches: empty, one entry for
+    steps in rising order, and whether losses, metrics, parameters, gradients, mean gradients of the intervals and norms of the
+    weights are recorded. `on_finished` is called with each model's index and outcome as it is done. batches: empty, one entry for
     all models or one each: row numbers, batch after batch, and offsets, batch b being rows[offsets[b]:offsets[b + 1]].
     """
 
@@ -468,7 +612,7 @@ def refit(
     alphas: NDArray[np.float64],
     inners: Sequence[Inner],
     loss: str,
-    optimizer: Optimizer,
+    optimizer: Optimizer | Sequence[Optimizer],
     n_steps: int,
     seeds: NDArray[np.uint64],
     held_out: NDArray[np.bool_] | None = None,
@@ -479,6 +623,7 @@ def refit(
     watched_alpha: float | None = None,
     skip_diverged: bool = False,
     n_threads: int = 0,
+    keep_looks: bool = False,
 ) -> tuple[
     Any,
     NDArray[np.uint64],
@@ -486,15 +631,18 @@ def refit(
     NDArray[np.uint64],
     NDArray[np.float64],
     list[DivergenceError | None],
+    Any | None,
 ]:
     """R training runs on one data set, each as a Trainer that starts at thetas[r] (R, P).
 
     counts (R, C): how often each cluster counts, 0 leaves it out. held_out (R, C) clusters are looked at every `every`
     steps and after the last: a run ends `patience` steps after the last gain of more than `min_gain` in R_k with
-    `watched_alpha` (None: its own alpha), and gives its best parameters.
+    `watched_alpha` (None: its own alpha), and gives its best parameters. With keep_looks the parameters of every look are
+    returned too, whether there are held-out clusters or not. optimizer: one for all runs, or one each.
 
     (thetas (R, P), steps taken (R,), steps to thetas (R,), clusters skipped (R,), held-out objective at each look padded
-    with NaN (R, looks), for each run the divergence that ended it, or None).
+    with NaN (R, looks), for each run the divergence that ended it, or None, parameters at each look (R, looks, P) padded
+    with NaN, or None).
     """
 
 def isa() -> str:

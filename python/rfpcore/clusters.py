@@ -22,6 +22,7 @@ from ._arrays import (
     vector,
 )
 from ._frames import require_aligned
+from ._precision import flat_matrices
 from .losses import check_targets
 from .network import MLP, require_net
 
@@ -50,6 +51,13 @@ class Clusters:
     cluster_weight : {"size", "weight"}, array (C,) or dict, default "size"
         How much each cluster counts: its number of rows, the sum of its sample_weight, or any weights in the
         order of `labels`, or by label: of a dict, or of a pandas Series by its index.
+    precision : sequence of arrays (n_c, n_c), optional
+        A symmetric matrix A_c for each cluster, in the order of `labels`; its rows are the cluster's rows in
+        the order given here. The squared loss of a cluster is then r' A_c r / n_c, r = f - y: generalized
+        least squares [1]_ where A_c is the inverse of the covariance of the cluster's errors. None: the
+        identity. For networks with one output and alpha = 1: value, gradient and training; no adaptation, no
+        second derivatives, no `sample_weight` (it belongs into A_c) and no `query`. Costs memory and time of
+        n_c^2 a cluster.
 
     Attributes
     ----------
@@ -68,6 +76,12 @@ class Clusters:
         The data, sorted, read-only.
     cluster_weight : ndarray (C,) of float64 or None
         None: the clusters' sizes.
+    has_precision : bool
+        Whether a precision was given.
+
+    References
+    ----------
+    .. [1] Aitken (1936), "On Least Squares and Linear Combination of Observations".
 
     Examples
     --------
@@ -88,6 +102,7 @@ class Clusters:
         *,
         query: Any = None,
         cluster_weight: Any = "size",
+        precision: Any = None,
     ) -> None:
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight, query=query)
         rows = matrix(X)
@@ -111,6 +126,14 @@ class Clusters:
         self._handles: dict[tuple[np.dtype[Any], bool], _rfpcore.ClusterData] = {}
         # The handles that passed the checks of a network and a loss; see `handle`.
         self._checked: dict[Any, _rfpcore.ClusterData] = {}
+        self._precision: NDArray[np.float64] | _rfpcore.Precision | None = None
+        if precision is not None:
+            self._take_precision(precision)
+
+    @property
+    def has_precision(self) -> bool:
+        """Whether the squared loss is taken in a matrix for each cluster."""
+        return self._precision is not None
 
     @property
     def n_rows(self) -> int:
@@ -162,7 +185,25 @@ class Clusters:
             None if weights is None else cast(weights, dtype, "sample_weight"),
             self.n_support if split else None,
             self.cluster_weight,
+            self._precision_in(dtype),
         )
+
+    def _take_precision(self, precision: Any) -> None:
+        for name, given in (("sample_weight", self.sample_weight), ("query", self.n_support)):
+            if given is not None:
+                raise ValueError(f"precision and {name} are both given; a precision has place for no {name}")
+        if isinstance(precision, _rfpcore.Precision):
+            self._precision = precision
+            # Its sizes are compared with the clusters' now, not at the first call.
+            dtype = np.dtype(precision.dtype)
+            self._handles[dtype, False] = self._build(dtype, False)
+        else:
+            self._precision = flat_matrices(precision, self.sizes, self.labels)
+
+    def _precision_in(self, dtype: np.dtype[Any]) -> _rfpcore.Precision | None:
+        if self._precision is None or isinstance(self._precision, _rfpcore.Precision):
+            return self._precision
+        return _rfpcore.Precision(self.offsets, cast(self._precision, dtype, "precision"))
 
     def support(self) -> "Clusters":
         """Only the rows that adapt: the data itself without a query split."""
@@ -231,6 +272,12 @@ def require_clusters(data: Any) -> Clusters:
     if not isinstance(data, Clusters):
         raise TypeError(f"data is a {type(data).__name__}; rfpcore.Clusters(X, y, groups) is needed")
     return data
+
+
+def require_no_precision(data: Clusters, needed_by: str) -> None:
+    """ValueError where the loss is taken in matrices, for what takes it row by row."""
+    if data.has_precision:
+        raise ValueError(f"{needed_by} needs clusters without a precision")
 
 
 def require_kinds(net: Any, data: Any) -> None:

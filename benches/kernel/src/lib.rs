@@ -89,7 +89,7 @@ impl Problem {
     /// The rows, sorted by cluster.
     pub fn clusters(&self) -> Clusters<'_, f32> {
         let (x, y, offsets) = (&self.x, &self.y, &self.offsets);
-        Clusters { x, y, offsets, weights: None, n_support: None, cluster_weights: None }
+        Clusters { x, y, offsets, weights: None, n_support: None, cluster_weights: None, precision: None }
     }
 }
 

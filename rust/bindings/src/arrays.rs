@@ -6,11 +6,14 @@ use numpy::{
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use rfp_kernel as kernel;
 use rfp_kernel::memory::{list, room};
 use rfp_kernel::simd::math::Elementary;
 use rfp_kernel::{Clusters, KernelError, balanced};
+use std::sync::Arc;
 
 use crate::errors::to_python;
+use crate::precision::{OfType, Precision};
 
 /// An element type of both NumPy and the kernel.
 pub trait Scalar: Elementary + Element {}
@@ -105,6 +108,7 @@ pub struct Arrays<T> {
     weights: Option<Vec<T>>,
     n_support: Option<Vec<usize>>,
     cluster_weights: Option<Vec<f64>>,
+    precision: Option<Arc<kernel::Precision<T>>>,
 }
 
 /// Arrays lent out for one call.
@@ -122,7 +126,11 @@ impl<T: Scalar> Arrays<T> {
         weights: Option<&Bound<'_, PyAny>>,
         n_support: Option<Vec<usize>>,
         cluster_weights: Option<Vec<f64>>,
-    ) -> PyResult<Self> {
+        precision: Option<&Precision>,
+    ) -> PyResult<Self>
+    where
+        Precision: OfType<T>,
+    {
         let (x, y) = (matrix::<T>("x", x)?, matrix::<T>("y", y)?);
         let rows = offsets.last().copied().unwrap_or(0);
         check_columns("x (rows)", x.shape()[0], rows)?;
@@ -134,8 +142,9 @@ impl<T: Scalar> Arrays<T> {
                 Some(list("the row weights", weights.as_slice()?.iter().copied()).map_err(to_python)?)
             }
         };
-        let mut arrays =
-            Self { x: (*x).clone().unbind(), y: (*y).clone().unbind(), offsets, weights, n_support, cluster_weights };
+        let precision = precision.map(OfType::of_type).transpose()?;
+        let (x_kept, y_kept) = ((*x).clone().unbind(), (*y).clone().unbind());
+        let mut arrays = Self { x: x_kept, y: y_kept, offsets, weights, n_support, cluster_weights, precision };
         let lent = BorrowedArrays { x, y };
         arrays.clusters(&lent)?.validate().map_err(to_python)?;
         arrays.balance();
@@ -166,6 +175,7 @@ impl<T: Scalar> Arrays<T> {
             weights: self.weights.as_deref(),
             n_support: self.n_support.as_deref(),
             cluster_weights: self.cluster_weights.as_deref(),
+            precision: self.precision.as_deref(),
         })
     }
 }
@@ -209,7 +219,8 @@ impl ClusterData {
 #[pymethods]
 impl ClusterData {
     #[new]
-    #[pyo3(signature = (x, y, offsets, weights=None, n_support=None, cluster_weights=None))]
+    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (x, y, offsets, weights=None, n_support=None, cluster_weights=None, precision=None))]
     fn new(
         x: &Bound<'_, PyAny>,
         y: &Bound<'_, PyAny>,
@@ -217,15 +228,16 @@ impl ClusterData {
         weights: Option<&Bound<'_, PyAny>>,
         n_support: Option<PyReadonlyArray1<'_, i64>>,
         cluster_weights: Option<PyReadonlyArray1<'_, f64>>,
+        precision: Option<&Precision>,
     ) -> PyResult<Self> {
         let offsets = indices("offsets", &offsets)?;
         let n_support = n_support.map(|n| indices("n_support", &n)).transpose()?;
         let copy = |w: PyReadonlyArray1<'_, f64>| list("the cluster weights", w.as_array().iter().copied());
         let cluster_weights = cluster_weights.map(copy).transpose().map_err(to_python)?;
         Ok(Self(if is_f32(x)? {
-            TypedArrays::F32(Arrays::new(x, y, offsets, weights, n_support, cluster_weights)?)
+            TypedArrays::F32(Arrays::new(x, y, offsets, weights, n_support, cluster_weights, precision)?)
         } else {
-            TypedArrays::F64(Arrays::new(x, y, offsets, weights, n_support, cluster_weights)?)
+            TypedArrays::F64(Arrays::new(x, y, offsets, weights, n_support, cluster_weights, precision)?)
         }))
     }
 

@@ -2,12 +2,14 @@
 
 mod arrays;
 mod calls;
+mod covariance;
 mod errors;
 mod interrupt;
 mod many;
 mod options;
 mod outputs;
 mod particles;
+mod precision;
 mod refits;
 mod trainer;
 
@@ -23,6 +25,8 @@ mod _rfpcore {
         Objective, adapt, curvature, gradients, hvp, isa, objective, predict, predict_each, value_and_grad,
     };
     #[pymodule_export]
+    use crate::covariance::{Covariance, Factors};
+    #[pymodule_export]
     use crate::errors::{DivergenceError, InternalError};
     #[pymodule_export]
     use crate::many::{Model, Outcome, draws, dropout_gradient, dropout_mask, fit_many, fold_batch_norm, input_mask};
@@ -35,6 +39,8 @@ mod _rfpcore {
         BilevelData, BilevelOptions, Particles, particle_gradient, particle_noise, particle_rows, particle_values,
         solve_bilevel,
     };
+    #[pymodule_export]
+    use crate::precision::Precision;
     #[pymodule_export]
     use crate::refits::refit;
     #[pymodule_export]

@@ -17,7 +17,6 @@ use crate::with_dtype;
 struct SharedArguments<'a> {
     architecture: &'a kernel::Architecture,
     loss: kernel::Loss,
-    optimizer: kernel::Optimizer,
     n_steps: usize,
     batch_size: Option<usize>,
     skip_diverged: bool,
@@ -29,17 +28,37 @@ struct SharedArguments<'a> {
 struct RunArguments {
     alphas: Vec<f64>,
     inners: Vec<kernel::Inner>,
+    optimizers: Vec<kernel::Optimizer>,
     seeds: Vec<u64>,
     /// Runs × clusters.
     counts: Vec<f64>,
     held_out: Vec<Vec<usize>>,
 }
 
+/// One optimizer for all runs, or one for each.
+#[derive(FromPyObject)]
+pub enum OneOrEach<'py> {
+    One(PyRef<'py, Optimizer>),
+    Each(Vec<PyRef<'py, Optimizer>>),
+}
+
+impl OneOrEach<'_> {
+    fn of_runs(&self, n_runs: usize) -> PyResult<Vec<kernel::Optimizer>> {
+        match self {
+            Self::One(optimizer) => Ok(vec![optimizer.0; n_runs]),
+            Self::Each(optimizers) => {
+                check_columns("optimizers", optimizers.len(), n_runs)?;
+                Ok(optimizers.iter().map(|optimizer| optimizer.0).collect())
+            }
+        }
+    }
+}
+
 /// Train each run for `n_steps` steps on clusters of its own; see the stub.
 #[pyfunction]
 #[pyo3(signature = (architecture, thetas, data, counts, alphas, inners, loss, optimizer, n_steps, seeds, held_out=None,
                     batch_size=None, every=10, patience=usize::MAX, min_gain=0.0, watched_alpha=None,
-                    skip_diverged=false, n_threads=0))]
+                    skip_diverged=false, n_threads=0, keep_looks=false))]
 #[allow(clippy::too_many_arguments)]
 pub fn refit<'py>(
     py: Python<'py>,
@@ -50,7 +69,7 @@ pub fn refit<'py>(
     alphas: PyReadonlyArray1<'py, f64>,
     inners: Vec<PyRef<'py, Inner>>,
     loss: &str,
-    optimizer: &Optimizer,
+    optimizer: OneOrEach<'py>,
     n_steps: usize,
     seeds: PyReadonlyArray1<'py, u64>,
     held_out: Option<PyReadonlyArray2<'py, bool>>,
@@ -61,15 +80,15 @@ pub fn refit<'py>(
     watched_alpha: Option<f64>,
     skip_diverged: bool,
     n_threads: usize,
+    keep_looks: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let common = SharedArguments {
         architecture: &architecture.0,
         loss: loss.parse().map_err(to_python)?,
-        optimizer: optimizer.0,
         n_steps,
         batch_size,
         skip_diverged,
-        watch: kernel::Watch { every, patience, min_gain, alpha: watched_alpha },
+        watch: kernel::Watch { every, patience, min_gain, alpha: watched_alpha, keep: keep_looks },
         n_threads,
     };
     let n_runs = alphas.len();
@@ -92,6 +111,7 @@ pub fn refit<'py>(
     let own = RunArguments {
         alphas: alphas.as_array().to_vec(),
         inners: inners.iter().map(|inner| inner.0.clone()).collect(),
+        optimizers: optimizer.of_runs(n_runs)?,
         seeds: seeds.as_array().to_vec(),
         counts: list("the counts of the clusters", counts.as_array().iter().copied()).map_err(to_python)?,
         held_out,
@@ -120,7 +140,7 @@ where
     let runs = starts.zip(counts).enumerate().map(|(i, (theta, counts))| {
         let (alpha, inner) = (own.alphas[i], own.inners[i].clone());
         let objective = kernel::Objective { loss: common.loss, alpha, inner, skip_diverged: common.skip_diverged };
-        let (net, optimizer, seed) = (common.architecture.clone(), common.optimizer, own.seeds[i]);
+        let (net, optimizer, seed) = (common.architecture.clone(), own.optimizers[i], own.seeds[i]);
         let trainer = kernel::Trainer::new(
             net,
             list("parameters", theta.iter().copied())?,
@@ -140,7 +160,28 @@ where
     to_arrays(py, done)
 }
 
-/// (thetas, steps taken, steps to the best, skipped, held-out values padded with NaN, faults).
+/// The parameters at every look, (R, looks, P); NaN after a run's last. None where no run kept any.
+fn kept_looks<'py, T: Scalar>(
+    py: Python<'py>,
+    done: &[kernel::Refitted<T>],
+    n_parameters: usize,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let most = done.iter().map(|run| run.looks.len()).max().unwrap_or(0);
+    if most == 0 {
+        return Ok(None);
+    }
+    let size = most.saturating_mul(n_parameters);
+    let what = "the parameters at every look";
+    let mut thetas: Vec<T> = zeros(what, done.len().saturating_mul(size)).map_err(to_python)?;
+    for (into, run) in thetas.chunks_exact_mut(size).zip(done) {
+        let (kept, missing) = into.split_at_mut(run.looks.len() * n_parameters);
+        kept.chunks_exact_mut(n_parameters).zip(&run.looks).for_each(|(to, theta)| to.copy_from_slice(theta));
+        missing.fill(T::from_f64(f64::NAN));
+    }
+    Ok(Some(thetas.into_pyarray(py).reshape([done.len(), most, n_parameters])?.into_any()))
+}
+
+/// (thetas, steps taken, steps to the best, skipped, held-out values padded with NaN, faults, kept looks).
 fn to_arrays<T: Scalar>(py: Python<'_>, done: Vec<kernel::Refitted<T>>) -> PyResult<Bound<'_, PyAny>> {
     let n_runs = done.len();
     let looks = done.iter().map(|run| run.held_out.len()).max().unwrap_or(0);
@@ -155,6 +196,7 @@ fn to_arrays<T: Scalar>(py: Python<'_>, done: Vec<kernel::Refitted<T>>) -> PyRes
     let skipped: Vec<u64> = done.iter().map(|run| run.n_skipped).collect();
     let fault = |run: &kernel::Refitted<T>| run.fault.clone().map(|error| to_python(error).into_value(py));
     let faults = PyList::new(py, done.iter().map(fault))?;
+    let looked_at = kept_looks(py, &done, n_parameters)?;
     let mut thetas: Vec<T> =
         room("the parameters of all runs", n_runs.saturating_mul(n_parameters)).map_err(to_python)?;
     done.into_iter().for_each(|run| thetas.extend_from_slice(&run.theta));
@@ -165,6 +207,7 @@ fn to_arrays<T: Scalar>(py: Python<'_>, done: Vec<kernel::Refitted<T>>) -> PyRes
         skipped.into_pyarray(py),
         values.into_pyarray(py).reshape([n_runs, looks])?,
         faults,
+        looked_at,
     );
     Ok(result.into_pyobject(py)?.into_any())
 }

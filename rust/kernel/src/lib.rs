@@ -3,9 +3,11 @@
 //! A cluster is a few rows of data; a network is adapted to each by k steps of gradient descent, and the objective R_k
 //! weighs the losses before and after. [`evaluate`] gives R_k and its exact gradient, [`adapt`] the adapted parameters,
 //! [`Trainer`] the outer loop. A folder is an idea: `system`, `simd` and `dense` are the ground, `network` is one network at
-//! one point, `objective` is R_k over all clusters, `optimizer` and `training` descend on it, `many` and `particles` are the
-//! two other ways of training. `objective/mod.rs` is the place to start reading.
+//! one point, `covariance` is what the rows of a cluster have in common, `objective` is R_k over all clusters, `optimizer`
+//! and `training` descend on it, `many` and `particles` are the two other ways of training. `objective/mod.rs` is the
+//! place to start reading.
 
+pub mod covariance;
 mod dense;
 pub mod many;
 mod network;
@@ -18,6 +20,7 @@ mod system;
 mod testing;
 mod training;
 
+pub use covariance::precision::{Precision, PrecisionBlock};
 pub use network::activation::{ACTIVATIONS, Activation};
 pub use network::architecture::{Architecture, MOST_LAYERS};
 pub use network::loss::{LOSSES, Loss};

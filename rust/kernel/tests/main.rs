@@ -8,4 +8,5 @@ mod exactness;
 mod isa;
 mod misuse;
 mod optimizers;
+mod precision;
 mod refits;

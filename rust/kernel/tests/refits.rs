@@ -10,7 +10,7 @@ use rfp_kernel::{
 use crate::common::problems::plain;
 use crate::common::{Data, Problem, Shape, distance};
 
-const WATCH: Watch = Watch { every: 3, patience: usize::MAX, min_gain: 0.0, alpha: None };
+const WATCH: Watch = Watch { every: 3, patience: usize::MAX, min_gain: 0.0, alpha: None, keep: false };
 
 fn shape() -> Shape {
     Shape { sizes: vec![5, 2, 9, 4, 7, 3], hidden: vec![6], weighted: true, ..Shape::default() }
@@ -101,7 +101,7 @@ fn held_out_clusters_keep_the_best_parameters_and_stop() {
     let clusters = data.clusters();
     let counts = [1.0, 1.0, 1.0, 0.0, 1.0, 0.0];
     let held_out = [3, 5];
-    let watch = Watch { every: 3, patience: 6, min_gain: 0.0, alpha: Some(1.0) };
+    let watch = Watch { every: 3, patience: 6, min_gain: 0.0, alpha: Some(1.0), keep: false };
     let run = |n_steps: usize, watch: &Watch| {
         let mut trainer = trainer(&problem, None, 0);
         trainer.optimizer.learning_rate = 0.05;

@@ -23,13 +23,13 @@ type Table<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 type RowLists<'py> = Vec<Option<PyReadonlyArray1<'py, i64>>>;
 /// A table, and the rows of it that measure.
 type Measured<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, RowLists<'py>);
-/// Every so many steps, or a list of steps; and what: losses, metrics, parameters, gradients, means of intervals.
-type RecordOptions = (Option<u64>, Option<Vec<u64>>, [bool; 5]);
+/// Every so many steps, or a list of steps; and what: losses, metrics, parameters, gradients, means of intervals, norms.
+type RecordOptions = (Option<u64>, Option<Vec<u64>>, [bool; 6]);
 /// Row numbers, batch after batch, and where each batch begins.
 type GivenBatches<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i64>);
 
 fn recording(
-    (every, steps, [losses, metrics, thetas, gradients, intervals]): RecordOptions,
+    (every, steps, [losses, metrics, thetas, gradients, intervals, norms]): RecordOptions,
 ) -> PyResult<many::Recording> {
     let when = match (every, steps) {
         (Some(0), _) => return Err(PyValueError::new_err("every must be at least 1, got 0")),
@@ -37,7 +37,7 @@ fn recording(
         (None, Some(steps)) => many::When::At(steps),
         (None, None) => many::When::Never,
     };
-    Ok(many::Recording { when, losses, metrics, thetas, gradients, intervals })
+    Ok(many::Recording { when, losses, metrics, thetas, gradients, intervals, norms })
 }
 
 /// The lists of rows that there are, and which of them each model has.
@@ -183,7 +183,7 @@ impl<T: Scalar> Owned<T> {
 
 /// Trains every model; `on_finished` is called with each one's index and outcome as it is done. The outcomes, in order.
 #[pyfunction]
-#[pyo3(signature = (models, thetas, data, rows, weights=None, held_out=None, record=(None, None, [false; 5]),
+#[pyo3(signature = (models, thetas, data, rows, weights=None, held_out=None, record=(None, None, [false; 6]),
                     on_finished=None, n_threads=0, batches=Vec::new(), test=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn fit_many<'py>(
@@ -224,7 +224,7 @@ fn train<T: Scalar>(
         n_threads,
         |threads, parts| many::fit_many(tasks, recording, threads, |index, outcome| parts.send((index, outcome))),
         move |py, (index, outcome): (usize, many::Outcome<T>)| {
-            let outcome = Py::new(py, Outcome::new(py, outcome)?)?;
+            let outcome = Py::new(py, Outcome::new(py, tasks[index].spec.architecture.hidden().len() + 1, outcome)?)?;
             if let Some(on_finished) = on_finished {
                 on_finished.call1(py, (index, outcome.clone_ref(py)))?;
             }

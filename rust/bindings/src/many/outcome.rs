@@ -25,6 +25,7 @@ pub struct Outcome {
     gradients: Py<PyAny>,
     applied_gradients: Py<PyAny>,
     bare_gradients: Py<PyAny>,
+    weight_norms: Py<PyAny>,
     n_steps: u64,
     best_step: u64,
     status: &'static str,
@@ -38,8 +39,8 @@ fn stacked<T: Scalar>(py: Python<'_>, numbers: Vec<T>, width: usize) -> PyResult
 }
 
 impl Outcome {
-    /// Hands the numbers over to NumPy.
-    pub fn new<T: Scalar>(py: Python<'_>, found: many::Outcome<T>) -> PyResult<Self> {
+    /// Hands the numbers of a network with so many layers of weights over to NumPy.
+    pub fn new<T: Scalar>(py: Python<'_>, n_layers: usize, found: many::Outcome<T>) -> PyResult<Self> {
         let line = |numbers: Vec<f64>| numbers.into_pyarray(py).unbind();
         let recorded = found.recorded;
         // Counts of steps are far below 2⁶³.
@@ -67,6 +68,7 @@ impl Outcome {
             gradients: stacked(py, recorded.gradients, width)?,
             applied_gradients: stacked(py, recorded.applied_gradients, width)?,
             bare_gradients: stacked(py, recorded.bare_gradients, width)?,
+            weight_norms: stacked(py, recorded.weight_norms, n_layers)?,
             n_steps: found.n_steps,
             best_step: found.best_step,
             status,

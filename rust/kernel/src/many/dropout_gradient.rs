@@ -41,6 +41,7 @@ pub fn dropout_gradient<T: Elementary>(
         return Err(KernelError::Length { what: "theta", got, needed });
     }
     finite("theta", theta)?;
+    data.without_precision("a mean over masks")?;
     let shares = data.row_shares()?;
     let of = Rows { x: data.x, y: data.y, n_rows: data.n_rows() };
     let selection = Selection { of, rows: None, weights: Some(&shares) };

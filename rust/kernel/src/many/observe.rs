@@ -7,7 +7,8 @@ use super::extended::Extended;
 use super::interval::Interval;
 use super::outcome::{Recorded, more};
 use super::{EarlyStopping, Task};
-use crate::network::architecture::Architecture;
+use crate::dense::vectors::squared_norm;
+use crate::network::architecture::{Architecture, Kind};
 use crate::network::workspace::Buffer;
 use crate::network::{Network, Point};
 use crate::simd::Isa;
@@ -44,6 +45,8 @@ pub struct Recording {
     pub gradients: bool,
     /// Mean gradients of the steps since the last record, as applied and bare.
     pub intervals: bool,
+    /// Norms of each layer's weights.
+    pub norms: bool,
 }
 
 impl Recording {
@@ -281,6 +284,18 @@ impl<'a, T: Elementary> Observer<'a, T> {
             interval.record(view.extended.layout, self.architecture.n_parameters(), &mut self.recorded)?;
         }
         self.fold(view);
+        if self.recording.norms {
+            if view.normalization.is_none() {
+                self.current.take(view);
+            }
+            let into = &mut self.recorded.weight_norms;
+            weight_norms(
+                view.network.isa,
+                self.architecture,
+                &self.current.theta,
+                more("recorded norms", into, n_layers(self.architecture))?,
+            );
+        }
         let point = point(view, &self.folded);
         if let Some(test) = &mut self.test {
             let Score { loss, accuracy } = test.score(&view.network, &point, None, threads)?;
@@ -300,6 +315,19 @@ impl<'a, T: Elementary> Observer<'a, T> {
             view.extended.layout.unpack(&self.sum, into, T::from_f64);
         }
         Ok(())
+    }
+}
+
+/// Layers with weights.
+pub(super) fn n_layers(architecture: &Architecture) -> usize {
+    architecture.hidden().len() + 1
+}
+
+/// The Frobenius norm of each layer's weights, of flat parameters.
+fn weight_norms<S: Isa, T: Elementary>(isa: S, architecture: &Architecture, theta: &[T], norms: &mut [f64]) {
+    let (spans, _) = architecture.spans();
+    for (norm, span) in norms.iter_mut().zip(spans.iter().filter(|span| span.kind == Kind::Weights)) {
+        *norm = squared_norm(isa, &theta[span.range.clone()]).sqrt();
     }
 }
 

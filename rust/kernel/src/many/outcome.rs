@@ -70,6 +70,8 @@ pub struct Recorded<T> {
     pub applied_gradients: Vec<T>,
     /// As `applied_gradients`, of the bare loss of the same batches at the same parameters.
     pub bare_gradients: Vec<T>,
+    /// The Frobenius norm of each layer's weights, with normalizations folded in, one line after the other.
+    pub weight_norms: Vec<f64>,
 }
 
 /// Bytes of one kind of record that are reserved at once. Memory that is not written yet costs nothing, and growing into
@@ -109,6 +111,7 @@ impl<T> Recorded<T> {
             gradients: room(recording.gradients)?,
             applied_gradients: room(recording.intervals)?,
             bare_gradients: room(recording.intervals)?,
+            weight_norms: Vec::new(),
         })
     }
 

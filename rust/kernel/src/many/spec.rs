@@ -1,5 +1,6 @@
 //! What a model is and how it is trained.
 
+use super::observe::n_layers;
 use super::{Recording, Task};
 use crate::dense::vectors::finite;
 use crate::network::architecture::Architecture;
@@ -259,7 +260,8 @@ impl<T: Real> Task<'_, T> {
         };
         let numbers = spec.architecture.n_parameters().saturating_mul(vectors).saturating_add(statistics);
         let scores = if recording.losses || recording.metrics { 6 * size_of::<f64>() } else { 0 };
-        let one = numbers.saturating_mul(T::SIZE).saturating_add(scores + size_of::<u64>());
+        let norms = if recording.norms { n_layers(&spec.architecture) * size_of::<f64>() } else { 0 };
+        let one = numbers.saturating_mul(T::SIZE).saturating_add(scores + norms + size_of::<u64>());
         let count = usize::try_from(recording.count(self.n_steps(n_rows))).unwrap_or(usize::MAX);
         count.saturating_mul(one)
     }

@@ -13,6 +13,7 @@ pub mod loss;
 pub mod predict;
 pub mod start;
 pub mod tangent;
+pub mod whiten;
 pub mod workspace;
 
 use crate::dense::{Matrix, Processor};

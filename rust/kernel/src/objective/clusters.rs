@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::covariance::precision::Precision;
 use crate::dense::vectors::finite;
 use crate::network::architecture::Architecture;
 use crate::network::loss::Loss;
@@ -24,6 +25,8 @@ pub struct Clusters<'a, T> {
     pub n_support: Option<&'a [usize]>,
     /// How much each cluster counts; none: by its number of rows.
     pub cluster_weights: Option<&'a [f64]>,
+    /// The squared loss is r'Ar / n_c with a matrix a cluster; none: the identity. Such clusters are not split over threads.
+    pub precision: Option<&'a Precision<T>>,
 }
 
 fn length(what: &'static str, got: usize, needed: usize) -> Result<(), KernelError> {
@@ -89,7 +92,28 @@ impl<'a, T: Real> Clusters<'a, T> {
                 return Err(KernelError::Range { what: "every cluster weight", got, needed: "at least 0" });
             }
         }
+        if let Some(precision) = self.precision {
+            precision.validate_for(self.offsets)?;
+            self.validate_for_precision()?;
+        }
         (0..n_clusters).try_for_each(|cluster| self.validate_cluster(cluster))
+    }
+
+    fn validate_for_precision(&self) -> Result<(), KernelError> {
+        let missing = |what| Err(KernelError::Missing { what, needed_by: "a precision" });
+        if self.weights.is_some() {
+            return missing("rows without weights");
+        }
+        if self.n_support.is_some() { missing("clusters without a query split") } else { Ok(()) }
+    }
+
+    /// An error where there is a precision, which `needed_by` cannot do with.
+    ///
+    /// # Errors
+    /// [`KernelError::Missing`].
+    pub fn without_precision(&self, needed_by: &'static str) -> Result<(), KernelError> {
+        let what = "clusters without a precision";
+        if self.precision.is_some() { Err(KernelError::Missing { what, needed_by }) } else { Ok(()) }
     }
 
     fn validate_offsets(&self) -> Result<(), KernelError> {
@@ -183,17 +207,18 @@ pub struct WorkPartition {
 }
 
 impl WorkPartition {
-    /// Cuts the listed clusters (all without a list), for vectors of `n_numbers` parameters.
+    /// Cuts the listed clusters (all without a list), for vectors of `n_numbers` parameters. With a precision none is split.
     pub fn of<T: Real>(data: &Clusters<'_, T>, only: Option<&[usize]>, n_numbers: usize) -> Self {
         let count = only.map_or(data.n_clusters(), <[usize]>::len);
         let size = |position: usize| data.rows(only.map_or(position, |list| list[position])).len();
-        Self::new((0..count).map(size), n_numbers)
+        let split_rows = if data.precision.is_some() { usize::MAX } else { SPLIT_ROWS };
+        Self::new((0..count).map(size), n_numbers, split_rows)
     }
 
-    /// Cuts clusters of the given sizes, for vectors of `n_numbers` parameters.
-    pub fn new(sizes: impl ExactSizeIterator<Item = usize> + Clone, n_numbers: usize) -> Self {
+    /// Cuts clusters of the given sizes, for vectors of `n_numbers` parameters; none of fewer than `split_rows` is split.
+    fn new(sizes: impl ExactSizeIterator<Item = usize> + Clone, n_numbers: usize, split_rows: usize) -> Self {
         let total: usize = sizes.clone().sum();
-        let is_large = |rows: usize| rows >= SPLIT_ROWS && rows.saturating_mul(SPLIT_SHARE) > total;
+        let is_large = |rows: usize| rows >= split_rows && rows.saturating_mul(SPLIT_SHARE) > total;
         let split: Vec<usize> = sizes.clone().enumerate().filter(|&(_, n)| is_large(n)).map(|(i, _)| i).collect();
         let mut is_split = vec![false; if split.is_empty() { 0 } else { sizes.len() }];
         split.iter().for_each(|&i| is_split[i] = true);

@@ -59,7 +59,11 @@ pub fn evaluate<T: Elementary>(
     threads: Threads<'_>,
 ) -> Result<Evaluation<T>, KernelError> {
     objective.validate(architecture)?;
-    check_point(architecture, theta, data, objective.loss)?;
+    check_parameters(architecture, theta)?;
+    data.validate_for(architecture, objective.loss)?;
+    if data.precision.is_some() {
+        objective.validate_for_precision(architecture.n_outputs(), wanted)?;
+    }
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
         let network = Network { isa, layout: &layout, loss: objective.loss, threads };
@@ -74,10 +78,14 @@ pub fn evaluate<T: Elementary>(
         let can_be_dual = is_plain && objective.alpha < 1.0 && data.n_support.is_none() && !wanted.status;
         let is_dual = |&rows: &usize| dual::pays(&layout, rows, steps);
         let dual_rows = if can_be_dual { (1..=partition.most_rows.min(DUAL_ROWS)).rev().find(is_dual).unwrap_or(0) } else { 0 };
+        let plan = match data.precision {
+            None => Plan::choose::<_, T>(&network, partition.most_rows.max(1), steps, way_back),
+            Some(_) => Plan::WHOLE,
+        };
         let setting = Setting {
             steps,
             rates: rates.as_deref(),
-            plan: Plan::choose::<_, T>(&network, partition.most_rows.max(1), steps, way_back),
+            plan,
             rate_gradient: wanted.rate_gradient,
             dual_rows,
             ..Setting::forward(network, start.point(), inner)
@@ -89,18 +97,24 @@ pub fn evaluate<T: Elementary>(
     })
 }
 
+/// Checks a point, and data for derivatives that do not know of precisions.
 pub(crate) fn check_point<T: Elementary>(
     architecture: &Architecture,
     theta: &[T],
     data: &Clusters<'_, T>,
     loss: Loss,
 ) -> Result<(), KernelError> {
+    check_parameters(architecture, theta)?;
+    data.without_precision("an adaptation or a second derivative")?;
+    data.validate_for(architecture, loss)
+}
+
+fn check_parameters<T: Elementary>(architecture: &Architecture, theta: &[T]) -> Result<(), KernelError> {
     let (got, needed) = (theta.len(), architecture.n_parameters());
     if got != needed {
         return Err(KernelError::Length { what: "theta", got, needed });
     }
-    finite("theta", theta)?;
-    data.validate_for(architecture, loss)
+    finite("theta", theta)
 }
 
 /// η in the padded layout, where one number with plain descent does not do. The places of biases that are not there take

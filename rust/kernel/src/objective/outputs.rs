@@ -57,7 +57,8 @@ fn of_rows<T: Elementary>(
         return Err(KernelError::Length { what: "w", got: w.len(), needed });
     }
     let offsets = [0, rows];
-    let data = Clusters { x, y: w, offsets: &offsets, weights: None, n_support: None, cluster_weights: None };
+    let data =
+        Clusters { x, y: w, offsets: &offsets, weights: None, n_support: None, cluster_weights: None, precision: None };
     data.validate()?;
     let mut sum = mean(&data).map_err(|fault| match fault {
         KernelError::Diverged { loss: got, .. } => {

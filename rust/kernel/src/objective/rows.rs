@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use crate::covariance::precision::PrecisionBlock;
 use crate::network::workspace::{Batch, Buffer, From, PART_ROWS, Scratch, Sink, TraceLayout};
 use crate::network::{Network, Point, Record};
 use crate::objective::clusters::Clusters;
@@ -186,6 +187,31 @@ impl<'a, S: Isa, T: Elementary> PartPasses<'a, S, T> {
         loss
     }
 
+    /// As [`Self::gradient`] in a matrix over all rows: every residual is known before the first way back.
+    fn whitened_gradient(
+        &mut self,
+        (batch, block): (Batch<'_, T>, &PrecisionBlock<T>),
+        point: &Point<'_, T>,
+        slot: usize,
+        mut sink: Option<Sink<'_, T>>,
+    ) -> f64 {
+        let network = self.network;
+        for part in self.parts(batch) {
+            let (mut record, scratch) = self.records.record(slot);
+            network.values(&part, point, &mut record, scratch);
+        }
+        let (mut record, scratch) = self.records.record(slot);
+        network.whiten(&batch, block, &mut record, scratch);
+        let mut loss = 0.0;
+        for part in self.parts(batch) {
+            let (mut record, scratch) = self.records.record(slot);
+            loss += network.whitened(&part, &mut record, scratch);
+            network.backward(&part, point, &mut record, scratch, sink.as_ref());
+            sink.iter_mut().for_each(Sink::onto_itself);
+        }
+        loss
+    }
+
     fn loss(&mut self, batch: Batch<'_, T>, point: &Point<'_, T>) -> f64 {
         // Slot 0 may be in use only while its own path is walked, and losses are asked for at the path's end.
         let mut loss = 0.0;
@@ -224,6 +250,8 @@ pub struct Serial<'a, S, T> {
     pub network: Network<'a, S>,
     /// Support and query rows; the same where the cluster has no split.
     pub sides: [Batch<'a, T>; 2],
+    /// The matrix that the squared loss is taken in; then records are kept.
+    pub precision: Option<&'a PrecisionBlock<T>>,
     /// Where gradients are kept.
     pub records: &'a mut Records<T>,
 }
@@ -235,7 +263,11 @@ impl<S: Isa, T: Elementary> Engine<T> for Serial<'_, S, T> {
 
     fn gradient(&mut self, side: Side, point: &Point<'_, T>, slot: usize, sink: Option<Sink<'_, T>>) -> f64 {
         let batch = self.sides[side as usize];
-        PartPasses { network: self.network, records: self.records }.gradient(batch, point, slot, sink)
+        let mut passes = PartPasses { network: self.network, records: self.records };
+        match self.precision {
+            None => passes.gradient(batch, point, slot, sink),
+            Some(block) => passes.whitened_gradient((batch, block), point, slot, sink),
+        }
     }
 
     fn loss(&mut self, side: Side, point: &Point<'_, T>) -> f64 {

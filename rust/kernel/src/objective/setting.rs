@@ -6,7 +6,7 @@ use crate::network::{Network, Point};
 use crate::objective::rows::Records;
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
-use crate::system::error::{ClusterStatus, KernelError};
+use crate::system::error::{ClusterStatus, KernelError, range};
 
 /// The size of the inner steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,23 @@ impl Objective {
         }
         self.inner.validate(architecture.n_parameters())
     }
+
+    /// Checks that the loss can be taken in a matrix over the rows of each cluster.
+    ///
+    /// # Errors
+    /// [`KernelError`] with the first fault.
+    pub fn validate_for_precision(&self, n_outputs: usize, wanted: ExtraOutputs) -> Result<(), KernelError> {
+        if self.loss != Loss::Squared {
+            return Err(KernelError::Missing { what: "the squared loss", needed_by: "a precision" });
+        }
+        range("alpha", self.alpha, self.alpha == 1.0, "1 with a precision")?;
+        range("the number of outputs", n_outputs as f64, n_outputs == 1, "1 with a precision")?;
+        let fault = KernelError::Missing {
+            what: "clusters without a precision",
+            needed_by: "a status or a gradient in the inner steps",
+        };
+        if wanted.status || wanted.rate_gradient { Err(fault) } else { Ok(()) }
+    }
 }
 
 /// Outputs beside the value and the gradient, computed only where wanted.
@@ -161,6 +178,9 @@ pub const SCRATCH_BYTES: usize = 24 << 20;
 impl Plan {
     /// For paths that are not walked back: two points in turn, and no checkpoints.
     pub const FORWARD: Self = Self { segment: 1, keep_records: false, way_back: false };
+
+    /// One record of all rows and no steps: a loss over whole clusters.
+    pub const WHOLE: Self = Self { segment: 1, keep_records: true, way_back: false };
 
     /// The richest plan within the budget. Finding records again costs two thirds of a gradient a step; walking segments
     /// again, one gradient a step.

@@ -126,7 +126,9 @@ impl<S: Isa, T: Elementary, V: ClusterReduction<S, T>> Sweep<'_, S, T, V> {
             let cluster = self.cluster(position);
             scratch.fill(self.data, self.setting.network.layout.n_inputs, cluster);
             let ClusterScratch { sides, records, path } = scratch;
-            let mut engine = Serial { network: self.setting.network, sides: batches(sides, self.data), records };
+            let precision = self.data.precision.map(|precision| &precision.blocks[cluster]);
+            let (network, sides) = (self.setting.network, batches(sides, self.data));
+            let mut engine = Serial { network, sides, precision, records };
             self.reduction.visit(cluster, self.setting, &mut engine, path, &mut sums)?;
         }
         Ok(sums)

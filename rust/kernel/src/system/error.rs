@@ -119,6 +119,46 @@ pub enum KernelError {
         /// Rows there are.
         n_rows: usize,
     },
+    /// A cluster's precision that cannot be one.
+    #[error("the precision of cluster {cluster} {fault}")]
+    Precision {
+        /// The cluster's index.
+        cluster: usize,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A term's matrix that is not symmetric positive semidefinite.
+    #[error(
+        "matrices[{matrix}] is not symmetric positive semidefinite: scaled to a unit diagonal it has the pivot {pivot}"
+    )]
+    NotSemidefinite {
+        /// Its index.
+        matrix: usize,
+        /// A negative number.
+        pivot: f64,
+    },
+    /// A cluster's covariance that is not positive definite to rounding.
+    #[error(
+        "the covariance of cluster {cluster} ({n_rows} rows) is not positive definite to rounding: pivot {pivot}; the noise is too small beside the effects"
+    )]
+    NotDefinite {
+        /// Its index.
+        cluster: usize,
+        /// Its rows.
+        n_rows: usize,
+        /// The pivot that is not above 0.
+        pivot: f64,
+    },
+    /// A cluster whose latent effects have no mode that Newton's method finds.
+    #[error(
+        "the mode of the effects of cluster {cluster} was not found in {steps} Newton steps; scale the effects down"
+    )]
+    NoMode {
+        /// Its index.
+        cluster: usize,
+        /// Steps taken at most.
+        steps: usize,
+    },
     /// Something that another argument needs.
     #[error("{needed_by} needs {what}")]
     Missing {

@@ -36,6 +36,8 @@ pub struct Watch {
     pub min_gain: f64,
     /// α of the objective that is looked at; none: each run's own. 1 is the loss of the population's parameters.
     pub alpha: Option<f64>,
+    /// Keep the parameters at every look, with or without held-out clusters.
+    pub keep: bool,
 }
 
 /// What a run led to.
@@ -51,6 +53,8 @@ pub struct Refitted<T> {
     pub n_skipped: u64,
     /// The objective on the held-out clusters at each look; infinite where one of them diverged.
     pub held_out: Vec<f64>,
+    /// The parameters at each look, where they are kept.
+    pub looks: Vec<Vec<T>>,
     /// Why the run ended early, if clusters diverged and were not to be skipped.
     pub fault: Option<KernelError>,
 }
@@ -135,10 +139,11 @@ fn train<T: Elementary>(
         best: None,
         patience: Patience::new(watch.patience as u64, watch.min_gain),
     };
-    let mut fault = None;
+    let (mut fault, mut looks) = (None, Vec::new());
+    let looked_at = watch.keep || !held_out.is_empty();
     let end = trainer.state().n_steps + n_steps as u64;
     while trainer.state().n_steps < end {
-        let piece = if held_out.is_empty() { n_steps } else { watch.every };
+        let piece = if looked_at { watch.every } else { n_steps };
         let piece = piece.min((end - trainer.state().n_steps) as usize);
         match trainer.advance_among(&weighed, Some(&among), piece, threads) {
             Ok(_) => {}
@@ -147,6 +152,10 @@ fn train<T: Elementary>(
                 break;
             }
             Err(error) => return Err(error),
+        }
+        if watch.keep {
+            memory::reserve_one("the parameters at each look", &mut looks)?;
+            looks.push(memory::list("parameters", trainer.state().theta.iter().copied())?);
         }
         if !held_out.is_empty() && held_out_losses.look(&trainer, data, held_out, watch, threads)? {
             break;
@@ -158,7 +167,7 @@ fn train<T: Elementary>(
         None => (memory::list("parameters", state.theta.iter().copied())?, state.n_steps),
     };
     let (n_steps, n_skipped, held_out) = (state.n_steps, state.n_skipped, held_out_losses.values);
-    Ok(Refitted { theta, n_steps, best_step, n_skipped, held_out, fault })
+    Ok(Refitted { theta, n_steps, best_step, n_skipped, held_out, looks, fault })
 }
 
 /// The held-out clusters' losses so far, and the parameters with the lowest.

@@ -145,6 +145,7 @@ impl<T: Real> Data<T> {
             weights: self.weights.as_deref(),
             n_support: self.n_support.as_deref(),
             cluster_weights: self.cluster_weights.as_deref(),
+            precision: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 
 /// Every position is in one block or split, and a block's cost is near its share.
 fn check(sizes: &[usize], n_numbers: usize) -> Result<(), TestCaseError> {
-    let partition = WorkPartition::new(sizes.iter().copied(), n_numbers);
+    let partition = WorkPartition::new(sizes.iter().copied(), n_numbers, SPLIT_ROWS);
     let mut visits = vec![0; sizes.len()];
     let mut end = 0;
     for (i, block) in partition.blocks.iter().enumerate() {
@@ -54,7 +54,7 @@ fn few_clusters_and_one_giant() {
     for sizes in [&[1][..], &[100_000], &[1, 100_000], &[100_000, 1], &[1024, 1024], &[1023, 1], &[5; 1000]] {
         check(sizes, 100).unwrap();
     }
-    assert_eq!(WorkPartition::new([3, 100_000, 2].into_iter(), 10).split, [1]);
+    assert_eq!(WorkPartition::new([3, 100_000, 2].into_iter(), 10, SPLIT_ROWS).split, [1]);
     // Large, but no more than others: whole clusters keep the threads busy.
-    assert!(WorkPartition::new([2000; 100].into_iter(), 10).split.is_empty());
+    assert!(WorkPartition::new([2000; 100].into_iter(), 10, SPLIT_ROWS).split.is_empty());
 }

@@ -27,8 +27,15 @@ fn both_forms(net: &Architecture, loss: Loss, alpha: f64, steps: usize, first_or
     };
     let theta = draw(net.n_parameters(), 0.1);
     let offsets: Vec<usize> = (0..=SIZES.len()).map(|c| SIZES[..c].iter().sum()).collect();
-    let data =
-        Clusters { x: &x, y: &y, offsets: &offsets, weights: Some(&weights), n_support: None, cluster_weights: None };
+    let data = Clusters {
+        x: &x,
+        y: &y,
+        offsets: &offsets,
+        weights: Some(&weights),
+        n_support: None,
+        cluster_weights: None,
+        precision: None,
+    };
     let rate = 0.05;
     [StepSize::Common(rate), StepSize::PerParameter(vec![rate; net.n_parameters()])].map(|step_size| {
         let inner = Inner { steps, step_size, momentum: 0.0, head_only: false, first_order };

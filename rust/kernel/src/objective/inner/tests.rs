@@ -42,7 +42,15 @@ impl<T: Elementary> Fixture<T> {
     }
 
     fn data(&self) -> Clusters<'_, T> {
-        Clusters { x: &self.x, y: &self.y, offsets: &[0, ROWS], weights: None, n_support: None, cluster_weights: None }
+        Clusters {
+            x: &self.x,
+            y: &self.y,
+            offsets: &[0, ROWS],
+            weights: None,
+            n_support: None,
+            cluster_weights: None,
+            precision: None,
+        }
     }
 
     /// θ^k, the derivative of the adapted loss and that in η, all padded, by one way of keeping the path.
@@ -68,7 +76,7 @@ impl<T: Elementary> Fixture<T> {
         });
         let mut records = Records::new(&network, ROWS, plan.slots(), plan.keep_records).unwrap();
         let sides = sides.each_ref().map(|side| side.batch(&data));
-        let mut engine = Serial { network, sides, records: &mut records };
+        let mut engine = Serial { network, sides, precision: None, records: &mut records };
         let threads = Threads::serial();
         let walked = (|| {
             path.adapt(&setting, &mut engine, &threads, false)?;
