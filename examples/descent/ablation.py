@@ -51,13 +51,15 @@ def ablation(
     )  # fmt: skip
 
 
-def common_strength(data: NoisyLabels, folder: Path, *, seeds: int = 5, verbose: int = 0) -> Composition:
-    """Strengths times 1/16 to 16: the single techniques that have one, some pairs and triples, and all."""
+def common_strength(data: NoisyLabels, folder: Path, *, seeds: int = 10, verbose: int = 0) -> Composition:
+    """Strengths times 1/16 to 16: the single techniques that have one, some compositions, and all."""
     techniques = digits_techniques()
     names = ["L1", "L2", "dropout", "smoothing", "input noise"]
     chosen = [[name] for name in names]
     chosen += [["L2", "dropout"], ["L2", "input noise"], ["dropout", "input noise"], ["dropout", "smoothing"]]
-    chosen += [["L2", "dropout", "input noise"], ["L2", "dropout", "smoothing"], names, list(techniques)]
+    chosen += [["L2", "dropout", "input noise"], ["L2", "dropout", "smoothing"]]
+    chosen += [["L1", "L2"], ["L2", "dropout", "smoothing", "input noise"], names]
+    chosen += [["L2", "early stopping"], ["L2", "dropout", "input noise", "early stopping"], list(techniques)]
     return compose(
         data, techniques, BASE, geometric(3, 256, 8),
         factors=OCTAVES, chosen=chosen, seeds=seeds, path=folder / "strengths.jsonl", verbose=verbose,

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from rfpcore.datasets import load_digits
-from rfpcore.many import Model
+from rfpcore.datasets import load_digits, load_fashion_mnist, load_mnist
+from rfpcore.many import Model, Record, fit_many
 from rfpcore.optimizers import Adam
-from rfpcore.regularize import L2, BatchNorm, Dropout, EarlyStopping, LabelSmoothing
+from rfpcore.regularize import L2, BatchNorm, Dropout, EarlyStopping, LabelSmoothing, Shifts
 from rfpcore.studies import (
     Curve,
     Descent,
     NoisyLabels,
+    _train,
     compose,
     digits_techniques,
     geometric,
@@ -67,12 +68,32 @@ class TestData:
             (lambda: noisy_digits(noise=1.0), ValueError, "noise=1.0"),
             (lambda: noisy_images([1], 1, 1, 1), TypeError, "images is a list"),
             (lambda: NoisyLabels([[0.0]], [0.5], [[0.0]], [0], 1, 1), ValueError, "no class code"),
+            (
+                lambda: NoisyLabels([[0.0], [1.0]], [0, 1], np.zeros((0, 1)), [], 1, 1),
+                ValueError,
+                "X_test has shape .0, 1.; at least one row",
+            ),
             (lambda: Descent(5, BASE, widths=[1, 2]), TypeError, "data is a int; NoisyLabels is needed"),
         ],
     )
     def test_refusals(self, make, kind, message):
         with pytest.raises(kind, match=message):
             make()
+
+    @pytest.mark.parametrize("load", [load_mnist, load_fashion_mnist])
+    def test_images_of_a_file(self, load, tmp_path):
+        """As a user has them: nothing but the file is needed."""
+        random, path = np.random.default_rng(0), tmp_path / "images.npz"
+        arrays = {}
+        for part, n in (("train", 50), ("test", 20)):
+            arrays |= {f"x_{part}": random.integers(0, 256, (n, 28, 28)).astype(np.uint8)}
+            arrays |= {f"y_{part}": (np.arange(n) % 10).astype(np.uint8)}
+        np.savez(path, **arrays)
+        data = noisy_images(load(path), n_train=30, n_validation=10, n_test=20)
+        assert (data.y_test == arrays["y_test"]).all()
+        assert data.X.shape == (50, 784)
+        curve = Descent(data, SMALL, widths=[2, 4], seeds=2).curve()
+        assert curve.n_parameters.tolist() == [2 * 795 + 10, 4 * 795 + 10]
 
 
 class TestDescent:
@@ -85,6 +106,14 @@ class TestDescent:
         assert fall > max(0.05, 4 * fall_error)
         assert curve.test().p_value < 0.01
         assert curve.threshold == 256 or curve.train_errors.mean(axis=0)[1] < 0.05
+
+    def test_the_teacher_rises_and_falls(self):
+        curve = Descent(
+            noisy_teacher(500), replace(BASE, batch_size=50), widths=[4, 24, 256], seeds=6
+        ).curve()
+        (rise, rise_error), (fall, fall_error) = curve.rise(), curve.fall()
+        assert rise > max(0.07, 6 * rise_error)
+        assert fall > max(0.02, 3 * fall_error)
 
     def test_clean_labels_do_not_rise(self):
         curve = Descent(noisy_digits(noise=0.0), BASE, widths=[6, 24, 128], seeds=4).curve()
@@ -102,10 +131,10 @@ class TestDescent:
         assert_allclose(alone.test_errors, curve.test_errors)
         deep = Descent(TEACHER, SMALL, depths=[1, 2], seeds=2).curve()
         assert (np.diff(deep.n_parameters) == 8 * 9).all()
-        mean, training = Descent(TEACHER, SMALL, widths=[2, 4], epochs=[1, 3], seeds=2).map(
-            "widths", "epochs"
-        )
-        assert mean.shape == training.shape == (2, 2)
+        found = Descent(TEACHER, SMALL, widths=[2, 4], epochs=[1, 3], seeds=2).map("widths", "epochs")
+        assert_allclose(found.test_errors[1], curve.test_errors.mean(axis=0))
+        assert_allclose(found.train_errors[1], curve.train_errors.mean(axis=0))
+        assert found.plot().get_xlabel() == "width"
         assert deep.plot().get_xlabel() == "hidden layers"
 
     def test_resumed_to_the_same_bits(self, tmp_path):
@@ -136,9 +165,25 @@ class TestDescent:
         with pytest.raises(ValueError, match="is of another study, of other data"):
             Descent(other, SMALL, widths=[2, 4], seeds=2, path=path)
 
+    def test_early_stopped_networks_are_measured_at_the_parameters_that_are_kept(self):
+        """Against what the kernel records at every step: that of the best, not of the last."""
+        base = replace(SMALL, n_epochs=60, regularization=EarlyStopping(2, every=2))
+        curve = Descent(TEACHER, base, widths=[4, 8], seeds=2).curve()
+        draw, model = TEACHER.draw(1), replace(base, seed=1)
+        found = fit_many(
+            draw.X, draw.y, model, n_outputs=5, dtype=np.float32, record=Record(every=1),
+            held_out=(draw.X_validation, draw.y_validation), test=(draw.X_test, draw.y_test),
+        )[0]  # fmt: skip
+        assert found.best_step < found.n_steps
+        assert_allclose(curve.test_errors[1, 1], 1 - found.kept("test_accuracies"), atol=1e-12)
+        assert abs(found.kept("test_accuracies") - found.test_accuracies[-1]) > 0.001
+
     def test_squared_loss_takes_classes_as_columns(self):
         curve = Descent(TEACHER, replace(SMALL, loss="squared"), widths=[4, 16], seeds=2).curve()
         assert (curve.test_errors < 1).all()
+        assert curve.n_targets.tolist() == [300, 300]
+        assert 8 < curve.expected_threshold < 13  # 26 w + 5 parameters, 60 rows of 5 classes: w = 11.3
+        assert np.isnan(Descent(TEACHER, SMALL, widths=[4, 16], seeds=2).curve().expected_threshold)
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -258,9 +303,17 @@ class TestCompose:
             ({"factors": {"a": 2.0, "b": 1.0}}, ValueError, "they have to rise"),
             ({"factors": {"validated": 1.0}}, ValueError, "the choice among them"),
             ({"chosen": [["L3"]]}, ValueError, r"chosen\[0\]\[0\] is 'L3'"),
+            ({"techniques": TERMS | {"shifts": Shifts((8, 8))}}, ValueError, "needs 64 features"),
+            (
+                {"techniques": {"smoothing": LabelSmoothing(0.1)}, "base": replace(SMALL, loss="squared")},
+                ValueError,
+                "LabelSmoothing with loss='squared'",
+            ),
         ],
     )
-    def test_refusals(self, change, kind, message):
+    def test_refusals(self, change, kind, message, monkeypatch):
+        """Before anything is trained, whichever subset it is of."""
+        monkeypatch.setattr(_train, "fit_many", None)
         options = {"data": TEACHER, "techniques": TERMS, "base": SMALL, "widths": [2, 4]} | change
         with pytest.raises(kind, match=message):
             compose(**options)
@@ -279,6 +332,21 @@ def test_what_is_safe_to_say_of_single_techniques():
     assert verdicts[("batch norm",)].rise > 0.04
     jacobians = found.of("jacobian", "weak")[:, widths.index(24)].mean(axis=1)
     assert jacobians[0] > 4 * jacobians[3]
+
+
+def test_a_strong_penalty_needs_no_tuning_by_width():
+    base = replace(BASE, regularization=L2(2.0, decoupled=True))
+    curve = Descent(noisy_digits(), base, widths=[6, 24, 128], seeds=5).curve()
+    assert curve.rise()[0] < 0.01
+    assert curve.test_errors[:, -1].mean() < 0.12
+
+
+def test_label_smoothing_rises_even_when_tuned():
+    techniques = {"smoothing": LabelSmoothing(0.25)}
+    found = compose(noisy_digits(), techniques, BASE, [6, 10, 24, 128], seeds=5)
+    verdict = found.verdicts("validated")[1]
+    assert verdict.rise > 0.05
+    assert verdict.p_value < 0.001
 
 
 def test_store_keeps_lines_of_json(tmp_path):

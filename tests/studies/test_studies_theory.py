@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rfpcore.studies import simulation, theory
+from rfpcore.studies._least_squares import least_squares
 from rfpcore.studies.theory import _features
 from rfpcore.studies.theory._features import MOMENTS
 
@@ -288,12 +289,12 @@ def test_draws_of_least_squares_are_the_pseudo_inverse_and_the_ridge():
     for n, p in [(7, 4), (4, 7), (5, 5)]:
         X, y = random.standard_normal((3, n, p)), random.standard_normal((3, n))
         least = np.stack([np.linalg.pinv(a) @ b for a, b in zip(X, y, strict=True)])
-        np.testing.assert_allclose(simulation._ridge(X, y, 0.0), least, rtol=1e-9)
+        np.testing.assert_allclose(least_squares(X, y, 0.0), least, rtol=1e-9)
         eye = 0.3 * np.eye(p)
         damped = np.stack([np.linalg.solve(a.T @ a + eye, a.T @ b) for a, b in zip(X, y, strict=True)])
-        np.testing.assert_allclose(simulation._ridge(X, y, 0.3), damped, rtol=1e-9)
+        np.testing.assert_allclose(least_squares(X, y, 0.3), damped, rtol=1e-9)
     X = np.array([[[1.0, 1.0, 0.0], [2.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0]]])
-    least = simulation._ridge(X, X.sum(axis=2), 0.0)
+    least = least_squares(X, X.sum(axis=2), 0.0)
     np.testing.assert_allclose(least, [[1.0, 1.0, 0.0]], atol=1e-12)
 
 

@@ -165,7 +165,7 @@ def fit_many(
         row_lists(rows, len(several), len(data.X)),
         weights,
         aside,
-        (None, None, [False] * 5) if record is None else _options(record),
+        (None, None, [False] * 6) if record is None else _options(record),
         None if on_finished is None else finished,
         n_threads(n_jobs),
         given,

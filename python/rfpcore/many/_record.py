@@ -9,7 +9,7 @@ from .._options import MAX_STEPS, boolean, integer
 
 __all__ = ["Record"]
 
-_WHAT = ("losses", "metrics", "thetas", "gradients", "intervals")  # in the kernel's order
+_WHAT = ("losses", "metrics", "thetas", "gradients", "intervals", "norms")  # in the kernel's order
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Record:
         adds to its loss. Zeros where no step was taken. Not with batch normalization. Every step takes a
         second pass with `Dropout`, `LabelSmoothing`, `InputNoise`, `Mixup` or `Shifts`; without them it is
         cheap, beside losses and metrics, which look at all rows and can be left out.
+    norms : bool, default=False
+        The Frobenius norm of each layer's weights, without biases, with batch normalization folded in, as
+        `ModelResult.norms` has it. Those of hidden units and Jacobians, which depend on rows, it gives for
+        recorded parameters.
 
     Examples
     --------
@@ -59,6 +63,9 @@ class Record:
     >>> added = found.applied_gradients[1:] - found.bare_gradients[1:]  # at the parameters before each step
     >>> bool(np.allclose(added, 0.1 * found.thetas[:-1]))
     True
+    >>> norms = fit_many(X, np.sin(X), model, record=Record(every=25, norms=True))[0].weight_norms
+    >>> norms.shape  # recorded steps, layers
+    (3, 2)
     >>> Record()
     Traceback (most recent call last):
     ...
@@ -72,6 +79,7 @@ class Record:
     thetas: bool = False
     gradients: bool = False
     intervals: bool = False
+    norms: bool = False
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {name: boolean(getattr(self, name), name) for name in _WHAT}

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _rfpcore
-from .._arrays import Array, cast, matrix
-from .._options import MAX_MEMBERS, choice, integer, n_threads
+from .._arrays import Array, cast, matrix, shown
+from .._options import MAX_MEMBERS, MAX_STEPS, choice, integer, n_threads
 from ..network import MLP
 from ..regularize import BatchNorm, Dropout, EarlyStopping
 from ._model import Model
@@ -65,6 +65,8 @@ class ModelResult:
     applied_gradients, bare_gradients : ndarray (R, P)
         Mean gradients of the steps since the step recorded before, as applied and of the bare loss on the
         same batches, as `Record` describes them; empty where not asked for.
+    weight_norms : ndarray (R, L + 1)
+        Frobenius norm of each layer's weights; empty where not asked for.
     n_steps : int
         Steps taken.
     best_step : int
@@ -91,6 +93,7 @@ class ModelResult:
         self.gradients: Array = outcome.gradients
         self.applied_gradients: Array = outcome.applied_gradients
         self.bare_gradients: Array = outcome.bare_gradients
+        self.weight_norms: NDArray[np.float64] = outcome.weight_norms
         self.n_steps, self.best_step = outcome.n_steps, outcome.best_step
         self.status, self.diverged_loss = outcome.status, outcome.diverged_loss
         if self.status != "diverged" and not np.abs(self.theta).max(initial=0.0) <= _LOST * max(start, 1.0):
@@ -157,14 +160,26 @@ class ModelResult:
         """
         if len(self.theta) != self.net.n_parameters:
             raise ValueError("the parameters were not kept, as keep=('scores',) says: nothing predicts")
+        return self._folded(self.theta, self.batch_norm)
+
+    def _folded(self, theta: Array, batch_norm: Array) -> Array:
         norm = self.model.terms.get(BatchNorm)
-        if norm is None or not len(self.batch_norm):
-            return self.theta
-        net = self.net._architecture
-        folded: Array = _rfpcore.fold_batch_norm(net, self.theta, self.batch_norm, norm.epsilon)
+        if norm is None or not len(batch_norm):
+            return theta
+        folded: Array = _rfpcore.fold_batch_norm(self.net._architecture, theta, batch_norm, norm.epsilon)
         return folded
 
-    def norms(self, X: Any) -> Norms:
+    def _recorded(self, step: Any) -> Array:
+        """The recorded parameters after so many steps, as `parameters` has them."""
+        after = integer(step, "step", 0, MAX_STEPS)
+        if not len(self.thetas):
+            raise ValueError(f"step={after}, but no parameters are recorded; Record(thetas=True) does it")
+        at = np.flatnonzero(self.steps == after)
+        if not len(at):
+            raise ValueError(f"step={after} is not recorded; the steps are {shown(self.steps.tolist())}")
+        return self._folded(self.thetas[at[0]], self.batch_norms[at[0]] if len(self.batch_norms) else [])
+
+    def norms(self, X: Any, step: int | None = None) -> Norms:
         """Norms of the network that predicts: of weights, hidden units, and outputs' derivatives by inputs.
 
         The Jacobian costs as much as n_outputs passes; a hundred rows are enough for its mean.
@@ -172,6 +187,9 @@ class ModelResult:
         Parameters
         ----------
         X : array or frame (N, d)
+        step : int, optional
+            After how many steps, of those that `Record(thetas=True)` records; None: at the parameters that
+            are kept.
 
         Returns
         -------
@@ -188,7 +206,7 @@ class ModelResult:
         >>> norms.weights.round(6), norms.hidden, round(norms.jacobian, 6)
         (array([3.]), array([], dtype=float64), 3.0)
         """
-        theta = self.parameters()
+        theta = self.parameters() if step is None else self._recorded(step)
         if not np.isfinite(theta).all():
             raise ValueError(
                 f"the parameters of a model that {self.status} are not finite: they have no norms"
@@ -259,6 +277,7 @@ class ManyResult:
     train_accuracies, held_out_accuracies, test_accuracies : ndarray (n_models, R)
     recorded_thetas, recorded_gradients : list of ndarray (R, P)
     recorded_applied_gradients, recorded_bare_gradients : list of ndarray (R, P)
+    recorded_weight_norms : list of ndarray (R, L + 1)
     n_steps, best_step : ndarray (n_models,) of int
     status : ndarray (n_models,) of str
     stopped : ndarray (n_models,) of bool
@@ -289,6 +308,7 @@ class ManyResult:
         self.recorded_gradients = [result.gradients for result in self.results]
         self.recorded_applied_gradients = [result.applied_gradients for result in self.results]
         self.recorded_bare_gradients = [result.bare_gradients for result in self.results]
+        self.recorded_weight_norms = [result.weight_norms for result in self.results]
         self.n_steps = np.array([result.n_steps for result in self.results])
         self.best_step = np.array([result.best_step for result in self.results])
         self.status = np.array([result.status for result in self.results])
@@ -344,8 +364,9 @@ class ManyResult:
     def to_frame(self) -> Any:
         """A pandas DataFrame, one line a model and recorded step.
 
-        The columns are model, seed, step, what was recorded of losses and accuracies, and the status; without
-        a record there is one line a model, at its last step, with the last value of its loss curve as loss.
+        The columns are model, seed, step, what was recorded of losses and accuracies, the norm of all weights
+        where norms were recorded (`weight_norm`), and the status; without a record there is one line a model,
+        at its last step, with the last value of its loss curve as loss.
         """
         import pandas as pd
 
@@ -357,6 +378,8 @@ class ManyResult:
                 lines.append(head | {"step": result.n_steps, "loss": loss, "status": result.status})
             for i, step in enumerate(result.steps):
                 recorded = {name: getattr(result, name)[i] for name in SCORES if len(getattr(result, name))}
+                if len(result.weight_norms):
+                    recorded["weight_norm"] = float(np.linalg.norm(result.weight_norms[i]))
                 lines.append(head | {"step": int(step)} | recorded | {"status": result.status})
         return pd.DataFrame(lines)
 

@@ -5,12 +5,13 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arrays import Array, as_floats, require_finite
-from .._options import integer, items
+from .._options import at_least, integer, items
 
 Feature = Literal["relu", "erf"]
 """Activations of random features."""
 
 MAX_COUNT = 2**53  # whole numbers are exact in float64 up to here
+_MAX_ENTRIES = 2**28  # of one matrix: 2 GiB
 MAX_ENERGY = 1e100  # of signals, noises, penalties: products of a few of them stay finite
 
 
@@ -73,3 +74,19 @@ def rising(values: Any, name: str, most: int) -> list[int]:
     if len(found) < 2 or (np.diff(found) <= 0).any():
         raise ValueError(f"{name}={found}; at least two numbers that rise are needed")
     return found
+
+
+def energy_of(value: Any, name: str) -> float:
+    """A number from 0 to what can be multiplied."""
+    number = at_least(value, name, 0.0)
+    if number > MAX_ENERGY:
+        raise ValueError(f"{name}={number:g}; at most {MAX_ENERGY:g} is possible")
+    return number
+
+
+def require_room(rows: int, columns: int) -> None:
+    """ValueError for data sets of which a single one is too large."""
+    if rows * columns > _MAX_ENTRIES:
+        raise ValueError(
+            f"one data set takes {rows} × {columns} numbers; at most {_MAX_ENTRIES} in all are possible"
+        )

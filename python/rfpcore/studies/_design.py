@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._arrays import Array, as_floats, matrix
-from .._options import at_least
-from ._checks import MAX_ENERGY, finite_vector, times
+from ._checks import MAX_ENERGY, energy_of, finite_vector, times
 
 
 class Design(NamedTuple):
@@ -31,9 +30,7 @@ class Design(NamedTuple):
         if len(beta) != rows.shape[1]:
             raise ValueError(f"coefficients has {len(beta)} numbers; X has {rows.shape[1]} features")
         sizes = as_scales(scales, rows.shape[1])
-        variance = at_least(noise, "noise", 0.0)
-        if variance > MAX_ENERGY:
-            raise ValueError(f"noise={variance:g}; at most {MAX_ENERGY:g} is possible")
+        variance = energy_of(noise, "noise")
         at = times(when)
         left, singular, vectors = np.linalg.svd(rows, full_matrices=False)
         kept = singular > max(rows.shape) * np.finfo(float).eps * singular[0]

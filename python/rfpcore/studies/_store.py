@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .._files import digest
 from .._options import file_path
 from .data import NoisyLabels
+from .regression import LinearTarget
 
 __all__ = ["Store"]
 
@@ -22,15 +22,15 @@ class Store:
     ----------
     path : str, path or None
         None keeps them in memory alone.
-    data : NoisyLabels
+    data : NoisyLabels or LinearTarget
         What all models are trained on; a file of other data is refused.
     """
 
-    def __init__(self, path: str | PathLike[str] | None, data: NoisyLabels) -> None:
+    def __init__(self, path: str | PathLike[str] | None, data: NoisyLabels | LinearTarget) -> None:
         self.path = None if path is None else file_path(path)
         self.scores: dict[str, dict[str, Any]] = {}
         if self.path is not None:
-            self._open(self.path, _study(data))
+            self._open(self.path, data.identity())
 
     def _open(self, path: Path, study: str) -> None:
         """Read what is finished; a new file says which study it is."""
@@ -63,9 +63,3 @@ class Store:
         keys = np.asarray(keys, object)
         values = [self.scores[key][name] for key in keys.ravel()]
         return np.array(values, np.float64).reshape(keys.shape)
-
-
-def _study(data: NoisyLabels) -> str:
-    """What tells the data from others: all rows, and how seeds draw from them."""
-    rows = [digest(one) for one in (data.X, data.y, data.X_test, data.y_test)]
-    return " ".join([*rows, str(data.n_train), str(data.n_validation), repr(data.noise)])

@@ -35,6 +35,8 @@ def train(
     by_seed: dict[int, list[tuple[str, Model, int]]] = {}
     for key, (model, n) in missing.items():
         by_seed.setdefault(model.seed, []).append((key, model, n))
+    for _, model, _ in next(iter(by_seed.values()), []):  # what no seed can train is refused before any work
+        model.kernel(model.net(data.X.shape[1], data.n_classes))
     with make_progress("study", len(missing), "models", verbose) as progress:
         done = 0
         for seed, several in by_seed.items():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._arrays import Array, matrix, targets
+from .._files import digest
 from .._options import MAX_ROWS, below_one, integer
 from ..datasets import Images, load_digits
 
@@ -91,6 +92,11 @@ class NoisyLabels:
     def n_classes(self) -> int:
         """Classes of training and test rows."""
         return int(max(self.y.max(), self.y_test.max())) + 1
+
+    def identity(self) -> str:
+        """What tells the data from others: all rows, and how seeds draw from them."""
+        rows = [digest(one) for one in (self.X, self.y, self.X_test, self.y_test)]
+        return " ".join([*rows, str(self.n_train), str(self.n_validation), repr(self.noise)])
 
     def draw(self, seed: int) -> Draw:
         """The rows of a seed."""

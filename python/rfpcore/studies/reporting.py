@@ -13,7 +13,7 @@ from .._arrays import shown
 from .._axes import pyplot
 from .._options import file_path
 from .composition import VALIDATED, Composition, Tolerance, Verdict
-from .descent import Curve
+from .curves import Curve
 
 __all__ = ["report"]
 

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._limits import optional, seed
-from .._options import MAX_DRAWS, MAX_ROWS, at_least, choice, integer, positive
-from ._checks import MAX_ENERGY, Feature, finite_vector
+from .._options import MAX_DRAWS, MAX_ROWS, choice, integer, positive
+from ._checks import Feature, energy_of, finite_vector, require_room
 from ._design import Design, as_scales
+from ._least_squares import activation_of, least_squares, spread
 
 __all__ = ["descent_risks", "least_squares_risks", "random_feature_risks"]
 
 # Numbers in the matrices of one batch: the cache's size, and few enough that Ctrl-C is heard.
 _BATCH = 2**18
-_MAX_ENTRIES = 2**28  # of one matrix: 2 GiB
 
 
 def least_squares_risks(
@@ -69,15 +69,15 @@ def least_squares_risks(
     features = used if n_features is None else integer(n_features, "n_features", 1, MAX_ROWS)
     if features < used:
         raise ValueError(f"p={used} is more than n_features={features}; at most all features can be used")
-    level, energy = _energy(penalty, "penalty"), _energy(signal, "signal")
-    deviation = np.sqrt(_energy(noise, "noise"))
-    _require_room(rows + used, features)
+    level, energy = energy_of(penalty, "penalty"), energy_of(signal, "signal")
+    deviation = np.sqrt(energy_of(noise, "noise"))
+    require_room(rows + used, features)
 
     def risks(random: np.random.Generator, size: int) -> Array:
         X = random.standard_normal((size, rows, features))
-        beta = _spread(random.standard_normal((size, features)), energy)
+        beta = spread(random.standard_normal((size, features)), energy)
         y = (X @ beta[..., None])[..., 0] + deviation * random.standard_normal((size, rows))
-        found = _ridge(X[..., :used], y, rows * level)
+        found = least_squares(X[..., :used], y, rows * level)
         error = beta.copy()
         error[:, :used] -= found
         return np.asarray(np.square(error).sum(axis=1))
@@ -138,19 +138,19 @@ def random_feature_risks(
         integer(value, name, 1, MAX_ROWS) for value, name in ((n_units, "n_units"), (n, "n"), (d, "d"))
     )
     new = integer(n_test, "n_test", 1, MAX_ROWS)
-    act = _activation(choice(activation, "activation", Feature))
-    level, energy = _energy(penalty, "penalty"), _energy(signal, "signal")
-    deviation = np.sqrt(_energy(noise, "noise"))
-    _require_room(rows + new + units, units + inputs)
+    act = activation_of(choice(activation, "activation", Feature))
+    level, energy = energy_of(penalty, "penalty"), energy_of(signal, "signal")
+    deviation = np.sqrt(energy_of(noise, "noise"))
+    require_room(rows + new + units, units + inputs)
 
     def risks(random: np.random.Generator, size: int) -> Array:
         weights, X, X_new = (
-            _spread(random.standard_normal((size, count, inputs)), inputs) for count in (units, rows, new)
+            spread(random.standard_normal((size, count, inputs)), inputs) for count in (units, rows, new)
         )
-        beta = _spread(random.standard_normal((size, inputs)), energy)[..., None]
+        beta = spread(random.standard_normal((size, inputs)), energy)[..., None]
         y = (X @ beta)[..., 0] + deviation * random.standard_normal((size, rows))
         Z, Z_new = (act(at @ weights.swapaxes(1, 2) / np.sqrt(inputs)) for at in (X, X_new))
-        a = _ridge(Z, y, rows * level * units / inputs)
+        a = least_squares(Z, y, rows * level * units / inputs)
         return np.asarray(np.square(Z_new @ a[..., None] - X_new @ beta).mean(axis=(1, 2)))
 
     return _draws(risks, (rows + new + units) * (units + inputs), n_draws, random_state)
@@ -195,9 +195,9 @@ def descent_risks(
     """
     rows, beta = integer(n, "n", 1, MAX_ROWS), finite_vector(coefficients, "coefficients")
     sizes = as_scales(scales, len(beta))
-    deviation = np.sqrt(_energy(noise, "noise"))
+    deviation = np.sqrt(energy_of(noise, "noise"))
     rate = optional(positive)(learning_rate, "learning_rate")
-    _require_room(rows, len(beta))
+    require_room(rows, len(beta))
 
     def risks(random: np.random.Generator, size: int) -> Array:
         del size  # one at a time: a decomposition costs more than the loop
@@ -225,53 +225,3 @@ def _sizes(count: int, batch: int) -> Iterator[int]:
     """Sizes of batches that make up the count."""
     for first in range(0, count, batch):
         yield min(batch, count - first)
-
-
-def _ridge(X: Array, y: Array, level: float) -> Array:
-    """The argmin |y − Xb|² + level·|b|² of each data set (S, n, p), (S, n), by QR; at 0 the least norm."""
-    size, n, p = X.shape
-    tall = X if n >= p else X.swapaxes(1, 2)
-    small = min(n, p)
-    if level > 0:
-        eye = np.broadcast_to(np.sqrt(level) * np.eye(small), (size, small, small))
-        q, r = np.linalg.qr(np.concatenate([tall, eye], axis=1))
-    else:
-        q, r = np.linalg.qr(tall)
-    diagonal = np.abs(np.diagonal(r, axis1=1, axis2=2))
-    if (diagonal.min(axis=1) <= max(n, p) * np.finfo(float).eps * diagonal.max(axis=1)).any():
-        # Features that are 0 in all rows, or one another, without a penalty that counts.
-        return np.asarray((np.linalg.pinv(X) @ y[..., None])[..., 0])
-    if n >= p:
-        return np.asarray(np.linalg.solve(r, q[:, :n].swapaxes(1, 2) @ y[..., None])[..., 0])
-    # b = X'a with (XX' + level)a = y, and XX' + level = R'R.
-    a = np.linalg.solve(r, np.linalg.solve(r.swapaxes(1, 2), y[..., None]))
-    return np.asarray((tall @ a)[..., 0])
-
-
-def _spread(vectors: Array, energy: float) -> Array:
-    """Vectors of the same directions and of squared length `energy`."""
-    return np.asarray(vectors * np.sqrt(energy / np.square(vectors).sum(axis=-1, keepdims=True)))
-
-
-def _activation(name: str) -> Callable[[Array], Array]:
-    """The function of a name of `Feature`."""
-    from scipy.special import erf
-
-    known: dict[str, Callable[[Array], Array]] = {"relu": lambda z: np.maximum(z, 0), "erf": erf}
-    return known[name]
-
-
-def _energy(value: Any, name: str) -> float:
-    """A number from 0 to what can be multiplied."""
-    number = at_least(value, name, 0.0)
-    if number > MAX_ENERGY:
-        raise ValueError(f"{name}={number:g}; at most {MAX_ENERGY:g} is possible")
-    return number
-
-
-def _require_room(rows: int, columns: int) -> None:
-    """ValueError for data sets of which a single one is too large."""
-    if rows * columns > _MAX_ENTRIES:
-        raise ValueError(
-            f"one data set takes {rows} × {columns} numbers; at most {_MAX_ENTRIES} in all are possible"
-        )

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-import rfpcore.sweeps
+import rfpcore
 from rfpcore import InterruptedWarning, _files, _value, sweep
-from rfpcore._sweep_file import SweepFile
 from rfpcore.datasets import make_noisy_moons
 from rfpcore.many import Model, Record, fit_many
 from rfpcore.optimizers import SGD, AdamW, Cosine, PowerLaw, Step
 from rfpcore.regularize import L2, BatchNorm, Dropout, EarlyStopping, Shifts
+from rfpcore.studies import sweeps
+from rfpcore.studies._sweep_file import SweepFile
 
 X, Y, _ = make_noisy_moons(60, random_state=0)
 BASE = Model((6,), loss="softmax", optimizer=SGD(0.1), n_epochs=3)
@@ -201,6 +202,15 @@ def test_intervals_are_kept(path):
             assert np.abs(one.applied_gradients - one.bare_gradients).max() > 0 or one is found.result[0]
 
 
+@pytest.mark.parametrize("keep", [("scores",), ("scores", "parameters")], ids=len)
+def test_norms_are_kept(path, keep):
+    grid, record = {"hidden_layer_sizes": [(3,), (4, 2)]}, Record(every=5, norms=True)
+    for found in [sweep(X, Y, grid, BASE, path=path, record=record, keep=keep) for _ in range(2)]:
+        for one, direct in zip(found.result, fit_many(X, Y, found.result.models, record=record), strict=True):
+            assert_array_equal(one.weight_norms, direct.weight_norms, strict=True)
+        assert np.isfinite(found.to_frame()["weight_norm"]).all()
+
+
 def test_resumed_from_its_file(path, interrupt_after, monkeypatch):
     options = {"record": Record(every=4, thetas=True), "held_out": (X, Y)}
     interrupt_after(2)
@@ -208,9 +218,11 @@ def test_resumed_from_its_file(path, interrupt_after, monkeypatch):
         part = sweep(X, Y, GRID, BASE, path=path, n_jobs=1, **options)
     monkeypatch.undo()
     trained = []
-    fit = rfpcore.sweeps.fit_many
+    fit = sweeps.fit_many
     monkeypatch.setattr(
-        rfpcore.sweeps, "fit_many", lambda X, y, models, **o: trained.extend(models) or fit(X, y, models, **o)
+        rfpcore.studies.sweeps,
+        "fit_many",
+        lambda X, y, models, **o: trained.extend(models) or fit(X, y, models, **o),
     )
     resumed = sweep(X, Y, GRID, BASE, path=path, **options)
     assert len(trained) == 6 - part.finished.sum()
@@ -309,8 +321,8 @@ def rewrite(path, *parts):
 
 def test_a_file_only_grows(path, monkeypatch):
     """Every shard has the bytes that it was written with; that is what makes a sweep of many models cheap."""
-    monkeypatch.setattr(rfpcore.sweeps, "_WRITE_EVERY", 0.0)
-    monkeypatch.setattr(rfpcore.sweeps, "_WRITING_SHARE", 1e9)
+    monkeypatch.setattr(sweeps, "_WRITE_EVERY", 0.0)
+    monkeypatch.setattr(sweeps, "_WRITING_SHARE", 1e9)
     seen, append = [], SweepFile.append
     monkeypatch.setattr(
         SweepFile, "append", lambda self, new: append(self, new) or seen.append(path.read_bytes())

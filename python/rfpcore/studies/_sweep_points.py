@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _files
-from ._arrays import matrix, shown
-from ._options import integer
-from .many import Model, require_pair, row_lists, row_numbers
+from .. import _files
+from .._arrays import matrix, shown
+from .._options import integer
+from ..many import Model, require_pair, row_lists, row_numbers
 
 __all__ = ["DATA", "ROWS", "PointRows", "listed_points", "models_of"]
 

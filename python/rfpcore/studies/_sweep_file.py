@@ -12,22 +12,22 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from . import _files, _value
-from ._arrays import F64, I64, Array, as_floats, float_dtype
-from ._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
-from ._options import MAX_PARAMETERS, MAX_STEPS, integer
-from ._warn import warn
-from .exceptions import InterruptedWarning
-from .many import PARAMETERS, SCORES, Model, ModelResult, Record, require_pair, row_lists
-from .network import MLP
-from .regularize import BatchNorm
+from .. import _files, _value
+from .._arrays import F64, I64, Array, as_floats, float_dtype
+from .._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor
+from .._options import MAX_PARAMETERS, MAX_STEPS, integer
+from .._warn import warn
+from ..exceptions import InterruptedWarning
+from ..many import PARAMETERS, SCORES, Model, ModelResult, Record, require_pair, row_lists
+from ..network import MLP
+from ..regularize import BatchNorm
 
 __all__ = ["SweepFile"]
 
 # With a line for each recorded step.
 _RECORDED = ("thetas", "batch_norms", "gradients", "applied_gradients", "bare_gradients")
-_LATER = ("test_losses", "test_accuracies")  # which a shard has only where a model has them
-_ARRAYS = ("steps", "loss_curve", "validation_losses", *SCORES, *PARAMETERS)
+_LATER = ("test_losses", "test_accuracies", "weight_norms")  # which a shard has only where a model has them
+_ARRAYS = ("steps", "loss_curve", "validation_losses", *SCORES, "weight_norms", *PARAMETERS)
 Status = Literal["finished", "stopped", "diverged"]
 _STATUS = get_args(Status)
 
@@ -192,7 +192,8 @@ class SweepFile:
         found["batch_norm"] = take("batch_norm", n_norm if kept else 0, nan=diverged, dtype=theta.dtype)
         for name in _RECORDED:
             found[name] = take(name, None, None, dtype=theta.dtype)
-        for name in (*SCORES, *_RECORDED):
+        found["weight_norms"] = take("weight_norms", None, None)
+        for name in (*SCORES, "weight_norms", *_RECORDED):
             if len(found[name]) not in (0, len(steps)):
                 raise ValueError(
                     f"{prefix}{name} has {len(found[name])} lines for {len(steps)} recorded steps"
@@ -235,6 +236,8 @@ def _shard(done: Mapping[int, ModelResult]) -> tuple[Tensors, Document]:
 
 def _width(name: str, model: Model, net: MLP) -> tuple[int, ...]:
     """How many numbers a line of an array has."""
+    if name == "weight_norms":
+        return (len(net.hidden_layer_sizes) + 1,)
     if name not in _RECORDED:
         return ()
     if name == "batch_norms":

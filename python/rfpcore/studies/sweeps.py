@@ -7,15 +7,15 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from .._arrays import Array, has_entries, shown
+from .._options import choice, file_path, items, shows
+from .._progress import NoProgress, make_progress
+from .._warn import warn
+from ..exceptions import InterruptedWarning
+from ..many import ManyResult, Model, ModelResult, Record, Score, fit_many
 from . import _sweep_file
-from ._arrays import Array, has_entries, shown
-from ._options import choice, file_path, items, shows
-from ._progress import NoProgress, make_progress
 from ._sweep_best import BestPoint, best_points
 from ._sweep_points import ROWS, PointRows, listed_points, models_of
-from ._warn import warn
-from .exceptions import InterruptedWarning
-from .many import ManyResult, Model, ModelResult, Record, Score, fit_many
 
 __all__ = ["BestPoint", "SweepResult", "sweep"]
 

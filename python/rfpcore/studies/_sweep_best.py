@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._options import choice, items
+from .._options import choice, items
+from ..many import ManyResult, Score, row_numbers
 from ._sweep_points import ROWS
-from .many import ManyResult, Score, row_numbers
 
 __all__ = ["BestPoint", "best_points"]
 
