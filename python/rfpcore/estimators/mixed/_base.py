@@ -1,0 +1,267 @@
+"""What mixed models share: parameters, the data in standard units, fitting, files."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from ..._arrays import Array, as_floats, require_finite, require_length, require_total, row_weights
+from ..._frames import require_aligned
+from ..._options import Activation, choice
+from .._network import FeatureEstimator
+from . import _classify
+from ._effects import ClusterEffects
+from ._fit import MixedFit, run
+from ._intervals import Calibration, calibrate
+from ._laplace import FamilyName
+from ._model import FittedModel, Prediction, posterior_of, reach_of
+from ._problem import MixedProblem
+from ._report import Report, report
+from ._rows import Grouping, StandardUnits, centres, grouping, origin, require_nested, require_repeats
+from ._saved import SavedMixed
+from ._settings import LIMITS, MeanName, SlopeCovariance, deal, settings, structure
+from ._summary import summary_of
+from .adapted import Unknown
+from .results import LikelihoodRatioTest, RandomEffects, VarianceComponents
+
+LEAST_WEIGHT = 1e-100
+MOST_WEIGHT, MOST_COUNT = 1e12, 1e8  # over the median; of a row that is counted as several
+
+
+class MixedBase(SavedMixed, FeatureEstimator):
+    """All but the outcomes."""
+
+    _limits = LIMITS
+    mean_: str
+    scores_: dict[str, float]
+    guard_: float | None
+    variance_components_: VarianceComponents
+    random_effects_: RandomEffects | list[RandomEffects]
+    intraclass_correlation_: float
+    r2_marginal_: float
+    r2_conditional_: float
+    coefficients_: NDArray[np.float64] | None
+    coefficient_std_errors_: NDArray[np.float64] | None
+    log_likelihood_: float
+    no_effects_test_: LikelihoodRatioTest
+    labels_: Array
+    _memory: FittedModel
+
+    def __init__(
+        self,
+        *,
+        mean: MeanName | Any = "auto",
+        effects: Any = "auto",
+        effect_columns: Any = None,
+        slope_covariance: SlopeCovariance = "auto",
+        center_slopes: Any = "auto",
+        cluster_means: bool = False,
+        n_folds: int = 4,
+        hidden_layer_sizes: Any = (32, 32),
+        activation: Activation = "tanh",
+        learning_rate_init: float = 5e-3,
+        weight_decay: Any = "auto",
+        max_iter: int = 300,
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.mean = mean
+        self.effects = effects
+        self.effect_columns = effect_columns
+        self.slope_covariance = slope_covariance
+        self.center_slopes = center_slopes
+        self.cluster_means = cluster_means
+        self.n_folds = n_folds
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _problem(
+        self, given: dict[str, Any], X: Any, y: Any, groups: Any, sample_weight: Any
+    ) -> tuple[MixedProblem, StandardUnits, Any]:
+        """The data in standard units, sorted by cluster."""
+        self._require_y(y)
+        if groups is None:
+            raise ValueError("groups is None; a mixed model needs each row's cluster")
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        features = self._features(X, learn=True)
+        require_finite(features, "X")
+        outcome, weights = self._learn_outcomes(y, len(features)), self._weights(sample_weight, len(features))
+        keeps_units = self._family is not None
+        scales = StandardUnits.of(features.astype(np.float64), None if keeps_units else outcome, weights)
+        scales.require_variances()
+        found = grouping(groups, len(features))
+        require_nested(found)
+        require_repeats(np.bincount(found.codes))
+        levels = 1 if found.inner is None else 2
+        effects = structure(given, features.shape[1], getattr(self, "feature_names_in_", None), levels)
+        if self._family is not None:
+            effects = _classify.unit_noise(effects)
+        order = np.argsort(found.codes, kind="stable")
+        Z, t = scales.features(features)[order], scales.outcomes(outcome)[order]
+        prior = posterior_of(
+            effects,
+            np.zeros(effects.n_parameters),
+            found,
+            Z,
+            scales.weights(weights, order),
+            lambda inputs: inputs,
+            origin(effects, scales),
+            None,
+            given["cluster_means"],
+            given["n_jobs"],
+        )
+        fold = deal(len(found.labels), given["n_folds"], given["random_state"])
+        inputs = np.ascontiguousarray(prior.residual)
+        problem = MixedProblem(inputs, t, prior.data, effects, fold, given["random_state"], given["n_jobs"])
+        return problem, scales, found
+
+    @property
+    def _family(self) -> FamilyName | None:
+        """Of outcomes that are no normal numbers."""
+        raise NotImplementedError
+
+    def _learn_outcomes(self, y: Any, n_rows: int) -> Array:
+        """Outcomes (N,) in float64; what is to be known of them is kept."""
+        raise NotImplementedError
+
+    def _encode(self, y: Any, n_rows: int) -> Array:
+        """Outcomes of clusters that are adapted to."""
+        raise NotImplementedError
+
+    def _weights(self, sample_weight: Any, n_rows: int) -> Array | None:
+        """Weights above 0, in float64."""
+        if sample_weight is None:
+            return None
+        weights = row_weights(sample_weight, n_rows).astype(np.float64)
+        if (weights == 0).any():
+            row = int(np.argmax(weights == 0))
+            raise ValueError(f"sample_weight is 0 in row {row}; leave rows without weight out")
+        # Of normal outcomes they are relative; of others they say how often a row counts.
+        unit, most = (np.median(weights), MOST_WEIGHT) if self._family is None else (1.0, MOST_COUNT)
+        row = int(np.argmin(weights))
+        if weights[row] < LEAST_WEIGHT * unit:
+            raise ValueError(
+                f"sample_weight is {weights[row]:.3g} in row {row}, less than {LEAST_WEIGHT:.0e} times "
+                f"{unit:.3g}, that of an ordinary row; leave rows without weight out"
+            )
+        row = int(np.argmax(weights))
+        if weights[row] / most > unit:
+            raise ValueError(
+                f"sample_weight is {weights[row]:.3g} in row {row}, more than {most:.0e} times {unit:.3g}, "
+                "that of an ordinary row: beside it the others are rounding"
+            )
+        require_total(weights, "sample_weight")
+        return weights
+
+    def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> None:
+        given = self._checked()
+        self._forget()
+        problem, scales, found = self._problem(given, X, y, groups, sample_weight)
+        chosen = settings(given)
+        family = self._family
+        fitted = run(problem, chosen) if family is None else _classify.run(problem, chosen, family)
+        self._memory = self._model(problem, scales, found, fitted)
+        self._take(report(problem, fitted, self._memory, self._names(), chosen.reml))
+        if given["verbose"]:
+            print(self.summary())
+
+    def _model(
+        self, problem: MixedProblem, scales: StandardUnits, found: Grouping, fitted: MixedFit
+    ) -> FittedModel:
+        """What predicts, with the posterior of the clusters at hand."""
+        d, family, u = self.n_features_in_, self._family, fitted.estimate.parameters
+        if family is None:
+            data, residual = problem.effects, problem.y - fitted.chosen.mean.predict(problem.X)
+        else:
+            data, residual = _classify.effects_at(problem, fitted.chosen.mean, u, family)
+        Z, codes = problem.X[:, :d], np.sort(found.codes)
+        means = centres(Z, codes, len(found.labels))
+        effects = ClusterEffects(
+            problem.structure,
+            u,
+            found.labels,
+            found.inner_labels,
+            means,
+            origin(problem.structure, scales),
+            reach_of(Z, codes, means),
+            data,
+            residual,
+            problem.n_threads,
+        )
+        calibration = Calibration.normal()
+        if family is None:
+            left_out = (problem.y - fitted.unseen.left_out, problem.y - fitted.chosen.left_out)
+            calibration = calibrate(problem, u, *left_out, effects.prior_variance(Z))
+        return FittedModel(
+            scales,
+            fitted.chosen.mean,
+            fitted.unseen.mean,
+            fitted.uncertainty,
+            effects,
+            calibration,
+            bool(self.cluster_means),
+            family,
+            len(found.labels),
+        )
+
+    def _names(self) -> list[str]:
+        names = getattr(self, "feature_names_in_", None)
+        return (
+            [f"x{j}" for j in range(self.n_features_in_)] if names is None else [str(name) for name in names]
+        )
+
+    def _take(self, found: Report) -> None:
+        """Set what was learnt."""
+        for name, value in vars(found).items():
+            setattr(self, name, value)
+
+    # Use.
+
+    def _predict(self, X: Any, groups: Any, unknown: Unknown, spread: bool) -> Prediction:
+        check_is_fitted(self)
+        choice(unknown, "unknown", Unknown)
+        require_aligned(X=X, groups=groups)
+        features = self._features(X)
+        require_finite(features, "X")
+        return self._memory.at(features, groups, unknown, spread)
+
+    def _adapted(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> FittedModel:
+        """The posterior of other clusters."""
+        check_is_fitted(self)
+        self._require_y(y)
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        features = self._features(X)
+        require_finite(features, "X")
+        outcome, weights = self._encode(y, len(features)), self._weights(sample_weight, len(features))
+        levels = None if groups is None else self._memory.effects.structure.levels
+        return self._memory.adapted(features, outcome, grouping(groups, len(features), levels), weights)
+
+    def summary(self) -> str:
+        """A table in the manner of lme4.
+
+        Returns
+        -------
+        text : str
+        """
+        check_is_fitted(self)
+        return summary_of(self)
+
+
+def numbers(y: Any, n_rows: int) -> Array:
+    """Finite outcomes (N,) in float64."""
+    outcome = as_floats(y, "y").astype(np.float64)
+    if outcome.ndim == 2 and outcome.shape[1] == 1:
+        outcome = np.asarray(column_or_1d(outcome, warn=True))
+    if outcome.ndim != 1:
+        raise ValueError(f"y has shape {outcome.shape}; ({n_rows},) is needed: a mixed model has one outcome")
+    require_length(outcome, "y", n_rows)
+    require_finite(outcome, "y")
+    return outcome

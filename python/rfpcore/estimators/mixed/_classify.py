@@ -1,0 +1,166 @@
+"""A fit of outcomes that are no normal numbers: working outcomes, kinds of mean, Laplace's likelihood.
+
+At the mode of the effects the working outcome is eta + (y - p) / W with noise of variance 1 / W (penalized
+quasi-likelihood: Breslow and Clayton 1993). Variances and the choice go by Laplace's approximation to the
+likelihood of clusters left out, which does not share that method's bias.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from . import _fit, _gaussian_process, _linear, _networks
+from ._components import Floats, Structure, bounds, prior, start
+from ._laplace import FamilyName, LaplaceModel
+from ._likelihood import COARSE, CovarianceEstimate, hessian_of, polished
+from ._problem import FittedMean, MixedProblem
+from ._settings import MixedSettings
+
+ROUNDS = 2
+LOSSES = {"logistic": "logistic", "poisson": "poisson"}
+EXACT = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6}
+LARGEST_LOGIT = 8.0  # of the working outcomes' predictor: beyond, weights say nothing
+
+
+def run(problem: MixedProblem, settings: MixedSettings, family: FamilyName) -> _fit.MixedFit:
+    """Fit the mean that was asked for, or the best of all kinds, on the scale of the link."""
+    if settings.mean == "linear":
+        return _only_linear(problem, family)
+    ordinary = _networks.fit(problem, None, settings.training.without_decay(), LOSSES[family])
+    best, last = ordinary, estimate(problem, ordinary.left_out, family)
+    chosen = settings
+    for _ in range(ROUNDS):
+        working = _working(problem, best.left_out, last.parameters, family)
+        process, beside = _gaussian_process.fit(working, last.parameters)
+        found = _fit.candidates(working, chosen, last, process, beside)
+        guess = last.parameters
+        estimates = {name: estimate(problem, one.left_out, family, guess) for name, one in found.items()}
+        scores = {name: one.log_likelihood for name, one in estimates.items()}
+        if chosen is settings:
+            first_scores, uncertainty = scores, _fit.uncertainty_of(process, found)
+        name = max(scores, key=scores.__getitem__)
+        best, last = found[name], estimates[name]
+        chosen = replace(settings, mean=name if isinstance(settings.mean, str) else settings.mean)
+    last = estimate(problem, best.left_out, family, last.parameters, with_hessian=True)
+    return _fit.MixedFit(best, best, last, first_scores, uncertainty, None, {best.name: best})
+
+
+def _working(problem: MixedProblem, eta: Floats, u: Floats, family: FamilyName) -> MixedProblem:
+    """The problem of the working outcomes at the mode."""
+    eta = np.clip(eta, -LARGEST_LOGIT, LARGEST_LOGIT)
+    mode = laplace_model(problem, family).mode(eta, u)
+    return replace(problem, y=eta + mode.working_residual, effects=mode.data)
+
+
+def laplace_model(problem: MixedProblem, family: FamilyName) -> LaplaceModel:
+    """All rows' outcomes."""
+    own = problem.effects
+    return LaplaceModel(
+        problem.structure, own._replace(weights=None), family, problem.y, own.weights, problem.n_threads
+    )
+
+
+def estimate(
+    problem: MixedProblem,
+    eta: Floats,
+    family: FamilyName,
+    guess: Floats | None = None,
+    *,
+    with_hessian: bool = False,
+) -> CovarianceEstimate:
+    """The covariance of effects beside given linear predictors, by Laplace's likelihood with a weak prior."""
+    rows, effects, _ = problem.sample
+    structure, at = problem.structure, eta[rows]
+    own = effects._replace(weights=None)
+    model = LaplaceModel(structure, own, family, problem.y[rows], effects.weights, problem.n_threads)
+    last_mode: list[Floats | None] = [None]
+
+    def objective(u: Floats) -> tuple[float, Floats]:
+        found, last_mode[0] = model.likelihood(at, u, last_mode[0])
+        more, its_gradient = prior(structure, u, 1.0)
+        return more - found.log_likelihood, its_gradient - found.of_parameters
+
+    first = start(structure, 1.0) if guess is None else guess
+    found = minimize(
+        objective, first, jac=True, method="L-BFGS-B", bounds=bounds(structure, 1.0), options=COARSE
+    )
+    u = np.asarray(found.x)
+    hessian = hessian_of(objective, u) if with_hessian else None
+    nothing = np.empty(0)
+    value = model.likelihood(at, u)[0].log_likelihood
+    return CovarianceEstimate(u, value, nothing, np.empty((0, 0)), hessian)
+
+
+def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
+    """A generalized linear mixed model: coefficients and variances of the largest Laplace likelihood."""
+    kept = _linear.independent(problem.X)
+    columns = _linear.design(problem.X, kept)
+    _linear.require_rows(columns)
+    p, structure = columns.shape[1], problem.structure
+    model = laplace_model(problem, family)
+    last_mode: list[Floats | None] = [None]
+
+    def objective(parameters: Floats) -> tuple[float, Floats]:
+        found, last_mode[0] = model.likelihood(columns @ parameters[:p], parameters[p:], last_mode[0])
+        gradient = np.concatenate([columns.T @ found.of_eta, found.of_parameters])
+        return -found.log_likelihood, -gradient
+
+    free: list[tuple[float | None, float | None]] = [(None, None)] * p
+    limits = free + bounds(structure, 1.0)
+    first = np.concatenate([_level(problem, p, family), start(structure, 1.0)])
+    found = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=limits, options=EXACT)
+    parameters, hessian = polished(objective, np.asarray(found.x), limits)
+    together = np.asarray(np.linalg.pinv(hessian[:-1, :-1]), np.float64)
+    covariance, of_variances = together[:p, :p], np.zeros((structure.n_parameters, structure.n_parameters))
+    of_variances[:-1, :-1] = np.linalg.pinv(together[p:, p:])
+    b, u = parameters[:p], parameters[p:]
+    value, _ = objective(parameters)
+    last = CovarianceEstimate(u, -value, b, covariance, of_variances)
+    coefficients = np.zeros(problem.X.shape[1] + 1)
+    coefficients[[0, *(j + 1 for j in kept)]] = b
+    mean = _linear.LinearMean(coefficients)
+    fitted = FittedMean("linear", mean.predict(problem.X), mean, {})
+    uncertainty = _linear.LinearUncertainty(covariance, kept)
+    return _fit.MixedFit(fitted, fitted, last, {"linear": -value}, uncertainty, None, {"linear": fitted})
+
+
+def _level(problem: MixedProblem, p: int, family: FamilyName) -> Floats:
+    """Coefficients to start from: of counts, an intercept at the logarithm of their mean."""
+    first = np.zeros(p)
+    if family == "poisson":
+        first[0] = np.log(problem.y.mean())
+    return first
+
+
+def null_log_likelihood(
+    problem: MixedProblem, eta: Floats, family: FamilyName, rows: NDArray[np.intp]
+) -> float:
+    """Without effects, at given linear predictors of some rows."""
+    return float(laplace_model(problem, family).slopes(eta).value[rows].sum())
+
+
+def without_effects(problem: MixedProblem, columns: Floats, family: FamilyName) -> float:
+    """The largest log-likelihood of a linear predictor without effects."""
+    model = laplace_model(problem, family)
+
+    def objective(b: Floats) -> tuple[float, Floats]:
+        at = model.slopes(columns @ b)
+        return -float(at.value.sum()), -columns.T @ at.first
+
+    first = _level(problem, columns.shape[1], family)
+    found = minimize(objective, first, jac=True, method="L-BFGS-B", options=EXACT)
+    return -float(found.fun)
+
+
+def unit_noise(structure: Structure) -> Structure:
+    """The same effects without noise of their own."""
+    return replace(structure, unit_noise=True)
+
+
+def effects_at(problem: MixedProblem, mean: Any, u: Floats, family: FamilyName) -> tuple[Any, Floats]:
+    """Effect data with the working weights, and the working residual, at the mode beside a mean."""
+    mode = laplace_model(problem, family).mode(mean.predict(problem.X), u)
+    return mode.data, mode.working_residual

@@ -1,0 +1,255 @@
+"""A fitted mixed model in standard units: the population's function, the clusters' effects, the scales."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, stdtrit
+
+from ..._arrays import Array, require_finite
+from ._components import Floats, Structure
+from ._effects import ClusterEffects
+from ._intervals import Calibration
+from ._laplace import FamilyName, LaplaceModel
+from ._rows import Codes, Grouping, StandardUnits, centres, effect_data, grouping, offsets_of
+
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
+
+
+def mean_outcome(family: FamilyName | None, eta: Floats, variance: Floats) -> Floats:
+    """The mean of the inverse link over a normal linear predictor."""
+    if family is None:
+        return eta
+    if family == "poisson":
+        with np.errstate(over="ignore"):
+            found = np.exp(eta + variance / 2)
+        require_finite(found, "the mean exp(f + variance / 2)")
+        return np.asarray(found)
+    if family == "logistic":
+        at = eta[:, None] + np.sqrt(variance)[:, None] * NODES
+        return np.asarray(expit(at) @ NODE_WEIGHTS / NODE_WEIGHTS.sum())
+    raise AssertionError(family)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Predictions at rows, and their uncertainty in the data's units.
+
+    Attributes
+    ----------
+    mean : ndarray (N,)
+    of_function, of_effect, noise : ndarray (N,)
+        Variances of the population's function, of the cluster's effect, of a new outcome around both; zeros
+        unless they were wanted.
+    quantile : callable
+        Of errors of new outcomes in standard deviations, by level and whether the row's cluster is known.
+    is_known : ndarray (N,) of bool
+    family : str or None
+        Of outcomes that are no normal numbers: all else is on the scale of its link.
+    """
+
+    mean: Floats
+    of_function: Floats
+    of_effect: Floats
+    noise: Floats
+    quantile: Any
+    is_known: NDArray[np.bool_]
+
+    @property
+    def std(self) -> Floats:
+        """Of what is predicted: with groups the cluster's function, else the population's.
+
+        Of a rate that of a lognormal number; of a probability none is given.
+        """
+        if self.family == "poisson":
+            variance = self.of_function + self.of_effect
+            return self.outcome * np.sqrt(np.expm1(variance))
+        return np.sqrt(self.of_function + self.of_effect * self.is_grouped)
+
+    is_grouped: bool = False
+    family: FamilyName | None = None
+    degrees: int = 1
+
+    @property
+    def outcome(self) -> Floats:
+        """The mean of outcomes: over clusters where none is known, else over what is not known of them."""
+        return mean_outcome(self.family, self.mean, self.of_effect * (self.family is not None))
+
+    def interval(self, level: float) -> Floats:
+        """Of new outcomes (N, 2)."""
+        # Variances are those of residuals left out, with the error of the function in them.
+        half = np.sqrt(self.of_effect + self.noise)
+        known, new = self.quantile(level, True), self.quantile(level, False)
+        half = half * np.where(self.is_known, known, new)
+        return np.column_stack([self.mean - half, self.mean + half])
+
+    def band(self, level: float) -> Floats:
+        """Of the population's function (N, 2)."""
+        half = float(stdtrit(self.degrees, (1 + level) / 2)) * np.sqrt(self.of_function)
+        ends = (
+            mean_outcome(self.family, self.mean + sign * half, self.of_effect * (self.family is not None))
+            for sign in (-1, 1)
+        )
+        return np.column_stack(list(ends))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """What predicts.
+
+    Attributes
+    ----------
+    scales : StandardUnits
+    mean : object
+        `predict(X)` in standard units, beside which effects are.
+    unseen : object
+        The same for rows of clusters of which nothing is known; another where the guard says so.
+    uncertainty : object
+        `spread(X)`: the standard deviation of the population's function.
+    effects : ClusterEffects
+        Of the clusters at hand: those of the fit, or those adapted to.
+    calibration : Calibration
+    with_means : bool
+        Whether the mean takes the clusters' means of X as well.
+    family : str or None
+        Of outcomes that are no normal numbers.
+    n_clusters : int
+        Of the fit.
+    """
+
+    scales: StandardUnits
+    mean: Any
+    unseen: Any
+    uncertainty: Any
+    effects: ClusterEffects
+    calibration: Calibration
+    with_means: bool
+    family: FamilyName | None
+    n_clusters: int
+
+    def inputs(self, Z: Floats, codes: Codes, given: Grouping | None) -> Floats:
+        """What the mean takes: X, and the means of the rows' clusters where it takes them.
+
+        The mean of a cluster not seen yet is that of its rows here; of rows without a cluster it is that of
+        all.
+        """
+        if not self.with_means:
+            return Z
+        own = np.zeros_like(Z)
+        if given is not None:
+            own = centres(Z, given.codes, len(given.labels))[given.codes]
+        return np.hstack([Z, np.where((codes >= 0)[:, None], self.effects.means[codes], own)])
+
+    def adapted(self, X: Array, y: Array, found: Grouping, weights: Floats | None) -> "FittedModel":
+        """The same population's function beside the effects of other clusters."""
+        before, order = self.effects, np.argsort(found.codes, kind="stable")
+        Z, t = self.scales.features(X)[order], self.scales.outcomes(y)[order]
+        own_weights = self.scales.weights(weights, order)
+        effects = posterior_of(
+            before.structure,
+            before.parameters,
+            found,
+            Z,
+            own_weights,
+            self.mean.predict,
+            before.origin,
+            before.reach,
+            self.with_means,
+            before.n_threads,
+        )
+        f = effects.residual
+        if self.family is None:
+            return replace(self, effects=replace(effects, residual=t - f))
+        data = effects.data._replace(weights=None)
+        model = LaplaceModel(before.structure, data, self.family, t, own_weights, before.n_threads)
+        mode = model.mode(f, before.parameters)
+        return replace(self, effects=replace(effects, data=mode.data, residual=mode.working_residual))
+
+    def codes(self, groups: Any, n_rows: int, unknown: str) -> tuple[Codes, Codes | None, Grouping]:
+        """Each row's cluster at hand, -1 for others; and its group within."""
+        found = grouping(groups, n_rows, self.effects.structure.levels)
+        index = {label: at for at, label in enumerate(self.effects.labels.tolist())}
+        place = np.array([index.get(label, -1) for label in found.labels.tolist()], np.intp)
+        codes = np.asarray(place[found.codes])
+        if unknown == "raise" and (place < 0).any():
+            row = int(np.argmax(codes < 0))
+            label, n_unknown = found.labels.tolist()[found.codes[row]], int((place < 0).sum())
+            raise ValueError(
+                f"groups holds {label!r} in row {row}; {n_unknown} of its {len(place)} labels are not among "
+                f"the {len(index)} clusters of this model: adapt to them, or "
+                "predict with unknown='population'"
+            )
+        return codes, self.effects.inner_codes(found, codes), found
+
+    def at(self, X: Array, groups: Any, unknown: str, spread: bool) -> Prediction:
+        """Predictions at rows in the data's units; variances where `spread` is wanted."""
+        Z, n = self.scales.features(X), len(X)
+        codes, inner, given = (
+            (np.full(n, -1), None, None) if groups is None else self.codes(groups, n, unknown)
+        )
+        known = codes >= 0
+        inputs = self.inputs(Z, codes, given)
+        mean, own, of_function = self.unseen.predict(inputs), np.zeros(n), np.zeros(n)
+        if spread:
+            own = self.effects.prior_variance(Z)
+            of_function = self.uncertainty.spread(inputs) ** 2
+        if known.any():
+            within = None if inner is None else inner[known]
+            effect, variance = self.effects.at(Z[known], codes[known], within, spread)
+            mean[known] = self.mean.predict(inputs[known]) + effect
+            if variance is not None:
+                own[known] = variance
+        unit = self.scales.y_scale**2
+        noise = np.full(n, unit * self.effects.values.noise if spread else 0.0)
+        return Prediction(
+            self.scales.predictions(mean),
+            unit * of_function,
+            unit * own,
+            noise,
+            self.calibration.quantile,
+            known,
+            groups is not None,
+            self.family,
+            max(self.n_clusters - 1, 1),
+        )
+
+
+def reach_of(Z: Floats, codes: Codes, means: Floats) -> Floats:
+    """(2, d) variances of the columns within and between clusters."""
+    return np.stack([((Z - means[codes]) ** 2).mean(axis=0), means[codes].var(axis=0)])
+
+
+def posterior_of(
+    structure: Structure,
+    parameters: Floats,
+    found: Grouping,
+    Z: Floats,
+    weights: Floats | None,
+    residual: Any,
+    origin: Floats,
+    reach: Floats | None,
+    with_means: bool,
+    n_threads: int,
+) -> ClusterEffects:
+    """The effects of clusters, of rows sorted by cluster; `residual` takes the mean's inputs."""
+    order = np.argsort(found.codes, kind="stable")
+    codes = found.codes[order]
+    means = centres(Z, codes, len(found.labels))
+    inner = None if found.inner is None else found.inner[order]
+    offsets = offsets_of(codes, len(found.labels))
+    about = means if structure.is_centred else origin
+    data = effect_data(structure, Z, codes, offsets, about, inner, weights)
+    inputs = np.hstack([Z, means[codes]]) if with_means else Z
+    return ClusterEffects(
+        structure,
+        parameters,
+        found.labels,
+        found.inner_labels,
+        means,
+        origin,
+        reach_of(Z, codes, means) if reach is None else reach,
+        data,
+        residual(np.ascontiguousarray(inputs)),
+        n_threads,
+    )

@@ -1,0 +1,120 @@
+"""Networks as the population's function, one a fold of clusters: the kernel trains them all in one call."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ... import _rfpcore
+from ..._arrays import F32
+from ..._options import Activation
+from ...network import MLP
+from ...optimizers import Adam
+from ...regularize import L2
+from .._finite import overflow
+from ._components import Floats
+from ._problem import FittedMean, MixedProblem, Whitening
+
+FEW_COLUMNS = 2
+EVERY = 20  # steps between two looks at the clusters left out
+
+
+@dataclass(frozen=True)
+class NetworkTraining:
+    """How the networks are trained."""
+
+    hidden_layer_sizes: tuple[int, ...]
+    activation: Activation
+    learning_rate: float
+    max_iter: int
+    decays: tuple[float, ...]
+
+    def without_decay(self) -> "NetworkTraining":
+        """The same with no decay to choose."""
+        return replace(self, decays=self.decays[:1])
+
+    def of_columns(self, n_columns: int) -> "NetworkTraining":
+        """The same with weak decays only where one or two columns leave little to shrink."""
+        return replace(self, decays=self.decays[:2]) if n_columns <= FEW_COLUMNS else self
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkMean:
+    """The mean of several networks."""
+
+    net: MLP
+    thetas: Any
+
+    def predict(self, X: Floats) -> Floats:
+        """Their mean at rows."""
+        outputs = [self.net.predict(theta, X)[:, 0].astype(np.float64) for theta in self.thetas]
+        return np.asarray(np.mean(outputs, axis=0))
+
+
+def fit(
+    problem: MixedProblem, whitening: Whitening | None, training: NetworkTraining, loss: str = "squared"
+) -> FittedMean:
+    """Networks for each fold and weight decay; the decay and the number of steps of the lowest loss left out.
+
+    The loss is r'V^-1 r, or without a whitening r'r.
+    """
+    net = MLP(problem.X.shape[1], training.hidden_layer_sizes, 1, training.activation)
+    folds, decays = problem.n_folds, training.decays
+    out = np.arange(folds)[:, None] == problem.fold
+    starts = np.stack([net.init(problem.seed + k, F32) for k in range(folds)])
+    losses, looks = _train(problem, whitening, training, net, np.tile(starts, (len(decays), 1)), out, loss)
+    rows = np.bincount(problem.fold, np.diff(problem.offsets), minlength=folds)
+    pooled = np.tensordot(rows / rows.sum(), losses.reshape(len(decays), folds, -1), axes=(0, 1))
+    if not np.isfinite(pooled).any():
+        raise overflow(training.max_iter, "steps")
+    decay, look = np.unravel_index(int(np.argmin(pooled)), pooled.shape)
+    thetas = looks.reshape(len(decays), folds, *looks.shape[1:])[decay, :, look]
+    left_out = np.empty(len(problem.y))
+    for k, theta in enumerate(thetas):
+        own = problem.fold_of_row == k
+        left_out[own] = net.predict(theta, problem.X[own])[:, 0]
+    chosen = {"weight_decay": decays[decay], "n_iter": min(int(look + 1) * EVERY, training.max_iter)}
+    name = "ordinary network" if whitening is None else "network"
+    return FittedMean(name, left_out, NetworkMean(net, np.ascontiguousarray(thetas)), chosen)
+
+
+def _train(
+    problem: MixedProblem,
+    whitening: Whitening | None,
+    training: NetworkTraining,
+    net: MLP,
+    starts: Any,
+    out: Any,
+    loss: str,
+) -> tuple[Floats, Any]:
+    """(runs, looks) losses left out, infinite where a run diverged; (runs, looks, P) parameters."""
+    n_threads, precision = problem.n_threads, None
+    if whitening is not None:
+        precision = whitening.factors.precision(True, whitening.scale, n_threads)
+    data = _rfpcore.ClusterData(
+        problem.X.astype(F32), problem.y[:, None].astype(F32), problem.offsets, precision=precision
+    )
+    held_out = np.tile(out, (len(training.decays), 1))
+    optimizers = [
+        _rfpcore.Optimizer(Adam(training.learning_rate), [L2(decay)] if decay else None)
+        for decay in training.decays
+        for _ in out
+    ]
+    runs = len(held_out)
+    found = _rfpcore.refit(
+        net._architecture,
+        starts,
+        data,
+        1.0 - held_out,
+        np.ones(runs),
+        [_rfpcore.Inner(0, 1.0)] * runs,
+        loss,
+        optimizers,
+        training.max_iter,
+        np.zeros(runs, np.uint64),
+        held_out,
+        every=EVERY,
+        n_threads=n_threads,
+        keep_looks=True,
+    )
+    return np.nan_to_num(found[4], nan=np.inf), found[-1]

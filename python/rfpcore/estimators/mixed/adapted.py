@@ -1,0 +1,166 @@
+"""What `adapt` of the mixed models returns."""
+
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.metrics import accuracy_score, r2_score
+
+from ..._arrays import Array, require_finite
+from ..._frames import require_aligned
+from ..._options import boolean, choice, fraction
+from ._model import FittedModel, Prediction
+
+__all__ = ["AdaptedMixedClassifier", "AdaptedMixedRegressor"]
+
+Unknown = Literal["raise", "population"]
+
+
+def require_numbers(model: Any) -> None:
+    """ValueError where outcomes are counts, of which there are no intervals yet."""
+    if model.loss != "squared":
+        raise ValueError(f"intervals of new outcomes are for loss='squared'; this model has {model.loss!r}")
+
+
+class _AdaptedMixed:
+    """The posterior of clusters, and how rows find theirs."""
+
+    def __init__(self, estimator: Any, model: FittedModel) -> None:
+        self.estimator = estimator
+        self._model = model
+
+    @property
+    def labels_(self) -> Array:
+        """The clusters (C,)."""
+        return self._model.effects.labels
+
+    def __repr__(self) -> str:
+        count = len(self.labels_)
+        return f"{type(self).__name__}({count} cluster{'s' * (count > 1)})"
+
+    def _predict(self, X: Any, groups: Any, unknown: Unknown, spread: bool) -> Prediction:
+        choice(unknown, "unknown", Unknown)
+        require_aligned(X=X, groups=groups)
+        features = self.estimator._features(X)
+        require_finite(features, "X")
+        if groups is None:
+            if len(self.labels_) > 1 or self._model.effects.structure.levels > 1:
+                raise ValueError(
+                    f"groups is needed: which of the {len(self.labels_)} clusters each row belongs to"
+                )
+            groups = [self.labels_.tolist()[0]] * len(features)
+        return self._model.at(features, groups, unknown, spread)
+
+
+class AdaptedMixedRegressor(_AdaptedMixed):
+    """Predictions for clusters of which some rows are known; `MixedRegressor.adapt` makes it.
+
+    Attributes
+    ----------
+    labels_ : ndarray (C,)
+        The clusters.
+    estimator : MixedRegressor
+        The fitted estimator it comes from.
+
+    Examples
+    --------
+    >>> from rfpcore import MixedRegressor
+    >>> from rfpcore.datasets import make_vee
+    >>> X, y, groups = make_vee(random_state=0)
+    >>> model = MixedRegressor(mean="gp").fit(X[:400], y[:400], groups[:400])
+    >>> adapted = model.adapt(X[400:410], y[400:410], groups[400:410])
+    >>> adapted
+    AdaptedMixedRegressor(1 cluster)
+    >>> adapted.predict_interval(X[410:412], groups[410:412], level=0.9).shape
+    (2, 2)
+    """
+
+    def predict(
+        self, X: Any, groups: Any = None, *, unknown: Unknown = "raise", return_std: bool = False
+    ) -> Any:
+        """As `MixedRegressor.predict`; groups may be None where there is one cluster.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        groups : array (N,) or (N, 2), optional
+        unknown : {"raise", "population"}
+        return_std : bool, default=False
+
+        Returns
+        -------
+        y : ndarray (N,), or with `return_std` a tuple of two
+        """
+        return_std = boolean(return_std, "return_std")
+        found = self._predict(X, groups, unknown, True)
+        return (found.outcome, found.std) if return_std else found.outcome
+
+    def predict_interval(
+        self, X: Any, groups: Any = None, *, level: float = 0.95, unknown: Unknown = "raise"
+    ) -> Array:
+        """Intervals for new outcomes of these clusters, (N, 2).
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        groups : array, optional
+        level : float in (0, 1), default=0.95
+        unknown : {"raise", "population"}
+        """
+        level = fraction(level, "level")
+        require_numbers(self.estimator)
+        return self._predict(X, groups, unknown, True).interval(level)
+
+    def score(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> float:
+        """R² of the predictions."""
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        self.estimator._require_outcomes(y)
+        return float(r2_score(y, self.predict(X, groups), sample_weight=sample_weight))
+
+
+class AdaptedMixedClassifier(_AdaptedMixed):
+    """Predictions for clusters of which some rows are known; `MixedClassifier.adapt` makes it.
+
+    Attributes
+    ----------
+    labels_ : ndarray (C,)
+        The clusters.
+    estimator : MixedClassifier
+        The fitted estimator it comes from.
+
+    Examples
+    --------
+    >>> from rfpcore import MixedClassifier
+    >>> from rfpcore.datasets import make_vee
+    >>> X, y, groups = make_vee(random_state=0)
+    >>> model = MixedClassifier(mean="gp").fit(X[:400], y[:400] > 1, groups[:400])
+    >>> model.adapt(X[400:410], y[400:410] > 1, groups[400:410]).predict_proba(X[410:412]).shape
+    (2, 2)
+    """
+
+    def predict_proba(self, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
+        """As `MixedClassifier.predict_proba`; groups may be None where there is one cluster.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        groups : array (N,) or (N, 2), optional
+        unknown : {"raise", "population"}
+
+        Returns
+        -------
+        p : ndarray (N, 2)
+        """
+        second = self._predict(X, groups, unknown, True).outcome
+        return np.column_stack([1 - second, second])
+
+    def predict(self, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
+        """The more probable class, (N,)."""
+        likely = self.predict_proba(X, groups, unknown=unknown)[:, 1] > 0.5
+        found: Array = self.estimator.classes_[likely.astype(np.intp)]
+        return found
+
+    def score(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> float:
+        """Accuracy of the predictions."""
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        self.estimator._require_outcomes(y)
+        return float(accuracy_score(y, self.predict(X, groups), sample_weight=sample_weight))

@@ -1,0 +1,127 @@
+"""What clusters' effects are like, for estimators whose population's function is their own affair."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._arrays import Array
+from ._components import Floats, Structure
+from ._effects import ClusterEffects
+from ._model import posterior_of
+from ._problem import MixedProblem, estimate
+from ._rows import Grouping, StandardUnits, centres, effect_data
+
+__all__ = ["ClusterPosterior", "EffectsPrior", "effects_prior"]
+
+
+@dataclass(frozen=True, eq=False)
+class EffectsPrior:
+    """The covariance of clusters' effects: an intercept, slopes about the cluster's mean, a smooth function.
+
+    Attributes
+    ----------
+    x_mean, x_scale : ndarray (d,)
+        What standard units of the columns are.
+    y_scale : float
+        And of the residuals.
+    parameters : ndarray (5,)
+        Logarithms of the variances of intercepts, slopes and smooth functions, of the latter's length, and of
+        the noise's variance, in standard units.
+    """
+
+    x_mean: Floats
+    x_scale: Floats
+    y_scale: float
+    parameters: Floats
+
+    @property
+    def _structure(self) -> Structure:
+        return _structure(len(self.x_mean))
+
+    @property
+    def _scales(self) -> StandardUnits:
+        return StandardUnits(self.x_mean, self.x_scale, 0.0, self.y_scale)
+
+    def posterior(
+        self, labels: Array, codes: NDArray[np.intp], X: Array, residual: Array, weights: Any, n_threads: int
+    ) -> "ClusterPosterior":
+        """The effects of clusters given residuals of some of their rows.
+
+        Parameters
+        ----------
+        labels : ndarray (C,)
+        codes : ndarray (N,)
+            Each row's cluster.
+        X, residual : ndarray (N, d), (N,)
+        weights : ndarray (N,) or None
+        n_threads : int
+        """
+        scales, order = self._scales, np.argsort(codes, kind="stable")
+        r = scales.outcomes(residual)[order]
+        own = None if weights is None else _positive(weights)[order]
+        found = posterior_of(
+            self._structure,
+            self.parameters,
+            Grouping(labels, codes, None, []),
+            scales.features(X)[order],
+            own,
+            lambda inputs: r,
+            np.zeros(len(self.x_mean)),
+            None,
+            False,
+            n_threads,
+        )
+        return ClusterPosterior(scales, found)
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterPosterior:
+    """Effects of clusters of which some rows are known."""
+
+    _scales: StandardUnits
+    _effects: ClusterEffects
+
+    def effect(self, X: Array, codes: NDArray[np.intp]) -> Floats:
+        """The posterior mean at rows of clusters, in the residuals' units; 0 at codes of -1."""
+        found, known = np.zeros(len(X)), codes >= 0
+        if known.any():
+            found[known] = self._effects.at(self._scales.features(X[known]), codes[known], None, False)[0]
+        return self._scales.y_scale * found
+
+
+LEAST = 1e-9  # of the largest weight: rows of none say nothing, with a noise that is no number
+
+
+def _positive(weights: Array) -> Floats:
+    own = weights.astype(np.float64)
+    return np.asarray(np.maximum(own, LEAST * own.max()))
+
+
+def _structure(d: int) -> Structure:
+    return Structure(True, tuple(range(d)), "shared", True, tuple(range(d)))
+
+
+def effects_prior(
+    X: Array, residual: Array, offsets: NDArray[np.int64], weights: Any, n_threads: int
+) -> EffectsPrior | None:
+    """The prior of the largest likelihood, from residuals of rows sorted by cluster.
+
+    Returns
+    -------
+    prior : EffectsPrior or None
+        None where effects and noise cannot be told apart: of one cluster, or clusters of one row.
+    """
+    sizes = np.diff(offsets)
+    spread = float(np.sqrt(np.mean(np.square(residual, dtype=np.float64))))
+    if len(sizes) < 2 or sizes.max() < 2 or not 0 < spread < np.inf:
+        return None
+    units = StandardUnits.of(X.astype(np.float64), None, None)
+    scales = StandardUnits(units.x_mean, units.x_scale, 0.0, spread)
+    Z, r = scales.features(X), scales.outcomes(residual)
+    structure, codes = _structure(X.shape[1]), np.repeat(np.arange(len(sizes)), sizes)
+    own = None if weights is None else _positive(weights)
+    data = effect_data(structure, Z, codes, offsets, centres(Z, codes, len(sizes)), None, own)
+    problem = MixedProblem(Z, r, data, structure, np.zeros(len(sizes), np.intp), 0, n_threads)
+    return EffectsPrior(scales.x_mean, scales.x_scale, spread, estimate(problem, r).parameters)
