@@ -1,6 +1,7 @@
 """Columns of any unit and level: brought to order 1, and rid of those that say nothing new."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,47 @@ def level_and_spread(values: Array) -> tuple[float, float]:
     """Mean and standard deviation of numbers of any size; a deviation of 1 where they are constant."""
     rest, exponent, mean = centred(values)
     return float(np.ldexp(mean, exponent)), float(np.ldexp(rest.std(), exponent)) or 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Columns' levels and spreads, learnt from some rows, and how to go there and back.
+
+    Attributes
+    ----------
+    level, spread : ndarray (d,) of float64
+        Means and standard deviations. The spread of a constant column is its size, or 1 of a column of
+        zeros: what differs there in rows to come stays of order 1 unless it is of another size.
+    """
+
+    level: Array
+    spread: Array
+
+    @classmethod
+    def of(cls, columns: Array, weights: Array | None = None) -> "Scaling":
+        """Of finite columns (N, d) of any size; a row of weight 2 counts as two rows."""
+        if weights is not None and (used := weights > 0).any():
+            columns, weights = columns[used], weights[used] / weights.max()
+        else:
+            weights = None
+        values, exponent, mean = centred(columns.astype(np.float64, copy=False))
+        shift = np.average(values, axis=0, weights=weights)
+        variance = np.average((values - shift) ** 2, axis=0, weights=weights)
+        level, spread = (np.ldexp(v, exponent) for v in (mean + shift, np.sqrt(variance)))
+        size = np.where(level != 0, np.abs(level), 1.0)
+        return cls(level, np.where(spread > 0, spread, size))
+
+    def apply(self, columns: Array) -> Array:
+        """Columns (N, d) in spreads from their levels, in their own dtype."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite then is refused by its place
+            # By halves: a difference of large numbers must not overflow.
+            scaled = (0.5 * columns - 0.5 * self.level) / (0.5 * self.spread)
+            return np.ascontiguousarray(scaled, columns.dtype)
+
+    def undo(self, scaled: Array) -> Array:
+        """The columns again, in float64: a high level must not cost digits."""
+        with np.errstate(over="ignore"):
+            return np.asarray(scaled.astype(np.float64, copy=False) * self.spread + self.level)
 
 
 class Basis(NamedTuple):

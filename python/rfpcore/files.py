@@ -43,6 +43,8 @@ class Saved:
     """What `_describe` may return."""
     _renamed: ClassVar[Mapping[str, str]] = {}
     """Parameters' names in older files, and today's."""
+    _added: ClassVar[Mapping[str, Any]] = {}
+    """Parameters that older files do not have, and what was done when there were none."""
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to a file: safetensors with JSON metadata, nothing executable.
@@ -111,7 +113,7 @@ class Saved:
     def _of_document(cls, tensors: Tensors, document: Document) -> "Self":
         """The same from a file; tensors are taken out."""
         only(document, "the file", _ENTRIES | cls._entries)
-        found = cls(**_params_from_json(object_of(document, "params"), tensors, "param.", cls._renamed))
+        found = cls(**_params_from_json(object_of(document, "params"), tensors, "param.", cls))
         found._restore(tensors, document)
         found._require_usable()
         return found
@@ -250,13 +252,11 @@ def _to_json(name: str, value: Any) -> Any:
     )
 
 
-def _params_from_json(
-    plain: Document, tensors: Tensors, prefix: str, renamed: Mapping[str, str]
-) -> dict[str, Any]:
-    """Parameters from JSON, with tuples for lists."""
-    params: dict[str, Any] = {}
+def _params_from_json(plain: Document, tensors: Tensors, prefix: str, cls: type["Saved"]) -> dict[str, Any]:
+    """Parameters of a class from JSON, with tuples for lists."""
+    params: dict[str, Any] = dict(cls._added)
     for name, value in plain.items():
-        params[renamed.get(name, name)] = _value_of(value, tensors, f"{prefix}{name}.")
+        params[cls._renamed.get(name, name)] = _value_of(value, tensors, f"{prefix}{name}.")
     for name in _ARRAYS:
         if prefix + name in tensors:
             params[name] = tensor(tensors, prefix + name, None, dtype=F64)
@@ -266,7 +266,7 @@ def _params_from_json(
 def _value_of(value: Any, tensors: Tensors, prefix: str) -> Any:
     if isinstance(value, dict) and value.keys() == {"estimator", "params"}:
         cls = _class_of(value["estimator"], Path("a parameter"))
-        return cls(**_params_from_json(object_of(value, "params"), tensors, prefix, cls._renamed))
+        return cls(**_params_from_json(object_of(value, "params"), tensors, prefix, cls))
     if isinstance(value, dict) and value.keys() == {"not saved"}:
         return NotSaved(text(value["not saved"], "the model"))
     return _value.decode(value)

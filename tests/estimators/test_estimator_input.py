@@ -50,7 +50,7 @@ def test_labels_of_any_type_and_rows_in_any_order(label, fitted):
 def test_dtype_is_that_of_X_unless_told(fitted):
     single = regressor().fit(X.astype(np.float32), Y, GROUPS)
     assert single.theta_.dtype == single.predict(X).dtype == np.float32
-    assert single.adapt(X, Y, GROUPS).predict(X, GROUPS).dtype == np.float32
+    assert single.adapt(X, Y, GROUPS, method="gradient").predict(X, GROUPS).dtype == np.float32
     assert_allclose(single.predict(X), fitted.predict(X), atol=1e-4)
     assert regressor(dtype="float32").fit(X, Y, GROUPS).theta_.dtype == np.float32
     assert regressor(dtype="float64").fit(X.astype(np.float32), Y, GROUPS).theta_.dtype == np.float64
@@ -103,6 +103,7 @@ def test_every_parameter_is_documented_and_refused_when_wrong():
         assert all(f"\n    {name} : " in cls.__doc__ for name in names)
     # The rest cannot be wrong: any value of a flag has a truth, any seed is scikit-learn's to judge.
     assert set(RFPRegressor().get_params()) - set(BAD_PARAMS) == {
+        "standardize",
         "early_stopping",
         "warm_start",
         "random_state",

@@ -36,7 +36,14 @@ def test_a_linear_model_finds_the_minimum_of_R_k(alpha):
         outcomes += [np.sqrt(alpha) * y, np.sqrt(1 - alpha) * (y - Z @ d)]
     expected = np.linalg.lstsq(np.vstack(rows), np.concatenate(outcomes))[0]
     model = RFPRegressor(
-        hidden_layer_sizes=(), alpha=alpha, inner_lr=eta, solver="sgd", learning_rate_init=0.1, max_iter=2000
+        standardize=False,
+        learning_rate="constant",
+        hidden_layer_sizes=(),
+        alpha=alpha,
+        inner_lr=eta,
+        solver="sgd",
+        learning_rate_init=0.1,
+        max_iter=2000,
     )
     # Gradient descent with momentum shrinks the error by a constant factor a step: 2000 leave only rounding.
     assert_allclose(model.fit(X, Y, GROUPS).theta_, expected, rtol=1e-8)

@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._arrays import Array, require_finite
+from .._arrays import Array, matrix, require_finite, row_weights, targets
 from .._limits import Limited
+from .._scaling import Scaling
 from ..losses import Known, Loss
 from ..network import MLP
 from ._saved import SavedNetwork
+from ._warnings import warn_of_scales
 
 __all__ = ["FeatureEstimator", "NetworkEstimator"]
 
@@ -55,6 +57,9 @@ class NetworkEstimator(SavedNetwork, FeatureEstimator):
     theta_: Array
     loss_curve_: NDArray[np.float64]
     n_iter_: int
+    standardize: bool
+    x_scaling_: Scaling
+    y_scaling_: Scaling
     _has_inner_loop = False  # and an optimizer's state to go on from
 
     @property
@@ -84,6 +89,11 @@ class NetworkEstimator(SavedNetwork, FeatureEstimator):
             raise ValueError(
                 f"{method} goes on from {self.net_}, but data and parameters now make it {net}; fit anew"
             )
+        if bool(self.standardize) != hasattr(self, "x_scaling_"):
+            raise ValueError(
+                f"{method} goes on from standardize={not self.standardize}, but it is {self.standardize} "
+                "now; fit anew"
+            )
         before = getattr(self, "_fit_loss", self._loss)
         if self._loss != before:
             raise ValueError(f"{method} goes on from loss={before!r}, but loss={self._loss!r} now; fit anew")
@@ -109,10 +119,30 @@ class NetworkEstimator(SavedNetwork, FeatureEstimator):
         """Outcomes as the kernel takes them."""
         raise NotImplementedError
 
+    def _learn_scaling(self, X: Array, y: Any, sample_weight: Any) -> None:
+        """Learn levels and spreads, unless parameters are there that were learnt in other ones."""
+        if not self.standardize or hasattr(self, "theta_"):
+            return
+        X = matrix(X)
+        weights = None if sample_weight is None else row_weights(sample_weight, len(X))
+        self.x_scaling_ = Scaling.of(X, weights)
+        if self._known.kind.keeps_units:
+            self.y_scaling_ = Scaling.of(targets(y, len(X)), weights)
+
+    def _warn_of_scales(self, X: Array, y: Array) -> None:
+        if not self.standardize:
+            names = getattr(self, "feature_names_in_", None)
+            warn_of_scales(X, y if self._known.kind.keeps_units else None, names)
+
+    def _inputs(self, features: Array) -> Array:
+        """Checked features as the network takes them."""
+        scaling: Scaling | None = getattr(self, "x_scaling_", None)
+        return features if scaling is None else scaling.apply(features)
+
     def _outputs(self, X: Any) -> Array:
         """Linear outputs of the network, (N, outputs)."""
         check_is_fitted(self)
-        return self.net_.predict(self.theta_, self._features(X), n_jobs=self.n_jobs)
+        return self.net_.predict(self.theta_, self._inputs(self._features(X)), n_jobs=self.n_jobs)
 
 
 def _require_own_names(X: Any) -> None:

@@ -19,6 +19,7 @@ from .._file_parts import (
     text,
 )
 from .._options import MAX_PARAMETERS, MAX_STEPS, integer
+from .._scaling import Scaling
 from ..files import Saved, put, take
 from ..losses import read
 from ..network import MLP
@@ -26,7 +27,8 @@ from ..network import MLP
 __all__ = ["SavedEnsemble", "SavedNetwork"]
 
 # Learnt attributes kept as JSON, where an estimator has them.
-_PLAIN = ("n_features_in_", "n_outputs_", "_y_ndim", "_fit_loss", "best_iteration_")
+_PLAIN = ("n_features_in_", "n_outputs_", "_y_ndim", "_fit_loss", "best_iteration_", "shrinkage_")
+_SCALINGS = ("x_scaling_", "y_scaling_")
 _COMMON = ("n_features_in_", "classes_", "feature_names_in_", "n_outputs_", "_y_ndim", "_fit_loss")
 
 
@@ -42,6 +44,10 @@ class SavedNetwork(Saved):
             "learnt": {name: getattr(self, name) for name in _PLAIN if hasattr(self, name)},
         }
         tensors |= {"theta": self.theta_, "loss_curve": self.loss_curve_}
+        for name in _SCALINGS:
+            if hasattr(self, name):
+                scaling = getattr(self, name)
+                tensors |= {f"{name}level": scaling.level, f"{name}spread": scaling.spread}
         if hasattr(self, "validation_scores_"):
             tensors["validation_scores"] = self.validation_scores_
         if hasattr(self, "feature_names_in_"):
@@ -57,6 +63,7 @@ class SavedNetwork(Saved):
         net = self.net_ = MLP(n_inputs, tuple(hidden), n_outputs, activation)
         _learn_targets(self, document)
         _require_network(self, net)
+        _learn_scalings(self, tensors)
         self.theta_ = tensor(tensors, "theta", net.n_parameters)
         self.loss_curve_ = tensor(tensors, "loss_curve", None, dtype=F64)
         self.n_iter_ = integer(len(self.loss_curve_), "the length of loss_curve", 1, MAX_STEPS)
@@ -108,7 +115,8 @@ def _learn_targets(estimator: Any, document: Document) -> None:
     """What was learnt of features and outcomes."""
     learnt = object_of(document, "learnt")
     of_numbers = set() if is_classifier(estimator) else {"n_outputs_", "_y_ndim", "_fit_loss"}
-    only(learnt, "learnt", {"n_features_in_", "best_iteration_"} | of_numbers)
+    of_clusters = {"shrinkage_"} if estimator._has_inner_loop else set()
+    only(learnt, "learnt", {"n_features_in_", "best_iteration_"} | of_numbers | of_clusters)
     estimator.n_features_in_ = integer(learnt["n_features_in_"], "n_features_in_", 1, MAX_PARAMETERS)
     if is_classifier(estimator):
         estimator.classes_ = class_labels(object_of(document, "classes"))
@@ -136,6 +144,23 @@ def _require_network(estimator: Any, net: MLP) -> None:
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None and len(names) != net.n_inputs:
         raise ValueError(f"there are {len(names)} feature names for {net.n_inputs} features")
+
+
+def _learn_scalings(estimator: Any, tensors: Tensors) -> None:
+    """Levels and spreads, there exactly where the parameters ask for them."""
+    outcomes = not is_classifier(estimator) and estimator._known.kind.keeps_units
+    for name, length in zip(_SCALINGS, (estimator.n_features_in_, estimator._n_network_outputs), strict=True):
+        needed = bool(estimator.standardize) and (name == "x_scaling_" or outcomes)
+        if (f"{name}level" in tensors) != needed:
+            raise ValueError(
+                f"{name} is {'missing' if needed else 'there'}; standardize={estimator.standardize}"
+            )
+        if not needed:
+            continue
+        level, spread = (tensor(tensors, f"{name}{part}", length, dtype=F64) for part in ("level", "spread"))
+        if spread.min() <= 0:
+            raise ValueError(f"{name} has a spread of {spread.min()}; a positive one is needed")
+        setattr(estimator, name, Scaling(level, spread))
 
 
 def _learn_scores(estimator: Any, tensors: Tensors, learnt: Document) -> None:

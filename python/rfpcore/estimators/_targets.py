@@ -7,6 +7,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from .._arrays import Array, as_floats, is_missing, label_array, require_finite
+from .._scaling import Scaling
 from ..losses import Known, Loss, RegressionLoss, read
 
 
@@ -96,6 +97,7 @@ class NumberTargets(Targets):
 
     loss: RegressionLoss
     n_outputs_: int
+    y_scaling_: Scaling
     _y_ndim: int
     _fit_loss: RegressionLoss
 
@@ -115,10 +117,15 @@ class NumberTargets(Targets):
             self._fit_loss = self._loss
 
     def _encode_targets(self, y: Any) -> Array:
-        return as_floats(y, "y")
+        outcomes = as_floats(y, "y")
+        columns = outcomes[:, None] if outcomes.ndim == 1 else outcomes
+        if not hasattr(self, "y_scaling_") or columns.shape[1:] != (self.n_outputs_,):
+            return outcomes  # of another shape they are refused elsewhere
+        return self.y_scaling_.apply(columns).reshape(outcomes.shape)
 
     def _means(self, outputs: Array) -> Array:
-        return read(self._fit_loss).kind.mean(outputs)
+        means = read(self._fit_loss).kind.mean(outputs)
+        return self.y_scaling_.undo(means) if hasattr(self, "y_scaling_") else means
 
     def _predictions(self, outputs: Array) -> Array:
         """What `predict` returns, from the network's linear outputs."""

@@ -14,7 +14,6 @@ from ...many import ModelResult
 from ...network import MLP
 from ...regularize import BatchNorm, Regularization
 from .._network import NetworkEstimator
-from .._warnings import warn_of_scales
 from . import _training
 
 if TYPE_CHECKING:
@@ -54,6 +53,7 @@ class MLPBase(NetworkEstimator):
         random_state: Any = None,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        standardize: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -76,6 +76,7 @@ class MLPBase(NetworkEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.standardize = standardize
 
     def _check_params(self) -> None:
         _training.plan(self, self._checked(), 1)
@@ -146,11 +147,12 @@ class MLPBase(NetworkEstimator):
         require_aligned(X=X, y=y, sample_weight=sample_weight)
         features = self._features(X, learn=True)
         self._learn_targets(y)
+        self._learn_scaling(features, y, sample_weight)
+        features = self._inputs(features)
         outcomes = targets(self._encode_targets(y), len(features))
         if self.dtype != "auto":
             features = cast(features, np.dtype(self.dtype), "X")
-        outcome = outcomes if self._known.kind.keeps_units else None
-        warn_of_scales(features, outcome, getattr(self, "feature_names_in_", None))
+        self._warn_of_scales(features, outcomes)
         data = _training.used_rows(features, outcomes, sample_weight)
         if not self.early_stopping:
             return data

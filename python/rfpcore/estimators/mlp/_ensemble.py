@@ -191,5 +191,7 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
     def _each(self, X: Any) -> Array:
         """Linear outputs of every network, (M, N, outputs)."""
         check_is_fitted(self)
-        rows = self._features(X)
-        return np.stack([own.net_.predict(own.theta_, rows, n_jobs=self.n_jobs) for own in self.estimators_])
+        rows, n_jobs = self._features(X), self.n_jobs
+        return np.stack(
+            [own.net_.predict(own.theta_, own._inputs(rows), n_jobs=n_jobs) for own in self.estimators_]
+        )

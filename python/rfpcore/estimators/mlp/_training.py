@@ -45,6 +45,7 @@ LIMITS: Limits = {
     "random_state": randomness,
     "n_jobs": threads,
     "warm_start": boolean,
+    "standardize": boolean,
 }
 """Of each parameter alone; what the model, the number of rows and the schedule say is checked in `plan`."""
 

@@ -76,7 +76,9 @@ class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, Ensemble
         -------
         y : ndarray (M, N) or (M, N, n_outputs)
         """
-        return np.stack([self.estimators_[0]._predictions(outputs) for outputs in self._each(X)])
+        each = self._each(X)
+        pairs = zip(self.estimators_, each, strict=True)
+        return np.stack([own._predictions(outputs) for own, outputs in pairs])
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict the mean of the networks' predictions.

@@ -18,9 +18,10 @@ class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
     """A neural network for classes, with the parameters of scikit-learn's where they mean the same.
 
     The loss is the logistic one for two classes, with a single output, and softmax cross-entropy for more.
-    Features should be scaled (`StandardScaler` in a pipeline). The penalty is `regularization`, not `alpha`:
-    there is more of it, and scikit-learn divides its alpha by the number of rows. There is no `partial_fit`,
-    as the trainer keeps no optimizer state between calls: `RFPClassifier(alpha=1)` has one.
+    Features should be scaled (`standardize=True`, or `StandardScaler` in a pipeline). The penalty is
+    `regularization`, not `alpha`: there is more of it, and scikit-learn divides its alpha by the number of
+    rows. There is no `partial_fit`, as the trainer keeps no optimizer state between calls:
+    `RFPClassifier(alpha=1)` has one.
 
     Parameters
     ----------
@@ -59,6 +60,9 @@ class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
         Threads; one network is trained on one.
     warm_start : bool, default=False
         Let `fit` start from the parameters learnt before, with a fresh optimizer. Not with `BatchNorm`.
+    standardize : bool, default=False
+        Train on features, and outcomes of a regressor other than counts, less their means and over their
+        standard deviations; predictions are in the outcomes' own units. scikit-learn's networks do not.
 
     Attributes
     ----------
@@ -66,7 +70,11 @@ class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
     theta_ : ndarray (P,)
         The parameters, with batch normalization folded in.
     net_ : MLP
-        The network: `net_.predict(theta_, X)` gives its linear outputs.
+        The network: `net_.predict(theta_, X)` gives its linear outputs (with `standardize`, of
+        `x_scaling_.apply(X)`).
+    x_scaling_, y_scaling_ : Scaling
+        With `standardize`: `level` and `spread` of the features and, of a regressor other than of counts, the
+        outcomes.
     coefs_, intercepts_ : lists of ndarrays
         The weights and biases of each layer.
     loss_curve_ : ndarray (n_iter_,)
@@ -135,8 +143,9 @@ class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
 class MLPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin, MLPBase):
     """A neural network for numbers or counts, with the parameters of scikit-learn's where they mean the same.
 
-    Features should be scaled, and outcomes of the squared loss be of order 1. The output bias starts at the
-    mean outcome (its logarithm, for Poisson), so that their level does not matter.
+    Features should be scaled, and outcomes of the squared loss be of order 1 (`standardize=True` does both).
+    The output bias starts at the mean outcome (its logarithm, for Poisson), so that their level does not
+    matter.
 
     Parameters
     ----------
@@ -145,13 +154,13 @@ class MLPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         Summed over outputs.
     hidden_layer_sizes, activation, solver, regularization, batch_size, learning_rate, learning_rate_init, \
 max_iter, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, early_stopping, validation_fraction, \
-n_iter_no_change, tol, dtype, random_state, n_jobs, warm_start
+n_iter_no_change, tol, dtype, random_state, n_jobs, warm_start, standardize
         As in `MLPClassifier`.
 
     Attributes
     ----------
-    theta_, net_, coefs_, intercepts_, loss_curve_, n_iter_, validation_scores_, best_iteration_, \
-n_features_in_, feature_names_in_
+    theta_, net_, x_scaling_, y_scaling_, coefs_, intercepts_, loss_curve_, n_iter_, validation_scores_, \
+best_iteration_, n_features_in_, feature_names_in_
         As in `MLPClassifier`.
     n_outputs_ : int
         Number of outcomes.
@@ -193,6 +202,7 @@ n_features_in_, feature_names_in_
         random_state: Any = None,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        standardize: bool = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
@@ -216,6 +226,7 @@ n_features_in_, feature_names_in_
             random_state=random_state,
             n_jobs=n_jobs,
             warm_start=warm_start,
+            standardize=standardize,
         )
         self.loss = loss
 

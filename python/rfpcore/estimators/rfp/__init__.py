@@ -1,6 +1,6 @@
 """Estimators on clustered data: the outer and the inner loop."""
 
-from .adapted import AdaptedClassifier, AdaptedRegressor
+from .adapted import AdaptedClassifier, AdaptedRegressor, ExactlyAdaptedRegressor
 from .callbacks import FitState
 from .classifier import RFPClassifier
 from .cv import RFPRegressorCV
@@ -10,6 +10,7 @@ from .regressor import RFPRegressor
 __all__ = [
     "AdaptedClassifier",
     "AdaptedRegressor",
+    "ExactlyAdaptedRegressor",
     "FitState",
     "RFPClassifier",
     "RFPRegressor",

@@ -1,7 +1,8 @@
 """What the regressor and the classifier share: parameters, fit, adaptation."""
 
 import copy
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +19,34 @@ from ..._options import (
     Layers,
     OnDivergence,
     Order,
+    at_least,
+    boolean,
     check_inner_lr,
     integer,
 )
 from ...clusters import Clusters
+from ...losses import Loss
 from ...network import MLP
 from ...optimizers import Schedule
+from ...status import ClusterStatus
 from .._network import NetworkEstimator
-from .._warnings import warn_of_scales, warn_without_groups
+from .._warnings import warn_without_groups
+from ..mixed import EffectsPrior, effects_prior
 from . import _fit
 from ._fit import Fit, StartingPoint
+from ._folds import Choice, choose_steps
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
-from ._settings import LIMITS, ScheduleName, Solver, check_settings
+from ._settings import AUTO_STEPS, LIMITS, ScheduleName, Settings, Solver, check_settings
+from ._shrinkage import STEPS, choose_kappa, moved, rows_of
 from ._splits import ClusteredRows, split
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+
+LARGEST_LOG = 100.0  # of a variance over another
 
 AdaptedT = TypeVar("AdaptedT", AdaptedRegressor, AdaptedClassifier)
 
@@ -47,14 +57,18 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     inner_lr_: float | Array | None
     validation_scores_: NDArray[np.float64]
     best_iteration_: int
+    effects_: EffectsPrior | None
+    shrinkage_: float
     _memory: _fit.Memory
     _Adapted: type[AdaptedT]
     _has_inner_loop = True
+    _added: ClassVar[Mapping[str, Any]] = {"standardize": False}
     _limits = LIMITS
 
     def __init__(
         self,
         *,
+        standardize: bool = True,
         hidden_layer_sizes: Any = (64, 64),
         activation: Activation = "tanh",
         alpha: float = 0.5,
@@ -66,12 +80,12 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         query_fraction: float | None = None,
         solver: Solver = "adam",
         learning_rate_init: float = 5e-3,
-        learning_rate: ScheduleName | Schedule = "constant",
+        learning_rate: ScheduleName | Schedule = "cosine",
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
         regularization: Any = None,
-        max_iter: int = 500,
+        max_iter: int | Literal["auto"] = "auto",
         batch_size: int | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -85,6 +99,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         warm_start: bool = False,
         callbacks: Any = None,
     ) -> None:
+        self.standardize = standardize
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.alpha = alpha
@@ -127,6 +142,12 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         tensors |= {"first_moment": memory.first_moment, "second_moment": memory.second_moment}
         if self.inner_lr_ is not None:
             tensors["inner_lr"] = np.atleast_1d(np.asarray(self.inner_lr_, np.float64))
+        prior = getattr(self, "effects_", None)
+        if prior is not None:
+            tensors |= {
+                f"effects.{name}": getattr(prior, name) for name in ("x_mean", "x_scale", "parameters")
+            }
+            tensors["effects.y_scale"] = np.array([prior.y_scale])
         return document | {"memory": {"n_steps": memory.n_steps, "batch_seed": memory.batch_seed}}
 
     def _restore(self, tensors: Tensors, document: Document) -> None:
@@ -135,6 +156,10 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         if "inner_lr" in tensors:
             array = tensor(tensors, "inner_lr", None, dtype=F64)
             self.inner_lr_ = check_inner_lr(array[0] if array.shape == (1,) else array, n)
+        if self._adapts_exactly:
+            self.effects_ = _effects(tensors, self.n_features_in_)
+        if "shrinkage_" in document["learnt"]:
+            self.shrinkage_ = at_least(document["learnt"]["shrinkage_"], "shrinkage_", 0.0)
         own = object_of(document, "memory")
         only(own, "memory", {"n_steps", "batch_seed"})
         n_steps = integer(own["n_steps"], "n_steps", 0, MAX_STEPS)
@@ -167,21 +192,20 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         rows = self._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
         warn_without_groups(groups, len(rows.X), given["alpha"])
         if not incremental:  # a batch has no scale to go by
-            outcome = rows.y if self._known.kind.keeps_units else None
-            warn_of_scales(rows.X, outcome, getattr(self, "feature_names_in_", None))
+            self._warn_of_scales(rows.X, rows.y)
         fit = self._train(rows, given, incremental, goes_on)
         self._take(fit, goes_on)
         _fit.say(fit, look_at_inner_step=not incremental)
         return self
 
     def _train(self, rows: ClusteredRows, given: dict[str, Any], incremental: bool, goes_on: bool) -> Fit:
-        """`max_iter` outer steps or, `incremental`, one pass over the clusters.
+        """Outer steps, as many as `max_iter` says or clusters left out, or `incremental` one pass over them.
 
         With `goes_on` the outer optimizer goes on where the last `partial_fit` left it.
         """
         net = MLP(rows.X.shape[1], self.hidden_layer_sizes, self._n_network_outputs, self.activation)
         self._require_same(net, "partial_fit" if goes_on else "warm_start")
-        settings = check_settings(self, given, training_loss(self), net.n_parameters)
+        settings = self._settings(net, given, given["max_iter"], incremental)
         if incremental and settings.early_stopping:
             raise ValueError("partial_fit takes one pass at a time; it has no use for early_stopping=True")
         if incremental and settings.learned_rate is not None:
@@ -190,16 +214,55 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         init_seed, batch_seed = (int(seed) for seed in random.randint(2**31 - 1, size=2))
         share = settings.validation_fraction if settings.early_stopping else None
         data, held_out = split(rows, share, settings.query_fraction, random)
-        return _fit.run(
+        start = (
+            self._go_on() if goes_on else StartingPoint(self._first_theta(net, data, init_seed), batch_seed)
+        )
+        chosen = Choice(0)
+        if not incremental and given["max_iter"] is None and share is None:
+            chosen = self._steps(net, data, start, given)
+            settings = self._settings(net, given, chosen.steps)
+        fit = _fit.run(
             net,
             data,
             held_out,
             settings,
-            self._go_on() if goes_on else StartingPoint(self._first_theta(net, data, init_seed), batch_seed),
+            start,
             passes=1 if incremental else None,
             view=lambda theta, inner_lr: self._view(net, theta, inner_lr),
             name=type(self).__name__,
         )
+        if self._adapts_exactly and not goes_on:
+            residual = data.y[:, 0] - chosen.predict(net, data, fit.theta)[:, 0]
+            self.effects_ = effects_prior(
+                data.X, residual, data.offsets, data.sample_weight, settings.n_threads
+            )
+        return fit
+
+    @property
+    def _adapts_exactly(self) -> bool:
+        """Whether clusters' effects have a posterior in closed form."""
+        return False
+
+    def _settings(
+        self, net: MLP, given: dict[str, Any], n_steps: int | None, endless: bool = False
+    ) -> Settings:
+        """What the outer loop has to know, for so many steps."""
+        own = given | {"max_iter": n_steps}
+        return check_settings(self, own, training_loss(self), net.n_parameters, endless=endless)
+
+    def _steps(self, net: MLP, data: Clusters, start: StartingPoint, given: dict[str, Any]) -> Choice:
+        """How many outer steps "auto" is: as clusters left out say, or after a warm start as before."""
+        if hasattr(self, "theta_"):  # which has seen all clusters, so that none can be left out
+            return Choice(min(self.n_iter_, AUTO_STEPS))
+
+        def settings_of(steps: int) -> Settings:
+            return self._settings(net, given, steps)
+
+        found = choose_steps(self, net, start.theta, data, settings_of, start.batch_seed)
+        if found.thetas is not None and found.folds is not None:
+            settings = settings_of(found.steps)
+            self.shrinkage_ = choose_kappa(net, found.thetas, data, found.folds, settings)
+        return found
 
     def _go_on(self) -> StartingPoint:
         """Where the last `partial_fit` or `fit` ended."""
@@ -241,7 +304,10 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         features = self._features(X, learn)
         if learn:
             self._learn_targets(y if classes is None else classes)
-        return ClusteredRows(features, soften(self, self._encode_targets(y)), groups, sample_weight)
+            self._learn_scaling(features, y, sample_weight)
+        return ClusteredRows(
+            self._inputs(features), soften(self, self._encode_targets(y)), groups, sample_weight
+        )
 
     def _view(self, net: MLP, theta: Array, inner_lr: float | Array | None) -> "Self":
         """A fitted estimator with these parameters."""
@@ -257,19 +323,27 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         y: Any,
         groups: Any = None,
         sample_weight: Any = None,
-        inner_steps: int | None = None,
-        inner_lr: Any = None,
+        inner_steps: int | None = STEPS,
+        inner_lr: Any = "auto",
+        *,
+        shrink: bool = True,
     ) -> AdaptedT:
         """Adapt to clusters, seen in training or not.
+
+        Ten gradient steps of a size that the curvature of these clusters allows predict better than those of
+        training, which are there to regularize.
 
         Parameters
         ----------
         X, y, groups, sample_weight
             As in `fit`.
-        inner_steps : int, optional
+        inner_steps : int or None, default=10
             How many inner steps; None takes as many as in training.
-        inner_lr : float, array (P,), "auto" or None
+        inner_lr : float, array (P,), "auto" or None, default="auto"
             None takes `inner_lr_`; "auto" chooses from the curvature of these clusters.
+        shrink : bool, default=True
+            Go n / (n + `shrinkage_`) of the way that the steps go, for a cluster of n rows, where that is
+            known (`max_iter="auto"`): else a few rows' noise may cost more than they tell.
 
         Returns
         -------
@@ -282,11 +356,30 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             If the step raises the loss of clusters that make up more than a tenth of these.
         """
         check_is_fitted(self)
-        data, loss = self._rows(X, y, groups, sample_weight, learn=False).clusters(), training_loss(self)
+        data = self._rows(X, y, groups, sample_weight, learn=False).clusters()
+        thetas, status = self._adapt_by_gradient(data, inner_steps, inner_lr)
+        if boolean(shrink, "shrink") and hasattr(self, "shrinkage_"):
+            thetas = moved(self.theta_, thetas, rows_of(data), self.shrinkage_)
+        return self._Adapted(self._view(self.net_, self.theta_, self.inner_lr_), thetas, status)
+
+    def _auto_inner_lr(self, data: Clusters, loss: Loss) -> float | Array:
+        """What the curvature of these clusters allows; where it allows anything, what training took."""
+        try:
+            return functional.auto_inner_lr(self.net_, self.theta_, data, loss, n_jobs=self.n_jobs)
+        except ValueError:
+            if self.inner_lr_ is None:
+                raise
+            return self.inner_lr_
+
+    def _adapt_by_gradient(
+        self, data: Clusters, inner_steps: int | None, inner_lr: Any
+    ) -> tuple[Array, ClusterStatus]:
+        """Each cluster's parameters after inner steps, and what the steps did."""
+        loss = training_loss(self)
         if inner_lr is None:
             inner_lr = "auto" if self.inner_lr_ is None else self.inner_lr_
         if isinstance(inner_lr, str) and inner_lr == "auto":
-            inner_lr = functional.auto_inner_lr(self.net_, self.theta_, data, loss, n_jobs=self.n_jobs)
+            inner_lr = self._auto_inner_lr(data, loss)
         thetas, status = functional.adapt(
             self.net_,
             self.theta_,
@@ -301,4 +394,19 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         )
         before, after = status.loss_before, status.loss_after
         warn_if_harmful(self.net_, self.theta_, data, loss, inner_lr, before, after)
-        return self._Adapted(self._view(self.net_, self.theta_, self.inner_lr_), thetas, status)
+        return thetas, status
+
+
+def _effects(tensors: Tensors, d: int) -> EffectsPrior | None:
+    """The covariance of clusters' effects, where there is one."""
+    if "effects.parameters" not in tensors:
+        return None
+    parameters, x_mean, x_scale, y_scale = (
+        tensor(tensors, f"effects.{name}", length, dtype=F64)
+        for name, length in (("parameters", 5), ("x_mean", d), ("x_scale", d), ("y_scale", 1))
+    )
+    if not ((x_scale > 0).all() and y_scale[0] > 0):
+        raise ValueError("the effects' scales are not above 0")
+    if np.abs(parameters).max() > LARGEST_LOG:
+        raise ValueError(f"the effects' parameters are {parameters}; logarithms of variances are needed")
+    return EffectsPrior(x_mean, x_scale, float(y_scale[0]), parameters)

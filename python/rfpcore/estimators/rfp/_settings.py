@@ -19,6 +19,7 @@ from ..._limits import (
     whole,
 )
 from ..._options import (
+    MAX_STEPS,
     Activation,
     DType,
     Layers,
@@ -31,6 +32,7 @@ from ..._options import (
     choice,
     fraction,
     inner_loop,
+    integer,
     items,
     positive,
 )
@@ -39,6 +41,9 @@ from ...losses import Loss
 from ...network import MLP
 from ...optimizers import SGD, Adam, Constant, Cosine, PowerLaw, Schedule
 from ._regularization import outer_penalties
+
+AUTO_STEPS = 500
+"""Outer steps at most, unless `max_iter` says how many."""
 
 Solver = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["constant", "cosine", "power"]
@@ -58,7 +63,17 @@ def _callables(callbacks: Any, name: str) -> tuple[Any, ...]:
     return tuple(several)
 
 
+def _steps(value: Any, name: str) -> int | None:
+    """A number of outer steps, or None for "auto"."""
+    if isinstance(value, str):
+        if value != "auto":
+            raise ValueError(f"{name}={shown(value)}; 'auto' or an integer is needed")
+        return None
+    return integer(value, name, 1, MAX_STEPS)
+
+
 LIMITS: Limits = {
+    "standardize": boolean,
     "hidden_layer_sizes": unchecked,
     "activation": one_of(Activation),
     "alpha": check_alpha,
@@ -75,7 +90,7 @@ LIMITS: Limits = {
     "weight_decay": not_negative,
     "clip_norm": optional(positive),
     "regularization": unchecked,
-    "max_iter": whole(),
+    "max_iter": _steps,
     "batch_size": optional(whole()),
     "early_stopping": boolean,
     "validation_fraction": fraction,
@@ -162,18 +177,22 @@ class Settings:
         return self.alpha < 1 and self.inner_steps > 0
 
 
-def check_settings(estimator: Any, given: dict[str, Any], loss: Loss, n_parameters: int) -> Settings:
+def check_settings(
+    estimator: Any, given: dict[str, Any], loss: Loss, n_parameters: int, *, endless: bool = False
+) -> Settings:
     """All parameters that do not depend on the data, of which `given` are checked each by itself.
 
+    Where nobody has chosen a number of steps it is `AUTO_STEPS`; an `endless` training has no use for it.
     ValueError or TypeError naming the one that does not suit the others.
     """
     inner_lr = estimator.inner_lr
+    given = given | {"max_iter": given["max_iter"] or AUTO_STEPS}
     auto = isinstance(inner_lr, str) and inner_lr in ("auto", "learned")
     read = {
         "loss": loss,
         "inner_lr": None if auto else check_inner_lr(inner_lr, n_parameters),
         "learned_rate": given["learning_rate_init"] if auto and inner_lr == "learned" else None,
-        "optimizer": _optimizer(estimator, given),
+        "optimizer": _optimizer(estimator, given, endless),
         "skip_diverged": given["on_divergence"] == "skip",
         "n_threads": given["n_jobs"],
         "n_jobs": estimator.n_jobs,
@@ -182,17 +201,22 @@ def check_settings(estimator: Any, given: dict[str, Any], loss: Loss, n_paramete
     return Settings(**as_given | read)
 
 
-def _optimizer(estimator: Any, given: dict[str, Any]) -> _rfpcore.Optimizer:
-    """The outer optimizer; "power" falls to 30 % of the first step at `max_iter`, "cosine" to 0."""
+def _optimizer(estimator: Any, given: dict[str, Any], endless: bool) -> _rfpcore.Optimizer:
+    """The outer optimizer."""
     lr = given["learning_rate_init"]
-    schedule = _schedule(estimator.learning_rate, given["max_iter"])
+    schedule = named_schedule(estimator.learning_rate, given["max_iter"], endless)
     sgd = given["solver"] == "sgd"
     optimizer = SGD(lr, given["momentum"], schedule=schedule) if sgd else Adam(lr, schedule=schedule)
     return _rfpcore.Optimizer(optimizer, outer_penalties(estimator, given))
 
 
-def _schedule(given: Any, max_iter: int) -> Schedule:
+def named_schedule(given: Any, max_iter: int, endless: bool = False) -> Schedule:
+    """The schedule of a name: "power" falls to 30 % of the first step at `max_iter`, "cosine" to 0.
+
+    In an `endless` training "cosine" is constant: it would end all learning.
+    """
     if isinstance(given, Schedule):
         return given
-    named = {"constant": Constant(), "cosine": Cosine(max_iter), "power": PowerLaw(max_iter / 10)}
+    cosine = Constant() if endless else Cosine(max_iter)
+    named = {"constant": Constant(), "cosine": cosine, "power": PowerLaw(max_iter / 10)}
     return named[choice(given, "learning_rate", ScheduleName)]

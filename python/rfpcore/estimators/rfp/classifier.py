@@ -27,10 +27,13 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
     returns predictions with each cluster's own parameters.
 
     The loss is the logistic one for two classes, with a single output, and softmax cross-entropy for more.
-    Features should be scaled (`StandardScaler` in a pipeline).
+    Features are standardised inside, so their units do not matter.
 
     Parameters
     ----------
+    standardize : bool, default=True
+        Train on features less their means and over their standard deviations. What was learnt first stays in
+        `partial_fit` (its first rows should be like those to come) and with `warm_start`.
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers; () for a linear model.
     activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}, default="tanh"
@@ -38,7 +41,8 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
     alpha : float in [0, 1], default=0.5
         Weight of the loss before adaptation: 1 is ordinary training, 0 is MAML.
     inner_steps : int, default=1
-        Inner steps k: how far the parameters go towards each cluster before the loss is measured again.
+        Inner steps k: how far the parameters go towards each cluster before the loss is measured again. One
+        is advised: with five, long training drifts where clusters are few.
     inner_lr : "auto", "learned", float or array (P,), default="auto"
         Inner step, common or one for each parameter. "auto" takes half of what the steepest cluster allows at
         the first parameters (2 over the largest curvature). Every 50 outer steps it looks whether that has
@@ -61,8 +65,9 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
         Outer optimizer.
     learning_rate_init : float, default=0.005
         First outer step.
-    learning_rate : {"constant", "cosine", "power"} or Schedule, default="constant"
-        Its schedule: "cosine" falls to 0 at `max_iter`; "power" is
+    learning_rate : {"constant", "cosine", "power"} or Schedule, default="cosine"
+        Its schedule: "cosine" falls to 0 at `max_iter`, and in `partial_fit`, which has no end, is constant;
+        "power" is
         learning_rate_init / sqrt(1 + 10 t / max_iter); or one of `rfpcore.optimizers`.
     momentum : float in [0, 1), default=0.9
         Of the solver "sgd".
@@ -74,8 +79,10 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
         Of `rfpcore.regularize`: L1 and L2 in all their forms, ClipNorm and MaxNorm,
         and LabelSmoothing, also of the labels that `adapt` is given. They act on the outer
         steps; `weight_decay` and `clip_norm` say the same as L2 and ClipNorm, and each may be said once.
-    max_iter : int, default=500
-        Outer steps of a fit.
+    max_iter : int or "auto", default="auto"
+        Outer steps of a fit. "auto" chooses among 10, 20, 40, ... and 500 by the loss of the population's
+        function on clusters left out, five folds of them (of rows, where all are one cluster); with
+        `early_stopping` it is 500, and with `warm_start` as many as before.
     batch_size : int or None, default=None
         Clusters an outer step; None takes all of them.
     early_stopping : bool, default=False
@@ -109,9 +116,14 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
     theta_ : ndarray (P,)
         The population's parameters.
     net_ : MLP
-        The network: `net_.predict(theta_, X)` gives its linear outputs.
+        The network: `net_.predict(theta_, X)` gives its linear outputs, of standardised features.
+    x_scaling_ : Scaling
+        With `standardize`: `level` and `spread` of the features; `x_scaling_.apply(X)` are standardised.
     inner_lr_ : float, ndarray (P,) or None
         The inner step at the end. None if "auto" was never needed (alpha = 1): then `adapt` chooses.
+    shrinkage_ : float
+        With `max_iter="auto"` and clusters: how many rows weigh as much as the population in `adapt`, chosen
+        on clusters left out.
     loss_curve_ : ndarray (n_iter_,)
         The objective R_k at the start of each outer step.
     n_iter_ : int
@@ -171,7 +183,8 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
         Warns
         -----
         InnerStepWarning
-            If the inner step raises the loss of clusters that make up more than a tenth.
+            If the inner step raises the loss of clusters that make up more than a tenth, or is a number
+            beyond the limit of stability of a single one.
         ConvergenceWarning
             If early stopping or `tol` was asked for and `max_iter` came first.
         """

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -9,21 +10,21 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ... import _rfpcore
 from ..._arrays import F64, Array, shown
 from ..._atomic import all_or_nothing
 from ..._file_parts import Document, Tensors, object_of, only, tensor
 from ..._frames import AlignedScore
 from ..._limits import Check, Limited, Limits, seed, unchecked, whole
-from ..._options import check_alpha, integer, items, positive, real
+from ..._options import check_alpha, items, positive, real
 from ...clusters import Clusters
 from ...files import Saved, put, take
 from ...network import MLP
-from ._settings import Settings, check_settings
+from ._folds import deal, first_thetas, leave_out, looks, share_of_folds
+from ._settings import AUTO_STEPS, Settings, check_settings, named_schedule
+from ._shrinkage import choose_kappa, losses_at, rows_of
 from ._training import CHECK_EVERY
-from .adapted import AdaptedRegressor
-from .refits import first_thetas, why_not_refit
-from .regressor import RFPRegressor
+from .refits import why_not_refit
+from .regressor import AdaptMethod, RFPRegressor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -82,7 +83,8 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
     best_params_ : dict
         Its alpha, inner_steps, inner_lr and max_iter.
     best_score_ : float
-        Minus its mean loss on clusters left out. The best of many, so it flatters.
+        Minus its mean loss on clusters left out, in standardised outcomes if the estimator's are. The best of
+        many, so it flatters.
     cv_results_ : dict of ndarrays
         For each combination: "alpha", "inner_steps", "inner_lr"; "loss" (combinations, looks), the mean over
         clusters left out; "loss_error", the same of its standard error over folds. "iteration" (looks,) has
@@ -155,20 +157,22 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         template = clone(base)
         rows = template._rows(X, y, groups, sample_weight, learn=True)
         data = rows.clusters()
-        folds = _deal(data.n_clusters, self.n_folds, own)
-        losses = _validate(template, data, grid, folds)
-        weight = data.sizes if data.cluster_weight is None else data.cluster_weight
-        share = np.bincount(folds, weight) / weight.sum()
-        mean = np.tensordot(losses, share, axes=(1, 0))
+        folds = deal(data.n_clusters, self.n_folds, own)
+        points = _Points.of(template, data, grid, folds)
+        losses = points.validate(points.settings, CHECK_EVERY)[1]
+        mean = np.tensordot(losses, share_of_folds(data, folds), axes=(1, 0))
         if not np.isfinite(mean).any():
             raise ValueError("every combination diverges in some fold; smaller inner_lrs are needed")
-        best, look = np.unravel_index(int(np.argmin(mean)), mean.shape)
-        steps = _validation_steps(template.max_iter)
+        steps = looks(template.max_iter, CHECK_EVERY)
         self._keep_results(grid, losses, mean, steps)
-        alpha, k, inner_lr = grid[int(best)]
-        self.best_params_ = dict(zip(_CHOSEN, (alpha, k, inner_lr, int(steps[look])), strict=True))
-        self.best_score_ = -float(mean[best, look])
-        self.best_estimator_ = clone(base).set_params(**self.best_params_).fit(X, y, groups, sample_weight)
+        index, n_steps, kappa = _simplest(points, mean, steps)
+        self.best_params_ = dict(zip(_CHOSEN, (*grid[index], n_steps), strict=True))
+        self.best_score_ = -float(mean[index].min())
+        # Trained for fewer steps, but along the schedule that was looked at.
+        schedule = named_schedule(base.learning_rate, int(base.max_iter))
+        best_estimator = clone(base).set_params(**self.best_params_, learning_rate=schedule)
+        self.best_estimator_ = best_estimator.fit(X, y, groups, sample_weight)
+        self.best_estimator_.shrinkage_ = kappa
         self.n_features_in_ = self.best_estimator_.n_features_in_
         return self
 
@@ -180,6 +184,8 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         base.set_params(random_state=own if given is None else seed(given, "the estimator's random_state"))
         if isinstance(base.inner_lr, str):
             base.set_params(inner_lr=0.05)  # replaced by those of the grid
+        if base.max_iter == "auto":
+            base.set_params(max_iter=AUTO_STEPS)
         reason = why_not_refit(base)
         if base.early_stopping:
             reason = "early_stopping is set, but the number of steps is chosen here"
@@ -215,21 +221,28 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         predicted: Array = self.best_estimator_.predict(X)
         return predicted
 
-    def adapt(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> AdaptedRegressor:
+    def adapt(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any = None,
+        sample_weight: Any = None,
+        *,
+        method: AdaptMethod = "auto",
+    ) -> Any:
         """As `RFPRegressor.adapt` of the best fit.
 
         Parameters
         ----------
-        X, y, groups, sample_weight
-            As in `fit`.
+        X, y, groups, sample_weight, method
+            As there.
 
         Returns
         -------
-        AdaptedRegressor
+        ExactlyAdaptedRegressor or AdaptedRegressor
         """
         check_is_fitted(self)
-        adapted: AdaptedRegressor = self.best_estimator_.adapt(X, y, groups, sample_weight)
-        return adapted
+        return self.best_estimator_.adapt(X, y, groups, sample_weight, method=method)
 
     _entries = frozenset({"learnt", "best"})
 
@@ -272,57 +285,69 @@ def _combinations(given: dict[str, Any]) -> list[tuple[float, int, float]]:
     return list(found.values())
 
 
-def _validation_steps(max_iter: int) -> NDArray[np.int64]:
-    """Outer steps after which held-out clusters are looked at."""
-    steps = np.arange(CHECK_EVERY, max_iter + CHECK_EVERY, CHECK_EVERY)
-    return np.minimum(steps, max_iter)
+@dataclass(frozen=True)
+class _Points:
+    """Combinations of options on the same folds, from the same starts."""
+
+    net: MLP
+    starts: Array
+    data: Clusters
+    folds: NDArray[np.intp]
+    settings: list[Settings]
+    seed: int
+
+    @classmethod
+    def of(cls, template: RFPRegressor, data: Clusters, grid: Any, folds: NDArray[np.intp]) -> "_Points":
+        widths, n_outputs = template.hidden_layer_sizes, template._n_network_outputs
+        net = MLP(data.X.shape[1], widths, n_outputs, template.activation)
+        dtype = data.X.dtype if template.dtype == "auto" else np.dtype(template.dtype)
+        kept = 1.0 - (np.arange(folds.max() + 1)[:, None] == folds)
+        starts = first_thetas(template, net, net.init(template.random_state, dtype), data, kept)
+        settings = []
+        for alpha, k, inner_lr in grid:
+            point = clone(template).set_params(alpha=alpha, inner_steps=k, inner_lr=inner_lr)
+            settings.append(check_settings(point, point._checked(), template._loss, net.n_parameters))
+        seed = int(np.random.RandomState(template.random_state).randint(2**31 - 1, size=2)[1])
+        return cls(net, starts, data, folds, settings, seed)
+
+    def validate(self, settings: list[Settings], every: int) -> tuple[Array, NDArray[np.float64]]:
+        """Parameters (settings, folds, P), and losses of clusters left out (settings, folds, looks)."""
+        return leave_out(self.net, self.starts, self.data, self.folds, settings, self.seed, every)
+
+    def by_cluster(self, thetas: Array) -> NDArray[np.float64]:
+        """(C,) the loss of each cluster under the fit (folds, P) that left it out."""
+        each = [losses_at(self.net, theta, self.data, self.settings[0]) for theta in thetas]
+        return np.asarray(each)[self.folds, np.arange(self.data.n_clusters)]
 
 
-def _deal(n_clusters: int, n_folds: Any, seed: int) -> NDArray[np.intp]:
-    """(C,) a fold for each cluster, equally many each."""
-    if n_clusters < 2:
-        raise ValueError(f"there is {n_clusters} cluster; to leave clusters out, at least 2 are needed")
-    count = integer(n_folds, "n_folds", 2, n_clusters)
-    random = np.random.default_rng(seed)
-    order = random.permutation(n_clusters)
-    folds = np.empty(n_clusters, np.intp)
-    folds[order] = np.arange(n_clusters) % count
-    return folds
+def _simplest(points: _Points, mean: Array, steps: Array) -> tuple[int, int, float]:
+    """The combination to take, its steps, and how far its `adapt` should go.
 
-
-def _validate(template: RFPRegressor, data: Clusters, grid: Any, folds: NDArray[np.intp]) -> Array:
-    """(combinations, folds, looks) loss on the clusters of each fold; infinite from where a fit diverges."""
-    net = MLP(data.X.shape[1], template.hidden_layer_sizes, template._n_network_outputs, template.activation)
-    out = np.arange(folds.max() + 1)[:, None] == folds
-    starts = first_thetas(template, net, data, 1.0 - out)
-    settings: list[Settings] = []
-    for alpha, k, inner_lr in grid:
-        point = clone(template).set_params(alpha=alpha, inner_steps=k, inner_lr=inner_lr)
-        settings.append(check_settings(point, point._checked(), template._loss, net.n_parameters))
-    repeat = [s for s in settings for _ in out]
-    held_out = np.tile(out, (len(grid), 1))
-    batches = int(np.random.RandomState(template.random_state).randint(2**31 - 1, size=2)[1])
-    first = settings[0]
-    result = _rfpcore.refit(
-        net._architecture,
-        np.tile(starts, (len(grid), 1)),
-        data.handle(net, first.loss, starts.dtype),
-        1.0 - held_out,
-        np.array([s.alpha for s in repeat]),
-        [s.inner(net.n_parameters, 1.0 if s.inner_lr is None else s.inner_lr) for s in repeat],
-        first.loss,
-        first.optimizer,
-        first.max_iter,
-        np.full(len(repeat), batches, np.uint64),
-        held_out,
-        first.batch_size,
-        CHECK_EVERY,
-        first.max_iter,
-        0.0,
-        1.0,
-        first.skip_diverged,
-        first.n_threads,
+    The best one, unless ordinary training, stopped in its own time, is within a standard error: that of the
+    difference of both losses over clusters, as each cluster was left out of both.
+    """
+    best = int(np.argmin(mean.min(axis=1)))
+    ordinary = next((i for i, s in enumerate(points.settings) if not s.adapts), best)
+    found = {}
+    for index in {best, ordinary}:
+        n_steps = int(steps[np.argmin(mean[index])])
+        thetas, _ = points.validate([replace(points.settings[index], max_iter=n_steps)], n_steps)
+        found[index] = (n_steps, thetas[0])
+    chosen = best
+    if np.isfinite(mean[ordinary]).any():
+        own, rival = (points.by_cluster(found[index][1]) for index in (ordinary, best))
+        gain, error = _mean_and_error(own - rival, rows_of(points.data))
+        chosen = best if gain > error else ordinary
+    n_steps, thetas = found[chosen]
+    return (
+        chosen,
+        n_steps,
+        choose_kappa(points.net, thetas, points.data, points.folds, points.settings[chosen]),
     )
-    losses = np.full((len(repeat), len(_validation_steps(first.max_iter))), np.inf)
-    losses[:, : result[4].shape[1]] = np.nan_to_num(result[4], nan=np.inf, posinf=np.inf)
-    return losses.reshape(len(grid), len(out), -1)
+
+
+def _mean_and_error(values: Array, weight: Array) -> tuple[float, float]:
+    """A weighted mean over clusters, and its standard error."""
+    share = weight / weight.sum()
+    mean = float(share @ values)
+    return mean, float(np.sqrt(len(values) / (len(values) - 1) * np.sum((share * (values - mean)) ** 2)))

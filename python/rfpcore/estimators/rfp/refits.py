@@ -14,6 +14,7 @@ from ..._options import random_source
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
 from ...network import MLP
+from ._folds import choose_steps, first_thetas
 from ._settings import Settings, check_settings
 from ._splits import held_out_clusters
 from ._training import CHECK_EVERY
@@ -75,7 +76,7 @@ class Refits:
         y : ndarray (R, N) or (R, N, n_outputs), as y was
         """
         template = self._template
-        features = template._features(X)
+        features = template._inputs(template._features(X))
         outputs = (self.net.predict(theta, features, n_jobs=template.n_jobs) for theta in self.thetas)
         return np.stack([template._predictions(output) for output in outputs])
 
@@ -104,8 +105,10 @@ def refit_clusters(
     """Fit a regressor once for each row of `counts`, all fits in one call of the kernel.
 
     Fit r sees cluster c `counts[r, c]` times. Where these are 0 and 1, it has the same bits as
-    `clone(estimator).fit` on the rows of the clusters that count. No data are copied, and the fits run
-    beside each other, one a thread. A `random_state` of None is drawn once, so that all fits start alike.
+    `clone(estimator).fit` on the rows of the clusters that count, but for what is learnt once of all of them:
+    with `standardize` means and standard deviations, with `max_iter="auto"` the number of steps. No data are
+    copied, and the fits run beside each other, one a thread. A `random_state` of None is drawn once, so that
+    all fits start alike.
 
     Parameters
     ----------
@@ -154,11 +157,21 @@ def refit_clusters(
     _require_labels(counts, data.labels)
     checked = _counts(counts, data.n_clusters)
     net = MLP(data.X.shape[1], template.hidden_layer_sizes, template._n_network_outputs, template.activation)
-    settings = check_settings(template, template._checked(), template._loss, net.n_parameters)
-    batch_seed = int(settings.random_state.randint(2**31 - 1, size=2)[1])
+    dtype = data.X.dtype if template.dtype == "auto" else np.dtype(template.dtype)
+    theta = net.init(template.random_state, dtype)
+    given = template._checked()
+
+    def settings_of(steps: int) -> Settings:
+        return check_settings(template, given | {"max_iter": steps}, template._loss, net.n_parameters)
+
+    batch_seed = int(given["random_state"].randint(2**31 - 1, size=2)[1])
+    n_steps = given["max_iter"]
+    if n_steps is None and not template.early_stopping:
+        n_steps = choose_steps(template, net, theta, data, settings_of, batch_seed).steps
+    settings = settings_of(n_steps)
     held_out = _held_out(settings, checked)
     checked[held_out] = 0.0
-    thetas = first_thetas(template, net, data, checked)
+    thetas = first_thetas(template, net, theta, data, checked)
     found = _run(net, thetas, data, checked, settings, batch_seed, held_out)
     return Refits(net, found[0], data.labels, found[1].astype(np.int64), found[2].astype(np.int64), template)
 
@@ -204,20 +217,6 @@ def _held_out(settings: Settings, counts: Array) -> NDArray[np.bool_]:
         present = np.flatnonzero(row)
         chosen[present[held_out_clusters(len(present), settings.validation_fraction, random)]] = True
     return mask
-
-
-def first_thetas(template: "RFPRegressor", net: MLP, data: Clusters, counts: Array) -> Array:
-    """(R, P) the parameters that each fit starts from: alike but for the bias of the output."""
-    dtype = data.X.dtype if template.dtype == "auto" else np.dtype(template.dtype)
-    thetas = np.tile(net.init(template.random_state, dtype), (len(counts), 1))
-    codes = np.repeat(np.arange(data.n_clusters), data.sizes)
-    for theta, row in zip(thetas, counts[:, codes], strict=True):
-        keep = row > 0
-        weights = None if data.sample_weight is None else data.sample_weight[keep]
-        if (row[keep] != 1).any():
-            weights = row[keep] if weights is None else weights * row[keep]
-        net.unflatten(theta)[-1][1][:] = template._first_bias(data.y[keep], weights)
-    return thetas
 
 
 def _run(

@@ -1,24 +1,29 @@
 """The regressor."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
 from ..._frames import AlignedScore
-from ..._options import Activation, DType, Layers, OnDivergence, Order
+from ..._options import Activation, DType, Layers, OnDivergence, Order, choice, n_threads
 from ...losses import RegressionLoss
 from ...optimizers import Schedule
 from .._targets import NumberTargets, regression_loss
 from ._base import RFPBase
 from ._settings import ScheduleName, Solver
-from .adapted import AdaptedRegressor
+from ._shrinkage import STEPS
+from .adapted import AdaptedRegressor, ExactlyAdaptedRegressor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["RFPRegressor"]
+
+AdaptMethod = Literal["auto", "exact", "gradient"]
 
 
 class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin, RFPBase[AdaptedRegressor]):
@@ -29,14 +34,18 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     well, and from which few steps explain what is particular to a cluster. `predict` uses theta; `adapt`
     returns predictions with each cluster's own parameters.
 
-    Features should be scaled (`StandardScaler` in a pipeline), and outcomes of the squared loss be of order
-    1. The output bias starts at the mean outcome (its logarithm, for Poisson), so that their level does not
-    matter.
+    Features and outcomes are standardised inside, so their units do not matter; the losses that it reports
+    are those of standardised outcomes.
 
     Parameters
     ----------
     loss : {"squared", "poisson", "huber", "quantile"}, default="squared"
         (y - f)^2; or e^f - y f for counts, with e^f the rate that `predict` returns. Summed over outputs.
+        What `losses.huber` and `losses.quantile` take is in units of the standardised outcome.
+    standardize : bool, default=True
+        Train on features, and outcomes other than counts, less their means and over their standard
+        deviations; predictions are in the outcomes' own units. What was learnt first stays in `partial_fit`
+        (its first rows should be like those to come) and with `warm_start`.
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers; () for a linear model.
     activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}, default="tanh"
@@ -44,7 +53,8 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     alpha : float in [0, 1], default=0.5
         Weight of the loss before adaptation: 1 is ordinary training, 0 is MAML.
     inner_steps : int, default=1
-        Inner steps k: how far the parameters go towards each cluster before the loss is measured again.
+        Inner steps k: how far the parameters go towards each cluster before the loss is measured again. One
+        is advised: with five, long training drifts where clusters are few.
     inner_lr : "auto", "learned", float or array (P,), default="auto"
         Inner step, common or one for each parameter. "auto" takes half of what the steepest cluster allows at
         the first parameters (2 over the largest curvature). Every 50 outer steps it looks whether that has
@@ -67,8 +77,9 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         Outer optimizer.
     learning_rate_init : float, default=0.005
         First outer step.
-    learning_rate : {"constant", "cosine", "power"} or Schedule, default="constant"
-        Its schedule: "cosine" falls to 0 at `max_iter`; "power" is
+    learning_rate : {"constant", "cosine", "power"} or Schedule, default="cosine"
+        Its schedule: "cosine" falls to 0 at `max_iter`, and in `partial_fit`, which has no end, is constant;
+        "power" is
         learning_rate_init / sqrt(1 + 10 t / max_iter); or one of `rfpcore.optimizers`.
     momentum : float in [0, 1), default=0.9
         Of the solver "sgd".
@@ -79,8 +90,10 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     regularization : Regularization, term, sequence of terms or None, default=None
         Of `rfpcore.regularize`: L1 and L2 in all their forms, ClipNorm and MaxNorm. They act on the outer
         steps; `weight_decay` and `clip_norm` say the same as L2 and ClipNorm, and each may be said once.
-    max_iter : int, default=500
-        Outer steps of a fit.
+    max_iter : int or "auto", default="auto"
+        Outer steps of a fit. "auto" chooses among 10, 20, 40, ... and 500 by the loss of the population's
+        function on clusters left out, five folds of them (of rows, where all are one cluster); with
+        `early_stopping` it is 500, and with `warm_start` as many as before.
     batch_size : int or None, default=None
         Clusters an outer step; None takes all of them.
     early_stopping : bool, default=False
@@ -112,9 +125,15 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     theta_ : ndarray (P,)
         The population's parameters.
     net_ : MLP
-        The network: `net_.predict(theta_, X)` gives its linear outputs.
+        The network: `net_.predict(theta_, X)` gives its linear outputs, of standardised features.
+    x_scaling_, y_scaling_ : Scaling
+        With `standardize`: `level` and `spread` of features and outcomes; `x_scaling_.apply(X)` are the
+        standardised features. No y_scaling_ for counts.
     inner_lr_ : float, ndarray (P,) or None
         The inner step at the end. None if "auto" was never needed (alpha = 1): then `adapt` chooses.
+    shrinkage_ : float
+        With `max_iter="auto"` and clusters: how many rows weigh as much as the population in `adapt`, chosen
+        on clusters left out.
     loss_curve_ : ndarray (n_iter_,)
         The objective R_k at the start of each outer step.
     n_iter_ : int
@@ -144,7 +163,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     >>> model.predict(X).shape, model.n_iter_, len(model.loss_curve_)
     ((500,), 200, 200)
     >>> model.adapt(X, y, groups)
-    AdaptedRegressor(20 clusters, 0 diverged)
+    ExactlyAdaptedRegressor(20 clusters)
     """
 
     _Adapted = AdaptedRegressor
@@ -154,6 +173,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         self,
         *,
         loss: RegressionLoss = "squared",
+        standardize: bool = True,
         hidden_layer_sizes: Any = (64, 64),
         activation: Activation = "tanh",
         alpha: float = 0.5,
@@ -165,12 +185,12 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         query_fraction: float | None = None,
         solver: Solver = "adam",
         learning_rate_init: float = 5e-3,
-        learning_rate: ScheduleName | Schedule = "constant",
+        learning_rate: ScheduleName | Schedule = "cosine",
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
         regularization: Any = None,
-        max_iter: int = 500,
+        max_iter: int | Literal["auto"] = "auto",
         batch_size: int | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -185,6 +205,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         callbacks: Any = None,
     ) -> None:
         super().__init__(
+            standardize=standardize,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             alpha=alpha,
@@ -246,7 +267,8 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         Warns
         -----
         InnerStepWarning
-            If the inner step raises the loss of clusters that make up more than a tenth.
+            If the inner step raises the loss of clusters that make up more than a tenth, or is a number
+            beyond the limit of stability of a single one.
         ConvergenceWarning
             If early stopping or `tol` was asked for and `max_iter` came first.
         """
@@ -260,6 +282,75 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         optimizer keeps its state between calls. The parameters are those of `fit`.
         """
         return self._fit(X, y, groups, sample_weight, incremental=True)
+
+    @property
+    def _adapts_exactly(self) -> bool:
+        return self._known.name == "squared" and self.n_outputs_ == 1
+
+    def adapt(
+        self,
+        X: Any,
+        y: Any,
+        groups: Any = None,
+        sample_weight: Any = None,
+        inner_steps: int | None = STEPS,
+        inner_lr: Any = "auto",
+        *,
+        method: AdaptMethod = "auto",
+        shrink: bool = True,
+    ) -> Any:
+        """Adapt to clusters, seen in training or not.
+
+        Parameters
+        ----------
+        X, y, groups, sample_weight
+            As in `fit`.
+        inner_steps : int or None, default=10
+        inner_lr : float, array (P,), "auto" or None, default="auto"
+        shrink : bool, default=True
+            Of the gradient form: how many inner steps (None: as many as in training), how large (None:
+            `inner_lr_`; "auto": as the curvature of these clusters allows), and whether to go only
+            n / (n + `shrinkage_`) of the way for a cluster of n rows.
+        method : {"auto", "exact", "gradient"}, default="auto"
+            "exact" adds to the population's prediction the posterior mean of the cluster's effect, whose
+            covariance (`effects_`) the fit has estimated on clusters left out (with `max_iter="auto"`; else
+            on its own residuals); "gradient" takes inner steps. "auto" is exact where the loss is squared and
+            there is one outcome, unless `inner_steps` or `inner_lr` says something else than their defaults.
+
+        Returns
+        -------
+        ExactlyAdaptedRegressor or AdaptedRegressor
+            Predicts for each cluster.
+
+        Warns
+        -----
+        InnerStepWarning
+            If a gradient step raises the loss of clusters that make up more than a tenth of these.
+        """
+        check_is_fitted(self)
+        choice(method, "method", AdaptMethod)
+        prior = getattr(self, "effects_", None)
+        if method == "exact" and prior is None:
+            raise ValueError(
+                "there is no covariance of clusters' effects for method='exact': it takes the squared loss, "
+                "one outcome, and several clusters of two rows or more; 'gradient' works"
+            )
+        is_default = inner_steps == STEPS and isinstance(inner_lr, str) and inner_lr == "auto"
+        if prior is None or method == "gradient" or (method == "auto" and not is_default):
+            return super().adapt(X, y, groups, sample_weight, inner_steps, inner_lr, shrink=shrink)
+        data = self._rows(X, y, groups, sample_weight, learn=False).clusters()
+        data.handle(self.net_, self._loss, self.theta_.dtype)  # refuses outcomes of another width
+        outputs = self.net_.predict(self.theta_, data.X, n_jobs=self.n_jobs)
+        posterior = prior.posterior(
+            data.labels,
+            np.repeat(np.arange(data.n_clusters), data.sizes),
+            data.X,
+            data.y[:, 0].astype(np.float64) - outputs[:, 0],
+            data.sample_weight,
+            n_threads(self.n_jobs),
+        )
+        view = self._view(self.net_, self.theta_, self.inner_lr_)
+        return ExactlyAdaptedRegressor(view, data.labels, posterior)
 
     def predict(self, X: Any) -> Array:
         """Predict with the population's parameters.

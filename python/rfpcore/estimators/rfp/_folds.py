@@ -1,0 +1,178 @@
+"""What clusters left out say: folds of whole clusters, and how long to train."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import _rfpcore
+from ..._arrays import F32, Array
+from ..._options import integer
+from ..._progress import make_progress
+from ...clusters import Clusters
+from ...network import MLP
+from ...second_order import auto_inner_lr
+from ._settings import AUTO_STEPS, Settings
+from ._shrinkage import rows_of
+
+HORIZONS = (10, 20, 40, 80, 160, 320, AUTO_STEPS)
+"""Numbers of outer steps that `max_iter="auto"` tries."""
+FEW, MANY = 5, 3
+"""Folds of up to `ENOUGH` clusters, and of more, whose mean loss is known well enough."""
+ENOUGH = 100
+PATIENCE = 2  # numbers in a row that do no better end the search
+
+
+def deal(n_clusters: int, n_folds: Any, seed: int) -> NDArray[np.intp]:
+    """(C,) a fold for each cluster, equally many each."""
+    if n_clusters < 2:
+        raise ValueError(f"there is {n_clusters} cluster; to leave clusters out, at least 2 are needed")
+    count = integer(n_folds, "n_folds", 2, n_clusters)
+    random = np.random.default_rng(seed)
+    order = random.permutation(n_clusters)
+    folds = np.empty(n_clusters, np.intp)
+    folds[order] = np.arange(n_clusters) % count
+    return folds
+
+
+def looks(max_iter: int, every: int) -> NDArray[np.int64]:
+    """Outer steps after which clusters left out are looked at."""
+    return np.minimum(np.arange(every, max_iter + every, every), max_iter)
+
+
+def first_thetas(estimator: Any, net: MLP, theta: Array, data: Clusters, counts: Array) -> Array:
+    """(R, P) the parameters that fits on counted clusters start from: `theta` but for the output's bias."""
+    thetas = np.tile(theta, (len(counts), 1))
+    codes = np.repeat(np.arange(data.n_clusters), data.sizes)
+    for own, row in zip(thetas, counts[:, codes], strict=True):
+        keep = row > 0
+        weights = None if data.sample_weight is None else data.sample_weight[keep]
+        if (row[keep] != 1).any():
+            weights = row[keep] if weights is None else weights * row[keep]
+        net.unflatten(own)[-1][1][:] = estimator._first_bias(data.y[keep], weights)
+    return thetas
+
+
+def leave_out(
+    net: MLP,
+    starts: Array,
+    data: Clusters,
+    folds: NDArray[np.intp],
+    settings: Sequence[Settings],
+    seed: int,
+    every: int,
+) -> tuple[Array, NDArray[np.float64]]:
+    """Fits without each fold's clusters, all in one call, and the loss of these clusters under them.
+
+    (settings, folds, P) the parameters with the lowest loss, and (settings, folds, looks) the loss of the
+    population's parameters, infinite from where a fit diverges. `starts` (folds, P) are where the fits begin;
+    optimizer, steps and batches are those of the first settings.
+    """
+    n_folds, first = len(starts), settings[0]
+    out = np.tile(np.arange(n_folds)[:, None] == folds, (len(settings), 1))
+    each = [s for s in settings for _ in range(n_folds)]
+    result = _rfpcore.refit(
+        net._architecture,
+        np.tile(starts, (len(settings), 1)),
+        data.handle(net, first.loss, starts.dtype),
+        1.0 - out,
+        np.array([s.alpha for s in each]),
+        [s.inner(net.n_parameters, 1.0 if s.inner_lr is None else s.inner_lr) for s in each],
+        first.loss,
+        first.optimizer,
+        first.max_iter,
+        np.full(len(each), seed, np.uint64),
+        out,
+        first.batch_size,
+        every,
+        first.max_iter,
+        0.0,
+        1.0,
+        first.skip_diverged,
+        first.n_threads,
+    )
+    losses = np.full((len(each), len(looks(first.max_iter, every))), np.inf)
+    losses[:, : result[4].shape[1]] = np.nan_to_num(result[4], nan=np.inf, posinf=np.inf)
+    shape = (len(settings), n_folds, -1)
+    return result[0].reshape(shape), losses.reshape(shape)
+
+
+def share_of_folds(data: Clusters, folds: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The folds' shares of the clusters' weight."""
+    weight = rows_of(data)
+    return np.asarray(np.bincount(folds, weight) / weight.sum())
+
+
+def _rows_as_clusters(data: Clusters) -> Clusters:
+    """Each row as a cluster: rows that are alike as one, so that a row of weight 2 is the row twice."""
+    weights = data.sample_weight
+    kept = slice(None) if weights is None else weights > 0
+    X, y = data.X[kept], data.y[kept]
+    alike = np.unique(np.column_stack([X, y]), axis=0, return_inverse=True)[1]
+    return Clusters(
+        X, y, alike.reshape(-1), None if weights is None else weights[kept], cluster_weight="weight"
+    )
+
+
+class Choice(NamedTuple):
+    """A number of outer steps, and the fits of so many that left out a fold each, if there are any."""
+
+    steps: int
+    thetas: Array | None = None
+    folds: NDArray[np.intp] | None = None
+
+    def predict(self, net: MLP, data: Clusters, theta: Array) -> Array:
+        """Each row's outputs (N, outputs) by the fit that its cluster had no part in; or by `theta`."""
+        if self.thetas is None or self.folds is None:
+            return net.predict(theta, data.X).astype(np.float64)
+        rows, found = np.repeat(self.folds, data.sizes), np.empty((data.n_rows, net.n_outputs))
+        for fold, own in enumerate(self.thetas):
+            found[rows == fold] = net.predict(own, data.X[rows == fold])
+        return found
+
+
+def choose_steps(
+    estimator: Any,
+    net: MLP,
+    theta: Array,
+    data: Clusters,
+    settings_of: Callable[[int], Settings],
+    seed: int,
+) -> Choice:
+    """The number of outer steps, of `HORIZONS`, whose fits predict clusters left out best.
+
+    Each number is tried with its own schedule, from few to many, until two in a row do no better, or one is
+    worse in every fold. Where all rows are one cluster, rows are left out of ordinary training.
+    """
+    first = settings_of(AUTO_STEPS)
+    alone = data.n_clusters == 1
+    if alone:
+        data = _rows_as_clusters(data)
+    if data.n_clusters == 1:
+        return Choice(AUTO_STEPS)
+    inner_lr = first.inner_lr
+    if inner_lr is None and first.adapts and not alone:
+        inner_lr = auto_inner_lr(net, theta, data, first.loss, n_jobs=first.n_jobs)
+    folds = deal(data.n_clusters, min(FEW if data.n_clusters <= ENOUGH else MANY, data.n_clusters), 0)
+    share = share_of_folds(data, folds)
+    # Standardised data lose nothing in float32, and half the time is enough.
+    start = theta.astype(F32) if estimator.standardize else theta
+    starts = first_thetas(estimator, net, start, data, (np.arange(len(share))[:, None] != folds) * 1.0)
+    best, chosen, worse, thetas = np.full(len(share), np.inf), HORIZONS[0], 0, starts
+    with make_progress("choosing max_iter", len(HORIZONS), "numbers", first.verbose) as progress:
+        for tried, steps in enumerate(HORIZONS, 1):
+            settings = replace(settings_of(steps), inner_lr=inner_lr)
+            if alone:
+                settings = replace(settings, alpha=1.0, batch_size=None)
+            found, losses = (each[0] for each in leave_out(net, starts, data, folds, [settings], seed, steps))
+            losses = losses[:, 0]
+            progress.update(tried, f"loss {losses @ share:.4g} after {steps} steps")
+            if losses @ share < best @ share:
+                best, chosen, worse, thetas = losses, steps, 0, found
+                continue
+            worse += 1
+            if worse == PATIENCE or (losses > best).all():
+                break
+    return Choice(chosen) if alone else Choice(chosen, thetas, folds)

@@ -1,0 +1,109 @@
+"""`RFPRegressor.adapt(method="exact")`: the posterior of clusters' effects beside the population."""
+
+import numpy as np
+import pytest
+
+import rfpcore
+from rfpcore import RFPRegressor
+from rfpcore.datasets import make_vee
+from rfpcore.estimators import AdaptedRegressor, ExactlyAdaptedRegressor
+
+QUICK = {"hidden_layer_sizes": (8,), "max_iter": 60, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_vee(n_clusters=12, n_per_cluster=15, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return RFPRegressor(**QUICK).fit(*data)
+
+
+def test_exact_is_the_default_and_the_gradient_form_is_asked_for(model, data):
+    assert isinstance(model.adapt(*data), ExactlyAdaptedRegressor)
+    assert isinstance(model.adapt(*data, method="exact"), ExactlyAdaptedRegressor)
+    for kwargs in ({"method": "gradient"}, {"inner_steps": 3}, {"inner_lr": 0.01}):
+        assert isinstance(model.adapt(*data, **kwargs), AdaptedRegressor)
+
+
+def test_prediction_is_the_populations_and_the_posterior_mean(model, data):
+    X, y, groups = data
+    prior, rows = model.effects_, groups == 4
+    adapted = model.adapt(X[rows], y[rows])
+    new = np.linspace(-2, 2, 7)[:, None]
+    # By hand, in the units of the network and of the prior.
+    Z, Q = (model.x_scaling_.apply(part) for part in (X[rows], new))
+    unit = model.y_scaling_.spread[0]
+    r = (y[rows] - model.predict(X[rows])) / unit / prior.y_scale
+    Z, Q = ((part - prior.x_mean) / prior.x_scale for part in (Z, Q))
+    intercept, slope, smooth, length, noise = np.exp(prior.parameters)
+    centre = Z.mean()
+
+    def covariance(a, b):
+        lines = intercept + slope * np.outer(a - centre, b - centre)
+        return lines + smooth * np.exp(-((a[:, None] - b[None]) ** 2) / (2 * length**2))
+
+    V = covariance(Z[:, 0], Z[:, 0]) + noise * np.eye(len(Z))
+    effect = covariance(Q[:, 0], Z[:, 0]) @ np.linalg.solve(V, r)
+    expected = model.predict(new) + unit * prior.y_scale * effect
+    assert adapted.predict(new) == pytest.approx(expected, abs=1e-6)
+
+
+def test_few_rows_do_no_harm(data):
+    # Over clusters never seen, one, three and five labelled rows are better than none.
+    X, y, groups = make_vee(n_clusters=40, n_per_cluster=12, random_state=1)
+    train = groups < 20
+    model = RFPRegressor(hidden_layer_sizes=(16,), random_state=0).fit(X[train], y[train], groups[train])
+    rank = np.tile(np.arange(12), 40)
+    asked = ~train & (rank >= 5)
+    before = np.mean((model.predict(X[asked]) - y[asked]) ** 2)
+    for n in (1, 3, 5):
+        known = ~train & (rank < n)
+        adapted = model.adapt(X[known], y[known], groups[known])
+        assert np.mean((adapted.predict(X[asked], groups[asked]) - y[asked]) ** 2) < before
+
+
+def test_covariance_comes_from_clusters_left_out(data):
+    # With few clusters and many steps a network's own residuals would say that there is no noise.
+    X, _, groups = data
+    noise = np.random.default_rng(0).standard_normal(len(X))
+    chosen = RFPRegressor(random_state=0).fit(X, noise, groups).effects_
+    assert np.exp(chosen.parameters[-1]) == pytest.approx(1.0, abs=0.3)  # of residuals' variance
+
+
+def test_where_there_is_none_the_gradient_form_takes_its_place(data):
+    X, y, groups = data
+    for model, rows in (
+        (RFPRegressor(loss="huber", **QUICK), (X, y, groups)),
+        (RFPRegressor(**QUICK), (X, np.column_stack([y, y]), groups)),
+        (RFPRegressor(alpha=1.0, **QUICK), (X[:12], y[:12], np.arange(12))),
+    ):
+        model.fit(*rows)
+        assert isinstance(model.adapt(*rows), AdaptedRegressor)
+        with pytest.raises(ValueError, match="no covariance of clusters' effects for method='exact'"):
+            model.adapt(*rows, method="exact")
+    with pytest.raises(ValueError, match="method='closed' is unknown"):
+        model.adapt(*rows, method="closed")
+
+
+def test_unknown_clusters_and_files(model, data, tmp_path):
+    X, y, groups = data
+    adapted = model.adapt(X[:30], y[:30], groups[:30])
+    with pytest.raises(ValueError, match="not among the 2 adapted clusters"):
+        adapted.predict(X, groups)
+    found = adapted.predict(X, groups, unknown="population")
+    assert found[40:] == pytest.approx(model.predict(X)[40:])
+    model.save(tmp_path / "model.safetensors")
+    again = rfpcore.load(tmp_path / "model.safetensors").adapt(X[:30], y[:30], groups[:30])
+    np.testing.assert_array_equal(again.predict(X, groups, unknown="population"), found)
+
+
+def test_weights_of_zero_are_rows_that_are_not_there(model, data):
+    X, y, groups = data
+    weights = np.r_[np.zeros(5), np.ones(10)]
+    whole = model.adapt(X[:15], y[:15], groups[:15], weights)
+    part = model.adapt(X[5:15], y[5:15], groups[5:15])
+    # The cluster's mean of x, about which slopes turn, is that of all its rows.
+    assert whole.predict(X[:15]) == pytest.approx(part.predict(X[:15]), abs=0.05)
