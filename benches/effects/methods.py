@@ -36,6 +36,8 @@ class Interval(NamedTuple):
 def network(alpha: float) -> RFPRegressor:
     """The outcome model of `ClusterEffect(outcome=None)`, with alpha to choose."""
     return RFPRegressor(
+        standardize=False,
+        learning_rate="constant",
         hidden_layer_sizes=(32, 32),
         alpha=alpha,
         inner_steps=1,
@@ -57,7 +59,7 @@ def intervals(data: Draw, wanted: frozenset[str] | None = None, others: bool = T
         costly: dict[str, Callable[[Draw], Iterator[Interval]]] = {"group-time refits": group_time_refits}
     else:
         cheap = {"auto": auto, "RFP": rfp, "OLS": ols}
-        costly = {"RFP refits": rfp_refits, "MLP": mlp, "trees": trees, "linear": linear}
+        costly = {"RFP refits": rfp_refits, "MLP": mlp, "trees": trees, "linear": linear, "mixed": mixed}
         packages = {"doubleml": ("DoubleML", double_ml), "econml": ("EconML", econ_ml)}
         for package, (name, peer) in packages.items():
             if importlib.util.find_spec(package):
@@ -78,7 +80,7 @@ def _timed(name: str, truth: float, call: Callable[[], Effect]) -> Interval:
 
 
 def _doubly_robust(name: str, outcome: Any, data: Draw, methods: tuple[str, ...]) -> Iterator[Interval]:
-    scale = 1.0 if outcome == "auto" else data.y.std()  # networks take outcomes of order 1
+    scale = 1.0 if isinstance(outcome, str) else data.y.std()  # networks take outcomes of order 1
     y = (data.y - data.y.mean()) / scale
     model = ClusterEffect(outcome=outcome, n_draws=N_DRAWS, n_jobs=1, inference=methods[0])
     began = time.perf_counter()
@@ -101,6 +103,12 @@ def _doubly_robust(name: str, outcome: Any, data: Draw, methods: tuple[str, ...]
 def auto(data: Draw) -> Iterator[Interval]:
     """The default."""
     yield from _doubly_robust("auto", "auto", data, ("jackknife", "cv3"))
+
+
+def mixed(data: Draw) -> Iterator[Interval]:
+    """The mixed model, and as one of those that are chosen among."""
+    for outcome in ("auto+mixed", "mixed"):
+        yield from _doubly_robust(outcome, outcome, data, ("jackknife", "cv3"))
 
 
 def rfp(data: Draw) -> Iterator[Interval]:

@@ -106,7 +106,9 @@ def test_ipw_alone():
     assert_allclose(model.estimate_, att(Y, p), rtol=1e-8)
 
 
-SMALL_RFP = RFPRegressor(hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0)
+SMALL_RFP = RFPRegressor(
+    standardize=False, hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0
+)
 OUTCOMES = {"ols": OLS, "rfp": SMALL_RFP, "tree": DecisionTreeClassifier(max_depth=2, random_state=0)}
 
 
@@ -250,7 +252,13 @@ def test_randomization_refits_the_network():
 @pytest.mark.filterwarnings("ignore:the outcome model, RFPRegressor, predicts clusters left out worse")
 def test_any_order_and_any_threads():
     network = RFPRegressor(
-        hidden_layer_sizes=(32, 32), alpha=0.2, inner_lr=0.05, max_iter=150, dtype="float64"
+        standardize=False,
+        learning_rate="constant",
+        hidden_layer_sizes=(32, 32),
+        alpha=0.2,
+        inner_lr=0.05,
+        max_iter=150,
+        dtype="float64",
     )
     model = ClusterEffect(outcome=network, n_jobs=1).fit(X, Y, D, GROUPS)
     order = np.random.default_rng(0).permutation(len(Y))
@@ -292,7 +300,13 @@ def test_the_default_network_in_double_precision():
     """The default trains in float32: rounding moves the effect and its error by far less than the error."""
     default = ClusterEffect(outcome=None).fit(X, Y, D, GROUPS)
     network = RFPRegressor(
-        hidden_layer_sizes=(32, 32), alpha=0.2, inner_lr=0.05, max_iter=150, dtype="float64"
+        standardize=False,
+        learning_rate="constant",
+        hidden_layer_sizes=(32, 32),
+        alpha=0.2,
+        inner_lr=0.05,
+        max_iter=150,
+        dtype="float64",
     )
     controls = Y[D == 0]
     exact = ClusterEffect(outcome=network).fit(X, (Y - controls.mean()) / controls.std(), D, GROUPS)

@@ -56,7 +56,9 @@ def test_without_covariates_it_is_four_means():
 
 def test_panel_is_the_effect_on_changes():
     """Estimate, jackknife and all other inference, by a network too, whatever the order of the rows."""
-    network = RFPRegressor(hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0)
+    network = RFPRegressor(
+        standardize=False, hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0
+    )
     direct = ClusterEffect(outcome=network).fit(X, Y - BEFORE, D, GROUPS)
     model = fitted(outcome=network)
     assert_array_equal(model.effect_.draws, direct.effect_.draws)
@@ -125,7 +127,9 @@ def test_efficient_cross_sections_by_the_formula():
 @pytest.mark.filterwarnings("ignore:the outcome model")  # five steps: worse than a line indeed
 def test_efficient_on_the_same_people_twice():
     """The treated of one period are those of both, so nothing is added to the first estimand."""
-    network = RFPRegressor(hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0)
+    network = RFPRegressor(
+        standardize=False, hidden_layer_sizes=(4,), inner_lr=0.05, max_iter=5, random_state=0
+    )
     for outcome in (OLS, network):
         plain, efficient = (fitted(unit=None, outcome=outcome, efficient=e) for e in (False, True))
         assert_allclose(efficient.estimate_, plain.estimate_, rtol=1e-9)

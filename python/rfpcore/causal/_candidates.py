@@ -58,6 +58,8 @@ class Candidate(NamedTuple):
 def network(hidden: tuple[int, ...], steps: int, random_state: Any, n_jobs: int | None) -> RFPRegressor:
     """A network for outcomes of unit variance."""
     return RFPRegressor(
+        standardize=False,
+        learning_rate="constant",
         hidden_layer_sizes=hidden,
         alpha=0.2,
         inner_steps=1,

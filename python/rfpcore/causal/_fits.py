@@ -10,9 +10,11 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
 from ..estimators import RFPRegressor, refit_clusters
+from ..estimators.mixed._base import MixedBase
 from ..estimators.rfp.refits import why_not_refit
 from ._candidates import Smooth
 from ._linear_fits import is_least_squares, least_squares
+from ._mixed import Mixed
 from ._sample import Sample
 from ._smooth import Prior, ridge
 
@@ -21,6 +23,8 @@ def predictions(sample: Sample, model: Any, y: Array, counts: NDArray[np.int64],
     """(S, N) in float64: what is added to them must not lose its digits."""
     if isinstance(model, Smooth):
         return _smooth(sample, model, y, counts)
+    if isinstance(model, Mixed):
+        return model.predictions(sample, y, counts)
     if why_not_refit(model) is None:
         return _batched(sample, model, y, counts)
     with_weights = bool((sample.weight != 1).any())
@@ -63,6 +67,8 @@ def _batched(sample: Sample, model: RFPRegressor, y: Array, counts: NDArray[np.i
 def _fit_one(sample: Sample, model: Any, y: Array, count: NDArray[np.int64], with_weights: bool) -> Array:
     """One fit on the rows of the clusters drawn; a cluster drawn twice is two clusters."""
     times = count[sample.codes]
+    if isinstance(model, MixedBase):  # takes no rows without weight
+        times = times * (sample.weight > 0)
     rows = np.repeat(np.arange(len(y)), times)
     extra: dict[str, Any] = {}
     if with_weights:

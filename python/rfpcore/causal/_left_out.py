@@ -9,6 +9,7 @@ from .._arrays import Array
 from .._scaling import level_and_spread
 from ._candidates import Candidate, MeanOf
 from ._fits import predictions
+from ._mixed import Mixed
 from ._sample import Sample
 
 MOST_FOLDS = 10
@@ -63,6 +64,11 @@ class LeftOut:
     def scored(self) -> NDArray[np.bool_]:
         """(G,) clusters that were left out."""
         return np.isfinite(self.losses[:, 0])
+
+    @property
+    def learns(self) -> bool:
+        """Whether more than fits is learnt of the strata: the choice, or variances."""
+        return self.chosen is None or isinstance(self.candidates[self.chosen].model, Mixed)
 
     def choice(self, counts: NDArray[np.int64]) -> NDArray[np.intp]:
         """(S,) the number of the model of each row of counts: that of its clusters' stratum."""
@@ -193,9 +199,22 @@ def leave_out(
         error = _loss(sample.y[rows], predicted, spread, log_loss)
         total = np.bincount(sample.codes[rows], sample.weight[rows] * error, sample.n_clusters)
         losses[scored, m] = total[scored]
+    candidates = {name: _learnt(one, sample, strata, level, spread) for name, one in candidates.items()}
     size = np.bincount(sample.codes, sample.weight, sample.n_clusters)
     variation = _variation(sample, strata, spread)
     return LeftOut(candidates, chosen, level, spread, strata, losses, variation, size, log_loss, fitted)
+
+
+def _learnt(
+    candidate: Candidate, sample: Sample, strata: NDArray[np.int64], level: float, spread: float
+) -> Candidate:
+    """What is learnt once, from all clusters of a stratum, and held in its fits from here on.
+
+    Not in those without a fold: variances that have seen a cluster predict it far too well.
+    """
+    if not isinstance(candidate.model, Mixed):
+        return candidate
+    return candidate._replace(model=candidate.model.learn(sample, (sample.y - level) / spread, strata))
 
 
 def _folds(

@@ -7,7 +7,7 @@ controls as it is.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,11 @@ from ._candidates import Candidate, candidates, constant, large_network
 from ._fits import means
 from ._left_out import LeftOut, leave_out
 from ._linear_fits import is_least_squares, ridge_logistic
+from ._mixed import Mixed
 from ._sample import Sample
 
-Outcome = Literal["auto"]
+Choice = Literal["auto", "auto+mixed"]
+Outcome = Literal[Choice, "mixed"]
 CHUNK = 8_000_000  # predictions held at a time, in numbers
 MANY_CLUSTERS = 200  # of one row each: a penalty moves nothing, and least squares are left out in closed form
 
@@ -220,13 +222,18 @@ def _classifies(outcome: Any) -> bool:
 
 def _tried(sample: Sample, models: Models, n_rows: int) -> tuple[dict[str, Candidate], str | None]:
     """The outcome models, and which of them is used; None: the best. The first two are for comparison."""
-    if isinstance(models.outcome, str) and not is_linear(models.outcome, sample):
-        return candidates(n_rows, has_single_rows(sample), models.random_state, models.n_jobs), None
+    if is_auto(models.outcome) and not is_linear(models.outcome, sample):
+        single = has_single_rows(sample)
+        tried = candidates(n_rows, single, models.random_state, models.n_jobs)
+        with_mixed = models.outcome == "auto+mixed" and not single
+        return tried | ({"mixed": Candidate(Mixed(models.random_state))} if with_mixed else {}), None
     model = models.outcome
     linear = LogisticRegression() if _classifies(model) else LinearRegression()
     tried = {"mean": constant(), "linear": Candidate(linear, scaled=False)}
     if is_linear(model, sample):
         return tried, "linear"
+    if isinstance(model, str):
+        return tried | {model: Candidate(Mixed(models.random_state))}, model
     if model is None:
         model = large_network(models.random_state, models.n_jobs)
         return tried | {type(model).__name__: Candidate(model)}, type(model).__name__
@@ -251,9 +258,14 @@ def has_single_rows(sample: Sample) -> bool:
     return len(sample.y) == len(np.unique(sample.codes))
 
 
+def is_auto(model: Any) -> bool:
+    """Whether the outcome model is chosen by clusters left out."""
+    return isinstance(model, str) and model in get_args(Choice)
+
+
 def is_linear(model: Any, sample: Sample) -> bool:
     """Whether outcomes are modelled by least squares."""
-    if isinstance(model, str):
+    if is_auto(model):
         return has_single_rows(sample) and sample.n_clusters > MANY_CLUSTERS
     return is_least_squares(model) or (model is None and has_single_rows(sample))
 
@@ -262,7 +274,7 @@ def is_flexible(model: Any, sample: Sample) -> bool:
     """Whether an outcome model is more than linear, so that intervals that hold it fixed are too short."""
     if sample.X.shape[1] == 0:  # means
         return False
-    if model is None or isinstance(model, str):
+    if model is None or is_auto(model):
         return not has_single_rows(sample)
     last = model.steps[-1][1] if hasattr(model, "steps") else model
     module = type(last).__module__

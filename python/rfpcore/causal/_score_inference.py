@@ -110,7 +110,7 @@ def randomization(
     without cluster covariates. p = (1 + how many draws are as large) / (1 + draws).
     """
     integer(n_draws, "n_draws", 1, MANY_DRAWS)
-    if models.left_out is not None and models.left_out.chosen is None:
+    if models.left_out is not None and models.left_out.learns:
         # Under the hypothesis nobody's outcome tells of treatment: all clusters may choose the model.
         models = with_left_out(sample, models, np.zeros(sample.n_clusters, np.int64))
         estimate = float(estimates_by_arms(sample, models, sample.arm[None])[0])

@@ -69,7 +69,7 @@ class ClusterEffect(EffectEstimator):
         Average effect on the treated rows, or on all rows.
     estimation_method : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust, with normalised weights; the outcome model alone; or the propensity alone.
-    outcome : "auto", None, regressor or classifier
+    outcome : "auto", "auto+mixed", "mixed", None, regressor or classifier
         Models the outcome within an arm.
 
         - "auto", the default: two Gaussian processes ("rough", "smooth"), an `RFPRegressor` of many steps,
@@ -78,11 +78,16 @@ class ClusterEffect(EffectEstimator):
           the large network, "smooth", ridge, trees and the small network is taken whose squared error on
           clusters left out is within one and a half standard errors of the least one. Where every cluster has
           one row: a light ridge regression, or least squares if that is better by more than that.
+        - "mixed": a Gaussian process beside a level and slopes of each cluster's own. Its lengths and
+          variances are found from all clusters of an arm and held in the refits (of an arm of at most ten
+          clusters, found again in each). It extrapolates to treated clusters outside the controls' range.
+        - "auto+mixed": as "auto", with the mixed model as the last of the candidates.
         - None: an `RFPRegressor` with layers of 32 and 32, alpha 0.2, one inner step of 0.05 and 150 outer
           steps, in float32, on outcomes scaled to unit variance; or linear regression, where every cluster
           has one row. A warning says if it predicts clusters left out worse than a line.
         - Any model of scikit-learn's, a classifier (for y of 0 and 1) with `predict_proba`. It is given
-          `groups` if its `fit` takes them.
+          `groups` if its `fit` takes them, as those of `MixedRegressor` and `MixedClassifier` do; each refit
+          estimates their variances again.
     propensity : classifier, optional
         Models the treatment of clusters. None: ridge logistic regression (scikit-learn's C = 1) on the scaled
         covariates, solved to rounding error.
