@@ -20,6 +20,7 @@ from .gradient.workloads import KINDS, WIDTHS, WORKLOADS, C, D, Workload, wide
 from .peers import MODULES, Contestant, cores, window
 
 OTHERS = ("gradient.small_calls", "gradient.scaling", "gradient.train", "many.fit_many")
+STUDIES = ("clusters.run",)  # hours, so that only their short form is run from here
 
 
 def contestants(work: Workload, dtype: str, peers: list[str], quick: bool) -> list[Contestant]:
@@ -106,7 +107,7 @@ def main() -> int:
     failed = []
     if options.all:
         vary(options, program)
-        for module in OTHERS:
+        for module in [*OTHERS, *(STUDIES if options.quick else ())]:
             print(module, flush=True)
             command = [sys.executable, "-m", f"benches.{module}", *(["--quick"] if options.quick else [])]
             code = subprocess.run(command, cwd=results.HERE.parent).returncode
