@@ -67,6 +67,8 @@ def path_of_network(data: Sequence[Fold], alpha: float, steps: int, n_rows: int)
             predictions[state.iteration // 10 - 1, fold.test_rows] = fold.y_mean + fold.y_scale * outcome
 
         RFPRegressor(
+            standardize=False,  # each fold is
+            learning_rate="constant",
             hidden_layer_sizes=(32, 32),
             activation="tanh",
             alpha=alpha,

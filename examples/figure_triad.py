@@ -43,6 +43,7 @@ class KernelSmoother(RegressorMixin, BaseEstimator):
 
 def methods(steps: int, seed: int) -> dict[str, object]:
     options = {"max_iter": steps, "random_state": seed, "inner_steps": 1}
+    options |= {"standardize": False, "learning_rate": "constant"}
     return {
         "kernel smoother": KernelSmoother(),
         "ordinary training": RFPRegressor(alpha=1.0, inner_lr=0.02, **options),

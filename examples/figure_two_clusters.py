@@ -28,6 +28,8 @@ def two_clusters(random: np.random.Generator, n: int = 100) -> tuple[np.ndarray,
 def fit(alpha: float, data: tuple[np.ndarray, ...], steps: int, seed: int) -> RFPRegressor:
     """In the paper's code: rectifiers, three inner steps of 0.01."""
     model = RFPRegressor(
+        standardize=False,
+        learning_rate="constant",
         hidden_layer_sizes=(32, 32),
         activation="relu",
         alpha=alpha,

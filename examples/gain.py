@@ -28,6 +28,8 @@ PATHS = {
 
 def network(alpha: float, steps: int) -> RFPRegressor:
     return RFPRegressor(
+        standardize=False,
+        learning_rate="constant",
         hidden_layer_sizes=(32, 32),
         alpha=alpha,
         inner_steps=1,

@@ -28,7 +28,6 @@ from .functional import adapt, auto_inner_lr, curvature, gradient, hvp, objectiv
 from .many import Model, fit_many
 from .network import MLP
 from .status import ClusterStatus, Objective
-from .sweeps import SweepResult, sweep
 
 if TYPE_CHECKING:
     from . import (  # noqa: F401  (for type checkers; `__getattr__` imports them)
@@ -46,12 +45,15 @@ if TYPE_CHECKING:
     from .estimators import (
         EnsembleClassifier,
         EnsembleRegressor,
+        MixedClassifier,
+        MixedRegressor,
         MLPClassifier,
         MLPRegressor,
         RFPClassifier,
         RFPRegressor,
         RFPRegressorCV,
     )
+    from .studies import SweepResult, sweep
 
 __version__ = version("rfpcore")
 
@@ -71,6 +73,8 @@ __all__ = [
     "InterruptedWarning",
     "MLPClassifier",
     "MLPRegressor",
+    "MixedClassifier",
+    "MixedRegressor",
     "Model",
     "Objective",
     "RFPClassifier",
@@ -101,10 +105,13 @@ _ESTIMATORS = (
     "EnsembleRegressor",
     "MLPClassifier",
     "MLPRegressor",
+    "MixedClassifier",
+    "MixedRegressor",
     "RFPClassifier",
     "RFPRegressor",
     "RFPRegressorCV",
 )
+_STUDIES = ("SweepResult", "sweep")
 _SUBMODULES = (
     "calibration",
     "causal",
@@ -119,7 +126,10 @@ _SUBMODULES = (
 )
 
 __getattr__ = _lazy.attach(
-    globals(), dict.fromkeys(_ESTIMATORS, "estimators") | {name: name for name in _SUBMODULES}
+    globals(),
+    dict.fromkeys(_ESTIMATORS, "estimators")
+    | dict.fromkeys(_STUDIES, "studies")
+    | {name: name for name in _SUBMODULES},
 )
 
 

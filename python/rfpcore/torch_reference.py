@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ._arrays import as_floats, vector
 from ._options import MAX_STEPS, Layers, Order, choice, integer, real
-from .clusters import Clusters
+from .clusters import Clusters, require_no_precision
 from .losses import read
 from .network import MLP
 
@@ -86,6 +86,7 @@ def risk(
         raise TypeError(
             f"net is a {type(net).__name__} and data a {type(data).__name__}; MLP and Clusters are needed"
         )
+    require_no_precision(data, "the reference")
     known = read(loss)
     row_loss = ROW_LOSSES[known.name]
     n_steps = integer(inner_steps, "inner_steps", 0, MAX_STEPS)

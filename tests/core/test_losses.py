@@ -14,7 +14,15 @@ RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((400, 2))
 Y = 3 + X @ [1.0, -0.5] + RANDOM.standard_t(2, 400)
 GROUPS = np.arange(400) % 8
-LINEAR = {"hidden_layer_sizes": (), "alpha": 1.0, "inner_lr": 0.01, "max_iter": 1000, "random_state": 0}
+LINEAR = {
+    "standardize": False,
+    "learning_rate": "constant",
+    "hidden_layer_sizes": (),
+    "alpha": 1.0,
+    "inner_lr": 0.01,
+    "max_iter": 1000,
+    "random_state": 0,
+}
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ from numpy.testing import assert_allclose
 from scipy.stats import gmean
 from sklearn.linear_model import LogisticRegression
 
-from rfpcore import RFPClassifier
+from rfpcore import MixedRegressor, RFPClassifier
 from rfpcore.calibration import reliability_curve
 from rfpcore.plotting import (
     DecisionBoundaryDisplay,
     LossCurveDisplay,
+    RandomEffectsDisplay,
     ReliabilityDisplay,
     SpectralEnergyDisplay,
     WeightMatrixDisplay,
@@ -156,3 +157,57 @@ def test_weight_matrix(network):
     assert WeightMatrixDisplay([[0.0, 0.1, -0.1, 1.0]]).zero_share(tolerance=0.1) == 0.75
     with pytest.raises(ValueError, match="layer=3 is too large; at most 2"):
         WeightMatrixDisplay.from_estimator(network, layer=3)
+
+
+SCHOOLS = np.array([f"school {i % 6}" for i in range(60)])
+
+
+def level_of_schools(groups=SCHOOLS, **parameters):
+    y = X[:, 0] + np.arange(60) % 6 + 0.1 * RNG.standard_normal(60)
+    return MixedRegressor(mean="linear", **parameters).fit(X, y, groups)
+
+
+def test_random_effects_are_drawn_in_order_with_their_intervals():
+    model = level_of_schools()
+    found, display = model.random_effects_, RandomEffectsDisplay.from_estimator(model)
+    assert display.order("intercept").tolist() == list(range(6))
+    display.plot(level=0.5)
+    points, _, (bars,) = display.points_
+    assert_allclose(points.get_xdata(), found.effects[:, 0])
+    half = 0.6744897501960817 * found.std_error[:, 0]  # the normal distribution's upper quartile
+    ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+    assert_allclose(ends, np.column_stack([found.effects[:, 0] - half, found.effects[:, 0] + half]))
+    assert [tick.get_text() for tick in display.ax_.get_yticklabels()] == [f"school {i}" for i in range(6)]
+
+
+def test_random_effects_of_groups_within_clusters_and_of_slopes():
+    nested = np.column_stack([np.arange(60) % 6 // 2, SCHOOLS])
+    model = level_of_schools(nested, effects=("intercept", "slopes"), effect_columns=[1])
+    display = RandomEffectsDisplay.from_estimator(model, level=1).plot(name="x1")
+    assert len(display.order("x1")) == 6
+    assert display.ax_.get_xlabel() == "effect: x1"
+    assert " / school " in display.ax_.get_yticklabels()[0].get_text()
+
+
+def test_many_clusters_are_counted_rather_than_named():
+    model = MixedRegressor(mean="linear").fit(
+        np.tile(X, (2, 1)), np.arange(120) % 50 + RNG.standard_normal(120), np.arange(120) % 50
+    )
+    display = RandomEffectsDisplay.from_estimator(model).plot()
+    assert display.ax_.get_ylabel() == "50 clusters"
+    assert not display.ax_.get_yticklabels()
+
+
+def test_random_effects_in_wrong_hands(network):
+    with pytest.raises(TypeError, match="RFPClassifier without random_effects_"):
+        RandomEffectsDisplay.from_estimator(network)
+    with pytest.raises(TypeError, match="random_effects is a list"):
+        RandomEffectsDisplay([1.0])
+    display = RandomEffectsDisplay.from_estimator(level_of_schools())
+    with pytest.raises(ValueError, match="name='x0' is no effect of the clusters; one of 'intercept'"):
+        display.plot(name="x0")
+    with pytest.raises(ValueError, match="level=1 is too large"):
+        RandomEffectsDisplay.from_estimator(level_of_schools(), level=1)
+    smooth = MixedRegressor(mean="gp", effects="smooth").fit(X, X[:, 0], SCHOOLS)
+    with pytest.raises(ValueError, match="smooth only"):
+        RandomEffectsDisplay.from_estimator(smooth)

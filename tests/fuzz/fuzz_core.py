@@ -54,6 +54,11 @@ TARGETS: list[Target] = [
     method(lambda: NET, "MLP", "unflatten", lambda: {"theta": THETA}, allowed={"nan": True}),  # views
     method(lambda: NET, "MLP", "predict", lambda: {"theta": THETA, "X": X}),
     function(rfpcore.Clusters, lambda: {"X": X, "y": Y, "groups": GROUPS, "query": np.arange(18) % 2 == 0}),
+    function(
+        rfpcore.Clusters,
+        lambda: {"X": X, "y": Y, "groups": GROUPS, "precision": [2.0 * np.eye(6), np.eye(6), np.eye(6)]},
+        name="Clusters with a precision",
+    ),
     method(lambda: DATA, "Clusters", "support"),
     method(
         lambda: DATA,
@@ -103,7 +108,7 @@ TARGETS: list[Target] = [
             "X": X,
             "y": Y,
             "models": [SMALL, SMALL],
-            "record": many.Record(every=2, intervals=True),
+            "record": many.Record(every=2, intervals=True, norms=True),
         },
     ),
     Target(

@@ -8,7 +8,7 @@ import numpy as np
 from fuzz_core import X, Y
 from fuzz_target import Target, function, method
 
-from rfpcore import MLPClassifier, MLPRegressor, calibration, datasets, plotting, spectral
+from rfpcore import MixedRegressor, MLPClassifier, MLPRegressor, calibration, datasets, plotting, spectral
 
 CLASSES = (Y > 0).astype(int)
 P = np.linspace(0.05, 0.95, 18)
@@ -41,6 +41,15 @@ def drawn(made, owner, fixed=(), base=dict):
             plt.close("all")
 
     return Target(own.name, call, own.base, own.signature, own.fixed, own.allowed)
+
+
+@functools.lru_cache(maxsize=1)
+def mixed():
+    return MixedRegressor(mean="linear").fit(X, Y, np.arange(len(X)) % 6)
+
+
+def caterpillar():
+    return plotting.RandomEffectsDisplay.from_estimator(mixed())
 
 
 @functools.lru_cache(maxsize=1)
@@ -106,6 +115,10 @@ TARGETS: list[Target] = [
     drawn(
         lambda: plotting.LossCurveDisplay([1, 2], {"a": [[1.0, 2], [2, 3]]}), "LossCurveDisplay", ("ylabel",)
     ),
+    function(plotting.RandomEffectsDisplay, lambda: {"random_effects": mixed().random_effects_}),
+    function(plotting.RandomEffectsDisplay.from_estimator, lambda: {"estimator": mixed()}),
+    method(caterpillar, "RandomEffectsDisplay", "order", lambda: {"name": "intercept"}),
+    drawn(caterpillar, "RandomEffectsDisplay"),
     function(plotting.ReliabilityDisplay, lambda: {"reliability": CURVE}),
     function(
         plotting.ReliabilityDisplay.from_estimator, lambda: {"estimator": classifier(), "X": X, "y": CLASSES}

@@ -98,9 +98,8 @@ def again(kind, name, base):
     )
 
 
-def adapted(kind, y):
-    model = functools.lru_cache(maxsize=1)(lambda: fitted(kind).adapt(X, y, GROUPS))
-    owner = "AdaptedClassifier" if kind is rfpcore.RFPClassifier else "AdaptedRegressor"
+def adapted(kind, y, owner, **options):
+    model = functools.lru_cache(maxsize=1)(lambda: fitted(kind).adapt(X, y, GROUPS, **options))
     rows = lambda: {"X": X, "groups": GROUPS}  # noqa: E731
     names = ["predict"] + (["decision_function", "predict_proba"] if "Classifier" in owner else [])
     score = method(model, owner, "score", lambda: rows() | {"y": y}, allowed=SCORED)
@@ -173,8 +172,9 @@ TARGETS: list[Target] = [
         )
         for kind in (REGRESSOR, CLASSIFIER, CV)
     ),
-    *adapted(REGRESSOR, Y),
-    *adapted(CLASSIFIER, CLASSES),
+    *adapted(REGRESSOR, Y, "AdaptedRegressor", method="gradient"),
+    *adapted(REGRESSOR, Y, "ExactlyAdaptedRegressor", method="exact"),
+    *adapted(CLASSIFIER, CLASSES, "AdaptedClassifier"),
     *(
         target
         for kind in (

@@ -10,6 +10,8 @@ CHECKED = "scikit-learn's own, which its checks of estimators try"
 
 # Public names, and with a dot before them methods of any class, that are no targets.
 EXEMPT: dict[str, str] = {
+    "ClusterPosterior": BETWEEN,
+    "ClusterPosterior.effect": BETWEEN,
     "Curvature": "what `curvature_at` returns",
     "DataPenalty": "a base class",
     "DataPenalty.gradients": "a target with each penalty",
@@ -19,6 +21,9 @@ EXEMPT: dict[str, str] = {
     "DivergenceError": "an exception, which the package makes",
     "DivergenceError.of": "takes what the kernel raises, which the package gives it",
     "DivergenceWarning": "a warning",
+    "EffectsPrior": BETWEEN,
+    "EffectsPrior.posterior": BETWEEN,
+    "effects_prior": BETWEEN,
     "GroupsWarning": "a warning",
     "InnerStepWarning": "a warning",
     "InstrumentWarning": "a warning",

@@ -37,6 +37,11 @@ def curve(**options):
     return found.test_errors, found.rise(), found.fall(), found.plot()
 
 
+def regressed(base, **options):
+    found = studies.Descent(studies.LinearTarget(6, 4), base, sizes=[3, 6], seeds=2, **options).curve()
+    return found.test_errors, found.train_errors
+
+
 def imaged(n_train, n_test):
     return studies.noisy_images(rfpcore.datasets.load_digits(), n_train, 10, n_test).draw(0)
 
@@ -87,7 +92,7 @@ TARGETS: list[Target] = [
             "n_train": 4,
             "n_validation": 2,
         },
-        covers=("NoisyLabels.draw", "Draw"),
+        covers=("NoisyLabels.draw", "NoisyLabels.identity", "Draw"),
     ),
     function(studies.noisy_digits, dict),
     Target(
@@ -106,8 +111,42 @@ TARGETS: list[Target] = [
     method(described, "Descent", "curve", lambda: {"axis": "widths"}),
     Target(
         "Descent.map",
-        lambda **axes: studies.Descent(DATA, BASE, widths=[2, 3], epochs=[1, 2], seeds=2).map(**axes),
+        lambda **axes: studies.Descent(DATA, BASE, widths=[2, 3], epochs=[1, 2], seeds=2).map(**axes).plot(),
         lambda: {"axis": "widths", "other": "epochs"},
+        covers=("RiskMap", "RiskMap.plot"),
+    ),
+    Target(
+        "LinearTarget",
+        lambda **given: studies.LinearTarget(**given).draw(0).y,
+        lambda: {"n_train": 6, "n_features": 4, "scales": np.ones(4), "coefficients": BETA},
+        covers=("LinearTarget.identity", "LinearTarget.draw"),
+    ),
+    Target(
+        "LeastSquares",
+        lambda **given: regressed(studies.LeastSquares(**given)),
+        lambda: {"n_features": 3, "penalty": 0.1},
+        covers=(
+            "LeastSquares.errors",
+            "LeastSquares.risk",
+            "LeastSquares.n_parameters",
+            "LeastSquares.require",
+        ),
+    ),
+    Target(
+        "LeastSquares, epochs",
+        lambda **given: regressed(studies.LeastSquares(**given)),
+        lambda: {"epochs": 3, "learning_rate": 0.01},
+    ),
+    Target(
+        "RandomFeatures",
+        lambda **given: regressed(studies.RandomFeatures(**given)),
+        lambda: {"n_units": 5, "activation": "erf", "penalty": 0.1, "n_test": 4},
+        covers=(
+            "RandomFeatures.errors",
+            "RandomFeatures.risk",
+            "RandomFeatures.n_parameters",
+            "RandomFeatures.require",
+        ),
     ),
     function(studies.digits_techniques, dict),
     Target(

@@ -18,6 +18,8 @@ from sklearn.linear_model import LinearRegression
 from rfpcore import (
     DivergenceError,
     EnsembleClassifier,
+    MixedClassifier,
+    MixedRegressor,
     MLPClassifier,
     MLPRegressor,
     RFPClassifier,
@@ -62,6 +64,10 @@ def _fit(estimator, *data, **named):
         return estimator.fit(*data, **named)
 
 
+MIXED = {"hidden_layer_sizes": (3,), "max_iter": 20, "n_folds": 2, "weight_decay": 0.0}
+NESTED = np.column_stack([GROUPS, np.arange(20) % 2])
+
+
 def _models():
     early = {"early_stopping": True, "n_iter_no_change": 10}
     return {
@@ -71,6 +77,12 @@ def _models():
         "network": _fit(MLPClassifier(**NET, regularization=L2(0.1) + Dropout(0.2)), X, Y > 1),
         "counts": _fit(MLPRegressor(**NET, loss="poisson", **early), X, np.round(Y)),
         "ensemble": _fit(EnsembleClassifier(MLPClassifier(**NET), 2, random_state=0), X, TEXTS),
+        "mixed": _fit(MixedRegressor(mean="network", **MIXED), X, Y, GROUPS),
+        "mixed, gp": _fit(MixedRegressor(mean="gp", **MIXED), X, Y, NESTED),
+        "mixed, trees": _fit(MixedRegressor(mean="trees", **MIXED), X, Y, GROUPS, np.linspace(1, 2, 20)),
+        "mixed, linear": _fit(MixedRegressor(mean="linear", effects=("intercept", "slopes")), X, Y, GROUPS),
+        "mixed, counts": _fit(MixedRegressor(mean="gp", loss="poisson", **MIXED), X, np.round(Y), GROUPS),
+        "mixed, classes": _fit(MixedClassifier(mean="gp", **MIXED), X, Y > 1, GROUPS),
         "kernel": _fit(KernelIV(random_state=0), Z + U, Z, Z, W),
         "sieve": _fit(SieveIV(n_knots=(3,), random_state=0), Z + U, Z, Z, W),
         "deep": _fit(
@@ -258,6 +270,9 @@ def _use(model):
     if isinstance(model, ope.FittedQEvaluation | ope.F2BMLDEvaluation | ope.DeepFeatureEvaluation):
         assert np.isfinite(model.value(model._centre[None], _act))
         return
+    if isinstance(model, MixedRegressor | MixedClassifier):
+        _use_mixed(model)
+        return
     if isinstance(model, TwoStageLeastSquares):
         rows = np.zeros((2, model.n_features_in_)), np.zeros((2, model.n_covariates_))
         found = model.predict(rows[0], rows[1] if model.n_covariates_ else None)
@@ -277,6 +292,21 @@ def _use(model):
             # Moments may be absurd, but possible; parameters may ask for another network.
             with contextlib.suppress(DivergenceError, ValueError):
                 assert np.isfinite(model.partial_fit(X, y, GROUPS).theta_).all()
+
+
+def _use_mixed(model):
+    """Numbers may be absurd, but are finite or refused in words of ours."""
+    d, labels = model.n_features_in_, model.labels_.tolist()
+    rows = model._memory.scales.x_mean + np.zeros((2, d))
+    assert model.summary()
+    says = model.predict if isinstance(model, MixedRegressor) else model.predict_proba
+    found = [says(rows), model.population_interval(rows)]
+    if model._memory.effects.structure.levels == 1:
+        found.append(says(rows, labels[:1] * 2))
+        y = model.classes_[[0, 1]] if isinstance(model, MixedClassifier) else np.array([1.0, 2.0])
+        with contextlib.suppress(ValueError):  # a level or unit that these outcomes are too far from
+            model.adapt(rows, y)
+    assert all(np.isfinite(each).all() for each in found)
 
 
 def _refused(path, read):

@@ -20,6 +20,7 @@ import fuzz_effects
 import fuzz_estimators
 import fuzz_implicit
 import fuzz_instruments
+import fuzz_mixed
 import fuzz_studies
 import pytest
 from fuzz_known import EXEMPT, KNOWN
@@ -35,6 +36,7 @@ MODULES = (
     fuzz_effects,
     fuzz_implicit,
     fuzz_instruments,
+    fuzz_mixed,
     fuzz_studies,
 )
 TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}

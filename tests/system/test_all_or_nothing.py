@@ -20,6 +20,7 @@ from rfpcore.npiv import ope
 PACKAGE = str(Path(rfpcore.__file__).parent)
 N_STOPS = 25
 NET = {"hidden_layer_sizes": (3,), "max_iter": 11, "random_state": 0}
+MIXED = {"hidden_layer_sizes": (3,), "max_iter": 20, "n_folds": 2, "weight_decay": 0.0}
 BILEVEL = {"n_particles": 5, "max_iter": 4, "n_checkpoints": 2, "lambdas": [1.0], "random_state": 0}
 
 
@@ -94,6 +95,13 @@ def structural(model):
     return model.predict(grid, covariates=grid if model.n_covariates_ else None)
 
 
+def of_clusters(model):
+    """Of the population and of the clusters of `networks`."""
+    X, groups = np.linspace(-1, 1, 6)[:, None], np.arange(6)
+    says = model.predict if hasattr(model, "reml") else model.predict_proba
+    return np.stack([says(X), says(X, groups)])
+
+
 def effects(model):
     return np.array([[effect.estimate, effect.std_error] for effect in model.infer("jackknife")])
 
@@ -109,6 +117,11 @@ CASES = {
         networks,
         predictions,
     ),
+    "MixedRegressor": Case(rfpcore.MixedRegressor(**MIXED), networks, of_clusters),
+    "MixedRegressor, linear": Case(
+        rfpcore.MixedRegressor(mean="linear", effects=("intercept", "slopes")), networks, of_clusters
+    ),
+    "MixedClassifier": Case(rfpcore.MixedClassifier(**MIXED), classes, of_clusters),
     "MLPRegressor": Case(rfpcore.MLPRegressor(**NET), without_groups(networks), predictions),
     "MLPClassifier": Case(rfpcore.MLPClassifier(**NET), without_groups(classes), probabilities),
     "EnsembleRegressor": Case(

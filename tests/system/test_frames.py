@@ -12,6 +12,8 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from rfpcore import (
     Clusters,
     EnsembleRegressor,
+    MixedClassifier,
+    MixedRegressor,
     MLPClassifier,
     MLPRegressor,
     RFPClassifier,
@@ -37,6 +39,8 @@ RFP = RFPRegressor(inner_lr=0.05, **SMALL)
 FITTED = RFP.fit(X, Y, GROUPS)
 ADAPTED = FITTED.adapt(X, Y, GROUPS)
 CLASSIFIER = RFPClassifier(inner_lr=0.05, **SMALL).fit(X, HIGH, GROUPS)
+MIXED = MixedRegressor(mean="linear").fit(X, Y, GROUPS)
+MIXED_CLASSES = MixedClassifier(mean="linear").fit(X, HIGH, GROUPS)
 MLP, CLASSES = MLPRegressor(**SMALL).fit(X, Y), MLPClassifier(**SMALL).fit(X, HIGH)
 OLS = LinearRegression()
 ONE = FRAME[["a"]]
@@ -81,6 +85,19 @@ CALLS = {
     "RFPClassifier.fit": (CLASSIFIER.fit, WEIGHTED | {"y": HIGH}),
     "RFPClassifier.score": (CLASSIFIER.score, XY | {"y": HIGH}),
     "RFPRegressorCV.fit": (RFPRegressorCV(RFP, alphas=[0.5], n_folds=2).fit, XYG),
+    "MixedRegressor.fit": (MixedRegressor(mean="linear").fit, WEIGHTED),
+    "MixedRegressor.predict": (MIXED.predict, {"X": FRAME, "groups": GROUP}),
+    "MixedRegressor.predict_interval": (MIXED.predict_interval, {"X": FRAME, "groups": GROUP}),
+    "MixedRegressor.score": (MIXED.score, WEIGHTED),
+    "MixedRegressor.adapt": (MIXED.adapt, WEIGHTED),
+    "AdaptedMixedRegressor.score": (MIXED.adapt(X, Y, GROUPS).score, WEIGHTED),
+    "MixedClassifier.fit": (MixedClassifier(mean="linear").fit, WEIGHTED | {"y": HIGH}),
+    "MixedClassifier.score": (MIXED_CLASSES.score, WEIGHTED | {"y": HIGH}),
+    "MixedClassifier.adapt": (MIXED_CLASSES.adapt, WEIGHTED | {"y": HIGH}),
+    "AdaptedMixedClassifier.predict_proba": (
+        MIXED_CLASSES.adapt(X, HIGH, GROUPS).predict_proba,
+        {"X": FRAME, "groups": GROUP},
+    ),
     "refit_clusters": (lambda **k: refit_clusters(RFP, counts=np.ones((1, 14)), **k), XYG),
     "MLPRegressor.fit": (MLPRegressor(**SMALL).fit, XY | {"sample_weight": ONES}),
     "MLPRegressor.score": (MLP.score, XY),

@@ -11,6 +11,7 @@ import os, signal, threading, time
 import numpy as np
 import rfpcore
 from rfpcore import MLP, Clusters, RFPRegressor, auto_inner_lr, hvp, value_and_grad
+from rfpcore import MixedClassifier, MixedRegressor
 from rfpcore.many import Model, fit_many
 from rfpcore.npiv import F2BMLD, MeanField
 from rfpcore.regularize import BatchNorm, Dropout
@@ -69,11 +70,18 @@ def langevin():
     Z, model = random.normal(size=(20000, 2)), F2BMLD(solver="langevin", batch_size=None, n_jobs={n_jobs})
     return lambda: model.fit(Z[:, :1] + random.normal(size=(20000, 1)), Z[:, 0], Z)
 
+def mixed(mean, kind=MixedRegressor, n_clusters=2000, rows=20000):
+    X, model = random.normal(size=(rows, 5)), kind(mean=mean, n_jobs={n_jobs})
+    y = X[:, 0] + random.normal(size=rows)
+    return lambda: model.fit(X, y > 0 if kind is MixedClassifier else y, np.arange(rows) % n_clusters)
+
 CALLS = dict(
     product=product, objective=objective, step=step, values=values, gradient=gradient,
     gradients=gradients, masked=masked, outputs=outputs,
     regressor=regressor, langevin=langevin,
     dropout=lambda: train(Dropout(0.5)), batch_norm=lambda: train(BatchNorm()),
+    mixed=lambda: mixed("auto"), mixed_linear=lambda: mixed("linear", rows=200000),
+    mixed_classes=lambda: mixed("gp", MixedClassifier), mixed_cluster=lambda: mixed("gp", n_clusters=3),
     wide=lambda: train(hidden=(4000, 4000), rows=600),
 )
 call = CALLS["{name}"]()
@@ -116,6 +124,10 @@ print(min(delays))
         "dropout",
         "batch_norm",
         "wide",
+        "mixed",
+        "mixed_linear",
+        "mixed_classes",
+        "mixed_cluster",
     ],
 )
 def test_ctrl_c_is_answered_within_a_call(name, n_jobs):

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._arrays import has_entries
 from .._options import MAX_PARAMETERS, integer, is_integer, random_source
-from ..clusters import Clusters, require_clusters
+from ..clusters import Clusters, require_clusters, require_no_precision
 from ..functional import gradient
 from ..losses import Loss
 from ..network import MLP
@@ -40,6 +40,7 @@ def batches_of(data: Clusters, batches: Any) -> list[Clusters]:
     """The data of each batch: so many rows each, or the rows that are named."""
     if require_clusters(data).sample_weight is not None or data.cluster_weight is not None:
         raise ValueError("data has weights; batches need rows that count alike")
+    require_no_precision(data, "a split into batches of rows")
     if is_integer(batches):
         size = integer(batches, "batches", 1, MAX_PARAMETERS)
         if data.n_rows % size:

@@ -6,6 +6,7 @@ matplotlib is imported when something is drawn, not before; `pip install 'rfpcor
 
 from ._boundary import DecisionBoundaryDisplay
 from ._loss import LossCurveDisplay
+from ._random_effects import RandomEffectsDisplay
 from ._reliability import ReliabilityDisplay
 from ._spectral import SpectralEnergyDisplay
 from ._weights import WeightMatrixDisplay
@@ -13,6 +14,7 @@ from ._weights import WeightMatrixDisplay
 __all__ = [
     "DecisionBoundaryDisplay",
     "LossCurveDisplay",
+    "RandomEffectsDisplay",
     "ReliabilityDisplay",
     "SpectralEnergyDisplay",
     "WeightMatrixDisplay",
