@@ -34,6 +34,8 @@ def test_short_form(name, tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+# At the paper's settings MAML steps beyond stability, which is what the figure shows.
+@pytest.mark.filterwarnings("ignore::rfpcore.exceptions.InnerStepWarning")
 def test_maml_ignores_one_of_two_clusters():
     """Figure 8: its worse cluster's error is many times the better one's; RFP's is not."""
     errors = runpy.run_path(str(EXAMPLES / "figure_two_clusters.py"))["errors"](draws=2, steps=500)

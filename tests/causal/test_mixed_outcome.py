@@ -100,7 +100,7 @@ def dense(learnt, count, weight):
     drawn = np.repeat(np.arange(G), count)
     each = [np.flatnonzero((c == GROUPS) & (weight > 0)) for c in drawn]
     rows, own = np.concatenate(each), np.repeat(np.arange(len(drawn)), [len(one) for one in each])
-    level, slopes, noise = np.exp(learnt.parameters)
+    level, slopes, noise = np.exp(learnt.process.parameters)
     centre = np.concatenate([np.tile(SCALED[one].mean(axis=0), (len(one), 1)) for one in each])
     turned = SCALED[rows] - centre
     V = (level + slopes / X.shape[1] * turned @ turned.T) * (own[:, None] == own)
@@ -127,7 +127,7 @@ def test_fits_are_the_posterior_mean_of_the_clusters_drawn(weighted):
         assert_allclose(found, dense(learnt, count, scaled), rtol=1e-6, atol=1e-8)
     moved = np.where(TREATED, 1e3, Y)  # rows of the other arm say nothing
     other = Mixed(0).learn(sample, moved, np.where(ARM == 0, 0, -1))
-    assert_allclose(other.strata[0].parameters, learnt.parameters, rtol=1e-12)
+    assert_allclose(other.strata[0].process.parameters, learnt.process.parameters, rtol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:the outcome model")

@@ -26,7 +26,7 @@ DOMINATED, VANISHING = np.r_[1e30, np.ones(35)], np.r_[5e-324, np.ones(35)]
         pytest.param({}, (X, Y, GROUPS, DOMINATED), r"1e\+30 in row 0, more than 1e\+12", id="one weight"),
         pytest.param({}, (X, Y, GROUPS, VANISHING), "less than 1e-100 times", id="vanishing weight"),
         pytest.param({"loss": "poisson"}, (X, 0 * Y, GROUPS), "y is 0 in every row", id="no counts"),
-        pytest.param({"loss": "poisson"}, (X, 1e7 + Y, GROUPS), "counts above 1e", id="huge counts"),
+        pytest.param({"loss": "poisson"}, (X, 1e7 + Y, GROUPS), "more than 1e", id="huge counts"),
         pytest.param({"mean": "linear"}, (WIDE, Y, GROUPS), "coefficients .* for 36 rows", id="wide"),
         pytest.param(SLOPES, (WIDE, Y, GROUPS), "at most 1000 are possible", id="wide slopes"),
     ],

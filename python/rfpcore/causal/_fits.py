@@ -10,7 +10,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
 from ..estimators import RFPRegressor, refit_clusters
-from ..estimators.mixed._base import MixedBase
+from ..estimators.mixed import MixedClassifier, MixedRegressor
 from ..estimators.rfp.refits import why_not_refit
 from ._candidates import Smooth
 from ._linear_fits import is_least_squares, least_squares
@@ -67,7 +67,7 @@ def _batched(sample: Sample, model: RFPRegressor, y: Array, counts: NDArray[np.i
 def _fit_one(sample: Sample, model: Any, y: Array, count: NDArray[np.int64], with_weights: bool) -> Array:
     """One fit on the rows of the clusters drawn; a cluster drawn twice is two clusters."""
     times = count[sample.codes]
-    if isinstance(model, MixedBase):  # takes no rows without weight
+    if isinstance(model, MixedClassifier | MixedRegressor):  # takes no rows without weight
         times = times * (sample.weight > 0)
     rows = np.repeat(np.arange(len(y)), times)
     extra: dict[str, Any] = {}

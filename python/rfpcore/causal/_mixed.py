@@ -11,25 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from ..estimators.mixed._components import Structure, log_variances
-from ..estimators.mixed._gaussian_process import Process, maximize, posterior
-from ..estimators.mixed._problem import MixedProblem, Whitening
-from ..estimators.mixed._rows import centres, effect_data, offsets_of
+from ..estimators.mixed.held import HeldProcess, coefficients, learn_process
 from ._linear_fits import LARGEST
 from ._sample import Sample
-
-EFFECT, NOISE = 0.03, 0.3  # variances that the search starts from, where that of all outcomes is 1
 
 Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
-    """Of one stratum: its clusters (G,), the process, and the parameters of the effects' covariance."""
+    """Of one stratum: its clusters (G,), and the process with its variances."""
 
     clusters: NDArray[np.bool_]
-    process: Process
-    parameters: Array
+    process: HeldProcess
 
 
 @dataclass(frozen=True)
@@ -50,11 +44,8 @@ class Mixed:
         found = []
         for stratum in np.unique(strata[strata >= 0]):
             clusters = strata == stratum
-            problem = _problem(sample, y, _rows(sample, clusters), self.seed)
-            rows, _, covariance = problem.sample
-            X, first = problem.X[rows], _start(problem.structure)
-            own = maximize(problem.structure, covariance, X, problem.y[rows], first, self.seed, 1)
-            found.append(Learnt(clusters, *own))
+            rows = _rows(sample, clusters)
+            found.append(Learnt(clusters, learn_process(*_sorted(sample, y, rows), self.seed)))
         return replace(self, strata=tuple(found))
 
     def predictions(self, sample: Sample, y: Array, counts: NDArray[np.int64]) -> Array:
@@ -81,10 +72,8 @@ class Mixed:
 def _coefficients(learnt: Learnt, sample: Sample, y: Array, counts: NDArray[np.int64], seed: int) -> Array:
     """(S, m) of the process's features; a cluster that counts twice is two clusters."""
     rows = _rows(sample, learnt.clusters)
-    problem = _problem(sample, y, rows, seed)
-    columns = np.column_stack([learnt.process.features(problem.X), problem.y])
-    solved = Whitening.of(problem, learnt.parameters).solve(columns)
-    m, starts = columns.shape[1], problem.offsets
+    columns, solved, starts = learnt.process.whitened(*_sorted(sample, y, rows), seed)
+    m = columns.shape[1]
     times = counts[:, sample.codes[rows[starts[:-1]]]].astype(np.float64)
     found, size = np.empty((len(counts), m - 1)), max(1, LARGEST // m**2)
     for first in range(0, len(counts), size):
@@ -94,7 +83,7 @@ def _coefficients(learnt: Learnt, sample: Sample, y: Array, counts: NDArray[np.i
             own = zip(starts[at : at + size], starts[at + 1 : at + size + 1], strict=False)
             each = np.array([(columns[low:high].T @ solved[low:high]).ravel() for low, high in own])
             gram += some[:, at : at + size] @ each
-        found[first : first + size] = [posterior(one.reshape(m, m)).mean for one in gram]
+        found[first : first + size] = [coefficients(one.reshape(m, m)) for one in gram]
     return found
 
 
@@ -104,24 +93,8 @@ def _rows(sample: Sample, clusters: NDArray[np.bool_]) -> Rows:
     return rows[np.argsort(sample.codes[rows], kind="stable")]
 
 
-def _start(structure: Structure) -> Array:
-    """Logarithms of the effects' variances and the noise's.
-
-    Small effects: a covariate of clusters may be in f or in their levels, and from large ones the search ends
-    with a flat f.
-    """
-    u = np.zeros(structure.n_parameters)
-    u[log_variances(structure)] = np.log(EFFECT)
-    u[-1] = np.log(NOISE)
-    return u
-
-
-def _problem(sample: Sample, y: Array, rows: Rows, seed: int) -> MixedProblem:
-    present, codes = np.unique(sample.codes[rows], return_inverse=True)
-    X, columns, n = sample.X[rows], tuple(range(sample.X.shape[1])), len(present)
-    structure = Structure(True, columns, "shared", True, ())
-    weight = sample.weight[rows]
+def _sorted(sample: Sample, y: Array, rows: Rows) -> tuple[Array, Array, Array, Array | None]:
+    """Columns, outcomes, clusters' codes from 0 and weights of sorted rows."""
+    codes, weight = np.unique(sample.codes[rows], return_inverse=True)[1], sample.weight[rows]
     weights = None if (weight == 1).all() else weight / weight.mean()
-    offsets = offsets_of(codes, n)
-    effects = effect_data(structure, X, codes, offsets, centres(X, codes, n), None, weights)
-    return MixedProblem(X, y[rows], effects, structure, np.arange(n), seed, 1)
+    return sample.X[rows], y[rows], codes, weights
