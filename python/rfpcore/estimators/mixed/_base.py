@@ -1,5 +1,6 @@
 """What mixed models share: parameters, the data in standard units, fitting, files."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,21 +9,22 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..._arrays import Array, as_floats, require_finite, require_length, require_total, row_weights
 from ..._frames import require_aligned
-from ..._options import Activation, choice
+from ..._options import Activation, choice, fraction
+from .._dealt import dealt
+from .._known import Unknown
 from .._network import FeatureEstimator
 from . import _classify
 from ._effects import ClusterEffects
 from ._fit import MixedFit, run
 from ._intervals import Calibration, calibrate
 from ._laplace import FamilyName
-from ._model import FittedModel, Prediction, posterior_of, reach_of
+from ._model import FittedModel, Prediction, effects_of, with_means
 from ._problem import MixedProblem
 from ._report import Report, report
-from ._rows import Grouping, StandardUnits, centres, grouping, origin, require_nested, require_repeats
+from ._rows import StandardUnits, grouping, origin, require_nested, require_repeats
 from ._saved import SavedMixed
-from ._settings import LIMITS, MeanName, SlopeCovariance, deal, settings, structure
+from ._settings import LIMITS, MeanName, SlopeCovariance, settings, structure
 from ._summary import summary_of
-from .adapted import Unknown
 from .results import LikelihoodRatioTest, RandomEffects, VarianceComponents
 
 LEAST_WEIGHT = 1e-100
@@ -85,8 +87,8 @@ class MixedBase(SavedMixed, FeatureEstimator):
 
     def _problem(
         self, given: dict[str, Any], X: Any, y: Any, groups: Any, sample_weight: Any
-    ) -> tuple[MixedProblem, StandardUnits, Any]:
-        """The data in standard units, sorted by cluster."""
+    ) -> tuple[MixedProblem, StandardUnits, ClusterEffects]:
+        """The data in standard units, sorted by cluster; and the effects before anything is known of them."""
         self._require_y(y)
         if groups is None:
             raise ValueError("groups is None; a mixed model needs each row's cluster")
@@ -106,22 +108,14 @@ class MixedBase(SavedMixed, FeatureEstimator):
             effects = _classify.unit_noise(effects)
         order = np.argsort(found.codes, kind="stable")
         Z, t = scales.features(features)[order], scales.outcomes(outcome)[order]
-        prior = posterior_of(
-            effects,
-            np.zeros(effects.n_parameters),
-            found,
-            Z,
-            scales.weights(weights, order),
-            lambda inputs: inputs,
-            origin(effects, scales),
-            None,
-            given["cluster_means"],
-            given["n_jobs"],
-        )
-        fold = deal(len(found.labels), given["n_folds"], given["random_state"])
-        inputs = np.ascontiguousarray(prior.residual)
-        problem = MixedProblem(inputs, t, prior.data, effects, fold, given["random_state"], given["n_jobs"])
-        return problem, scales, found
+        own_weights, nothing = scales.weights(weights, order), np.zeros(effects.n_parameters)
+        about = origin(effects, scales)
+        before = effects_of(effects, nothing, found, Z, own_weights, about, None, given["n_jobs"])
+        n_clusters = len(found.labels)
+        fold = dealt(n_clusters, min(given["n_folds"], n_clusters), given["random_state"])
+        inputs = with_means(before, Z) if given["cluster_means"] else Z
+        problem = MixedProblem(inputs, t, before.data, effects, fold, given["random_state"], given["n_jobs"])
+        return problem, scales, before
 
     @property
     def _family(self) -> FamilyName | None:
@@ -164,17 +158,17 @@ class MixedBase(SavedMixed, FeatureEstimator):
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> None:
         given = self._checked()
         self._forget()
-        problem, scales, found = self._problem(given, X, y, groups, sample_weight)
+        problem, scales, before = self._problem(given, X, y, groups, sample_weight)
         chosen = settings(given)
         family = self._family
         fitted = run(problem, chosen) if family is None else _classify.run(problem, chosen, family)
-        self._memory = self._model(problem, scales, found, fitted)
+        self._memory = self._model(problem, scales, before, fitted)
         self._take(report(problem, fitted, self._memory, self._names(), chosen.reml))
         if given["verbose"]:
             print(self.summary())
 
     def _model(
-        self, problem: MixedProblem, scales: StandardUnits, found: Grouping, fitted: MixedFit
+        self, problem: MixedProblem, scales: StandardUnits, before: ClusterEffects, fitted: MixedFit
     ) -> FittedModel:
         """What predicts, with the posterior of the clusters at hand."""
         d, family, u = self.n_features_in_, self._family, fitted.estimate.parameters
@@ -182,24 +176,11 @@ class MixedBase(SavedMixed, FeatureEstimator):
             data, residual = problem.effects, problem.y - fitted.chosen.mean.predict(problem.X)
         else:
             data, residual = _classify.effects_at(problem, fitted.chosen.mean, u, family)
-        Z, codes = problem.X[:, :d], np.sort(found.codes)
-        means = centres(Z, codes, len(found.labels))
-        effects = ClusterEffects(
-            problem.structure,
-            u,
-            found.labels,
-            found.inner_labels,
-            means,
-            origin(problem.structure, scales),
-            reach_of(Z, codes, means),
-            data,
-            residual,
-            problem.n_threads,
-        )
+        effects = replace(before, parameters=u, data=data, residual=residual)
         calibration = Calibration.normal()
         if family is None:
             left_out = (problem.y - fitted.unseen.left_out, problem.y - fitted.chosen.left_out)
-            calibration = calibrate(problem, u, *left_out, effects.prior_variance(Z))
+            calibration = calibrate(problem, u, *left_out, effects.prior_variance(problem.X[:, :d]))
         return FittedModel(
             scales,
             fitted.chosen.mean,
@@ -209,7 +190,7 @@ class MixedBase(SavedMixed, FeatureEstimator):
             calibration,
             bool(self.cluster_means),
             family,
-            len(found.labels),
+            len(before.labels),
         )
 
     def _names(self) -> list[str]:
@@ -232,6 +213,26 @@ class MixedBase(SavedMixed, FeatureEstimator):
         features = self._features(X)
         require_finite(features, "X")
         return self._memory.at(features, groups, unknown, spread)
+
+    @property
+    def _estimator(self) -> Any:
+        return self
+
+    def population_interval(self, X: Any, *, level: float = 0.95) -> Array:
+        """Pointwise intervals for the population's function: f, or the mean of a cluster never seen.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        level : float in (0, 1), default=0.95
+
+        Returns
+        -------
+        interval : ndarray (N, 2)
+            Of numbers for f, of counts for their mean, of classes for the second one's probability.
+        """
+        level = fraction(level, "level")
+        return self._predict(X, None, "raise", True).band(level)
 
     def _adapted(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> FittedModel:
         """The posterior of other clusters."""

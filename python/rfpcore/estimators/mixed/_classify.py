@@ -15,13 +15,11 @@ from scipy.optimize import minimize
 from . import _fit, _gaussian_process, _linear, _networks
 from ._components import Floats, Structure, bounds, prior, start
 from ._laplace import FamilyName, LaplaceModel
-from ._likelihood import COARSE, CovarianceEstimate, hessian_of, polished
+from ._likelihood import COARSE, EXACT, CovarianceEstimate, hessian_of, polished
 from ._problem import FittedMean, MixedProblem
 from ._settings import MixedSettings
 
 ROUNDS = 2
-LOSSES = {"logistic": "logistic", "poisson": "poisson"}
-EXACT = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6}
 LARGEST_LOGIT = 8.0  # of the working outcomes' predictor: beyond, weights say nothing
 
 
@@ -29,7 +27,7 @@ def run(problem: MixedProblem, settings: MixedSettings, family: FamilyName) -> _
     """Fit the mean that was asked for, or the best of all kinds, on the scale of the link."""
     if settings.mean == "linear":
         return _only_linear(problem, family)
-    ordinary = _networks.fit(problem, None, settings.training.without_decay(), LOSSES[family])
+    ordinary = _networks.fit(problem, None, settings.training.without_decay(), family)
     best, last = ordinary, estimate(problem, ordinary.left_out, family)
     chosen = settings
     for _ in range(ROUNDS):
@@ -45,7 +43,7 @@ def run(problem: MixedProblem, settings: MixedSettings, family: FamilyName) -> _
         best, last = found[name], estimates[name]
         chosen = replace(settings, mean=name if isinstance(settings.mean, str) else settings.mean)
     last = estimate(problem, best.left_out, family, last.parameters, with_hessian=True)
-    return _fit.MixedFit(best, best, last, first_scores, uncertainty, None, {best.name: best})
+    return _fit.MixedFit(best, best, last, first_scores, uncertainty, None)
 
 
 def _working(problem: MixedProblem, eta: Floats, u: Floats, family: FamilyName) -> MixedProblem:
@@ -124,7 +122,7 @@ def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     mean = _linear.LinearMean(coefficients)
     fitted = FittedMean("linear", mean.predict(problem.X), mean, {})
     uncertainty = _linear.LinearUncertainty(covariance, kept)
-    return _fit.MixedFit(fitted, fitted, last, {"linear": -value}, uncertainty, None, {"linear": fitted})
+    return _fit.MixedFit(fitted, fitted, last, {"linear": -value}, uncertainty, None)
 
 
 def _level(problem: MixedProblem, p: int, family: FamilyName) -> Floats:

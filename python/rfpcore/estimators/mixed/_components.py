@@ -179,6 +179,15 @@ class Values(NamedTuple):
             ) from None
 
 
+def variance_of(structure: Structure, found: Values, columns: Floats) -> Floats:
+    """The effects' variance z'Dz + v at rows of Z (N, q)."""
+    total = np.full(len(columns), found.smooth[0] if found.smooth else 0.0)
+    for block, D in zip(structure.blocks, found.matrices, strict=True):
+        own = columns[:, list(block.columns)]
+        total += ((own @ D) * own).sum(axis=1)
+    return total
+
+
 def values(structure: Structure, u: Floats) -> Values:
     """The values at the parameters."""
     matrices, at = [], 0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ... import _rfpcore
 from ..._arrays import Array
-from ._components import EffectData, Floats, Structure, Values, values
+from ._components import EffectData, Floats, Structure, Values, values, variance_of
 from ._rows import Codes, Grouping, effect_data, offsets_of
 
 
@@ -91,7 +91,6 @@ class ClusterEffects:
         the share of the variance between clusters.
         """
         found, slopes = self.values, list(self.structure.slopes)
-        total = np.zeros(len(X))
         parts = [np.ones((len(X), 1))] if self.structure.intercept else []
         away, unsure = X[:, slopes] - self.origin[slopes], np.zeros(len(slopes))
         if self.structure.is_centred:
@@ -100,10 +99,11 @@ class ClusterEffects:
             away, unsure = X[:, slopes] * (1 - share), share * within
         columns = np.hstack([*parts, away])
         spread = np.r_[np.zeros(len(parts)), unsure]
-        for block, D in zip(self.structure.blocks, found.matrices, strict=True):
-            own = columns[:, list(block.columns)]
-            total += ((own @ D) * own).sum(axis=1) + np.diag(D) @ spread[list(block.columns)]
-        return total + (found.smooth[0] if found.smooth else 0.0)
+        unsure_in_all = sum(
+            np.diag(D) @ spread[list(block.columns)]
+            for block, D in zip(self.structure.blocks, found.matrices, strict=True)
+        )
+        return np.asarray(variance_of(self.structure, found, columns) + unsure_in_all)
 
     def inner_codes(self, given: Grouping, codes: Codes) -> Codes | None:
         """Codes of rows' groups within clusters; new ones for those not observed."""

@@ -35,7 +35,6 @@ class MixedFit:
         `spread(X)`: the standard deviation of the population's function.
     guard : float or None
         The statistic of ordinary training against the chosen mean; None where it was not computed.
-    candidates : dict of str to FittedMean
     """
 
     chosen: FittedMean
@@ -44,7 +43,6 @@ class MixedFit:
     scores: dict[str, float]
     uncertainty: Any
     guard: float | None
-    candidates: dict[str, FittedMean]
 
 
 def run(problem: MixedProblem, settings: MixedSettings) -> MixedFit:
@@ -65,7 +63,7 @@ def run(problem: MixedProblem, settings: MixedSettings) -> MixedFit:
     overruled = settings.guard and settings.mean in GUARDED and is_worse(problem, guard)
     unseen = ordinary if overruled else chosen
     uncertainty = uncertainty_of(process, found)
-    return MixedFit(chosen, unseen, last, scores, uncertainty, guard, found | {ordinary.name: ordinary})
+    return MixedFit(chosen, unseen, last, scores, uncertainty, guard)
 
 
 def candidates(
@@ -111,7 +109,6 @@ def _only_linear(problem: MixedProblem, reml: bool) -> MixedFit:
         {"linear": found.log_likelihood},
         uncertainty,
         None,
-        {"linear": candidate},
     )
 
 

@@ -12,6 +12,7 @@ from ._components import Floats, Structure, bounds, chain, prior, start, values
 
 LOG_2_PI = float(np.log(2 * np.pi))
 POLISH, DIFFERENCE = 20, 1e-4
+EXACT = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6}
 COARSE = {"maxiter": 40, "ftol": 1e-7}  # where a hundredth of the log-likelihood does not matter
 LEAST_SIZE = 1e-9  # of an eigenvalue over the largest, where rounding has spoilt the smallest
 
@@ -108,7 +109,7 @@ def maximize(
         return value, gradient
 
     first = start(structure, variance) if guess is None else guess
-    options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-6} if exact else COARSE
+    options = EXACT if exact else COARSE
     found = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=limits, options=options)
     u, hessian = np.asarray(found.x), None
     if exact:

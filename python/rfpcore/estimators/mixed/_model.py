@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, stdtrit
 
 from ..._arrays import Array, require_finite
+from .._known import known_codes
 from ._components import Floats, Structure
 from ._effects import ClusterEffects
 from ._intervals import Calibration
@@ -146,19 +147,17 @@ class FittedModel:
         before, order = self.effects, np.argsort(found.codes, kind="stable")
         Z, t = self.scales.features(X)[order], self.scales.outcomes(y)[order]
         own_weights = self.scales.weights(weights, order)
-        effects = posterior_of(
+        effects = effects_of(
             before.structure,
             before.parameters,
             found,
             Z,
             own_weights,
-            self.mean.predict,
             before.origin,
             before.reach,
-            self.with_means,
             before.n_threads,
         )
-        f = effects.residual
+        f = self.mean.predict(with_means(effects, Z) if self.with_means else Z)
         if self.family is None:
             return replace(self, effects=replace(effects, residual=t - f))
         data = effects.data._replace(weights=None)
@@ -169,18 +168,18 @@ class FittedModel:
     def codes(self, groups: Any, n_rows: int, unknown: str) -> tuple[Codes, Codes | None, Grouping]:
         """Each row's cluster at hand, -1 for others; and its group within."""
         found = grouping(groups, n_rows, self.effects.structure.levels)
-        index = {label: at for at, label in enumerate(self.effects.labels.tolist())}
-        place = np.array([index.get(label, -1) for label in found.labels.tolist()], np.intp)
-        codes = np.asarray(place[found.codes])
-        if unknown == "raise" and (place < 0).any():
-            row = int(np.argmax(codes < 0))
-            label, n_unknown = found.labels.tolist()[found.codes[row]], int((place < 0).sum())
-            raise ValueError(
-                f"groups holds {label!r} in row {row}; {n_unknown} of its {len(place)} labels are not among "
-                f"the {len(index)} clusters of this model: adapt to them, or "
-                "predict with unknown='population'"
-            )
+        whose = "{} clusters of this model"
+        codes = known_codes(found.labels, found.codes, self.effects.labels, unknown, whose)
         return codes, self.effects.inner_codes(found, codes), found
+
+    def _means(self, inputs: Floats, known: NDArray[np.bool_]) -> Floats:
+        """The population's function at rows of clusters that are known, and of others."""
+        if self.unseen is self.mean or known.all():
+            return np.array(self.mean.predict(inputs))
+        found = np.array(self.unseen.predict(inputs))
+        if known.any():
+            found[known] = self.mean.predict(inputs[known])
+        return found
 
     def at(self, X: Array, groups: Any, unknown: str, spread: bool) -> Prediction:
         """Predictions at rows in the data's units; variances where `spread` is wanted."""
@@ -190,14 +189,14 @@ class FittedModel:
         )
         known = codes >= 0
         inputs = self.inputs(Z, codes, given)
-        mean, own, of_function = self.unseen.predict(inputs), np.zeros(n), np.zeros(n)
+        mean, own, of_function = self._means(inputs, known), np.zeros(n), np.zeros(n)
         if spread:
             own = self.effects.prior_variance(Z)
             of_function = self.uncertainty.spread(inputs) ** 2
         if known.any():
             within = None if inner is None else inner[known]
             effect, variance = self.effects.at(Z[known], codes[known], within, spread)
-            mean[known] = self.mean.predict(inputs[known]) + effect
+            mean[known] += effect
             if variance is not None:
                 own[known] = variance
         unit = self.scales.y_scale**2
@@ -220,27 +219,23 @@ def reach_of(Z: Floats, codes: Codes, means: Floats) -> Floats:
     return np.stack([((Z - means[codes]) ** 2).mean(axis=0), means[codes].var(axis=0)])
 
 
-def posterior_of(
+def effects_of(
     structure: Structure,
     parameters: Floats,
     found: Grouping,
     Z: Floats,
     weights: Floats | None,
-    residual: Any,
     origin: Floats,
     reach: Floats | None,
-    with_means: bool,
     n_threads: int,
 ) -> ClusterEffects:
-    """The effects of clusters, of rows sorted by cluster; `residual` takes the mean's inputs."""
+    """The effects of clusters, of rows sorted by cluster whose residuals are not known yet."""
     order = np.argsort(found.codes, kind="stable")
     codes = found.codes[order]
     means = centres(Z, codes, len(found.labels))
     inner = None if found.inner is None else found.inner[order]
     offsets = offsets_of(codes, len(found.labels))
     about = means if structure.is_centred else origin
-    data = effect_data(structure, Z, codes, offsets, about, inner, weights)
-    inputs = np.hstack([Z, means[codes]]) if with_means else Z
     return ClusterEffects(
         structure,
         parameters,
@@ -249,7 +244,14 @@ def posterior_of(
         means,
         origin,
         reach_of(Z, codes, means) if reach is None else reach,
-        data,
-        residual(np.ascontiguousarray(inputs)),
+        effect_data(structure, Z, codes, offsets, about, inner, weights),
+        np.zeros(len(Z)),
         n_threads,
+    )
+
+
+def with_means(effects: ClusterEffects, Z: Floats) -> Floats:
+    """Rows sorted by cluster, and beside them their clusters' means."""
+    return np.ascontiguousarray(
+        np.hstack([Z, np.repeat(effects.means, np.diff(effects.data.offsets), axis=0)])
     )

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from ..._arrays import Array
 from ._classify import null_log_likelihood, without_effects
-from ._components import Floats
+from ._components import Floats, variance_of
 from ._fit import MixedFit
 from ._linear import design, independent, least_squares_log_likelihood
 from ._model import FittedModel
 from ._problem import MixedProblem
 from ._rows import StandardUnits, to_units
-from ._variances import components, effect_variance
+from ._variances import components
 from .results import LikelihoodRatioTest, RandomEffects, VarianceComponents
 
 LEAST = 1e-8  # of a variance in standard units: less is nothing to take a share of
@@ -44,7 +44,7 @@ def report(
     """All of it."""
     found, scales = fitted.estimate, model.scales
     is_linear = len(found.coefficients) > 0
-    own = effect_variance(problem.structure, problem.effects, model.effects.values).mean()
+    own = variance_of(problem.structure, model.effects.values, problem.effects.columns).mean()
     of_mean, noise = fitted.chosen.mean.predict(problem.X).var(), _noise(problem, fitted, model)
     if np.ptp(problem.y) == 0:  # nothing varies, whatever the prior says
         own = noise = 0.0

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from ..._arrays import shown
 from ..._limits import Limits, one_of, seed, shown_progress, threads, unchecked, whole
 from ..._options import Activation, at_least, boolean, choice, integer, items, layer_sizes, positive
@@ -162,12 +160,3 @@ def _columns(value: Any, n_columns: int, names: Any) -> tuple[int, ...]:
     if not found:
         raise ValueError("effect_columns is empty; None (all columns) or at least one is needed")
     return tuple(dict.fromkeys(found))
-
-
-def deal(n_clusters: int, n_folds: int, seed: int) -> Any:
-    """(C,) a fold for each cluster, equally many each."""
-    fold = np.empty(n_clusters, np.intp)
-    fold[np.random.default_rng(seed).permutation(n_clusters)] = np.arange(n_clusters) % min(
-        n_folds, n_clusters
-    )
-    return fold

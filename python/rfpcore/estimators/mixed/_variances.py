@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._components import LOWEST, EffectData, Floats, Structure, Values, log_variances, values
+from ._components import LOWEST, Floats, Structure, Values, log_variances, values
 from ._likelihood import CovarianceEstimate
 from ._rows import StandardUnits, to_units
 from .results import VarianceComponents
@@ -110,12 +110,3 @@ def _parameter_covariance(structure: Structure, found: CovarianceEstimate) -> Fl
     with suppress(np.linalg.LinAlgError):
         covariance[np.ix_(free, free)] = np.linalg.inv(found.hessian[np.ix_(free, free)])
     return covariance
-
-
-def effect_variance(structure: Structure, data: EffectData, found: Values) -> Floats:
-    """K(x, x) of each row, in standard units."""
-    total = np.full(len(data.columns), found.smooth[0] if found.smooth else 0.0)
-    for block, D in zip(structure.blocks, found.matrices, strict=True):
-        own = data.columns[:, list(block.columns)]
-        total += ((own @ D) * own).sum(axis=1)
-    return total

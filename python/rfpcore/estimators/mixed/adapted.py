@@ -1,24 +1,17 @@
 """What `adapt` of the mixed models returns."""
 
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from sklearn.metrics import accuracy_score, r2_score
 
 from ..._arrays import Array, require_finite
 from ..._frames import require_aligned
-from ..._options import boolean, choice, fraction
+from ..._options import choice
+from .._known import Unknown
 from ._model import FittedModel, Prediction
+from ._predictions import PredictsClasses, PredictsNumbers
 
 __all__ = ["AdaptedMixedClassifier", "AdaptedMixedRegressor"]
-
-Unknown = Literal["raise", "population"]
-
-
-def require_numbers(model: Any) -> None:
-    """ValueError where outcomes are counts, of which there are no intervals yet."""
-    if model.loss != "squared":
-        raise ValueError(f"intervals of new outcomes are for loss='squared'; this model has {model.loss!r}")
 
 
 class _AdaptedMixed:
@@ -32,6 +25,10 @@ class _AdaptedMixed:
     def labels_(self) -> Array:
         """The clusters (C,)."""
         return self._model.effects.labels
+
+    @property
+    def _estimator(self) -> Any:
+        return self.estimator
 
     def __repr__(self) -> str:
         count = len(self.labels_)
@@ -51,7 +48,7 @@ class _AdaptedMixed:
         return self._model.at(features, groups, unknown, spread)
 
 
-class AdaptedMixedRegressor(_AdaptedMixed):
+class AdaptedMixedRegressor(PredictsNumbers, _AdaptedMixed):
     """Predictions for clusters of which some rows are known; `MixedRegressor.adapt` makes it.
 
     Attributes
@@ -74,42 +71,6 @@ class AdaptedMixedRegressor(_AdaptedMixed):
     (2, 2)
     """
 
-    def predict(
-        self, X: Any, groups: Any = None, *, unknown: Unknown = "raise", return_std: bool = False
-    ) -> Any:
-        """As `MixedRegressor.predict`; groups may be None where there is one cluster.
-
-        Parameters
-        ----------
-        X : array or frame (N, n_features)
-        groups : array (N,) or (N, 2), optional
-        unknown : {"raise", "population"}
-        return_std : bool, default=False
-
-        Returns
-        -------
-        y : ndarray (N,), or with `return_std` a tuple of two
-        """
-        return_std = boolean(return_std, "return_std")
-        found = self._predict(X, groups, unknown, True)
-        return (found.outcome, found.std) if return_std else found.outcome
-
-    def predict_interval(
-        self, X: Any, groups: Any = None, *, level: float = 0.95, unknown: Unknown = "raise"
-    ) -> Array:
-        """Intervals for new outcomes of these clusters, (N, 2).
-
-        Parameters
-        ----------
-        X : array or frame (N, n_features)
-        groups : array, optional
-        level : float in (0, 1), default=0.95
-        unknown : {"raise", "population"}
-        """
-        level = fraction(level, "level")
-        require_numbers(self.estimator)
-        return self._predict(X, groups, unknown, True).interval(level)
-
     def score(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> float:
         """R² of the predictions."""
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
@@ -117,7 +78,7 @@ class AdaptedMixedRegressor(_AdaptedMixed):
         return float(r2_score(y, self.predict(X, groups), sample_weight=sample_weight))
 
 
-class AdaptedMixedClassifier(_AdaptedMixed):
+class AdaptedMixedClassifier(PredictsClasses, _AdaptedMixed):
     """Predictions for clusters of which some rows are known; `MixedClassifier.adapt` makes it.
 
     Attributes
@@ -136,28 +97,6 @@ class AdaptedMixedClassifier(_AdaptedMixed):
     >>> model.adapt(X[400:410], y[400:410] > 1, groups[400:410]).predict_proba(X[410:412]).shape
     (2, 2)
     """
-
-    def predict_proba(self, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
-        """As `MixedClassifier.predict_proba`; groups may be None where there is one cluster.
-
-        Parameters
-        ----------
-        X : array or frame (N, n_features)
-        groups : array (N,) or (N, 2), optional
-        unknown : {"raise", "population"}
-
-        Returns
-        -------
-        p : ndarray (N, 2)
-        """
-        second = self._predict(X, groups, unknown, True).outcome
-        return np.column_stack([1 - second, second])
-
-    def predict(self, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
-        """The more probable class, (N,)."""
-        likely = self.predict_proba(X, groups, unknown=unknown)[:, 1] > 0.5
-        found: Array = self.estimator.classes_[likely.astype(np.intp)]
-        return found
 
     def score(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> float:
         """Accuracy of the predictions."""

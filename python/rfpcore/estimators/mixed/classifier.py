@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
 from ..._file_parts import Document, Tensors, class_labels, labels_to_json, object_of
 from ..._frames import AlignedScore, require_aligned
-from ..._options import fraction
+from .._known import Unknown
 from .._targets import ClassTargets
 from ._base import MixedBase
 from ._laplace import FamilyName
-from .adapted import AdaptedMixedClassifier, Unknown
+from ._predictions import PredictsClasses
+from .adapted import AdaptedMixedClassifier
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MixedClassifier"]
 
 
-class MixedClassifier(ClassTargets, AlignedScore, ClassifierMixin, MixedBase):
+class MixedClassifier(PredictsClasses, ClassTargets, AlignedScore, ClassifierMixin, MixedBase):
     """Two classes on clustered data: a population's logit of any shape, clusters' effects in Laplace's form.
 
     P(y = 1 | x, cluster c) = 1 / (1 + exp(-f(x) - u_c(x))), with effects u_c as in `MixedRegressor`. Without
@@ -116,34 +116,6 @@ coefficients_, coefficient_std_errors_, log_likelihood_, no_effects_test_, label
     def decision_function(self, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
         """Logits: f, or with groups f and the posterior mean of the effects, (N,)."""
         return self._predict(X, groups, unknown, False).mean
-
-    def predict_proba(self, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
-        """Probabilities of the classes, over what is not known of the clusters' effects.
-
-        Parameters
-        ----------
-        X : array or frame (N, n_features)
-        groups : array (N,) or (N, 2), optional
-            Clusters of the fit. None: of a cluster never seen.
-        unknown : {"raise", "population"}
-
-        Returns
-        -------
-        p : ndarray (N, 2)
-        """
-        second = self._predict(X, groups, unknown, True).outcome
-        return np.column_stack([1 - second, second])
-
-    def predict(self, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
-        """The more probable class, (N,)."""
-        likely = self.predict_proba(X, groups, unknown=unknown)[:, 1] > 0.5
-        found: Array = self.classes_[likely.astype(np.intp)]
-        return found
-
-    def population_interval(self, X: Any, *, level: float = 0.95) -> Array:
-        """Pointwise intervals for the probability of the second class in a cluster never seen, (N, 2)."""
-        level = fraction(level, "level")
-        return self._predict(X, None, "raise", True).band(level)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> float:
         """Accuracy of the predictions.

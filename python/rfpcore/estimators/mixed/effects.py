@@ -1,6 +1,6 @@
 """What clusters' effects are like, for estimators whose population's function is their own affair."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..._arrays import Array
 from ._components import Floats, Structure
 from ._effects import ClusterEffects
-from ._model import posterior_of
+from ._model import effects_of
 from ._problem import MixedProblem, estimate
 from ._rows import Grouping, StandardUnits, centres, effect_data
 
@@ -61,19 +61,17 @@ class EffectsPrior:
         scales, order = self._scales, np.argsort(codes, kind="stable")
         r = scales.outcomes(residual)[order]
         own = None if weights is None else _positive(weights)[order]
-        found = posterior_of(
+        found = effects_of(
             self._structure,
             self.parameters,
             Grouping(labels, codes, None, []),
             scales.features(X)[order],
             own,
-            lambda inputs: r,
             np.zeros(len(self.x_mean)),
             None,
-            False,
             n_threads,
         )
-        return ClusterPosterior(scales, found)
+        return ClusterPosterior(scales, replace(found, residual=r))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,12 @@ from ..._arrays import Array
 from ..._atomic import all_or_nothing
 from ..._frames import AlignedScore, require_aligned
 from ..._limits import one_of
-from ..._options import Activation, boolean, fraction
+from ..._options import Activation, boolean
 from ._base import MixedBase, numbers
 from ._laplace import FamilyName
+from ._predictions import PredictsNumbers
 from ._settings import LIMITS, MeanName, SlopeCovariance
-from .adapted import AdaptedMixedRegressor, Unknown, require_numbers
+from .adapted import AdaptedMixedRegressor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,7 +25,7 @@ MixedLoss = Literal["squared", "poisson"]
 MOST_COUNTED = 1e6
 
 
-class MixedRegressor(AlignedScore, RegressorMixin, MixedBase):
+class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
     """Regression on clustered data: a population's function of any shape, clusters' effects in closed form.
 
     y = f(x) + u_c(x) + e. The effect u_c of a cluster is Gaussian: an intercept, slopes about the cluster's
@@ -220,66 +221,6 @@ class MixedRegressor(AlignedScore, RegressorMixin, MixedBase):
         """
         self._fit(X, y, groups, sample_weight)
         return self
-
-    def predict(
-        self, X: Any, groups: Any = None, *, unknown: Unknown = "raise", return_std: bool = False
-    ) -> Any:
-        """Predict the population's function, or that of known clusters.
-
-        Parameters
-        ----------
-        X : array or frame (N, n_features)
-        groups : array (N,) or (N, 2), optional
-            Clusters of the fit: f and the posterior mean of the cluster's effect. None: f.
-        unknown : {"raise", "population"}
-            Of rows of other clusters: an error, or f.
-        return_std : bool, default=False
-            The standard deviation of what is predicted, too: of f, or of the cluster's function given its
-            rows (with the prior variance of the effect in a cluster that is not known).
-
-        Returns
-        -------
-        y : ndarray (N,), or with `return_std` a tuple of two
-        """
-        return_std = boolean(return_std, "return_std")
-        found = self._predict(X, groups, unknown, return_std or self.loss != "squared")
-        return (found.outcome, found.std) if return_std else found.outcome
-
-    def predict_interval(
-        self, X: Any, groups: Any = None, *, level: float = 0.95, unknown: Unknown = "raise"
-    ) -> Array:
-        """Intervals for new outcomes, calibrated on clusters left out.
-
-        Parameters
-        ----------
-        X : array or frame (N, n_features)
-        groups : array, optional
-            Clusters of the fit. None: a row of a cluster never seen.
-        level : float in (0, 1), default=0.95
-        unknown : {"raise", "population"}
-
-        Returns
-        -------
-        interval : ndarray (N, 2)
-        """
-        level = fraction(level, "level")
-        require_numbers(self)
-        return self._predict(X, groups, unknown, True).interval(level)
-
-    def population_interval(self, X: Any, *, level: float = 0.95) -> Array:
-        """Pointwise intervals for the population's function f.
-
-        Parameters
-        ----------
-        X : array or frame (N, n_features)
-        level : float in (0, 1), default=0.95
-
-        Returns
-        -------
-        interval : ndarray (N, 2)
-        """
-        level = fraction(level, "level")
-        return self._predict(X, None, "raise", True).band(level)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> float:
         """R² of the predictions: of the population's function, or with groups of the clusters'.

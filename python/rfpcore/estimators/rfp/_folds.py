@@ -14,6 +14,7 @@ from ..._progress import make_progress
 from ...clusters import Clusters
 from ...network import MLP
 from ...second_order import auto_inner_lr
+from .._dealt import dealt
 from ._settings import AUTO_STEPS, Settings
 from ._shrinkage import rows_of
 
@@ -29,12 +30,7 @@ def deal(n_clusters: int, n_folds: Any, seed: int) -> NDArray[np.intp]:
     """(C,) a fold for each cluster, equally many each."""
     if n_clusters < 2:
         raise ValueError(f"there is {n_clusters} cluster; to leave clusters out, at least 2 are needed")
-    count = integer(n_folds, "n_folds", 2, n_clusters)
-    random = np.random.default_rng(seed)
-    order = random.permutation(n_clusters)
-    folds = np.empty(n_clusters, np.intp)
-    folds[order] = np.arange(n_clusters) % count
-    return folds
+    return dealt(n_clusters, integer(n_folds, "n_folds", 2, n_clusters), seed)
 
 
 def looks(max_iter: int, every: int) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """What `adapt` returns: predictions with each cluster's own parameters."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,10 @@ from ..._arrays import Array, cast, group_codes, matrix
 from ..._frames import require_aligned
 from ..._options import choice, n_threads
 from ...status import ClusterStatus
+from .._known import Unknown, known_codes
 from ..mixed import ClusterPosterior
 
 __all__ = ["AdaptedClassifier", "AdaptedRegressor", "ExactlyAdaptedRegressor"]
-
-Unknown = Literal["raise", "population"]
 
 
 class _Clusters:
@@ -34,18 +33,8 @@ class _Clusters:
                 )
             return np.zeros(n_rows, np.intp)
         labels, codes = group_codes(groups, n_rows)
-        index = {label: at for at, label in enumerate(self.labels_.tolist())}
-        place = np.array([index.get(label, len(index)) for label in labels.tolist()], np.intp)
-        found: NDArray[np.intp] = place[codes]
-        if unknown == "raise" and (place == len(index)).any():
-            row = int(np.argmax(found == len(index)))
-            label, n_unknown = labels.tolist()[codes[row]], int((place == len(index)).sum())
-            raise ValueError(
-                f"groups holds {label!r} in row {row}; {n_unknown} of its {len(place)} labels are not among "
-                f"the {len(index)} adapted clusters: "
-                "adapt to them, or predict with unknown='population'"
-            )
-        return found
+        found = known_codes(labels, codes, self.labels_, unknown, "{} adapted clusters")
+        return np.where(found < 0, len(self.labels_), found)
 
 
 class _Adapted(_Clusters):
