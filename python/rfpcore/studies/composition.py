@@ -94,12 +94,15 @@ class Tolerance:
         Factors that leave the networks as they were do not count.
     best_error : float
     best_factor : float
+    at_edge : bool
+        Whether the best factor is the grid's first or last: the stretch may be longer than the grid.
     """
 
     techniques: tuple[str, ...]
     octaves: float
     best_error: float
     best_factor: float
+    at_edge: bool
 
 
 class Composition:
@@ -216,6 +219,7 @@ class Composition:
                     float(_longest(good) * steps[0]),
                     float(last.min()),
                     float(values[last.argmin()]),
+                    int(last.argmin()) in (0, len(values) - 1),
                 )
             )
         return found

@@ -342,7 +342,7 @@ def _tolerances(pages: _Pages, several: Sequence[Tolerance]) -> None:
             " + ".join(one.techniques) or "none",
             f"{one.octaves:g}",
             f"{one.best_error:.3f}",
-            f"{one.best_factor:g}",
+            f"{one.best_factor:g}" + (", the grid's end" if one.at_edge else ""),
         ]
         for one in sorted(several, key=lambda one: (len(one.techniques), -one.octaves))
     ]
