@@ -197,3 +197,13 @@ def test_separable_classes_end_finite():
     for kind in ("linear", "gp"):
         proba = MixedClassifier(mean=kind).fit(X, y, groups).predict_proba(X, groups)
         assert np.isfinite(proba).all()
+
+
+def test_networks_of_counts_start_at_their_mean():
+    """Counts of a thousand: from a rate of 1 thirty steps would not have come there."""
+    random = np.random.default_rng(4)
+    groups = np.repeat(np.arange(15), 12)
+    X = random.normal(0, 1, (180, 2))
+    y = random.poisson(1000 * np.exp(0.2 * X[:, 0] + random.normal(0, 0.2, 15)[groups]))
+    model = MixedRegressor(mean="network", loss="poisson", max_iter=60).fit(X, y, groups)
+    assert 0.8 < np.mean(model.predict(X)) / np.mean(y) < 1.25
