@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
+from ..._warn import warn
+from ...exceptions import DesignWarning
 from . import _fit, _gaussian_process, _linear, _networks
 from ._components import Floats, Structure, bounds, prior, start
 from ._laplace import FamilyName, LaplaceModel
@@ -20,6 +23,7 @@ from ._problem import FittedMean, MixedProblem
 from ._settings import MixedSettings
 
 ROUNDS = 2
+CERTAIN = 0.99  # of the observed class, in every row
 LARGEST_LOGIT = 8.0  # of the working outcomes' predictor above the level: beyond, weights say nothing
 
 
@@ -124,6 +128,8 @@ def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     of_variances[:-1, :-1] = np.linalg.pinv(together[p:, p:])
     b, u = parameters[:p], parameters[p:]
     value, _ = objective(parameters)
+    if family == "logistic":
+        _warn_of_separation(model, columns @ b, u)
     last = CovarianceEstimate(u, -value, b, covariance, of_variances)
     coefficients = np.zeros(problem.X.shape[1] + 1)
     coefficients[[0, *(j + 1 for j in kept)]] = b
@@ -131,6 +137,18 @@ def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     fitted = FittedMean("linear", mean.predict(problem.X), mean, {})
     uncertainty = _linear.LinearUncertainty(covariance, kept)
     return _fit.MixedFit(fitted, fitted, last, {"linear": -value}, uncertainty, None)
+
+
+def _warn_of_separation(model: LaplaceModel, eta: Floats, u: Floats) -> None:
+    logits = eta + model.level + model.mode(eta, u).effect
+    least = float(expit(np.where(model.y > 0.5, logits, -logits)).min())
+    if least > CERTAIN:
+        warn(
+            "the columns and clusters tell the classes of all rows with a probability of at least "
+            f"{least:.4f}: the likelihood has no maximum, and coefficients, variances and errors are where "
+            "the search stopped",
+            DesignWarning,
+        )
 
 
 def null_log_likelihood(
