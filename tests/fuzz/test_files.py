@@ -297,7 +297,7 @@ def _use(model):
 def _use_mixed(model):
     """Numbers may be absurd, but are finite or refused in words of ours."""
     d, labels = model.n_features_in_, model.labels_.tolist()
-    rows = model._memory.scales.x_mean + np.zeros((2, d))
+    rows = model._memory.scales.x.level + np.zeros((2, d))
     assert model.summary()
     says = model.predict if isinstance(model, MixedRegressor) else model.predict_proba
     found = [says(rows), model.population_interval(rows)]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array
+from ..._scaling import Scaling
 from ._classify import null_log_likelihood, without_effects
 from ._components import Floats, variance_of
 from ._fit import MixedFit
@@ -104,11 +105,9 @@ def _coefficients(problem: MixedProblem, scales: StandardUnits, fitted: MixedFit
     """Of a linear mean, in the data's units: intercept first."""
     kept = independent(problem.X)
     b, covariance = fitted.estimate.coefficients, fitted.estimate.coefficient_covariance
-    d = len(scales.x_mean)
+    d = len(scales.x.level)
     own = [j % d for j in kept]  # columns of clusters' means have the units of their columns
-    mean, scale = scales.x_mean[own], scales.x_scale[own]
-    T = np.diag(np.r_[1.0, 1.0 / scale])
-    T[0, 1:] = -mean / scale
+    T = Scaling(scales.x.level[own], scales.x.spread[own]).change
     coefficients, errors = np.full(problem.X.shape[1] + 1, np.nan), np.full(problem.X.shape[1] + 1, np.nan)
     where = [0, *(j + 1 for j in kept)]
     coefficients[where] = scales.y_scale * (T @ b)
@@ -137,6 +136,6 @@ def _likelihoods(
     null = least_squares_log_likelihood(problem.y, design(problem.X, kept), weights, reml)
     in_units = -len(problem.y) * log_unit
     if reml:
-        own = [j % len(scales.x_mean) for j in kept]
-        in_units += (len(kept) + 1) * log_unit - float(np.log(scales.x_scale[own]).sum())
+        own = [j % len(scales.x.level) for j in kept]
+        in_units += (len(kept) + 1) * log_unit - float(np.log(scales.x.spread[own]).sum())
     return null, in_units

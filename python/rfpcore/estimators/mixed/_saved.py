@@ -15,6 +15,7 @@ from ..._file_parts import (
     listed,
     object_of,
     only,
+    scaling,
     tensor,
     text,
 )
@@ -62,8 +63,8 @@ class SavedMixed(Saved):
             "y": [scales.y_mean, scales.y_scale, scales.weight],
         } | {name: getattr(self, name) for name in _NUMBERS}
         tensors |= {
-            "x_mean": scales.x_mean,
-            "x_scale": scales.x_scale,
+            "x_mean": scales.x.level,
+            "x_scale": scales.x.spread,
             "calibration_new": model.calibration.new,
             "calibration_known": model.calibration.known,
             "variance": variances.variance,
@@ -106,10 +107,9 @@ class SavedMixed(Saved):
         self._restore_names(document, d)
         structure = _structure(object_of(document, "structure"), d, learnt["family"] is not None)
         y_mean, y_scale, weight = (real(each, "y") for each in listed(learnt, "y"))
-        x_mean, x_scale = (tensor(tensors, name, d, dtype=F64) for name in ("x_mean", "x_scale"))
-        if not (y_scale > 0 and weight > 0 and (x_scale > 0).all()):
-            raise ValueError(f"the scales are {y_scale}, {weight} and {x_scale}; numbers above 0 are needed")
-        scales = StandardUnits(x_mean, x_scale, y_mean, y_scale, weight)
+        if not (y_scale > 0 and weight > 0):
+            raise ValueError(f"the scales are {y_scale} and {weight}; numbers above 0 are needed")
+        scales = StandardUnits(scaling(tensors, "x_mean", "x_scale", d), y_mean, y_scale, weight)
         scales.require_variances()
         family = self._restore_outcomes(document, learnt["family"])
         if family is not None and (y_mean, y_scale, weight) != (0, 1, 1):
@@ -172,7 +172,7 @@ class SavedMixed(Saved):
         self._checked()
         model, d = self._memory, self.n_features_in_
         rows = np.array([[0.0], [1.0], [-1.0]]).repeat(d, axis=1)
-        rows = model.scales.x_mean + rows * model.scales.x_scale
+        rows = model.scales.x.undo(rows)
         with np.errstate(all="ignore"):
             found = model.at(rows, None, "raise", True)
             numbers = [found.outcome, found.std, found.band(0.95), model.effects.weights]
