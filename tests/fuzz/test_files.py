@@ -277,7 +277,7 @@ def _use(model):
         rows = np.zeros((2, model.n_features_in_)), np.zeros((2, model.n_covariates_))
         found = model.predict(rows[0], rows[1] if model.n_covariates_ else None)
     elif isinstance(model, KernelIV | SieveIV | DeepFeatureIV | F2BMLD):
-        inputs = model._scales.inputs.mean_[None]  # elsewhere float32 may be too small, and says so
+        inputs = model._scales.inputs.level[None]  # elsewhere float32 may be too small, and says so
         rows, controls = np.split(inputs, [model.n_features_in_], axis=1)
         found = model.predict(rows, covariates=controls if model.n_covariates_ else None)
     elif hasattr(model, "predict_proba"):

@@ -35,7 +35,8 @@ class PredictsNumbers:
         """
         return_std = boolean(return_std, "return_std")
         # The mean of a count depends on the effect's variance.
-        found = self._predict(X, groups, unknown, return_std or self._estimator.loss != "squared")
+        else_wanted = "none" if self._estimator.loss == "squared" else "of outcomes"
+        found = self._predict(X, groups, unknown, "all" if return_std else else_wanted)
         return (found.outcome, found.std) if return_std else found.outcome
 
     def predict_interval(
@@ -58,7 +59,7 @@ class PredictsNumbers:
         level, loss = fraction(level, "level"), self._estimator.loss
         if loss != "squared":
             raise ValueError(f"intervals of new outcomes are for loss='squared'; this model has {loss!r}")
-        interval: Array = self._predict(X, groups, unknown, True).interval(level)
+        interval: Array = self._predict(X, groups, unknown, "of outcomes").interval(level)
         return interval
 
 
@@ -80,7 +81,7 @@ class PredictsClasses:
         -------
         p : ndarray (N, 2)
         """
-        second = self._predict(X, groups, unknown, True).outcome
+        second = self._predict(X, groups, unknown, "of outcomes").outcome
         return np.column_stack([1 - second, second])
 
     def predict(self: Any, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,24 @@ class Grouping:
     codes: Codes
     inner: Codes | None
     inner_labels: list[tuple[int, Hashable]]
+
+
+class MixedRows(NamedTuple):
+    """What a mixed model is fitted to, in the user's units and order.
+
+    Attributes
+    ----------
+    X, y : ndarray (N, d), (N,)
+    weights : ndarray (N,) or None
+    grouping : Grouping
+    scales : StandardUnits
+    """
+
+    X: Array
+    y: Array
+    weights: Array | None
+    grouping: Grouping
+    scales: StandardUnits
 
 
 def grouping(groups: Any, n_rows: int, levels: int | None = None) -> Grouping:

@@ -8,7 +8,7 @@ from ..._arrays import Array, require_finite
 from ..._frames import require_aligned
 from ..._options import choice
 from .._known import Unknown
-from ._model import FittedModel, Prediction
+from ._model import FittedModel, Prediction, Variances
 from ._predictions import PredictsClasses, PredictsNumbers
 
 __all__ = ["AdaptedMixedClassifier", "AdaptedMixedRegressor"]
@@ -34,7 +34,7 @@ class _AdaptedMixed:
         count = len(self.labels_)
         return f"{type(self).__name__}({count} cluster{'s' * (count > 1)})"
 
-    def _predict(self, X: Any, groups: Any, unknown: Unknown, spread: bool) -> Prediction:
+    def _predict(self, X: Any, groups: Any, unknown: Unknown, variances: Variances) -> Prediction:
         choice(unknown, "unknown", Unknown)
         require_aligned(X=X, groups=groups)
         features = self.estimator._features(X)
@@ -45,7 +45,7 @@ class _AdaptedMixed:
                     f"groups is needed: which of the {len(self.labels_)} clusters each row belongs to"
                 )
             groups = [self.labels_.tolist()[0]] * len(features)
-        return self._model.at(features, groups, unknown, spread)
+        return self._model.at(features, groups, unknown, variances)
 
 
 class AdaptedMixedRegressor(PredictsNumbers, _AdaptedMixed):

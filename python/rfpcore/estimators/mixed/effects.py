@@ -122,4 +122,5 @@ def effects_prior(
     own = None if weights is None else _positive(weights)
     data = effect_data(structure, Z, codes, offsets, centres(Z, codes, len(sizes)), None, own)
     problem = MixedProblem(Z, r, data, structure, np.zeros(len(sizes), np.intp), 0, n_threads)
-    return EffectsPrior(scales.x.level, scales.x.spread, spread, estimate(problem, r).parameters)
+    found = estimate(problem, np.zeros_like(r))
+    return EffectsPrior(scales.x.level, scales.x.spread, spread, found.parameters)
