@@ -76,9 +76,8 @@ class ClusterEffects:
         about = self.means if self.structure.is_centred else self.origin
         rows = effect_data(self.structure, X[order], sorted_codes, offsets, about, within, None)
         inners = [rows.inner if block.level else None for block in self.structure.blocks]
-        mean, variance = self.factors.posterior(
-            self.residual, offsets, rows.columns, inners, rows.smooth, spread, self.n_threads
-        )
+        new = (offsets, rows.columns, inners, rows.smooth)
+        mean, variance = self.factors.posterior(self.residual, new, spread, self.n_threads)
         back = np.empty(len(order), np.intp)
         back[order] = np.arange(len(order))
         return mean[back], None if variance is None else np.maximum(variance[back], 0.0)
