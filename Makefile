@@ -52,9 +52,10 @@ notices: ## write THIRD-PARTY-NOTICES anew, after a change of Cargo.lock
 bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
 	$(BIN)/python -m benches.run
 
-lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, ruff, mypy, stubtest
+lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, rustdoc, ruff, mypy, stubtest
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	$(BIN)/python rust/notices.py --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

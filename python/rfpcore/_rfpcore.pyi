@@ -56,6 +56,9 @@ __all__ = [
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
+_NewRows = tuple[
+    NDArray[np.int64], NDArray[np.float64], Sequence[NDArray[np.int64] | None], NDArray[np.float64] | None
+]
 
 class DivergenceError(ArithmeticError):
     """Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged), and the index of theta
@@ -166,10 +169,7 @@ class Covariance:
         family: str,
         matrices: Sequence[NDArray[np.float64]],
         rbf: tuple[float, float] | None,
-        offsets: NDArray[np.int64],
-        columns: NDArray[np.float64],
-        inners: Sequence[NDArray[np.int64] | None],
-        inputs: NDArray[np.float64] | None = None,
+        rows: _NewRows,
         weights: NDArray[np.float64] | None = None,
         mode: NDArray[np.float64] | None = None,
         variance: bool = False,
@@ -199,26 +199,20 @@ class Factors:
     def posterior(
         self,
         residual: NDArray[np.float64],
-        offsets: NDArray[np.int64],
-        columns: NDArray[np.float64],
-        inners: Sequence[NDArray[np.int64] | None],
-        rbf: NDArray[np.float64] | None = None,
+        rows: _NewRows,
         variance: bool = False,
         n_threads: int = 0,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Mean and variance (M,) of all effects together, without noise, at M new rows of the same clusters.
 
-        offsets (C + 1,), of which some may be equal; columns (M, q); inners: codes (M,) of each term that has them: those
-        not seen in the cluster are new inner groups; rbf (M, d).
+        rows: offsets (C + 1,), of which some may be equal; columns (M, q); codes (M,) of each term that has inner groups:
+        those not seen in the cluster are new; what the smooth functions take, (M, d).
         """
 
     def draws(
         self,
         residual: NDArray[np.float64],
-        offsets: NDArray[np.int64],
-        columns: NDArray[np.float64],
-        inners: Sequence[NDArray[np.int64] | None],
-        rbf: NDArray[np.float64] | None,
+        rows: _NewRows,
         n_draws: int,
         seed: int,
         n_threads: int = 0,

@@ -59,16 +59,25 @@ class Scaling:
     Attributes
     ----------
     level, spread : ndarray (d,) of float64
-        Means and standard deviations. The spread of a constant column is its size, or 1 of a column of
-        zeros: what differs there in rows to come stays of order 1 unless it is of another size.
+        Means and standard deviations.
     """
 
     level: Array
     spread: Array
 
     @classmethod
+    def plain(cls, columns: Array) -> "Scaling":
+        """Of each column (N, d) as `level_and_spread` has them: a spread of 1 where one is constant."""
+        each = [level_and_spread(column) for column in columns.T]
+        return cls(*np.array(each).reshape(-1, 2).T)
+
+    @classmethod
     def of(cls, columns: Array, weights: Array | None = None) -> "Scaling":
-        """Of finite columns (N, d) of any size; a row of weight 2 counts as two rows."""
+        """Of finite columns (N, d) of any size; a row of weight 2 counts as two rows.
+
+        The spread of a constant column is its size, or 1 of a column of zeros: what differs there in rows to
+        come stays of order 1 unless it is of another size.
+        """
         if weights is not None and (used := weights > 0).any():
             columns, weights = columns[used], weights[used] / weights.max()
         else:
@@ -91,6 +100,13 @@ class Scaling:
         """The columns again, in float64: a high level must not cost digits."""
         with np.errstate(over="ignore"):
             return np.asarray(scaled.astype(np.float64, copy=False) * self.spread + self.level)
+
+    @property
+    def change(self) -> Array:
+        """(1 + d, 1 + d) from coefficients of a constant and scaled columns to those of the columns."""
+        matrix = np.diag(np.r_[1.0, 1.0 / self.spread])
+        matrix[0, 1:] = -self.level / self.spread
+        return matrix
 
 
 class Basis(NamedTuple):

@@ -52,10 +52,11 @@ def value_and_grad(
     inner_lr : float, array (P,) or "auto"
         Step of the inner descent, positive, common or one for each parameter. "auto" is `auto_inner_lr`
         at theta, taken as a constant; as it costs 20 Hessian-vector products, call it once before a loop.
-    loss : {"squared", "logistic", "softmax", "poisson", "cross_entropy", "huber", "quantile"}
-        Row loss, summed over outputs: (y - f)^2; log(1 + e^f) - y f; log sum e^f - f_y; e^f - y f; with
-        shares y (N, n_outputs) of the classes instead of codes, log sum e^f - y f; and `losses.huber`,
-        `losses.quantile`, which also say their parameters.
+    loss : str
+        Row loss of `rfpcore.losses`, summed over outputs: "squared", (y - f)^2; "logistic", log(1 + e^f) -
+        y f; "softmax", log sum e^f - f_y; "cross_entropy", with shares y (N, n_outputs) of the classes
+        instead of codes, log sum e^f - y f; "poisson", e^f - y f; and those that have parameters, such as
+        `losses.huber(2.0)`.
     order : {"exact", "first"}
         "first" treats theta_c^k as theta plus a constant (first-order MAML): a cheaper, biased gradient.
     n_jobs : int, optional

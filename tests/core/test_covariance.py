@@ -153,8 +153,8 @@ def test_posterior_is_that_of_the_dense_formulas(name: str) -> None:
             codes[::3] = 1000
             new.terms[t] = (columns, codes)
         inners.append(codes)
-    mean, variance = factors.posterior(residual, new.offsets, new.columns, inners, new.x, True)
-    only_mean, none = factors.posterior(residual, new.offsets, new.columns, inners, new.x)
+    mean, variance = factors.posterior(residual, (new.offsets, new.columns, inners, new.x), True)
+    only_mean, none = factors.posterior(residual, (new.offsets, new.columns, inners, new.x))
     assert none is None
     np.testing.assert_array_equal(mean, only_mean)
     assert variance is not None
@@ -282,7 +282,7 @@ def test_posterior_with_inducing_rows_is_as_written() -> None:
     assert new.x is not None
     assert problem.x is not None
     codes[-3:] = [500, 500, 501]
-    mean, variance = factors.posterior(residual, new.offsets, new.columns, [None, codes], new.x, True)
+    mean, variance = factors.posterior(residual, (new.offsets, new.columns, [None, codes], new.x), True)
     assert variance is not None
     rows, at = problem.rows(2), new.rows(2)
     cross, among = low_rank_kernel(problem.x[rows], *rbf, new.x[at])
@@ -307,8 +307,8 @@ def test_one_thread_and_two_give_the_same_bits() -> None:
             factors = covariance.factor(0.3, matrices, (0.5, 0.8), n_threads)
             r = b[:, 0].copy()
             new = (problem.offsets, problem.columns, [None, codes], problem.x)
-            moments = factors.posterior(r, *new, True, n_threads)
-            drawn = factors.draws(r, *new, 2, 7, n_threads)
+            moments = factors.posterior(r, new, True, n_threads)
+            drawn = factors.draws(r, new, 2, 7, n_threads)
             solved, gradient = factors.solve(b, n_threads), factors.gradient(b, n_threads)
             y = np.full(len(r), 2.0)
             latent = covariance.laplace(r, y, "poisson", matrices, (0.5, 0.8), n_threads=n_threads)
@@ -386,7 +386,7 @@ def test_kernel_and_noise_agree_with_scikit_learn() -> None:
     np.testing.assert_allclose([-0.7 * d_rbf[0], -1.3 * d_rbf[1], -0.3 * d_noise], gradient, rtol=1e-9)
     new = problem.rng.standard_normal((7, 2))
     mean, deviation = other.predict(new, return_std=True)
-    got = factors.posterior(y, np.array([0, 7]), np.empty((7, 0)), [], new, True)
+    got = factors.posterior(y, (np.array([0, 7]), np.empty((7, 0)), [], new), True)
     assert got[1] is not None
     np.testing.assert_allclose(got[0], mean, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(got[1] + 0.3, deviation**2, rtol=1e-9)
@@ -404,7 +404,7 @@ def test_draws_have_the_moments_of_the_posterior(form: str) -> None:
     codes = new.terms[1][1]
     assert codes is not None
     codes[-2:] = [77, 77]
-    where = (residual, new.offsets, new.columns, [None, codes], new.x)
+    where = (residual, (new.offsets, new.columns, [None, codes], new.x))
     mean, variance = factors.posterior(*where, True)
     assert variance is not None
     draws = factors.draws(*where, 20000, 5)
@@ -426,7 +426,7 @@ def test_effects_without_variance_are_drawn_as_nothing() -> None:
     for rbf in (None, (0.0, 1.0)):
         problem = Naive([5, 9], [1], [None], d=0 if rbf is None else 1)
         factors = problem.build().factor(0.5, [np.zeros((1, 1))], rbf)
-        drawn = factors.draws(np.ones(14), problem.offsets, problem.columns, [None], problem.x, 2, 0)
+        drawn = factors.draws(np.ones(14), (problem.offsets, problem.columns, [None], problem.x), 2, 0)
         np.testing.assert_array_equal(drawn, np.zeros((2, 14)))
 
 
@@ -573,7 +573,7 @@ def test_laplace_posterior_is_that_of_the_dense_formulas(name: str, dense_rows: 
     for codes in inners:
         if codes is not None:
             codes[::3] = 500
-    arguments = (eta, y, "poisson", matrices, rbf, new.offsets, new.columns, inners, new.x, w)
+    arguments = (eta, y, "poisson", matrices, rbf, (new.offsets, new.columns, inners, new.x), w)
     mean, variance = covariance.laplace_posterior(*arguments, None, True)
     again, none = covariance.laplace_posterior(*arguments, mode)
     assert none is None
@@ -634,10 +634,11 @@ def test_many_new_rows_of_a_cluster_are_as_few_at_a_time(dense_rows: int) -> Non
     codes = new.terms[1][1]
     assert codes is not None
     assert new.x is not None
-    whole = factors.posterior(residual, new.offsets, new.columns, [None, codes], new.x, True)
+    whole = factors.posterior(residual, (new.offsets, new.columns, [None, codes], new.x), True)
     for rows in (slice(0, 900), slice(900, 1800), slice(1800, 2300)):
         offsets = np.array([0, rows.stop - rows.start, rows.stop - rows.start])
-        part = factors.posterior(residual, offsets, new.columns[rows], [None, codes[rows]], new.x[rows], True)
+        some = (offsets, new.columns[rows], [None, codes[rows]], new.x[rows])
+        part = factors.posterior(residual, some, True)
         for a, b in zip(whole, part, strict=True):
             assert a is not None
             assert b is not None

@@ -1,6 +1,7 @@
 """`MixedRegressor` as its users meet it: kinds of mean, clusters known and new, intervals, input, files."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -51,6 +52,26 @@ def test_every_kind_fits_predicts_and_is_saved(kind, data, tmp_path):
     ):
         np.testing.assert_array_equal(ask(again), ask(model))
     assert again.summary() == model.summary()
+    assert ("Steps, weight decay" in model.summary()) == ("network" in model.mean_)
+
+
+@pytest.mark.parametrize(("decay", "shown"), [(0.0, "0"), (0.003, "0.003")])
+def test_summary_says_how_the_networks_were_trained(decay, shown, data):
+    X, y, groups = data
+    model = MixedRegressor(mean="network", guard=False, max_iter=10, weight_decay=decay).fit(X, y, groups)
+    line = next(line for line in model.summary().splitlines() if line.startswith("Steps"))
+    assert line.split(":")[1].strip() == f"10, {shown}"  # one look, at the end
+
+
+def test_files_that_do_not_say_how_networks_were_trained_load(data, tmp_path):
+    X, y, groups = data
+    model = MixedRegressor(mean="network", guard=False, max_iter=10).fit(X, y, groups)
+    tensors = {}
+    document = model._document(tensors)
+    del document["mean"]["n_iter"], document["mean"]["weight_decay"]
+    again = MixedRegressor._of_document(tensors, json.loads(json.dumps(document)))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert "Steps" not in again.summary()
 
 
 def test_other_regressors_take_turns_with_the_effects(data):

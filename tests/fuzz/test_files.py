@@ -277,7 +277,7 @@ def _use(model):
         rows = np.zeros((2, model.n_features_in_)), np.zeros((2, model.n_covariates_))
         found = model.predict(rows[0], rows[1] if model.n_covariates_ else None)
     elif isinstance(model, KernelIV | SieveIV | DeepFeatureIV | F2BMLD):
-        inputs = model._scales.inputs.mean_[None]  # elsewhere float32 may be too small, and says so
+        inputs = model._scales.inputs.level[None]  # elsewhere float32 may be too small, and says so
         rows, controls = np.split(inputs, [model.n_features_in_], axis=1)
         found = model.predict(rows, covariates=controls if model.n_covariates_ else None)
     elif hasattr(model, "predict_proba"):
@@ -297,7 +297,7 @@ def _use(model):
 def _use_mixed(model):
     """Numbers may be absurd, but are finite or refused in words of ours."""
     d, labels = model.n_features_in_, model.labels_.tolist()
-    rows = model._memory.scales.x_mean + np.zeros((2, d))
+    rows = model._memory.scales.x.level + np.zeros((2, d))
     assert model.summary()
     says = model.predict if isinstance(model, MixedRegressor) else model.predict_proba
     found = [says(rows), model.population_interval(rows)]

@@ -147,7 +147,7 @@ def test_correction_takes_bias_off():
         data, scales, rows = standardised(seed)
         correct = Correction(rows.inputs, rows.instruments, np.ones(1000), 0.1, np.random.RandomState(0))
         residuals = (data.y - 0.5 * np.sin(2 * data.X[:, 0])) / scales.y_scale
-        features = correct.at(scales.inputs.transform(data.X_test))
+        features = correct.at(scales.inputs.apply(data.X_test))
         missed.append(scales.y_scale * correct.values(residuals, np.ones(1000), features) - 0.5 * data.h_test)
     # The bias without it is 0.5 sin(2x), of root mean square 0.33; a draw's noise is about 0.2.
     assert np.sqrt((np.mean(missed, axis=0) ** 2).mean()) < 0.15
@@ -168,7 +168,7 @@ def test_correction_beside_covariates():
         scales = Scales.of(data)
         rows, ones = scales.apply(data), np.ones(1000)
         correct = Correction(rows.inputs, rows.instruments, ones, 0.1, np.random.RandomState(0), 4)
-        points = scales.inputs.transform(np.column_stack([grid, np.zeros((50, 4))]))
+        points = scales.inputs.apply(np.column_stack([grid, np.zeros((50, 4))]))
         found = scales.y_scale * correct.values(rows.y, ones, correct.at(points))
         missed.append(scales.y_mean + found - np.sin(2 * grid))
     assert np.sqrt((np.mean(missed, axis=0) ** 2).mean()) < 0.35

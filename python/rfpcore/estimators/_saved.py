@@ -15,11 +15,11 @@ from .._file_parts import (
     listed,
     object_of,
     only,
+    scaling,
     tensor,
     text,
 )
 from .._options import MAX_PARAMETERS, MAX_STEPS, integer
-from .._scaling import Scaling
 from ..files import Saved, put, take
 from ..losses import read
 from ..network import MLP
@@ -46,8 +46,8 @@ class SavedNetwork(Saved):
         tensors |= {"theta": self.theta_, "loss_curve": self.loss_curve_}
         for name in _SCALINGS:
             if hasattr(self, name):
-                scaling = getattr(self, name)
-                tensors |= {f"{name}level": scaling.level, f"{name}spread": scaling.spread}
+                found = getattr(self, name)
+                tensors |= {f"{name}level": found.level, f"{name}spread": found.spread}
         if hasattr(self, "validation_scores_"):
             tensors["validation_scores"] = self.validation_scores_
         if hasattr(self, "feature_names_in_"):
@@ -157,10 +157,7 @@ def _learn_scalings(estimator: Any, tensors: Tensors) -> None:
             )
         if not needed:
             continue
-        level, spread = (tensor(tensors, f"{name}{part}", length, dtype=F64) for part in ("level", "spread"))
-        if spread.min() <= 0:
-            raise ValueError(f"{name} has a spread of {spread.min()}; a positive one is needed")
-        setattr(estimator, name, Scaling(level, spread))
+        setattr(estimator, name, scaling(tensors, f"{name}level", f"{name}spread", length))
 
 
 def _learn_scores(estimator: Any, tensors: Tensors, learnt: Document) -> None:

@@ -225,6 +225,6 @@ def divergence(loss: str, true: Floats, other: Floats) -> float:
     if loss == "poisson":
         rate, rate_other = np.exp(true), np.exp(other)
         return float(np.mean(np.sum(rate * (true - other) - rate + rate_other, axis=1)))
-    if loss in ("squared", "huber", "quantile"):
+    if read(loss).kind.keeps_units:
         return float(np.mean(np.sum((true - other) ** 2, axis=1)))
     raise AssertionError(loss)

@@ -26,7 +26,7 @@ class Model(Value):
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Widths of the hidden layers; empty for a linear model.
     activation : {"identity", "tanh", "relu", "softplus", "silu", "gelu", "elu"}
-    loss : {"squared", "logistic", "softmax", "poisson", "cross_entropy", "huber", "quantile"}
+    loss : str
         As in `value_and_grad`; "cross_entropy" is softmax with shares of the classes for labels.
     optimizer : SGD, Adam or AdamW of `rfpcore.optimizers`, default=Adam()
     regularization : Regularization, term, sequence of terms or None

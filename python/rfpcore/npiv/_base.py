@@ -65,11 +65,11 @@ class BaseNPIV(SavedNPIV, Limited, AlignedScore, RegressorMixin, BaseEstimator):
             stage predicts rows that it has not seen worse than a linear one does.
         """
         rows = check_rows(X, y, Z, covariates, groups, sample_weight)
-        self._checked()
+        given = self._checked()
         require_identified(rows)
         self.instrument_strength_ = instrument_strength(rows)
         self.instrument_strength_.warn()
-        self._fit(rows)
+        self._fit(rows, given)
         self.n_covariates_ = rows.n_covariates
         self.n_features_in_ = rows.inputs.shape[1] - rows.n_covariates
         return self
@@ -118,8 +118,8 @@ class BaseNPIV(SavedNPIV, Limited, AlignedScore, RegressorMixin, BaseEstimator):
         require_size(controls, "covariates", least=0.0)
         return np.hstack([inputs, controls])
 
-    def _fit(self, rows: InstrumentedRows) -> None:
-        """Learn from checked rows."""
+    def _fit(self, rows: InstrumentedRows, given: dict[str, Any]) -> None:
+        """Learn from checked rows, with checked parameters."""
         raise NotImplementedError
 
     def _predict(self, inputs: Array) -> Array:

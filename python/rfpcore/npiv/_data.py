@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from .._arrays import Array, as_floats, group_codes, matrix, require_finite, require_length, row_weights
 from .._frames import require_aligned
 from .._options import fraction
+from .._scaling import Scaling
 
 LARGEST = 1e100
 """Numbers beyond it, and columns of nothing but numbers below one over it, are refused."""
@@ -130,8 +131,8 @@ def _weighted(rows: InstrumentedRows, weights: Array) -> InstrumentedRows:
 class Scales:
     """What brings inputs, instruments and outcome to mean 0 and variance 1."""
 
-    inputs: StandardScaler
-    instruments: StandardScaler
+    inputs: Scaling
+    instruments: Scaling
     y_mean: float
     y_scale: float
 
@@ -142,16 +143,26 @@ class Scales:
         y_mean = float(np.average(rows.y, weights=w))
         y_scale = float(np.sqrt(np.average((rows.y - y_mean) ** 2, weights=w)))
         return cls(
-            StandardScaler().fit(rows.inputs, sample_weight=w),
-            StandardScaler().fit(rows.instruments, sample_weight=w),
+            _scaling(rows.inputs, w),
+            _scaling(rows.instruments, w),
             y_mean,
             y_scale if y_scale > 0 else 1.0,  # a constant outcome
         )
 
     def apply(self, rows: InstrumentedRows) -> InstrumentedRows:
         """The rows in these units."""
-        inputs, instruments = self.inputs.transform(rows.inputs), self.instruments.transform(rows.instruments)
+        inputs, instruments = self.inputs.apply(rows.inputs), self.instruments.apply(rows.instruments)
         return rows._replace(inputs=inputs, y=(rows.y - self.y_mean) / self.y_scale, instruments=instruments)
+
+    def outcomes(self, standard: Array) -> Array:
+        """Outcomes of mean 0 and variance 1 in the units of y."""
+        return np.asarray(self.y_mean + self.y_scale * standard)
+
+
+def _scaling(columns: Array, weights: Array | None) -> Scaling:
+    """That of scikit-learn's `StandardScaler`."""
+    found = StandardScaler().fit(columns, sample_weight=weights)
+    return Scaling(found.mean_, found.scale_)
 
 
 def split(rows: InstrumentedRows, share: float, random: np.random.RandomState) -> list[NDArray[np.intp]]:

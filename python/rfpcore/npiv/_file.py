@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
-from .._arrays import F64, require_finite
-from .._file_parts import Document, Tensors, listed, object_of, tensor
+from .._arrays import require_finite
+from .._file_parts import Document, Tensors, listed, object_of, scaling, tensor
 from .._options import MAX_PARAMETERS, integer, positive, real
 from ..files import Saved
 from ._data import Scales
@@ -14,7 +13,7 @@ from ._linear import Linear
 from ._renamed import RENAMED
 from ._strength import InstrumentStrength
 
-__all__ = ["Document", "SavedFlexible", "SavedNPIV", "Tensors", "tensor"]
+__all__ = ["SavedFlexible", "SavedNPIV"]
 
 
 class SavedNPIV(Saved):
@@ -53,8 +52,8 @@ class SavedFlexible(SavedNPIV):
     def _describe(self: Any, tensors: Tensors) -> Document:
         scales, linear = self._scales, self._linear
         for name in ("inputs", "instruments"):
-            scaler = getattr(scales, name)
-            tensors |= {f"{name}_mean": scaler.mean_, f"{name}_scale": scaler.scale_}
+            found = getattr(scales, name)
+            tensors |= {f"{name}_mean": found.level, f"{name}_scale": found.spread}
         tensors["outcome"] = np.array([scales.y_mean, scales.y_scale])
         tensors["linear"] = np.r_[linear.intercept, linear.slopes]
         return super()._describe(tensors)
@@ -62,8 +61,9 @@ class SavedFlexible(SavedNPIV):
     def _restore(self: Any, tensors: Tensors, document: Document) -> None:
         n_inputs = sum(listed(document, "columns"))
         y_mean, y_scale = tensor(tensors, "outcome", 2)
-        inputs = _scaler(tensors, "inputs", n_inputs)
-        instruments = _scaler(tensors, "instruments", tensors["instruments_mean"].size)
+        inputs = scaling(tensors, "inputs_mean", "inputs_scale", n_inputs)
+        n_instruments = tensors["instruments_mean"].size
+        instruments = scaling(tensors, "instruments_mean", "instruments_scale", n_instruments)
         y_mean, y_scale = real(y_mean, "the mean of y"), positive(y_scale, "the scale of y")
         self._scales = Scales(inputs, instruments, y_mean, y_scale)
         self._linear = Linear.nothing(n_inputs)  # older files have no linear part
@@ -77,15 +77,5 @@ class SavedFlexible(SavedNPIV):
         self._checked()
         inputs = self._scales.inputs
         with np.errstate(all="ignore"):
-            found = self._predict(inputs.mean_ + np.array([[0.0], [1.0], [-1.0]]) * inputs.scale_)
+            found = self._predict(inputs.undo(np.array([[0.0], [1.0], [-1.0]])))
         require_finite(found, "the prediction at the inputs' means, and one scale beside them", axis="index")
-
-
-def _scaler(tensors: Tensors, name: str, length: int) -> StandardScaler:
-    scaler = StandardScaler()
-    scaler.mean_ = tensor(tensors, f"{name}_mean", length, dtype=F64)
-    scaler.scale_ = tensor(tensors, f"{name}_scale", length, dtype=F64)
-    if (scaler.scale_ <= 0).any():
-        raise ValueError(f"{name}_scale has {scaler.scale_.min()}; positive numbers are needed")
-    scaler.var_, scaler.n_features_in_ = scaler.scale_**2, length
-    return scaler

@@ -7,13 +7,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array
-from .._file_parts import object_of
+from .._file_parts import Document, Tensors, object_of, tensor
 from .._limits import check
 from .._options import MAX_STEPS, integer, positive
 from ._bilevel import LIMITS, BilevelSettings, settings
 from ._data import InstrumentedRows
 from ._diagnose import Diagnosis, conditions
-from ._file import Document, Tensors, tensor
 from ._fit import BilevelFit
 from ._flexible import FlexibleNPIV
 from ._renamed import renamed
@@ -70,9 +69,9 @@ class FittedBilevel(FlexibleNPIV):
 
     def _values(self, theta: Array, inputs: Array) -> Array:
         """The structural function of one network (P,) or several (K, P), in the units of y."""
-        scaled = self._scales.inputs.transform(inputs)
+        scaled = self._scales.inputs.apply(inputs)
         h = self.network_.values(theta, scaled, n_jobs=self.n_jobs).astype(np.float64)
-        return np.asarray(self._scales.y_mean + self._scales.y_scale * h)
+        return self._scales.outcomes(h)
 
     def _describe_learnt(self, tensors: Tensors) -> Document:
         tensors |= {

@@ -1,11 +1,10 @@
 """What flexible estimators share: a linear part, not penalised, before and after what is."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from .._arrays import Array
-from .._limits import auto_or_bool
 from ._base import BaseNPIV
 from ._data import InstrumentedRows, Scales
 from ._file import SavedFlexible
@@ -32,31 +31,30 @@ class FlexibleNPIV(SavedFlexible, BaseNPIV):
         """Whether there is a linear part."""
         return bool(self._linear.slopes.any())
 
-    def _fit(self, rows: InstrumentedRows) -> None:
+    def _fit(self, rows: InstrumentedRows, given: dict[str, Any]) -> None:
         nothing = Linear.nothing(rows.inputs.shape[1])
         self._first = self._linear = nothing
         scales = Scales.of(rows)
         standard = scales.apply(rows)
-        if not self._has_linear_part(standard):
-            self._learn(rows)
+        if not self._has_linear_part(standard, given["linear_part"]):
+            self._learn(rows, given)
             return
         stage = LinearStage(standard, np.ones(rows.n) if rows.weights is None else rows.weights)
         first = stage.fit(standard.y)
         left = scales.y_scale * (standard.y - first(standard.inputs))
-        self._learn(rows._replace(y=left))
+        self._learn(rows._replace(y=left), given)
         last = stage.fit((left - self._flexible(rows.inputs)) / scales.y_scale)
         mean = Linear(scales.y_mean, nothing.slopes)
         self._first = first.times(scales.y_scale) + mean
         self._linear = self._first + last.times(scales.y_scale)
 
-    def _has_linear_part(self, standard: InstrumentedRows) -> bool:
-        wanted = auto_or_bool(self.linear_part, "linear_part")
+    def _has_linear_part(self, standard: InstrumentedRows, wanted: bool | None) -> bool:
         return is_needed(standard, self.instrument_strength_.f_linear) if wanted is None else wanted
 
     def _predict(self, inputs: Array) -> Array:
-        return self._linear(self._scales.inputs.transform(inputs)) + self._flexible(inputs)
+        return self._linear(self._scales.inputs.apply(inputs)) + self._flexible(inputs)
 
-    def _learn(self, rows: InstrumentedRows) -> None:
+    def _learn(self, rows: InstrumentedRows, given: dict[str, Any]) -> None:
         """Learn the rest, whose outcomes the rows hold, and set `_scales`."""
         raise NotImplementedError
 

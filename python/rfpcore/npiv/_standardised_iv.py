@@ -1,38 +1,16 @@
 """linearmodels' two-stage least squares on standardised columns, with results in units of the data."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from linearmodels.iv import IV2SLS
 
-from .._arrays import Array
-from .._scaling import level_and_spread
-
-
-class Units(NamedTuple):
-    """Of columns that were standardised: they say how coefficients become those of the data."""
-
-    level: Array
-    spread: Array
-
-    @classmethod
-    def of(cls, columns: Array) -> "Units":
-        """Those of columns (N, d)."""
-        each = [level_and_spread(column) for column in columns.T]
-        return cls(*np.array(each).reshape(-1, 2).T)
-
-    @property
-    def change(self) -> Array:
-        """(1 + d, 1 + d) from coefficients of a constant and standardised columns to those of the data."""
-        matrix = np.diag(np.r_[1.0, 1 / self.spread])
-        matrix[0, 1:] = -self.level / self.spread
-        return matrix
+from .._scaling import Scaling
 
 
 class StandardisedIV(IV2SLS):
     """Needs `units` before `fit`, which sets `converted`."""
 
-    units: Units
+    units: Scaling
     converted = False
 
     def _post_estimation(self, *args: Any) -> Any:

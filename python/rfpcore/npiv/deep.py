@@ -9,6 +9,7 @@ from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_limits
 
 from .._arrays import Array
+from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, auto_or_bool, not_negative, randomness, threads, whole
 from .._options import MAX_PARAMETERS, boolean, integer, n_threads, positive
 from .._warn import warn
@@ -17,7 +18,6 @@ from ..network import MLP
 from ._batch_norm import NormedNet
 from ._data import InstrumentedRows, Scales
 from ._features import FeatureNet, StructuralFeatures, products, widths_of
-from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
 from ._ridge import Ridge
 
@@ -141,13 +141,12 @@ class DeepFeatureIV(FlexibleNPIV):
         "n_jobs": threads,
     }
 
-    def _learn(self, rows: InstrumentedRows) -> None:
+    def _learn(self, rows: InstrumentedRows, given: dict[str, Any]) -> None:
         if rows.weights is not None:
             raise ValueError("DeepFeatureIV takes no sample_weight")
         if rows.n < 4:
             raise ValueError(f"{rows.n} rows are given; DeepFeatureIV halves them and needs at least 4")
-        params = self._checked()
-        random = params["random_state"]
+        random = given["random_state"]
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         scaled = scaled._replace(
@@ -156,9 +155,9 @@ class DeepFeatureIV(FlexibleNPIV):
             instruments=scaled.instruments.astype(np.float32),
         )
         parts = np.array_split(random.permutation(rows.n), 2)
-        stages = _DeepStages(params, [scaled.take(np.sort(part)) for part in parts], random)
+        stages = _DeepStages(given, [scaled.take(np.sort(part)) for part in parts], random)
         with threadpool_limits(1, user_api="blas"):  # the matrices are too small for more
-            self.loss_curve_ = np.array([stages.round() for _ in range(params["max_iter"])])
+            self.loss_curve_ = np.array([stages.round() for _ in range(given["max_iter"])])
             self._coefficients = stages.solve()
             deep, linear, worse = stages.other_half(self._coefficients)
         if deep < linear - worse:
@@ -171,9 +170,9 @@ class DeepFeatureIV(FlexibleNPIV):
         self._structural = stages.structural.folded()
 
     def _flexible(self, inputs: Array) -> Array:
-        scaled = self._scales.inputs.transform(inputs).astype(np.float32)
+        scaled = self._scales.inputs.apply(inputs).astype(np.float32)
         features = self._structural.features(scaled)
-        return np.asarray(self._scales.y_mean + self._scales.y_scale * (features @ self._coefficients))
+        return self._scales.outcomes(features @ self._coefficients)
 
     def _describe_learnt(self, tensors: Tensors) -> Document:
         tensors |= {"coefficients": self._coefficients, "loss_curve": self.loss_curve_}

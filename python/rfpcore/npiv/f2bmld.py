@@ -185,24 +185,23 @@ class F2BMLD(FittedBilevel):
         "n_jobs": threads,
     }
 
-    def _learn(self, rows: InstrumentedRows) -> None:
-        params = self._checked()
-        config, random = settings(params), params["random_state"]
+    def _learn(self, rows: InstrumentedRows, given: dict[str, Any]) -> None:
+        config, random = settings(given), given["random_state"]
         scales = Scales.of(rows)
         scaled = scales.apply(rows)
         held_out = HeldOut(
-            scaled.instruments, rows.weights, split(rows, params["validation_fraction"], random), random
+            scaled.instruments, rows.weights, split(rows, given["validation_fraction"], random), random
         )
         problem = Problem(scaled.inputs, scaled.instruments, scaled.y, rows.weights).cast(self.dtype)
         fit = _fit.run(
             problem,
             config,
-            params["lambdas"],
+            given["lambdas"],
             held_out,
             random,
-            refit=params["refit"],
+            refit=given["refit"],
             cautious=self.instrument_strength_.is_weak,
-            n_threads=params["n_jobs"],
+            n_threads=given["n_jobs"],
         )
         self._learnt, self._scales, self._rows = fit, scales, rows
         self._config, self._records = fit.config, fit.path.records
@@ -260,7 +259,7 @@ class F2BMLD(FittedBilevel):
         if fit is None:
             raise ValueError("bands need the data of fit, which a file does not hold; fit again")
         thetas, counts = bootstrap(fit, self._rows, count, random, n_threads(self.n_jobs))
-        points = scales.inputs.transform(inputs)
+        points = scales.inputs.apply(inputs)
         replicates = self._first(points) + self._values(thetas, inputs)
         residuals = fit.problem.y - self.network_.values(thetas, fit.problem.x, n_jobs=self.n_jobs)
         if self.linear_part_:

@@ -7,11 +7,11 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 from sklearn.metrics.pairwise import rbf_kernel
 
 from .._arrays import Array
+from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, auto_or_bool, one_of, randomness
 from .._options import positive
 from ._background import interruptible
 from ._data import InstrumentedRows, Scales
-from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
 from ._ridge import errors_left_out
 from ._select import bandwidth, largest_as_good
@@ -91,18 +91,17 @@ class KernelIV(FlexibleNPIV):
         "random_state": randomness,
     }
 
-    def _learn(self, rows: InstrumentedRows) -> None:
+    def _learn(self, rows: InstrumentedRows, given: dict[str, Any]) -> None:
         if rows.weights is not None:
             raise ValueError("KernelIV takes no sample_weight")
         if rows.n < 4:
             raise ValueError(f"{rows.n} rows are given; KernelIV halves them and needs at least 4")
-        params = self._checked()
         if rows.n > MOST_ROWS:
             raise ValueError(
                 f"{rows.n} rows are given; KernelIV takes at most {MOST_ROWS}, since memory grows with their "
                 "square and time with their cube: give it some of the rows, or take F2BMLD or SieveIV"
             )
-        order = params["random_state"].permutation(rows.n)
+        order = given["random_state"].permutation(rows.n)
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
         one, two = (scaled.take(part) for part in np.array_split(order, 2))
@@ -110,12 +109,12 @@ class KernelIV(FlexibleNPIV):
         self._points = one.inputs
         gammas = self._gamma, bandwidth(scaled.instruments)
         self._weights, self.penalties_ = interruptible(
-            _solve, one, two, gammas, params["tuning"] == "published"
+            _solve, one, two, gammas, given["tuning"] == "published"
         )
 
     def _flexible(self, inputs: Array) -> Array:
-        kernel = rbf_kernel(self._scales.inputs.transform(inputs), self._points, gamma=self._gamma)
-        return np.asarray(self._scales.y_mean + self._scales.y_scale * (kernel @ self._weights))
+        kernel = rbf_kernel(self._scales.inputs.apply(inputs), self._points, gamma=self._gamma)
+        return self._scales.outcomes(kernel @ self._weights)
 
     def _describe_learnt(self, tensors: Tensors) -> Document:
         # The function is a sum over the standardised inputs of one half of the rows: the file holds them.

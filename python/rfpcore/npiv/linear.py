@@ -6,7 +6,7 @@ import numpy as np
 
 from .._arrays import F64, Array
 from .._file_parts import Document, Tensors, listed, tensor, text
-from .._scaling import basis_of, named, standardized
+from .._scaling import Scaling, basis_of, named, standardized
 from .._warn import warn
 from ..exceptions import InstrumentWarning
 from ._base import BaseNPIV
@@ -49,9 +49,9 @@ class TwoStageLeastSquares(BaseNPIV):
     coefficients_: Array
     covariance_: Array
 
-    def _fit(self, rows: InstrumentedRows) -> None:
+    def _fit(self, rows: InstrumentedRows, given: dict[str, Any]) -> None:
         try:
-            from ._standardised_iv import StandardisedIV, Units
+            from ._standardised_iv import StandardisedIV
         except ImportError as error:
             raise ImportError(
                 "TwoStageLeastSquares needs the package linearmodels: pip install 'rfpcore[iv]'"
@@ -69,7 +69,7 @@ class TwoStageLeastSquares(BaseNPIV):
             _frame(z, new_z, "z"),
             weights=rows.weights,
         )
-        model.units = Units.of(np.column_stack([w[:, new_w], x]))
+        model.units = Scaling.plain(np.column_stack([w[:, new_w], x]))
         n_groups = 0 if rows.codes is None else len(np.unique(rows.codes))
         if n_groups == 1:
             raise ValueError("groups has 1 group; at least 2 are needed for clustered standard errors")

@@ -6,10 +6,10 @@ import numpy as np
 
 from .._arrays import Array
 from .._atomic import all_or_nothing
+from .._file_parts import Document, Tensors, tensor
 from .._frames import require_aligned
 from .._options import integer
 from ._data import columns
-from ._file import Document, Tensors, tensor
 from .f2bmld import F2BMLD
 
 if TYPE_CHECKING:

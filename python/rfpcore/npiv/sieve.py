@@ -10,11 +10,11 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import SplineTransformer
 
 from .._arrays import Array
+from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, auto_or_bool, randomness, wholes
 from .._options import boolean, fraction, integer, positive, real
 from ._background import interruptible
 from ._data import InstrumentedRows, Scales
-from ._file import Document, Tensors, tensor
 from ._flexible import FlexibleNPIV, LinearPart
 
 __all__ = ["SieveIV"]
@@ -147,24 +147,23 @@ class SieveIV(FlexibleNPIV):
         "random_state": randomness,
     }
 
-    def _learn(self, rows: InstrumentedRows) -> None:
+    def _learn(self, rows: InstrumentedRows, given: dict[str, Any]) -> None:
         self._scales = Scales.of(rows)
         scaled = self._scales.apply(rows)
-        params = self._checked()
-        folds = _folds(rows, params["validation_fraction"], params["random_state"])
-        tried = _products(params["interactions"], scaled.inputs.shape[1])
-        bases = list(product(params["n_knots"], tried))
-        errors = [_left_out(scaled, folds, *basis, params["penalty"]) for basis in bases]
+        folds = _folds(rows, given["validation_fraction"], given["random_state"])
+        tried = _products(given["interactions"], scaled.inputs.shape[1])
+        bases = list(product(given["n_knots"], tried))
+        errors = [_left_out(scaled, folds, *basis, given["penalty"]) for basis in bases]
         self.n_knots_, self.interactions_ = bases[int(np.argmin(errors))]
         _, stage_two, self._basis = interruptible(
-            _two_stages, scaled, self.n_knots_, self.interactions_, params["penalty"]
+            _two_stages, scaled, self.n_knots_, self.interactions_, given["penalty"]
         )
         self._coefficients, self._intercept = stage_two.coef_, float(stage_two.intercept_)
 
     def _flexible(self, inputs: Array) -> Array:
-        basis = self._basis(self._scales.inputs.transform(inputs))
+        basis = self._basis(self._scales.inputs.apply(inputs))
         values = basis @ self._coefficients + self._intercept
-        return np.asarray(self._scales.y_mean + self._scales.y_scale * values)
+        return self._scales.outcomes(values)
 
     def _describe_learnt(self, tensors: Tensors) -> Document:
         tensors["coefficients"] = self._coefficients

@@ -181,7 +181,7 @@ impl<T: Scalar> Arrays<T> {
 }
 
 /// The arrays of a given element type.
-pub trait Holds<T> {
+pub trait HasArrays<T> {
     /// An error where the data has the other dtype.
     fn arrays(&self) -> PyResult<&Arrays<T>>;
 }
@@ -190,13 +190,13 @@ fn other_dtype<T>(has: &str) -> PyResult<T> {
     Err(PyTypeError::new_err(format!("theta and the data must be of one dtype; the data is {has}")))
 }
 
-impl Holds<f32> for ClusterData {
+impl HasArrays<f32> for ClusterData {
     fn arrays(&self) -> PyResult<&Arrays<f32>> {
         if let TypedArrays::F32(arrays) = &self.0 { Ok(arrays) } else { other_dtype("float64") }
     }
 }
 
-impl Holds<f64> for ClusterData {
+impl HasArrays<f64> for ClusterData {
     fn arrays(&self) -> PyResult<&Arrays<f64>> {
         if let TypedArrays::F64(arrays) = &self.0 { Ok(arrays) } else { other_dtype("float32") }
     }

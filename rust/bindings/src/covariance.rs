@@ -1,5 +1,7 @@
 //! Covariances of the rows of clusters.
 
+mod arrays;
+
 use std::sync::Arc;
 
 use numpy::{
@@ -7,35 +9,18 @@ use numpy::{
 };
 use pyo3::prelude::*;
 use rfp_kernel::covariance as kernel;
-use rfp_kernel::memory::list;
 
+use self::arrays::{
+    GradientArrays, LaplaceArrays, MomentArrays, NewArrays, NewRows, OutcomeArrays, Term, copied, copied_matrices,
+    gradient_arrays,
+};
 use crate::arrays::{check_columns, indices, matrix, vector};
-use crate::errors::to_python;
 use crate::interrupt::detached;
 use crate::precision::{Precision, TypedPrecision};
-
-/// A random effect: its columns, and inner groups if it has them.
-type Term<'py> = (PyReadonlyArray1<'py, i64>, Option<PyReadonlyArray1<'py, i64>>);
-/// Derivatives in the noise, the matrices, and the kernel's variance and length scale.
-type GradientArrays<'py> = (f64, Vec<Bound<'py, PyArray2<f64>>>, Option<(f64, f64)>);
-/// log q (C,), the mode (N,), the derivative in eta (N,), and those in the variances.
-type LaplaceArrays<'py> = (
-    Bound<'py, PyArray1<f64>>,
-    Bound<'py, PyArray1<f64>>,
-    Bound<'py, PyArray1<f64>>,
-    (Vec<Bound<'py, PyArray2<f64>>>, Option<(f64, f64)>),
-);
-/// Means, and variances where they were asked for.
-type MomentArrays<'py> = (Bound<'py, PyArray1<f64>>, Option<Bound<'py, PyArray1<f64>>>);
 
 /// The structure of all clusters' covariances, checked once.
 #[pyclass(frozen)]
 pub struct Covariance(Arc<kernel::Covariance>);
-
-/// Numbers of a list, copied.
-fn copied(what: &'static str, array: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<i64>> {
-    list(what, array.as_array().iter().copied()).map_err(to_python)
-}
 
 #[pymethods]
 impl Covariance {
@@ -133,8 +118,7 @@ impl Covariance {
     }
 
     /// Mean and variance of the latent effects at new rows; see the stub.
-    #[pyo3(signature = (eta, y, family, matrices, rbf, offsets, columns, inners, inputs=None, weights=None, mode=None,
-                        variance=false, n_threads=0))]
+    #[pyo3(signature = (eta, y, family, matrices, rbf, rows, weights=None, mode=None, variance=false, n_threads=0))]
     #[allow(clippy::too_many_arguments)]
     fn laplace_posterior<'py>(
         &self,
@@ -144,10 +128,7 @@ impl Covariance {
         family: &str,
         matrices: Vec<PyReadonlyArray2<'py, f64>>,
         rbf: Option<(f64, f64)>,
-        offsets: PyReadonlyArray1<'py, i64>,
-        columns: &Bound<'py, PyAny>,
-        inners: Vec<Option<PyReadonlyArray1<'py, i64>>>,
-        inputs: Option<&Bound<'py, PyAny>>,
+        rows: NewRows<'py>,
         weights: Option<&Bound<'py, PyAny>>,
         mode: Option<&Bound<'py, PyAny>>,
         variance: bool,
@@ -155,8 +136,8 @@ impl Covariance {
     ) -> PyResult<MomentArrays<'py>> {
         let outcomes = OutcomeArrays::new(eta, y, weights, mode)?;
         let outcomes = outcomes.kernel(family)?;
-        let mut new = NewArrays::new(&offsets, columns, &inners, inputs)?;
-        let new = new.rows()?;
+        let mut new = NewArrays::new(&rows)?;
+        let new = new.kernel()?;
         let copied = copied_matrices(&matrices);
         let borrowed: Vec<&[f64]> = copied.iter().map(Vec::as_slice).collect();
         let work = NEWTON_STEPS * self.0.work() + new.columns.len() as f64;
@@ -170,86 +151,11 @@ impl Covariance {
 /// Newton steps to a mode, about: what the work of a call is reckoned with.
 const NEWTON_STEPS: f64 = 6.0;
 
-/// Outcomes as NumPy holds them.
-struct OutcomeArrays<'py> {
-    eta: PyReadonlyArray1<'py, f64>,
-    y: PyReadonlyArray1<'py, f64>,
-    weights: Option<PyReadonlyArray1<'py, f64>>,
-    mode: Option<PyReadonlyArray1<'py, f64>>,
-}
-
-impl<'py> OutcomeArrays<'py> {
-    fn new(
-        eta: &Bound<'py, PyAny>,
-        y: &Bound<'py, PyAny>,
-        weights: Option<&Bound<'py, PyAny>>,
-        mode: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Self> {
-        Ok(Self {
-            eta: vector("eta", eta)?,
-            y: vector("y", y)?,
-            weights: weights.map(|w| vector("weights", w)).transpose()?,
-            mode: mode.map(|u| vector("mode", u)).transpose()?,
-        })
-    }
-
-    fn kernel(&self, family: &str) -> PyResult<kernel::Outcomes<'_>> {
-        Ok(kernel::Outcomes {
-            eta: self.eta.as_slice()?,
-            y: self.y.as_slice()?,
-            weights: self.weights.as_ref().map(|w| w.as_slice()).transpose()?,
-            mode: self.mode.as_ref().map(|u| u.as_slice()).transpose()?,
-            family: family.parse().map_err(to_python)?,
-        })
-    }
-}
-
-/// The numbers of small matrices, whatever their order in memory.
-fn copied_matrices(matrices: &[PyReadonlyArray2<'_, f64>]) -> Vec<Vec<f64>> {
-    matrices.iter().map(|d| d.as_array().iter().copied().collect()).collect()
-}
-
 /// The covariances at given variances, factored.
 #[pyclass(frozen)]
 pub struct Factors {
     factors: kernel::Factors,
     has_rbf: bool,
-}
-
-/// New rows as NumPy holds them.
-struct NewArrays<'py> {
-    offsets: Vec<usize>,
-    columns: PyReadonlyArray2<'py, f64>,
-    inners: Vec<Option<Vec<i64>>>,
-    rbf: Option<PyReadonlyArray2<'py, f64>>,
-}
-
-impl<'py> NewArrays<'py> {
-    fn new(
-        offsets: &PyReadonlyArray1<'py, i64>,
-        columns: &Bound<'py, PyAny>,
-        inners: &[Option<PyReadonlyArray1<'py, i64>>],
-        rbf: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Self> {
-        let convert = |codes: &Option<PyReadonlyArray1<'py, i64>>| {
-            codes.as_ref().map(|codes| copied("inner codes of new rows", codes)).transpose()
-        };
-        Ok(Self {
-            offsets: indices("offsets of new rows", offsets)?,
-            columns: matrix::<f64>("columns of new rows", columns)?,
-            inners: inners.iter().map(convert).collect::<PyResult<_>>()?,
-            rbf: rbf.map(|x| matrix::<f64>("rbf of new rows", x)).transpose()?,
-        })
-    }
-
-    fn rows(&mut self) -> PyResult<kernel::NewRows<'_>> {
-        Ok(kernel::NewRows {
-            offsets: &self.offsets,
-            columns: self.columns.as_slice()?,
-            inners: std::mem::take(&mut self.inners),
-            rbf: self.rbf.as_ref().map(|x| x.as_slice()).transpose()?,
-        })
-    }
 }
 
 impl Factors {
@@ -311,23 +217,20 @@ impl Factors {
     }
 
     /// Mean and variance of the effects at new rows of the same clusters.
-    #[pyo3(signature = (residual, offsets, columns, inners, rbf=None, variance=false, n_threads=0))]
+    #[pyo3(signature = (residual, rows, variance=false, n_threads=0))]
     #[allow(clippy::too_many_arguments)]
     fn posterior<'py>(
         &self,
         py: Python<'py>,
         residual: &Bound<'py, PyAny>,
-        offsets: PyReadonlyArray1<'py, i64>,
-        columns: &Bound<'py, PyAny>,
-        inners: Vec<Option<PyReadonlyArray1<'py, i64>>>,
-        rbf: Option<&Bound<'py, PyAny>>,
+        rows: NewRows<'py>,
         variance: bool,
         n_threads: usize,
     ) -> PyResult<MomentArrays<'py>> {
         let residual = vector::<f64>("residual", residual)?;
         let residual = residual.as_slice()?;
-        let mut new = NewArrays::new(&offsets, columns, &inners, rbf)?;
-        let new = new.rows()?;
+        let mut new = NewArrays::new(&rows)?;
+        let new = new.kernel()?;
         let work = self.work() + new.columns.len() as f64;
         let (mean, spread) =
             detached(py, work, n_threads, |threads| self.factors.posterior(residual, &new, variance, threads))?;
@@ -335,37 +238,25 @@ impl Factors {
     }
 
     /// Joint draws of the effects at new rows, (n_draws, M).
-    #[pyo3(signature = (residual, offsets, columns, inners, rbf, n_draws, seed, n_threads=0))]
+    #[pyo3(signature = (residual, rows, n_draws, seed, n_threads=0))]
     #[allow(clippy::too_many_arguments)]
     fn draws<'py>(
         &self,
         py: Python<'py>,
         residual: &Bound<'py, PyAny>,
-        offsets: PyReadonlyArray1<'py, i64>,
-        columns: &Bound<'py, PyAny>,
-        inners: Vec<Option<PyReadonlyArray1<'py, i64>>>,
-        rbf: Option<&Bound<'py, PyAny>>,
+        rows: NewRows<'py>,
         n_draws: usize,
         seed: u64,
         n_threads: usize,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let residual = vector::<f64>("residual", residual)?;
         let residual = residual.as_slice()?;
-        let mut new = NewArrays::new(&offsets, columns, &inners, rbf)?;
-        let new = new.rows()?;
+        let mut new = NewArrays::new(&rows)?;
+        let new = new.kernel()?;
         let shape = [n_draws, new.offsets.last().copied().unwrap_or(0)];
         let work = self.work() + new.columns.len() as f64 * n_draws as f64;
         let drawn =
             detached(py, work, n_threads, |threads| self.factors.draws(residual, &new, (n_draws, seed), threads))?;
         drawn.into_pyarray(py).reshape(shape)
     }
-}
-
-fn gradient_arrays<'py>(py: Python<'py>, gradient: kernel::Gradient, has_rbf: bool) -> PyResult<GradientArrays<'py>> {
-    let square = |matrix: Vec<f64>| {
-        let q = matrix.len().isqrt();
-        matrix.into_pyarray(py).reshape([q, q])
-    };
-    let matrices = gradient.matrices.into_iter().map(square).collect::<PyResult<_>>()?;
-    Ok((gradient.noise, matrices, has_rbf.then_some(gradient.rbf)))
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use rfp_kernel::{KernelError, Question, SERIAL_WORK, Threads, pool};
+use rfp_kernel::{KernelError, SERIAL_WORK, StopCheck, Threads, pool};
 
 use crate::errors::{guarded, to_python};
 
@@ -34,8 +34,8 @@ pub fn detached<O: Send>(
         *signal.lock().unwrap_or_else(PoisonError::into_inner) = raised;
         stop
     };
-    let question = Question::new(&ask);
-    let result = py.detach(|| guarded(|| call(threads.with_question(&question))));
+    let stop_check = StopCheck::new(&ask);
+    let result = py.detach(|| guarded(|| call(threads.with_stop_check(&stop_check))));
     match signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(signal) => Err(signal),
         None => result,
@@ -100,8 +100,8 @@ pub fn streamed<M: Send>(
     let sender = Parts(sender);
     let receiving = Mutex::new(Receiving { parts, receive, error: None, refused: false });
     let ask = || Python::attach(|py| receiving.lock().unwrap_or_else(PoisonError::into_inner).says_stop(py));
-    let question = Question::new(&ask);
-    let threads = Threads::with_pool(pool.as_deref()).with_question(&question);
+    let stop_check = StopCheck::new(&ask);
+    let threads = Threads::with_pool(pool.as_deref()).with_stop_check(&stop_check);
     let result = py.detach(|| guarded(|| call(threads, &sender)));
     let mut receiving = receiving.into_inner().unwrap_or_else(PoisonError::into_inner);
     receiving.drain(py);

@@ -3,13 +3,16 @@
 mod arrays;
 mod calls;
 mod covariance;
+mod derivatives;
 mod errors;
 mod interrupt;
 mod many;
+mod objective;
 mod options;
 mod outputs;
 mod particles;
 mod precision;
+mod predict;
 mod refits;
 mod trainer;
 
@@ -21,15 +24,17 @@ mod _rfpcore {
     #[pymodule_export]
     use crate::arrays::ClusterData;
     #[pymodule_export]
-    use crate::calls::{
-        Objective, adapt, curvature, gradients, hvp, isa, objective, predict, predict_each, value_and_grad,
-    };
+    use crate::calls::isa;
     #[pymodule_export]
     use crate::covariance::{Covariance, Factors};
+    #[pymodule_export]
+    use crate::derivatives::{curvature, gradients, hvp};
     #[pymodule_export]
     use crate::errors::{DivergenceError, InternalError};
     #[pymodule_export]
     use crate::many::{Model, Outcome, draws, dropout_gradient, dropout_mask, fit_many, fold_batch_norm, input_mask};
+    #[pymodule_export]
+    use crate::objective::{Objective, adapt, objective, value_and_grad};
     #[pymodule_export]
     use crate::options::{Architecture, Inner, Optimizer, Patience};
     #[pymodule_export]
@@ -41,6 +46,8 @@ mod _rfpcore {
     };
     #[pymodule_export]
     use crate::precision::Precision;
+    #[pymodule_export]
+    use crate::predict::{predict, predict_each};
     #[pymodule_export]
     use crate::refits::refit;
     #[pymodule_export]

@@ -7,7 +7,7 @@ use rfp_kernel as kernel;
 use rfp_kernel::KernelError;
 use rfp_kernel::memory::{list, room, zeros};
 
-use crate::arrays::{Arrays, ClusterData, Holds, Scalar, check_columns, matrix};
+use crate::arrays::{Arrays, ClusterData, HasArrays, Scalar, check_columns, matrix};
 use crate::errors::to_python;
 use crate::interrupt::detached;
 use crate::options::{Architecture, Inner, Optimizer};
@@ -127,7 +127,7 @@ fn run<'py, T: Scalar>(
     data: &ClusterData,
 ) -> PyResult<Bound<'py, PyAny>>
 where
-    ClusterData: Holds<T>,
+    ClusterData: HasArrays<T>,
 {
     let thetas = matrix::<T>("thetas", thetas)?;
     check_columns("thetas (rows)", thetas.shape()[0], own.alphas.len())?;

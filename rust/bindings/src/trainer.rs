@@ -6,9 +6,10 @@ use pyo3::types::PyTuple;
 use rfp_kernel as kernel;
 use rfp_kernel::memory::list;
 
-use crate::arrays::{ClusterData, Holds, Scalar, is_f32, vector};
-use crate::calls::{objective_of, on_clusters};
+use crate::arrays::{ClusterData, HasArrays, Scalar, is_f32, vector};
+use crate::calls::on_clusters;
 use crate::errors::to_python;
+use crate::objective::objective_of;
 use crate::options::{Architecture, Inner, Optimizer};
 
 /// The outer loop: minimizes `R_k`, mini-batches of whole clusters a step.
@@ -41,7 +42,7 @@ fn advance<T: Scalar>(
     n_threads: usize,
 ) -> PyResult<Vec<f64>>
 where
-    ClusterData: Holds<T>,
+    ClusterData: HasArrays<T>,
 {
     let n_clusters = data.n_clusters() as f64;
     let share = trainer.batch_size.map_or(1.0, |size| (size as f64 / n_clusters).min(1.0));

@@ -36,8 +36,8 @@ pub use optimizer::{Decay, L1, L1Method, Moments, Optimizer, Penalties, Rule, Sc
 pub use system::error::{ClusterStatus, KernelError};
 pub use system::memory;
 pub use system::pools::{MOST_THREADS, pool};
-pub use system::question::Question;
 pub use system::random::Random;
+pub use system::stop_check::StopCheck;
 pub use system::threads::Threads;
 pub use training::refits::{Refit, Refitted, Watch, refit};
 pub use training::stopping::{Patience, Verdict};

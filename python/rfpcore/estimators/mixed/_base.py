@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..._arrays import Array, as_floats, require_finite, require_length, require_total, row_weights
@@ -19,34 +18,20 @@ from ._intervals import Calibration, calibrate
 from ._laplace import FamilyName, level_of
 from ._model import FittedModel, effects_of, with_means
 from ._problem import MixedProblem
-from ._report import Report, report
-from ._rows import StandardUnits, grouping, origin, require_nested, require_repeats
+from ._report import Learnt, report
+from ._rows import MixedRows, StandardUnits, grouping, origin, require_nested, require_repeats
 from ._saved import SavedMixed
 from ._settings import LIMITS, MeanName, SlopeCovariance, settings, structure
 from ._summary import summary_of
-from .results import LikelihoodRatioTest, RandomEffects, VarianceComponents
 
 LEAST_WEIGHT = 1e-100
 MOST_WEIGHT, MOST_COUNT = 1e12, 1e8  # over the median; of a row that is counted as several
 
 
-class MixedBase(SavedMixed, FeatureEstimator):
+class MixedBase(Learnt, SavedMixed, FeatureEstimator):
     """All but the outcomes."""
 
     _limits = LIMITS
-    mean_: str
-    scores_: dict[str, float]
-    guard_: float | None
-    variance_components_: VarianceComponents
-    random_effects_: RandomEffects | list[RandomEffects]
-    intraclass_correlation_: float
-    r2_marginal_: float
-    r2_conditional_: float
-    coefficients_: NDArray[np.float64] | None
-    coefficient_std_errors_: NDArray[np.float64] | None
-    log_likelihood_: float
-    no_effects_test_: LikelihoodRatioTest
-    labels_: Array
     _memory: FittedModel
 
     def __init__(
@@ -84,10 +69,8 @@ class MixedBase(SavedMixed, FeatureEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _problem(
-        self, given: dict[str, Any], X: Any, y: Any, groups: Any, sample_weight: Any
-    ) -> tuple[MixedProblem, StandardUnits, ClusterEffects]:
-        """The data in standard units, sorted by cluster; and the effects before anything is known of them."""
+    def _read(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> MixedRows:
+        """Checked arguments of `fit`; what is to be known of columns and outcomes is kept."""
         self._require_y(y)
         if groups is None:
             raise ValueError("groups is None; a mixed model needs each row's cluster")
@@ -104,23 +87,28 @@ class MixedBase(SavedMixed, FeatureEstimator):
         found = grouping(groups, len(features))
         require_nested(found)
         require_repeats(np.bincount(found.codes))
-        levels = 1 if found.inner is None else 2
-        effects = structure(given, features.shape[1], getattr(self, "feature_names_in_", None), levels)
-        if family is not None:
-            effects = _classify.unit_noise(effects)
+        return MixedRows(features, outcome, weights, found, scales)
+
+    def _problem(self, given: dict[str, Any], rows: MixedRows) -> tuple[MixedProblem, ClusterEffects]:
+        """The data in standard units, sorted by cluster; and the effects before anything is known of them."""
+        found, scales, names = rows.grouping, rows.scales, getattr(self, "feature_names_in_", None)
+        effects = structure(given, rows.X.shape[1], names, 1 if found.inner is None else 2)
+        keeps_units = self._family is not None
+        if keeps_units:
+            effects = replace(effects, unit_noise=True)
         order = np.argsort(found.codes, kind="stable")
-        t = outcome[order] if family is not None else scales.outcomes(outcome)[order]
-        Z = scales.features(features)[order]
-        own_weights, nothing = scales.weights(weights, order), np.zeros(effects.n_parameters)
+        t = rows.y[order] if keeps_units else scales.outcomes(rows.y)[order]
+        Z, level = scales.features(rows.X)[order], scales.y_mean if keeps_units else 0.0
+        weights, nothing = scales.weights(rows.weights, order), np.zeros(effects.n_parameters)
         about = origin(effects, scales)
-        before = effects_of(effects, nothing, found, Z, own_weights, about, None, given["n_jobs"])
+        before = effects_of(effects, nothing, found, Z, weights, about, None, given["n_jobs"])
         n_clusters = len(found.labels)
         fold = dealt(n_clusters, min(given["n_folds"], n_clusters), given["random_state"])
         inputs = with_means(before, Z) if given["cluster_means"] else Z
         problem = MixedProblem(
             inputs, t, before.data, effects, fold, given["random_state"], given["n_jobs"], level
         )
-        return problem, scales, before
+        return problem, before
 
     @property
     def _family(self) -> FamilyName | None:
@@ -163,12 +151,13 @@ class MixedBase(SavedMixed, FeatureEstimator):
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> None:
         given = self._checked()
         self._forget()
-        problem, scales, before = self._problem(given, X, y, groups, sample_weight)
+        rows = self._read(X, y, groups, sample_weight)
+        problem, before = self._problem(given, rows)
         chosen = settings(given)
         family = self._family
         fitted = run(problem, chosen) if family is None else _classify.run(problem, chosen, family)
-        self._memory = self._model(problem, scales, before, fitted)
-        self._take(report(problem, fitted, self._memory, self._names(), chosen.reml))
+        self._memory = self._model(problem, rows.scales, before, fitted)
+        self.__dict__ |= vars(report(problem, fitted, self._memory, self._names(), chosen.reml))
         if given["verbose"]:
             print(self.summary())
 
@@ -204,11 +193,6 @@ class MixedBase(SavedMixed, FeatureEstimator):
             [f"x{j}" for j in range(self.n_features_in_)] if names is None else [str(name) for name in names]
         )
 
-    def _take(self, found: Report) -> None:
-        """Set what was learnt."""
-        for name, value in vars(found).items():
-            setattr(self, name, value)
-
     # Use.
 
     def _rows(self, X: Any, groups: Any) -> tuple[Array, Any]:
@@ -236,7 +220,7 @@ class MixedBase(SavedMixed, FeatureEstimator):
             Of numbers for f, of counts for their mean, of classes for the second one's probability.
         """
         level = fraction(level, "level")
-        band: Array = self._predict(X, None, "raise", True).band(level)
+        band: Array = self._predict(X, None, "raise", "all").band(level)
         return band
 
     def _adapted(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> FittedModel:

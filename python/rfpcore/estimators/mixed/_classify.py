@@ -16,10 +16,10 @@ from scipy.special import expit
 from ..._warn import warn
 from ...exceptions import DesignWarning
 from . import _fit, _gaussian_process, _linear, _networks
-from ._components import Floats, Structure, bounds, prior, start
+from ._components import Floats, bounds, start
 from ._laplace import FamilyName, LaplaceModel
-from ._likelihood import COARSE, EXACT, CovarianceEstimate, hessian_of, polished
-from ._problem import FittedMean, MixedProblem
+from ._likelihood import EXACT, CovarianceEstimate, polished
+from ._problem import FittedMean, MixedProblem, estimate
 from ._settings import MixedSettings
 
 ROUNDS = 2
@@ -71,39 +71,6 @@ def laplace_model(problem: MixedProblem, family: FamilyName) -> LaplaceModel:
     )
 
 
-def estimate(
-    problem: MixedProblem,
-    eta: Floats,
-    family: FamilyName,
-    guess: Floats | None = None,
-    *,
-    with_hessian: bool = False,
-) -> CovarianceEstimate:
-    """The covariance of effects beside given linear predictors, by Laplace's likelihood with a weak prior."""
-    rows, effects, _ = problem.sample
-    structure, at = problem.structure, eta[rows]
-    own = effects._replace(weights=None)
-    model = LaplaceModel(
-        structure, own, family, problem.y[rows], effects.weights, problem.n_threads, problem.level
-    )
-    last_mode: list[Floats | None] = [None]
-
-    def objective(u: Floats) -> tuple[float, Floats]:
-        found, last_mode[0] = model.likelihood(at, u, last_mode[0])
-        more, its_gradient = prior(structure, u, 1.0)
-        return more - found.log_likelihood, its_gradient - found.of_parameters
-
-    first = start(structure, 1.0) if guess is None else guess
-    found = minimize(
-        objective, first, jac=True, method="L-BFGS-B", bounds=bounds(structure, 1.0), options=COARSE
-    )
-    u = np.asarray(found.x)
-    hessian = hessian_of(objective, u) if with_hessian else None
-    nothing = np.empty(0)
-    value = model.likelihood(at, u)[0].log_likelihood
-    return CovarianceEstimate(u, value, nothing, np.empty((0, 0)), hessian)
-
-
 def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     """A generalized linear mixed model: coefficients and variances of the largest Laplace likelihood."""
     kept = _linear.independent(problem.X)
@@ -134,7 +101,7 @@ def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     coefficients = np.zeros(problem.X.shape[1] + 1)
     coefficients[[0, *(j + 1 for j in kept)]] = b
     mean = _linear.LinearMean(coefficients)
-    fitted = FittedMean("linear", mean.predict(problem.X), mean, {})
+    fitted = FittedMean("linear", mean.predict(problem.X), mean)
     uncertainty = _linear.LinearUncertainty(covariance, kept)
     return _fit.MixedFit(fitted, fitted, last, {"linear": -value}, uncertainty, None)
 
@@ -168,11 +135,6 @@ def without_effects(problem: MixedProblem, columns: Floats, family: FamilyName) 
 
     found = minimize(objective, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B", options=EXACT)
     return -float(found.fun)
-
-
-def unit_noise(structure: Structure) -> Structure:
-    """The same effects without noise of their own."""
-    return replace(structure, unit_noise=True)
 
 
 def effects_at(problem: MixedProblem, mean: Any, u: Floats, family: FamilyName) -> tuple[Any, Floats]:

@@ -71,13 +71,13 @@ class ClusterEffects:
     def at(self, X: Floats, codes: Codes, inner: Codes | None, spread: bool) -> tuple[Floats, Floats | None]:
         """Posterior mean of the effects at rows of these clusters, and variance where wanted."""
         back, rows = self._new_rows(X, codes, inner)
-        mean, variance = self.factors.posterior(self.residual, *rows, spread, self.n_threads)
+        mean, variance = self.factors.posterior(self.residual, rows, spread, self.n_threads)
         return mean[back], None if variance is None else np.maximum(variance[back], 0.0)
 
     def draws(self, X: Floats, codes: Codes, inner: Codes | None, n_draws: int, seed: int) -> Floats:
         """Joint draws (N, n_draws) of what `at` has the moments of."""
         back, rows = self._new_rows(X, codes, inner)
-        drawn = self.factors.draws(self.residual, *rows, n_draws, seed, self.n_threads)
+        drawn = self.factors.draws(self.residual, rows, n_draws, seed, self.n_threads)
         return np.ascontiguousarray(drawn.T[back])
 
     def _new_rows(

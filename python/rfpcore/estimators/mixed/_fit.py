@@ -50,16 +50,17 @@ def run(problem: MixedProblem, settings: MixedSettings) -> MixedFit:
     if settings.mean == "linear":
         return _only_linear(problem, settings.reml)
     ordinary = _networks.fit(problem, None, settings.training.without_decay())
-    first = estimate(problem, problem.y - ordinary.left_out)
+    first = estimate(problem, ordinary.left_out)
     process, beside = _gaussian_process.fit(problem, first.parameters)
     found = candidates(problem, settings, first, process, beside)
-    estimates = {
-        name: estimate(problem, problem.y - one.left_out, first.parameters) for name, one in found.items()
-    }
+    guess = first.parameters
+    estimates = {name: estimate(problem, one.left_out, None, guess) for name, one in found.items()}
     scores = {name: one.log_likelihood for name, one in estimates.items()}
     best = max(scores, key=scores.__getitem__)
     chosen, guard = found[best], guard_statistic(problem, ordinary, found[best])
-    last = estimate(problem, problem.y - chosen.left_out, estimates[best].parameters, with_hessian=True)
+    # The choice went by coarse searches: one more from where the best ended, and its curvature there.
+    guess = estimates[best].parameters
+    last = estimate(problem, chosen.left_out, None, guess, with_hessian=True)
     overruled = settings.guard and settings.mean in GUARDED and is_worse(problem, guard)
     unseen = ordinary if overruled else chosen
     uncertainty = uncertainty_of(process, found)

@@ -246,4 +246,4 @@ def fit(problem: MixedProblem, guess: Floats) -> tuple[FittedMean, Floats]:
         own = problem.fold_of_row == k
         left_out[own] = features[own] @ posterior(total - gram).mean
     mean = ProcessMean(process, posterior(total))
-    return FittedMean("gp", left_out, mean, {}), u
+    return FittedMean("gp", left_out, mean), u

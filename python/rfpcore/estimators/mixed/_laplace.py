@@ -143,3 +143,21 @@ class LaplaceModel:
         slopes = self.slopes(eta + effect)
         weights = np.maximum(slopes.weight, LEAST_WEIGHT)
         return Mode(effect, self.data._replace(weights=weights), effect + slopes.first / weights)
+
+
+class LaplaceLikelihood:
+    """Minus the log-likelihood beside given linear predictors, as `LinearLikelihood` of normal outcomes."""
+
+    def __init__(self, model: LaplaceModel, eta: Floats) -> None:
+        self.model, self.eta, self.structure = model, eta, model.structure
+        self._last_mode: Floats | None = None
+
+    def __call__(self, u: Floats) -> tuple[float, Floats]:
+        """Value and gradient; the mode is looked for from the last one on."""
+        found, self._last_mode = self.model.likelihood(self.eta, u, self._last_mode)
+        return -found.log_likelihood, -found.of_parameters
+
+    def at(self, u: Floats) -> tuple[float, Floats, Floats, Floats]:
+        """Value, gradient, and coefficients, of which there are none."""
+        found, _ = self.model.likelihood(self.eta, u)
+        return -found.log_likelihood, -found.of_parameters, np.empty(0), np.empty((0, 0))

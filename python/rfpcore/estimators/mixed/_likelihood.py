@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
@@ -84,8 +85,20 @@ class LinearLikelihood:
         return float(value), gradient, b, cho_solve((root, True), np.eye(p))
 
 
+class Likelihood(Protocol):
+    """Minus the log-likelihood in a covariance's parameters."""
+
+    structure: Structure
+
+    def __call__(self, u: Floats) -> tuple[float, Floats]:
+        """Value and gradient."""
+
+    def at(self, u: Floats) -> tuple[float, Floats, Floats, Floats]:
+        """Value, gradient, coefficients of a linear mean and their covariance."""
+
+
 def maximize(
-    likelihood: LinearLikelihood,
+    likelihood: Likelihood,
     variance: float,
     *,
     weak_prior: bool,

@@ -63,7 +63,7 @@ def fit(
         left_out[own] = columns[own] @ _solved(total - gram)
     coefficients = np.zeros(problem.X.shape[1] + 1)
     coefficients[[0, *(j + 1 for j in kept)]] = _solved(total)
-    return FittedMean("linear", left_out, LinearMean(coefficients), {}), found, kept
+    return FittedMean("linear", left_out, LinearMean(coefficients)), found, kept
 
 
 def _solved(gram: Floats) -> Floats:

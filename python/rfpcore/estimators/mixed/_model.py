@@ -1,7 +1,7 @@
 """A fitted mixed model in standard units: the population's function, the clusters' effects, the scales."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from ._effects import ClusterEffects
 from ._intervals import Calibration
 from ._laplace import FamilyName, LaplaceModel
 from ._rows import Codes, Grouping, StandardUnits, centres, effect_data, grouping, offsets_of
+
+Variances = Literal["none", "of outcomes", "all"]
+"""Which are wanted: of the clusters' effects and the noise, or of the population's function too."""
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 
@@ -189,8 +192,8 @@ class FittedModel:
             found[known] = self.mean.predict(inputs[known])
         return found
 
-    def at(self, X: Array, groups: Any, unknown: str, spread: bool) -> Prediction:
-        """Predictions at rows in the data's units; variances where `spread` is wanted."""
+    def at(self, X: Array, groups: Any, unknown: str, variances: Variances) -> Prediction:
+        """Predictions at rows in the data's units, and the variances that are wanted."""
         Z, n = self.scales.features(X), len(X)
         codes, inner, given = (
             (np.full(n, -1), None, None) if groups is None else self.codes(groups, n, unknown)
@@ -198,8 +201,10 @@ class FittedModel:
         known = codes >= 0
         inputs = self.inputs(Z, codes, given)
         mean, own, of_function = self._means(inputs, known), np.zeros(n), np.zeros(n)
+        spread = variances != "none"
         if spread:
             own = self.effects.prior_variance(Z)
+        if variances == "all":
             of_function = self.uncertainty.spread(inputs) ** 2
         if known.any():
             within = None if inner is None else inner[known]

@@ -40,10 +40,22 @@ class NetworkTraining:
 
 @dataclass(frozen=True, eq=False)
 class NetworkMean:
-    """The mean of several networks."""
+    """The mean of several networks.
+
+    Attributes
+    ----------
+    net : MLP
+    thetas : ndarray (folds, P)
+    n_iter : int or None
+        Steps of training that were best for clusters left out; None from a file that does not say.
+    weight_decay : float or None
+        That which was best; likewise.
+    """
 
     net: MLP
     thetas: Any
+    n_iter: int | None
+    weight_decay: float | None
 
     def predict(self, X: Floats) -> Floats:
         """Their mean at rows."""
@@ -77,9 +89,9 @@ def fit(
     for k, theta in enumerate(thetas):
         own = problem.fold_of_row == k
         left_out[own] = net.predict(theta, problem.X[own])[:, 0]
-    chosen = {"weight_decay": decays[decay], "n_iter": min(int(look + 1) * EVERY, training.max_iter)}
-    name = "ordinary network" if whitening is None else "network"
-    return FittedMean(name, left_out, NetworkMean(net, np.ascontiguousarray(thetas)), chosen)
+    n_iter = min(int(look + 1) * EVERY, training.max_iter)
+    mean = NetworkMean(net, np.ascontiguousarray(thetas), n_iter, float(decays[decay]))
+    return FittedMean("ordinary network" if whitening is None else "network", left_out, mean)
 
 
 def _train(

@@ -11,16 +11,16 @@ from ..._arrays import Array
 from ..._limits import seed
 from ..._options import MAX_STEPS, boolean, choice, fraction, integer
 from .._known import Unknown
-from ._model import Prediction
+from ._model import Prediction, Variances
 
 
 class _Predicts:
     """Whatever the outcomes."""
 
-    def _predict(self: Any, X: Any, groups: Any, unknown: Unknown, spread: bool) -> Prediction:
+    def _predict(self: Any, X: Any, groups: Any, unknown: Unknown, variances: Variances) -> Prediction:
         choice(unknown, "unknown", Unknown)
         features, groups = self._rows(X, groups)
-        found: Prediction = self._memory.at(features, groups, unknown, spread)
+        found: Prediction = self._memory.at(features, groups, unknown, variances)
         return found
 
     def sample_effects(
@@ -86,7 +86,8 @@ class PredictsNumbers(_Predicts):
         """
         return_std = boolean(return_std, "return_std")
         # The mean of a count depends on the effect's variance.
-        found = self._predict(X, groups, unknown, return_std or self._estimator.loss != "squared")
+        else_wanted = "none" if self._estimator.loss == "squared" else "of outcomes"
+        found = self._predict(X, groups, unknown, "all" if return_std else else_wanted)
         return (found.outcome, found.std) if return_std else found.outcome
 
     def predict_interval(
@@ -109,7 +110,7 @@ class PredictsNumbers(_Predicts):
         level, loss = fraction(level, "level"), self._estimator.loss
         if loss != "squared":
             raise ValueError(f"intervals of new outcomes are for loss='squared'; this model has {loss!r}")
-        interval: Array = self._predict(X, groups, unknown, True).interval(level)
+        interval: Array = self._predict(X, groups, unknown, "of outcomes").interval(level)
         return interval
 
 
@@ -131,7 +132,7 @@ class PredictsClasses(_Predicts):
         -------
         p : ndarray (N, 2)
         """
-        second = self._predict(X, groups, unknown, True).outcome
+        second = self._predict(X, groups, unknown, "of outcomes").outcome
         return np.column_stack([1 - second, second])
 
     def predict(self: Any, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:

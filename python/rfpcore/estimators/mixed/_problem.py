@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ... import _rfpcore
 from ._components import EffectData, Floats, Structure, Values, values
-from ._likelihood import CovarianceEstimate, LinearLikelihood, maximize
+from ._laplace import FamilyName, LaplaceLikelihood, LaplaceModel
+from ._likelihood import CovarianceEstimate, Likelihood, LinearLikelihood, maximize
 
 # Rows that the covariance's parameters are estimated from: more of a cluster, or of all, would tell little.
 ROWS_OF_A_CLUSTER, ROWS_IN_ALL = 50, 20_000
@@ -141,23 +142,34 @@ class FittedMean:
         Each row's prediction by what its fold had no part in, in standard units.
     mean : object
         Has `predict(X)`, in standard units.
-    details : dict
-        What was chosen on the way.
     """
 
     name: str
     left_out: Floats
     mean: Any
-    details: dict[str, Any]
 
 
 def estimate(
-    problem: MixedProblem, residual: Floats, guess: Floats | None = None, *, with_hessian: bool = False
+    problem: MixedProblem,
+    left_out: Floats,
+    family: FamilyName | None = None,
+    guess: Floats | None = None,
+    *,
+    with_hessian: bool = False,
 ) -> CovarianceEstimate:
-    """The covariance of residuals whose mean is 0, by maximum likelihood with a weak prior."""
-    rows, _, covariance = problem.sample
-    none = np.empty((len(rows), 0))
-    likelihood = LinearLikelihood(
-        problem.structure, covariance, residual[rows], none, False, problem.n_threads
-    )
+    """The covariance of effects beside a mean, by maximum likelihood with a weak prior.
+
+    The mean is on the scale of the link; the likelihood of a family's outcomes is Laplace's.
+    """
+    rows, effects, covariance = problem.sample
+    structure, y, at, n_threads = problem.structure, problem.y[rows], left_out[rows], problem.n_threads
+    likelihood: Likelihood
+    if family is None:
+        none = np.empty((len(rows), 0))
+        likelihood = LinearLikelihood(structure, covariance, y - at, none, False, n_threads)
+    else:
+        counted, own = effects.weights, effects._replace(weights=None)
+        likelihood = LaplaceLikelihood(
+            LaplaceModel(structure, own, family, y, counted, n_threads, problem.level), at
+        )
     return maximize(likelihood, 1.0, weak_prior=True, exact=False, guess=guess, with_hessian=with_hessian)

@@ -48,4 +48,4 @@ def fit(problem: MixedProblem, whitening: Whitening, template: Any) -> FittedMea
             best, best_round, kept, left_out = loss, step + 1, fitted, out.copy()
         if step + 1 - best_round >= PATIENCE:
             break
-    return FittedMean("regressor", left_out, RegressorMean(kept), {"n_iter": best_round})
+    return FittedMean("regressor", left_out, RegressorMean(kept))

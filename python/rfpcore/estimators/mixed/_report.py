@@ -1,11 +1,10 @@
 """The public attributes of a fit, from what was found in standard units."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array
+from ..._scaling import Scaling
 from ._classify import null_log_likelihood, without_effects
 from ._components import Floats, variance_of
 from ._fit import MixedFit
@@ -19,9 +18,8 @@ from .results import LikelihoodRatioTest, RandomEffects, VarianceComponents
 LEAST = 1e-8  # of a variance in standard units: less is nothing to take a share of
 
 
-@dataclass(frozen=True, eq=False)
-class Report:
-    """As the attributes of `MixedRegressor` are named."""
+class Learnt:
+    """What a fit is found to say: public attributes of `MixedRegressor`, which has the words for them."""
 
     mean_: str
     scores_: dict[str, float]
@@ -40,32 +38,29 @@ class Report:
 
 def report(
     problem: MixedProblem, fitted: MixedFit, model: FittedModel, names: list[str], reml: bool
-) -> Report:
+) -> Learnt:
     """All of it."""
-    found, scales = fitted.estimate, model.scales
-    is_linear = len(found.coefficients) > 0
+    found, estimate, scales = Learnt(), fitted.estimate, model.scales
     own = variance_of(problem.structure, model.effects.values, problem.effects.columns).mean()
     of_mean, noise = fitted.chosen.mean.predict(problem.X).var(), _noise(problem, fitted, model)
     if np.ptp(problem.y) == 0:  # nothing varies, whatever the prior says
         own = noise = 0.0
     total = max(of_mean + own + noise, LEAST)
-    coefficients, errors = _coefficients(problem, scales, fitted) if is_linear else (None, None)
     null, in_units = _likelihoods(problem, fitted, model, reml)
-    return Report(
-        fitted.unseen.name,
-        fitted.scores,
-        fitted.guard,
-        components(problem.structure, found, scales, names),
-        random_effects(model, names),
-        float(own / max(own + noise, LEAST)),
-        float(of_mean / total),
-        float((of_mean + own) / total),
-        coefficients,
-        errors,
-        found.log_likelihood + in_units,
-        LikelihoodRatioTest(max(2 * (found.log_likelihood - null), 0.0), problem.structure.n_parameters - 1),
-        model.effects.labels,
-    )
+    statistic = max(2 * (estimate.log_likelihood - null), 0.0)
+    found.mean_, found.scores_, found.guard_ = fitted.unseen.name, fitted.scores, fitted.guard
+    found.variance_components_ = components(problem.structure, estimate, scales, names)
+    found.random_effects_ = random_effects(model, names)
+    found.intraclass_correlation_ = float(own / max(own + noise, LEAST))
+    found.r2_marginal_ = float(of_mean / total)
+    found.r2_conditional_ = float((of_mean + own) / total)
+    found.coefficients_ = found.coefficient_std_errors_ = None
+    if len(estimate.coefficients):
+        found.coefficients_, found.coefficient_std_errors_ = _coefficients(problem, scales, fitted)
+    found.log_likelihood_ = estimate.log_likelihood + in_units
+    found.no_effects_test_ = LikelihoodRatioTest(statistic, problem.structure.n_parameters - 1)
+    found.labels_ = model.effects.labels
+    return found
 
 
 def _noise(problem: MixedProblem, fitted: MixedFit, model: FittedModel) -> float:
@@ -104,11 +99,9 @@ def _coefficients(problem: MixedProblem, scales: StandardUnits, fitted: MixedFit
     """Of a linear mean, in the data's units: intercept first."""
     kept = independent(problem.X)
     b, covariance = fitted.estimate.coefficients, fitted.estimate.coefficient_covariance
-    d = len(scales.x_mean)
+    d = len(scales.x.level)
     own = [j % d for j in kept]  # columns of clusters' means have the units of their columns
-    mean, scale = scales.x_mean[own], scales.x_scale[own]
-    T = np.diag(np.r_[1.0, 1.0 / scale])
-    T[0, 1:] = -mean / scale
+    T = Scaling(scales.x.level[own], scales.x.spread[own]).change
     coefficients, errors = np.full(problem.X.shape[1] + 1, np.nan), np.full(problem.X.shape[1] + 1, np.nan)
     where = [0, *(j + 1 for j in kept)]
     coefficients[where] = scales.y_scale * (T @ b)
@@ -137,6 +130,6 @@ def _likelihoods(
     null = least_squares_log_likelihood(problem.y, design(problem.X, kept), weights, reml)
     in_units = -len(problem.y) * log_unit
     if reml:
-        own = [j % len(scales.x_mean) for j in kept]
-        in_units += (len(kept) + 1) * log_unit - float(np.log(scales.x_scale[own]).sum())
+        own = [j % len(scales.x.level) for j in kept]
+        in_units += (len(kept) + 1) * log_unit - float(np.log(scales.x.spread[own]).sum())
     return null, in_units

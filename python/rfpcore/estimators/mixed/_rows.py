@@ -2,13 +2,13 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array, as_array, group_codes
-from ..._scaling import level_and_spread
+from ..._scaling import Scaling, level_and_spread
 from ._components import EffectData, Floats, Structure
 
 Codes = NDArray[np.intp]
@@ -19,10 +19,9 @@ UNITS = 1e151  # largest unit, and the smallest is its inverse: squares are numb
 
 @dataclass(frozen=True, eq=False)
 class StandardUnits:
-    """What standard units are: means and standard deviations, and the mean weight."""
+    """What standard units are: of columns and outcomes, and the mean weight."""
 
-    x_mean: Floats
-    x_scale: Floats
+    x: Scaling
     y_mean: float
     y_scale: float
     weight: float = 1.0
@@ -33,16 +32,16 @@ class StandardUnits:
 
         Without y, outcomes and weights keep their units, and predictors are counted from a level.
         """
-        mean, scale = np.array([level_and_spread(column) for column in X.T]).T
+        x = Scaling.plain(X)
         if y is None:
-            return cls(mean, scale, level, 1.0)
-        return cls(mean, scale, *level_and_spread(y), 1.0 if weights is None else float(weights.mean()))
+            return cls(x, level, 1.0)
+        return cls(x, *level_and_spread(y), 1.0 if weights is None else float(weights.mean()))
 
     def require_variances(self) -> None:
         """ValueError where variances of effects are no numbers in these units."""
         y = float(self.y_scale)
         sizes = {"y": y, "y times the root of sample_weight": y * float(self.weight) ** 0.5}
-        for j, x in enumerate(self.x_scale.tolist()):
+        for j, x in enumerate(self.x.spread.tolist()):
             sizes |= {f"X[:, {j}]": x, f"y over X[:, {j}]": y / x}
         for name, size in sizes.items():
             if not 1 / UNITS <= size <= UNITS:
@@ -57,21 +56,20 @@ class StandardUnits:
 
     def features(self, X: Array) -> Floats:
         """X in standard units."""
-        return np.ascontiguousarray(_standard(X, self.x_mean, self.x_scale, "X"))
+        return _standard(X, self.x, "X")
 
     def outcomes(self, y: Array) -> Floats:
         """Y in standard units."""
-        return _standard(y, self.y_mean, self.y_scale, "y")
+        return _standard(y, Scaling(np.array(self.y_mean), np.array(self.y_scale)), "y")
 
     def predictions(self, standard: Floats) -> Floats:
         """Predictions in the user's units."""
         return self.y_mean + self.y_scale * standard
 
 
-def _standard(values: Array, mean: Any, scale: Any, name: str) -> Floats:
+def _standard(values: Array, scaling: Scaling, name: str) -> Floats:
     """Numbers in standard deviations from the mean; ValueError where they are too far from it to be used."""
-    with np.errstate(over="ignore"):
-        found = np.asarray((values.astype(np.float64) - mean) / scale)
+    found = scaling.apply(values.astype(np.float64))
     if np.abs(found).max(initial=0.0) > FARTHEST:
         at = tuple(int(i) for i in np.argwhere(np.abs(found) > FARTHEST)[0])
         raise ValueError(
@@ -98,6 +96,24 @@ class Grouping:
     codes: Codes
     inner: Codes | None
     inner_labels: list[tuple[int, Hashable]]
+
+
+class MixedRows(NamedTuple):
+    """What a mixed model is fitted to, in the user's units and order.
+
+    Attributes
+    ----------
+    X, y : ndarray (N, d), (N,)
+    weights : ndarray (N,) or None
+    grouping : Grouping
+    scales : StandardUnits
+    """
+
+    X: Array
+    y: Array
+    weights: Array | None
+    grouping: Grouping
+    scales: StandardUnits
 
 
 def grouping(groups: Any, n_rows: int, levels: int | None = None) -> Grouping:
@@ -213,16 +229,16 @@ def origin(structure: Structure, scales: StandardUnits) -> Floats:
     With a full matrix any point does, as it can be moved afterwards; the mean is the safest in numbers.
     """
     if structure.slope_covariance == "full" and structure.intercept:
-        return np.zeros_like(scales.x_mean)
-    return -scales.x_mean / scales.x_scale
+        return np.zeros_like(scales.x.level)
+    return -scales.x.level / scales.x.spread
 
 
 def to_units(structure: Structure, scales: StandardUnits) -> Floats:
     """(q, q) what brings effects of intercept and slopes into the data's units, but for the outcome's."""
     slopes = list(structure.slopes)
-    A = np.diag(np.r_[[1.0] if structure.intercept else [], 1.0 / scales.x_scale[slopes]])
+    A = np.diag(np.r_[[1.0] if structure.intercept else [], 1.0 / scales.x.spread[slopes]])
     if not structure.is_centred and structure.slope_covariance == "full" and structure.intercept:
-        A[0, 1:] = -scales.x_mean[slopes] / scales.x_scale[slopes]
+        A[0, 1:] = -scales.x.level[slopes] / scales.x.spread[slopes]
     return A
 
 

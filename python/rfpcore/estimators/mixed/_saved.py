@@ -15,10 +15,11 @@ from ..._file_parts import (
     listed,
     object_of,
     only,
+    scaling,
     tensor,
     text,
 )
-from ..._options import MAX_PARAMETERS, boolean, integer, real
+from ..._options import MAX_PARAMETERS, MAX_STEPS, at_least, boolean, integer, real
 from ...files import Saved
 from ...network import MLP
 from ._components import EffectData, Structure
@@ -36,6 +37,7 @@ from ._trees import DEPTH, TreeMean
 from .results import LikelihoodRatioTest, VarianceComponents
 
 _NUMBERS = ("intraclass_correlation_", "r2_marginal_", "r2_conditional_", "log_likelihood_")
+_LEARNT = {"mean_", "scores_", "guard_", "n_features_in_", "test", "with_means", "family", "n_clusters", "y"}
 _OPTIONAL = ("coefficients_", "coefficient_std_errors_")
 
 
@@ -62,8 +64,8 @@ class SavedMixed(Saved):
             "y": [scales.y_mean, scales.y_scale, scales.weight],
         } | {name: getattr(self, name) for name in _NUMBERS}
         tensors |= {
-            "x_mean": scales.x_mean,
-            "x_scale": scales.x_scale,
+            "x_mean": scales.x.level,
+            "x_scale": scales.x.spread,
             "calibration_new": model.calibration.new,
             "calibration_known": model.calibration.known,
             "variance": variances.variance,
@@ -89,31 +91,16 @@ class SavedMixed(Saved):
 
     def _restore(self: Any, tensors: Tensors, document: Document) -> None:
         learnt = object_of(document, "learnt")
-        names = {
-            "mean_",
-            "scores_",
-            "guard_",
-            "n_features_in_",
-            "test",
-            "with_means",
-            "family",
-            "n_clusters",
-            "y",
-            *_NUMBERS,
-        }
-        only(learnt, "learnt", names)
+        only(learnt, "learnt", _LEARNT.union(_NUMBERS))
         d = self.n_features_in_ = integer(learnt["n_features_in_"], "n_features_in_", 1, MAX_PARAMETERS)
         self._restore_names(document, d)
         structure = _structure(object_of(document, "structure"), d, learnt["family"] is not None)
-        y_mean, y_scale, weight = (real(each, "y") for each in listed(learnt, "y"))
-        x_mean, x_scale = (tensor(tensors, name, d, dtype=F64) for name in ("x_mean", "x_scale"))
-        if not (y_scale > 0 and weight > 0 and (x_scale > 0).all()):
-            raise ValueError(f"the scales are {y_scale}, {weight} and {x_scale}; numbers above 0 are needed")
-        scales = StandardUnits(x_mean, x_scale, y_mean, y_scale, weight)
-        scales.require_variances()
+        scales = _units(tensors, learnt, d)
         family = self._restore_outcomes(document, learnt["family"])
-        if family is not None and (y_scale, weight) != (1, 1):
-            raise ValueError(f"outcomes of the family {family} have units, {y_scale} and {weight}")
+        if family is not None and (scales.y_scale, scales.weight) != (1, 1):
+            raise ValueError(
+                f"outcomes of the family {family} have units, {scales.y_scale} and {scales.weight}"
+            )
         n_clusters = integer(learnt["n_clusters"], "n_clusters", 2, MAX_PARAMETERS)
         with_means = boolean(learnt["with_means"], "with_means")
         width = d * (1 + with_means)
@@ -172,9 +159,9 @@ class SavedMixed(Saved):
         self._checked()
         model, d = self._memory, self.n_features_in_
         rows = np.array([[0.0], [1.0], [-1.0]]).repeat(d, axis=1)
-        rows = model.scales.x_mean + rows * model.scales.x_scale
+        rows = model.scales.x.undo(rows)
         with np.errstate(all="ignore"):
-            found = model.at(rows, None, "raise", True)
+            found = model.at(rows, None, "raise", "all")
             numbers = [found.outcome, found.std, found.band(0.95), model.effects.weights]
             numbers += [each.effects for each in self._all_effects()]
         if not all(np.isfinite(each).all() for each in numbers):
@@ -185,12 +172,23 @@ class SavedMixed(Saved):
         return found if isinstance(found, list) else [found]
 
 
+def _units(tensors: Tensors, learnt: Document, d: int) -> StandardUnits:
+    y_mean, y_scale, weight = (real(each, "y") for each in listed(learnt, "y"))
+    if not (y_scale > 0 and weight > 0):
+        raise ValueError(f"the scales are {y_scale} and {weight}; numbers above 0 are needed")
+    scales = StandardUnits(scaling(tensors, "x_mean", "x_scale", d), y_mean, y_scale, weight)
+    scales.require_variances()
+    return scales
+
+
 def _describe_mean(mean: Any, tensors: Tensors, prefix: str) -> Document:
     """A function of the population; its arrays go to the tensors."""
     if isinstance(mean, NetworkMean):
         net = mean.net
         tensors[f"{prefix}thetas"] = mean.thetas
-        return {"kind": "network", "net": [net.n_inputs, list(net.hidden_layer_sizes), net.activation]}
+        own_net = [net.n_inputs, list(net.hidden_layer_sizes), net.activation]
+        found = {"n_iter": mean.n_iter, "weight_decay": mean.weight_decay}
+        return {"kind": "network", "net": own_net} | found
     if isinstance(mean, ProcessMean):
         own = mean.process.hyperparameters
         tensors |= {
@@ -230,9 +228,7 @@ def _restore_mean(document: Document, name: str, tensors: Tensors, width: int, a
             raise ValueError("the uncertainty is not that of a Gaussian process beside networks")
         return Uncertainty(process, other)
     if kind == "network":
-        n_inputs, hidden, activation = listed(own, "net")
-        net = MLP(integer(n_inputs, "n_inputs", width, width), tuple(hidden), 1, activation)
-        return NetworkMean(net, tensor(tensors, f"{prefix}thetas", None, net.n_parameters))
+        return _networks(own, tensors, prefix, width)
     if kind == "gp":
         return _process(own, tensors, prefix, width)
     if kind == "linear":
@@ -244,6 +240,18 @@ def _restore_mean(document: Document, name: str, tensors: Tensors, width: int, a
     if kind == "trees":
         return _trees(tensors, prefix, width)
     raise ValueError(f"{name} is of the kind {kind!r}, which is unknown")
+
+
+def _networks(own: Document, tensors: Tensors, prefix: str, width: int) -> NetworkMean:
+    n_inputs, hidden, activation = listed(own, "net")
+    net = MLP(integer(n_inputs, "n_inputs", width, width), tuple(hidden), 1, activation)
+    n_iter, decay = own.get("n_iter"), own.get("weight_decay")  # older files do not say
+    return NetworkMean(
+        net,
+        tensor(tensors, f"{prefix}thetas", None, net.n_parameters),
+        None if n_iter is None else integer(n_iter, "n_iter", 1, MAX_STEPS),
+        None if decay is None else at_least(decay, "weight_decay", 0.0),
+    )
 
 
 def _process(own: Document, tensors: Tensors, prefix: str, width: int) -> ProcessMean:

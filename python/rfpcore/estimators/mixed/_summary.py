@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from ._networks import NetworkMean
 from .results import number, table
 
 _TITLES = {None: "regression", "poisson": "Poisson regression", "logistic": "logistic regression"}
@@ -24,6 +25,7 @@ def summary_of(model: Any) -> str:
     sizes = np.diff(own.data.offsets)
     facts = [
         ("Population's function", KINDS[model.mean_]),
+        *_training(model._memory.unseen),
         ("Rows", str(sizes.sum())),
         ("Clusters", f"{len(sizes)} (of {sizes.min()} to {sizes.max()} rows)"),
     ]
@@ -47,6 +49,13 @@ def summary_of(model: Any) -> str:
         [_variances(model), *_coefficients(model)],
         _notes(model),
     )
+
+
+def _training(mean: Any) -> list[tuple[str, str]]:
+    """How the networks were trained, where the function is theirs."""
+    if not isinstance(mean, NetworkMean) or mean.n_iter is None or mean.weight_decay is None:
+        return []
+    return [("Steps, weight decay", f"{mean.n_iter}, {number(mean.weight_decay)}")]
 
 
 def _is_linear(model: Any) -> bool:

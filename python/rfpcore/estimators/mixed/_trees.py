@@ -79,7 +79,7 @@ def fit(problem: MixedProblem, whitening: Whitening, bar: float = np.inf) -> Fit
             break
     parts = zip(*(zip(*trees, strict=True) for trees in kept[: max(best_round, 1)]), strict=True)
     features, thresholds, leaves = (np.swapaxes(np.array(part), 0, 1) for part in parts)
-    return FittedMean("trees", left_out, TreeMean(features, thresholds, leaves), {"n_iter": best_round})
+    return FittedMean("trees", left_out, TreeMean(features, thresholds, leaves))
 
 
 def _grow(

@@ -115,7 +115,7 @@ coefficients_, coefficient_std_errors_, log_likelihood_, no_effects_test_, label
 
     def decision_function(self, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
         """Logits: f, or with groups f and the posterior mean of the effects, (N,)."""
-        return self._predict(X, groups, unknown, False).mean
+        return self._predict(X, groups, unknown, "none").mean
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> float:
         """Accuracy of the predictions.

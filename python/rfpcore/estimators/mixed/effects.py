@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array
+from ..._scaling import Scaling
 from ._components import Floats, Structure
 from ._effects import ClusterEffects
 from ._model import effects_of
@@ -42,7 +43,7 @@ class EffectsPrior:
 
     @property
     def _scales(self) -> StandardUnits:
-        return StandardUnits(self.x_mean, self.x_scale, 0.0, self.y_scale)
+        return StandardUnits(Scaling(self.x_mean, self.x_scale), 0.0, self.y_scale)
 
     def posterior(
         self, labels: Array, codes: NDArray[np.intp], X: Array, residual: Array, weights: Any, n_threads: int
@@ -115,11 +116,11 @@ def effects_prior(
     spread = float(np.sqrt(np.mean(np.square(residual, dtype=np.float64))))
     if len(sizes) < 2 or sizes.max() < 2 or not 0 < spread < np.inf:
         return None
-    units = StandardUnits.of(X.astype(np.float64), None, None)
-    scales = StandardUnits(units.x_mean, units.x_scale, 0.0, spread)
+    scales = StandardUnits(Scaling.plain(X.astype(np.float64)), 0.0, spread)
     Z, r = scales.features(X), scales.outcomes(residual)
     structure, codes = _structure(X.shape[1]), np.repeat(np.arange(len(sizes)), sizes)
     own = None if weights is None else _positive(weights)
     data = effect_data(structure, Z, codes, offsets, centres(Z, codes, len(sizes)), None, own)
     problem = MixedProblem(Z, r, data, structure, np.zeros(len(sizes), np.intp), 0, n_threads)
-    return EffectsPrior(scales.x_mean, scales.x_scale, spread, estimate(problem, r).parameters)
+    found = estimate(problem, np.zeros_like(r))
+    return EffectsPrior(scales.x.level, scales.x.spread, spread, found.parameters)

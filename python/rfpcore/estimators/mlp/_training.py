@@ -16,9 +16,10 @@ from ..._options import MAX_STEPS, Activation, DType, below_one, boolean, fracti
 from ..._warn import warn
 from ...exceptions import DivergenceError
 from ...many import Model, ModelResult, fit_many
-from ...optimizers import SGD, Adam, Constant, Cosine, Optimizer, Schedule
+from ...optimizers import SGD, Adam, Constant, Cosine, Optimizer
 from ...regularize import EarlyStopping, Regularization
 from .._finite import overflow, require_finite_fit
+from .._schedules import schedule_of
 
 PlainSolver = Literal["adam", "sgd"]
 AUTO_BATCH = 200  # scikit-learn's largest "auto" batch
@@ -146,22 +147,10 @@ def _batch_size(given: Any, n_rows: int) -> int:
 
 def _optimizer(p: Any, given: dict[str, Any], n_steps: int) -> Optimizer:
     lr, momentum = given["learning_rate_init"], given["momentum"]
-    schedule = _schedule(p.learning_rate, n_steps)
+    schedule = schedule_of(p.learning_rate, {"constant": Constant(), "cosine": Cosine(n_steps)})
     if given["solver"] == "adam":
         return Adam(lr, given["beta_1"], given["beta_2"], given["epsilon"], schedule)
     return SGD(lr, momentum, given["nesterovs_momentum"] and momentum > 0, schedule)
-
-
-def _schedule(given: Any, n_steps: int) -> Schedule:
-    if isinstance(given, Schedule):
-        return given
-    named = {"constant": Constant(), "cosine": Cosine(n_steps)}
-    if not isinstance(given, str) or given not in named:
-        raise ValueError(
-            f"learning_rate={shown(given)} is unknown; 'constant', 'cosine' or a schedule of "
-            "rfpcore.optimizers is needed"
-        )
-    return named[given]
 
 
 def train(

@@ -33,7 +33,7 @@ def deal(n_clusters: int, n_folds: Any, seed: int) -> NDArray[np.intp]:
     return dealt(n_clusters, integer(n_folds, "n_folds", 2, n_clusters), seed)
 
 
-def looks(max_iter: int, every: int) -> NDArray[np.int64]:
+def checked_steps(max_iter: int, every: int) -> NDArray[np.int64]:
     """Outer steps after which clusters left out are looked at."""
     return np.minimum(np.arange(every, max_iter + every, every), max_iter)
 
@@ -89,7 +89,7 @@ def leave_out(
         first.skip_diverged,
         first.n_threads,
     )
-    losses = np.full((len(each), len(looks(first.max_iter, every))), np.inf)
+    losses = np.full((len(each), len(checked_steps(first.max_iter, every))), np.inf)
     losses[:, : result[4].shape[1]] = np.nan_to_num(result[4], nan=np.inf, posinf=np.inf)
     shape = (len(settings), n_folds, -1)
     return result[0].reshape(shape), losses.reshape(shape)

@@ -29,7 +29,6 @@ from ..._options import (
     boolean,
     check_alpha,
     check_inner_lr,
-    choice,
     fraction,
     inner_loop,
     integer,
@@ -40,6 +39,7 @@ from ...clusters import Clusters
 from ...losses import Loss
 from ...network import MLP
 from ...optimizers import SGD, Adam, Constant, Cosine, PowerLaw, Schedule
+from .._schedules import schedule_of
 from ._regularization import outer_penalties
 
 AUTO_STEPS = 500
@@ -215,8 +215,6 @@ def named_schedule(given: Any, max_iter: int, endless: bool = False) -> Schedule
 
     In an `endless` training "cosine" is constant: it would end all learning.
     """
-    if isinstance(given, Schedule):
-        return given
     cosine = Constant() if endless else Cosine(max_iter)
     named = {"constant": Constant(), "cosine": cosine, "power": PowerLaw(max_iter / 10)}
-    return named[choice(given, "learning_rate", ScheduleName)]
+    return schedule_of(given, named)

@@ -37,6 +37,18 @@ class _Clusters:
         return np.where(found < 0, len(self.labels_), found)
 
 
+class _PredictsNumbers:
+    """Goes before what has `predict` and `estimator`."""
+
+    def score(
+        self: Any, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
+    ) -> float:
+        """R² of the predictions."""
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        self.estimator._require_outcomes(y)
+        return float(r2_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))
+
+
 class _Adapted(_Clusters):
     """The clusters' parameters."""
 
@@ -67,7 +79,7 @@ class _Adapted(_Clusters):
         return outputs
 
 
-class AdaptedRegressor(_Adapted):
+class AdaptedRegressor(_PredictsNumbers, _Adapted):
     """Predictions of a regressor adapted to clusters; `RFPRegressor.adapt` makes it.
 
     Attributes
@@ -113,16 +125,8 @@ class AdaptedRegressor(_Adapted):
         predicted: Array = self.estimator._predictions(self._outputs(X, groups, unknown))
         return predicted
 
-    def score(
-        self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
-    ) -> float:
-        """R² of the predictions."""
-        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
-        self.estimator._require_outcomes(y)
-        return float(r2_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))
 
-
-class ExactlyAdaptedRegressor(_Clusters):
+class ExactlyAdaptedRegressor(_PredictsNumbers, _Clusters):
     """Predictions of a regressor beside the exact effects of clusters; `RFPRegressor.adapt` makes it.
 
     A cluster's prediction is the population's and the posterior mean of its effect, whose covariance the fit
@@ -180,14 +184,6 @@ class ExactlyAdaptedRegressor(_Clusters):
         outputs[:, 0] += self._posterior.effect(rows, codes)
         predicted: Array = model._predictions(outputs)
         return predicted
-
-    def score(
-        self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
-    ) -> float:
-        """R² of the predictions."""
-        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
-        self.estimator._require_outcomes(y)
-        return float(r2_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))
 
 
 class AdaptedClassifier(_Adapted):

@@ -19,7 +19,7 @@ from ..._options import check_alpha, items, positive, real
 from ...clusters import Clusters
 from ...files import Saved, put, take
 from ...network import MLP
-from ._folds import deal, first_thetas, leave_out, looks, share_of_folds
+from ._folds import checked_steps, deal, first_thetas, leave_out, share_of_folds
 from ._settings import AUTO_STEPS, Settings, check_settings, named_schedule
 from ._shrinkage import choose_kappa, losses_at, rows_of
 from ._training import CHECK_EVERY
@@ -163,7 +163,7 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         mean = np.tensordot(losses, share_of_folds(data, folds), axes=(1, 0))
         if not np.isfinite(mean).any():
             raise ValueError("every combination diverges in some fold; smaller inner_lrs are needed")
-        steps = looks(template.max_iter, CHECK_EVERY)
+        steps = checked_steps(template.max_iter, CHECK_EVERY)
         self._keep_results(grid, losses, mean, steps)
         index, n_steps, kappa = _simplest(points, mean, steps)
         self.best_params_ = dict(zip(_CHOSEN, (*grid[index], n_steps), strict=True))

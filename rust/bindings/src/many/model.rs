@@ -12,7 +12,7 @@ pub struct Model(pub many::Spec);
 
 /// A `rfpcore.many.Model`, by its fields.
 #[derive(FromPyObject)]
-struct Given<'py> {
+struct ModelFields<'py> {
     loss: String,
     optimizer: Bound<'py, PyAny>,
     regularization: Bound<'py, PyAny>,
@@ -27,7 +27,7 @@ struct Given<'py> {
 #[pymethods]
 impl Model {
     #[new]
-    fn new(architecture: &Architecture, model: Given<'_>) -> PyResult<Self> {
+    fn new(architecture: &Architecture, model: ModelFields<'_>) -> PyResult<Self> {
         let terms = Terms::of(&model.regularization, architecture.0.hidden().len())?;
         let spec = many::Spec {
             architecture: architecture.0.clone(),

@@ -3,7 +3,8 @@
 use super::extended::Extended;
 use crate::dense::vectors::overflowed;
 use crate::dense::{Matrix, Processor};
-use crate::network::architecture::{Architecture, Layout};
+use crate::network::architecture::Architecture;
+use crate::network::layout::Layout;
 use crate::network::workspace::Buffer;
 use crate::simd::{Isa, Pass, Real, run};
 use crate::system::error::{KernelError, range};

@@ -69,7 +69,7 @@ impl Draws {
         Masks(Random::new(self.seed, "input dropout", step))
     }
 
-    /// A step's masks of each row; a layer's begin at [`first_block`].
+    /// A step's masks of each row; a layer's begin at `first_block`.
     pub fn row_masks(self, step: u64) -> Stream {
         Stream::new(self.seed, "row dropout", step)
     }

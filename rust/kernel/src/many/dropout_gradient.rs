@@ -8,7 +8,7 @@ use super::layers::Layers;
 use super::{Rows, Selection, Spec};
 use crate::dense::vectors::{add_scaled, finite, overflowed};
 use crate::network::Network;
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::workspace::{Buffer, PART_ROWS};
 use crate::objective::clusters::Clusters;
 use crate::simd::math::Elementary;

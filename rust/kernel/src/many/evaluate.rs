@@ -3,7 +3,7 @@
 use super::gather::Gather;
 use super::plain::PlainPasses;
 use super::{Selection, Spec};
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::loss::Loss;
 use crate::network::workspace::PART_ROWS;
 use crate::network::workspace::{From, Sink};

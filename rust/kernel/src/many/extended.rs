@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::network::architecture::{Kind, Layout, Span};
+use crate::network::architecture::{Kind, Span};
+use crate::network::layout::Layout;
 use crate::network::workspace::Buffer;
 use crate::simd::Real;
 use crate::system::error::KernelError;

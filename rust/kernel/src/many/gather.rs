@@ -4,7 +4,7 @@ use super::draws::Draws;
 use super::{Selection, Shifts, Smoothing, Spec};
 use crate::dense::streams::{LINES, Stream};
 use crate::dense::vectors::with_features;
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::loss::Loss;
 use crate::network::workspace::{Batch, Buffer};
 use crate::simd::{Isa, Real};

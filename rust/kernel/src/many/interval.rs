@@ -9,7 +9,7 @@ use super::plain::PlainPasses;
 use super::{Selection, Task};
 use crate::dense::vectors::add_scaled;
 use crate::network::Point;
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::workspace::{Buffer, From, Sink};
 use crate::optimizer::Stepper;
 use crate::simd::Isa;

@@ -5,7 +5,7 @@ use super::{Dropout, Spec};
 use crate::dense::Matrix;
 use crate::dense::streams::LINES;
 use crate::dense::vectors::with_features;
-use crate::network::architecture::{Layout, padded_stride};
+use crate::network::layout::{Layout, padded_stride};
 use crate::network::workspace::{Batch, Buffer};
 use crate::simd::{Isa, Pass, Real, run};
 use crate::system::error::KernelError;

@@ -1,6 +1,6 @@
 //! Gradients without dropout and batch normalization, by the kernel's own passes.
 
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::workspace::PART_ROWS;
 use crate::network::workspace::{Batch, Buffer, Scratch, Sink, TraceLayout};
 use crate::network::{Network, Point, Record};

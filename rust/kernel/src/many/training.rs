@@ -10,7 +10,7 @@ use super::outcome::{Outcome, Recorded, Status};
 use super::plain::PlainPasses;
 use super::{Spec, Task};
 use crate::dense::vectors::all_finite;
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::workspace::{Buffer, From, Sink};
 use crate::network::{Network, Point};
 use crate::optimizer::Stepper;

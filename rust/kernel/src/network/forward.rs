@@ -1,9 +1,9 @@
 //! The forward pass: activations kept, then the linear outputs and their loss.
 
 use crate::dense::{Factors, Matrix, Order, product};
-use crate::network::architecture::Layout;
 use crate::network::epilogues::Forward;
 use crate::network::head::{Dot, outputs};
+use crate::network::layout::Layout;
 use crate::network::loss;
 use crate::network::workspace::{Batch, Scratch};
 use crate::network::{Network, Point, Record};

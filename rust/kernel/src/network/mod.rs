@@ -9,6 +9,7 @@ pub mod backward;
 pub mod epilogues;
 pub mod forward;
 pub mod head;
+pub mod layout;
 pub mod loss;
 pub mod predict;
 pub mod start;
@@ -17,7 +18,7 @@ pub mod whiten;
 pub mod workspace;
 
 use crate::dense::{Matrix, Processor};
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::loss::{Loss, Planes};
 use crate::network::workspace::{Batch, Scratch, TraceLayout};
 use crate::simd::{Isa, Real, transpose};

@@ -1,7 +1,8 @@
 //! Linear outputs for rows that need no loss, and their derivative along a direction.
 
 use crate::dense::vectors::{finite, overflowed};
-use crate::network::architecture::{Architecture, Layout, padded_stride};
+use crate::network::architecture::Architecture;
+use crate::network::layout::{Layout, padded_stride};
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::PART_ROWS;

@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use crate::dense::{Matrix, Target, Targets, column_sums};
-use crate::network::architecture::Layout;
 use crate::network::epilogues::LayerTrace;
+use crate::network::layout::Layout;
 use crate::simd::{Isa, Real};
 use crate::system::error::KernelError;
 use crate::system::memory;

@@ -3,12 +3,13 @@
 use std::sync::Mutex;
 
 use crate::network::Network;
-use crate::network::architecture::{Architecture, Layout};
+use crate::network::architecture::Architecture;
+use crate::network::layout::Layout;
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::Buffer;
 use crate::objective::clusters::{Clusters, WorkPartition};
-use crate::objective::inner::{Halt, Path};
+use crate::objective::inner::{InnerError, Path};
 use crate::objective::rows::{Engine, Side};
 use crate::objective::setting::{Inner, Setting};
 use crate::objective::sweep::{ClusterReduction, in_order, sweep};
@@ -83,8 +84,8 @@ impl<S: Isa, T: Elementary> ClusterReduction<S, T> for Adaptation<'_, T> {
             .map(|_| engine.loss(Side::Query, &path.point(setting, setting.steps)));
         let status = |diverged_step, loss_after| ClusterStatus { diverged_step, loss_before: before, loss_after };
         let status = match walked {
-            Err(Halt::Stopped(error)) => return Err(error),
-            Err(Halt::Diverged(fault)) => status(Some(fault.step), fault.loss),
+            Err(InnerError::Stopped(error)) => return Err(error),
+            Err(InnerError::Diverged(fault)) => status(Some(fault.step), fault.loss),
             Ok(after) if !after.is_finite() => status(Some(setting.steps), after),
             Ok(after) => status(None, after),
         };

@@ -1,7 +1,8 @@
 //! Hessian-vector products of the mean loss, and each cluster's largest curvature.
 
 use crate::dense::vectors::{self, finite, overflowed};
-use crate::network::architecture::{Architecture, Layout};
+use crate::network::architecture::Architecture;
+use crate::network::layout::Layout;
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::{Buffer, From, Sink};

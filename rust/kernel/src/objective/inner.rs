@@ -11,7 +11,7 @@
 
 use crate::dense::vectors;
 use crate::network::Point;
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::workspace::{Buffer, From, Sink};
 use crate::objective::dual::Dual;
 use crate::objective::rows::{Engine, Side};
@@ -57,7 +57,7 @@ pub struct Path<T> {
 }
 
 /// Why a cluster has no result.
-pub enum Halt {
+pub enum InnerError {
     /// It diverged.
     Diverged(Divergence),
     /// The caller asked to stop.
@@ -116,11 +116,11 @@ impl<T: Elementary> Path<T> {
         engine: &mut E,
         threads: &Threads<'_>,
         want_before: bool,
-    ) -> Result<f64, Halt> {
+    ) -> Result<f64, InnerError> {
         self.velocity.fill(T::default());
         let mut first = f64::NAN;
         for t in 0..setting.steps {
-            threads.check().map_err(Halt::Stopped)?;
+            threads.check().map_err(InnerError::Stopped)?;
             if setting.plan.way_back && t > 0 && t % setting.plan.segment == 0 {
                 self.keep_checkpoint(setting, t);
             }
@@ -129,7 +129,7 @@ impl<T: Elementary> Path<T> {
                 first = loss;
             }
             if !loss.is_finite() {
-                return Err(Halt::Diverged(Divergence { step: t, loss }));
+                return Err(InnerError::Diverged(Divergence { step: t, loss }));
             }
         }
         Ok(first)
@@ -181,14 +181,18 @@ impl<T: Elementary> Path<T> {
     }
 
     /// ∇L over the query rows at θ^k, into `adjoint`.
-    pub fn measure<S: Isa, E: Engine<T>>(&mut self, setting: &Setting<'_, S, T>, engine: &mut E) -> Result<f64, Halt> {
+    pub fn measure<S: Isa, E: Engine<T>>(
+        &mut self,
+        setting: &Setting<'_, S, T>,
+        engine: &mut E,
+    ) -> Result<f64, InnerError> {
         let k = setting.steps;
         let slot = self.slot(k);
         let mut adjoint = std::mem::replace(&mut self.adjoint, Buffer::empty());
         let sink = Sink::new(From::Zero, &mut adjoint, T::from_f64(1.0));
         let loss = engine.gradient(Side::Query, &self.point(setting, k), slot, Some(sink));
         self.adjoint = adjoint;
-        if loss.is_finite() { Ok(loss) } else { Err(Halt::Diverged(Divergence { step: k, loss })) }
+        if loss.is_finite() { Ok(loss) } else { Err(InnerError::Diverged(Divergence { step: k, loss })) }
     }
 
     /// Pulls `adjoint` back from θ^k to θ, and fills `rates` when wanted.
@@ -197,7 +201,7 @@ impl<T: Elementary> Path<T> {
         setting: &Setting<'_, S, T>,
         engine: &mut E,
         threads: &Threads<'_>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), InnerError> {
         let segment = setting.plan.segment;
         if setting.rates.is_some() {
             // The momentum's adjoint lives in the direction, and starts at nothing.
@@ -211,7 +215,7 @@ impl<T: Elementary> Path<T> {
                 self.walk_again(setting, engine, threads, range.clone())?;
             }
             for t in range.rev() {
-                threads.check().map_err(Halt::Stopped)?;
+                threads.check().map_err(InnerError::Stopped)?;
                 self.pull_step(setting, engine, t);
             }
         }
@@ -225,7 +229,7 @@ impl<T: Elementary> Path<T> {
         engine: &mut E,
         threads: &Threads<'_>,
         range: std::ops::Range<usize>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), InnerError> {
         self.velocity.fill(T::default());
         if let Some(index) = (range.start / setting.plan.segment).checked_sub(1) {
             let slot = range.start % self.ring.len();
@@ -236,7 +240,7 @@ impl<T: Elementary> Path<T> {
             setting.network.transpose(&at.theta, &mut at.transposed);
         }
         for t in range {
-            threads.check().map_err(Halt::Stopped)?;
+            threads.check().map_err(InnerError::Stopped)?;
             self.step(setting, engine, t, false);
         }
         Ok(())

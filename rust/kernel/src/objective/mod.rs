@@ -17,7 +17,8 @@ pub mod sweep;
 
 use crate::dense::vectors::finite;
 use crate::network::Network;
-use crate::network::architecture::{Architecture, Layout};
+use crate::network::architecture::Architecture;
+use crate::network::layout::Layout;
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::network::workspace::Buffer;

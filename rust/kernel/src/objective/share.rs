@@ -5,7 +5,7 @@ use crate::dense::vectors::overflowed;
 use crate::network::architecture::Architecture;
 use crate::network::workspace::{Buffer, From, Sink};
 use crate::objective::clusters::Clusters;
-use crate::objective::inner::{Halt, Path};
+use crate::objective::inner::{InnerError, Path};
 use crate::objective::rows::{Engine, Side};
 use crate::objective::setting::{Evaluation, ExtraOutputs, Objective, Setting};
 use crate::objective::sweep::{ClusterReduction, in_order, side_rows};
@@ -98,8 +98,8 @@ impl<S: Isa, T: Elementary> ClusterReduction<S, T> for ObjectiveSum<'_, S, T> {
                 self.add_cluster(cluster, setting, path, losses, sums);
                 ClusterStatus { diverged_step: None, loss_before: losses.before, loss_after: losses.after }
             }
-            Err(Halt::Stopped(error)) => return Err(error),
-            Err(Halt::Diverged(fault)) => {
+            Err(InnerError::Stopped(error)) => return Err(error),
+            Err(InnerError::Diverged(fault)) => {
                 sums.n_diverged += 1;
                 sums.first_fault.get_or_insert((cluster, fault.step, fault.loss));
                 ClusterStatus { diverged_step: Some(fault.step), loss_before: f64::NAN, loss_after: fault.loss }
@@ -126,8 +126,8 @@ impl<S: Isa, T: Elementary> ObjectiveSum<'_, S, T> {
         setting: &Setting<'_, S, T>,
         engine: &mut E,
         path: &mut Path<T>,
-    ) -> Result<ClusterLosses, Halt> {
-        self.threads.check().map_err(Halt::Stopped)?;
+    ) -> Result<ClusterLosses, InnerError> {
+        self.threads.check().map_err(InnerError::Stopped)?;
         let alpha = self.objective.alpha;
         let one = T::from_f64(1.0);
         let adapts = alpha < 1.0 || self.wanted.status || self.wanted.rate_gradient;
@@ -148,7 +148,7 @@ impl<S: Isa, T: Elementary> ObjectiveSum<'_, S, T> {
         if let Some(dual) = &mut path.dual
             && let Some(batch) = engine.batch().filter(|batch| batch.rows <= dual.rows())
         {
-            let losses = dual.evaluate(setting, batch, alpha, &mut path.adjoint).map_err(Halt::Diverged)?;
+            let losses = dual.evaluate(setting, batch, alpha, &mut path.adjoint).map_err(InnerError::Diverged)?;
             let finite = vectors::all_finite(setting.network.isa, &path.adjoint);
             let (before, after) = losses;
             return if finite {
@@ -270,6 +270,6 @@ impl<S: Isa, T: Elementary> ObjectiveSum<'_, S, T> {
     }
 }
 
-fn diverged(step: usize, loss: f64) -> Halt {
-    Halt::Diverged(Divergence { step, loss })
+fn diverged(step: usize, loss: f64) -> InnerError {
+    InnerError::Diverged(Divergence { step, loss })
 }

@@ -3,6 +3,6 @@
 pub mod error;
 pub mod memory;
 pub mod pools;
-pub mod question;
 pub mod random;
+pub mod stop_check;
 pub mod threads;

@@ -5,25 +5,25 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::system::error::KernelError;
 use crate::system::memory;
-use crate::system::question::{CountDownLatch, Question};
+use crate::system::stop_check::{CountDownLatch, StopCheck};
 
 /// The calling thread, alone or with a pool's threads, and what stops them.
 #[derive(Clone, Copy)]
 pub struct Threads<'a> {
     pool: Option<&'a rayon::ThreadPool>,
     stop: Option<&'a AtomicBool>,
-    question: Option<&'a Question<'a>>,
+    stop_check: Option<&'a StopCheck<'a>>,
 }
 
 impl<'a> Threads<'a> {
     /// The calling thread alone.
     pub const fn serial() -> Self {
-        Self { pool: None, stop: None, question: None }
+        Self { pool: None, stop: None, stop_check: None }
     }
 
     /// The calling thread and the threads of a pool.
     pub fn with_pool(pool: Option<&'a rayon::ThreadPool>) -> Self {
-        Self { pool, stop: None, question: None }
+        Self { pool, stop: None, stop_check: None }
     }
 
     /// The same threads, stopped between inner steps once the flag is set.
@@ -31,9 +31,9 @@ impl<'a> Threads<'a> {
         Self { stop: Some(stop), ..self }
     }
 
-    /// The same threads, stopped between inner steps once the question is answered so; the calling thread asks it.
-    pub fn with_question(self, question: &'a Question<'a>) -> Self {
-        Self { question: Some(question), ..self }
+    /// The same threads, stopped between inner steps once the check says so; the calling thread asks it.
+    pub fn with_stop_check(self, stop_check: &'a StopCheck<'a>) -> Self {
+        Self { stop_check: Some(stop_check), ..self }
     }
 
     /// The calling thread alone, stopped by the same.
@@ -49,7 +49,7 @@ impl<'a> Threads<'a> {
     /// Whether the caller asked to stop.
     #[inline]
     pub fn is_stopped(&self) -> bool {
-        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) || self.question.is_some_and(Question::says_stop)
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) || self.stop_check.is_some_and(StopCheck::says_stop)
     }
 
     /// An error where the caller asked to stop.
@@ -155,7 +155,7 @@ impl<'a> Threads<'a> {
                     }
                     work(own);
                     // The scope would wait too, but without asking.
-                    self.question.iter().for_each(|question| helping.wait(question));
+                    self.stop_check.iter().for_each(|stop_check| helping.wait(stop_check));
                 });
             }
             (_, Some((own, _))) => work(own),

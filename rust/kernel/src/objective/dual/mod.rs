@@ -15,7 +15,7 @@ mod tests;
 mod walk;
 
 use crate::dense::Matrix;
-use crate::network::architecture::Layout;
+use crate::network::layout::Layout;
 use crate::network::workspace::{Batch, Buffer};
 use crate::objective::setting::Setting;
 use crate::simd::math::Elementary;

@@ -48,7 +48,7 @@ fn both_forms(net: &Architecture, loss: Loss, alpha: f64, steps: usize, first_or
 #[test]
 fn is_chosen_for_few_rows_of_wide_networks() {
     let layout = |hidden: &[usize]| {
-        crate::network::architecture::Layout::new::<f64>(&Architecture::new(3, hidden, 1, Activation::Tanh).unwrap())
+        crate::network::layout::Layout::new::<f64>(&Architecture::new(3, hidden, 1, Activation::Tanh).unwrap())
     };
     assert!(SIZES.iter().all(|&rows| super::pays(&layout(&[100, 70, 33]), rows, 1)));
     assert!(!super::pays(&layout(&[64, 64]), 50, 1));

@@ -2,9 +2,9 @@
 
 use super::{Dual, Stack};
 use crate::dense::{Factors, Matrix, NoEpilogue, Order, sum_of_products};
-use crate::network::architecture::Layout;
 use crate::network::epilogues::{Backward, Forward, LayerTrace};
 use crate::network::head::{Dot, dots};
+use crate::network::layout::Layout;
 use crate::network::loss::{self, Planes};
 use crate::network::workspace::Batch;
 use crate::objective::setting::Setting;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::network::Network;
 use crate::network::activation::Activation;
-use crate::network::architecture::{Architecture, Layout};
+use crate::network::architecture::Architecture;
+use crate::network::layout::Layout;
 use crate::network::loss::Loss;
 use crate::network::start::Start;
 use crate::objective::clusters::Clusters;
@@ -85,7 +86,7 @@ impl<T: Elementary> Fixture<T> {
             if plan != Plan::FORWARD {
                 path.pull_back(&setting, &mut engine, &threads)?;
             }
-            Ok::<_, Halt>(adapted)
+            Ok::<_, InnerError>(adapted)
         })();
         let Ok(adapted) = walked else { panic!("the path diverged") };
         [&adapted[..], &path.adjoint, &path.rates].map(|v| v.iter().map(|x| x.to_f64()).collect())

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a question is asked.
+/// How often it is asked.
 const PERIOD: Duration = Duration::from_millis(40);
 
 /// A question whose answer may stop the work: the binding asks its interpreter for signals.
-pub struct Question<'a> {
+pub struct StopCheck<'a> {
     ask: &'a (dyn Fn() -> bool + Sync),
     stopped: AtomicBool,
     asker: usize,
@@ -17,7 +17,7 @@ pub struct Question<'a> {
     due: AtomicU64,
 }
 
-impl<'a> Question<'a> {
+impl<'a> StopCheck<'a> {
     /// A question for the current thread to ask: true means stop.
     pub fn new(ask: &'a (dyn Fn() -> bool + Sync)) -> Self {
         let due = AtomicU64::new(PERIOD.as_nanos() as u64);
@@ -73,12 +73,12 @@ impl CountDownLatch {
     }
 
     /// Waits until none is left, and asks meanwhile.
-    pub(crate) fn wait(&self, question: &Question<'_>) {
+    pub(crate) fn wait(&self, stop_check: &StopCheck<'_>) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         while *left > 0 {
             left = self.changed.wait_timeout(left, PERIOD).unwrap_or_else(PoisonError::into_inner).0;
             drop(left);
-            question.says_stop();
+            stop_check.says_stop();
             left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         }
     }
