@@ -76,7 +76,7 @@ clean: ## remove what the commands above have made
 
 # The extras and dependency groups of pyproject.toml that a command needs. The demo needs neither torch nor JAX.
 $(VENV)/.demo:  NEEDS := --extras examples
-$(VENV)/.dev:   NEEDS := --extras iv,progress,examples --group dev
+$(VENV)/.dev:   NEEDS := --extras iv,progress,examples --group check
 $(VENV)/.bench: NEEDS := --extras examples --group bench
 $(VENV)/.docs:  NEEDS := --extras examples --group docs
 
