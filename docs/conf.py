@@ -37,6 +37,7 @@ default_role = "py:obj"  # `MixedRegressor` in a docstring leads to its page
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
+smartquotes = False  # "squared" is typed with straight ones
 html_theme = "pydata_sphinx_theme"
 html_title = "rfpcore"
 html_static_path = ["_static"]
