@@ -1,4 +1,4 @@
-"""What an installed wheel must do: train, adapt, estimate an effect, save and load. Needs nothing beside it."""
+"""What an installed wheel must do: train, adapt, estimate an effect, save and load. Needs nothing else."""
 
 import pickle
 import sys
