@@ -40,6 +40,9 @@ print(model.summary())
 # left out once, and all is computed again without it. With 50 states that is honest where errors that
 # take estimated models for known are too short.
 #
+# "By arm" in the summary: states with the law and states without are left out in turn, each set with a
+# variance of its own.
+#
 # What rests on a single state has no error
 # -----------------------------------------
 # One state adopted in 2006, and one in 2010. How far effects differ between states cannot be told from
