@@ -33,8 +33,8 @@ print(f"without:             {np.linalg.lstsq(columns, frame['lwage'], rcond=Non
 
 # %%
 # The logarithm of the wage rises by .07 a year of school in the regression and by .13 with the
-# instrument, where the error is large: a college near by moves schooling by a third of a year only. ``TwoStageLeastSquares``
-# is linearmodels': ``pip install 'rfpcore[iv]'``.
+# instrument, where the error is large: a college near by moves schooling by a third of a year only.
+# ``TwoStageLeastSquares`` is linearmodels': ``pip install 'rfpcore[iv]'``.
 #
 # A curve instead of a number
 # ---------------------------
