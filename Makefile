@@ -67,27 +67,30 @@ format: $(VENV)/.dev ## rewrite the code in the one accepted form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.docs ## the reference of both layers, in dist/docs
-	$(BIN)/python docs/reference.py dist/docs/python
-	cargo doc --no-deps --package rfp-kernel --target-dir dist/docs/rust
+docs: $(VENV)/.docs ## the site, in dist/docs, without network and without warnings; the kernel's reference, in target/doc
+	$(BIN)/sphinx-build -W --keep-going -b html docs dist/docs
+	$(BIN)/python -m pytest tests/system/test_site.py
+	cargo doc --no-deps --package rfp-kernel
 
 clean: ## remove what the commands above have made
 	rm -rf $(VENV) target dist demo.png figure*.png fuzz-last-call.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/reference docs/reports docs/tutorials docs/sg_execution_times.rst
 	rm -f python/rfpcore/_rfpcore*.so
 
-# The extras of pyproject.toml that a command needs. The demo needs neither torch nor JAX.
-$(VENV)/.demo:  EXTRAS := demo
-$(VENV)/.dev:   EXTRAS := torch,iv,effects,compare,cartpole,progress,demo,test,lint
-$(VENV)/.bench: EXTRAS := bench,demo
-$(VENV)/.docs:  EXTRAS := docs,torch
+# The extras and dependency groups of pyproject.toml that a command needs. The demo needs neither torch nor JAX.
+$(VENV)/.demo:  NEEDS := --extras examples
+$(VENV)/.dev:   NEEDS := --extras iv,progress,examples --group check
+$(VENV)/.bench: NEEDS := --extras examples --group bench
+$(VENV)/.docs:  NEEDS := --extras iv,examples --group docs
 
-# The package built from the sources as they are, editable, with those extras.
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs: $(SOURCES) | $(VENV)/.tools
-	@echo "Building rfpcore and installing its requirements ($(EXTRAS))"
-	$(BIN)/maturin develop --release --extras $(EXTRAS)
+# The package built from the sources as they are, editable, with those.
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs: $(SOURCES) | $(VENV)/.installer
+	@echo "Building rfpcore and installing its requirements ($(NEEDS))"
+	$(BIN)/maturin develop --release $(NEEDS)
 	@touch $@
 
-$(VENV)/.tools:
+# pip reads dependency groups from 25.1 on; Python 3.10 and 3.11 come with an older one.
+$(VENV)/.installer:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet maturin==1.16.0
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' maturin==1.16.0
 	@touch $@

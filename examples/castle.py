@@ -21,7 +21,7 @@ def load() -> "object":
     try:
         from causaldata import castle
     except ImportError as error:
-        raise SystemExit("the data come with causaldata: pip install 'rfpcore[effects]'") from error
+        raise SystemExit("the data come with causaldata: pip install 'rfpcore[examples]'") from error
     frame = castle.load_pandas().data
     return frame.assign(log_homicide=np.log(frame["homicide"]))[
         ["sid", "year", "log_homicide", "post", "popwt"]

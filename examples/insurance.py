@@ -40,7 +40,7 @@ def load() -> Any:
     try:
         from causaldata import social_insure
     except ImportError as error:
-        raise SystemExit("the data come with causaldata: pip install 'rfpcore[effects]'") from error
+        raise SystemExit("the data come with causaldata: pip install 'rfpcore[examples]'") from error
     frame = social_insure.load_pandas().data
     frame = frame.assign(log_ricearea=np.log(frame["ricearea_2010"]))
     return frame[[*NAMES, *COVARIATES]].dropna()

