@@ -31,7 +31,7 @@ def grouped(y):
 
 
 def plain(y):
-    return lambda: {"X": X, "y": y, "sample_weight": WEIGHTS}
+    return lambda: {"X": X, "y": y, "sample_weight": WEIGHTS, "groups": GROUPS}
 
 
 def predicted(model):

@@ -46,9 +46,9 @@ class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
         Of the solver "adam".
     early_stopping : bool, default=False
         Hold out rows, of each class its share, stop when their loss no longer falls, and keep the best
-        parameters. scikit-learn looks at the accuracy instead.
+        parameters. scikit-learn looks at the accuracy instead. Where `fit` has groups, whole clusters.
     validation_fraction : float in (0, 1), default=0.1
-        Share of the rows held out.
+        Share of the rows held out, or of the clusters.
     n_iter_no_change : int, default=10
         Epochs without a gain of more than `tol` before early stopping ends the fit.
     tol : float, default=1e-4
