@@ -152,6 +152,7 @@ class MLPBase(NetworkEstimator):
         require_aligned(X=X, y=y, sample_weight=sample_weight, groups=groups)
         features = self._features(X, learn=True)
         self._learn_targets(y)
+        sample_weight = self._weigh(y, sample_weight, learn=True)
         self._learn_scaling(features, y, sample_weight)
         features = self._inputs(features)
         outcomes = targets(self._encode_targets(y), len(features))
