@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from . import (  # noqa: F401  (for type checkers; `__getattr__` imports them)
         calibration,
         causal,
+        conformal,
         datasets,
         estimators,
         implicit,
@@ -115,6 +116,7 @@ _STUDIES = ("SweepResult", "sweep")
 _SUBMODULES = (
     "calibration",
     "causal",
+    "conformal",
     "datasets",
     "estimators",
     "implicit",
