@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from . import (  # noqa: F401  (for type checkers; `__getattr__` imports them)
         calibration,
         causal,
+        cli,
         conformal,
         datasets,
         estimators,
@@ -117,6 +118,7 @@ _STUDIES = ("SweepResult", "sweep")
 _SUBMODULES = (
     "calibration",
     "causal",
+    "cli",
     "conformal",
     "datasets",
     "estimators",

@@ -7,7 +7,7 @@ from torch import Tensor, nn, stack, tensor
 
 from ._scaling import Scaling
 
-__all__ = ["Average", "Exponential", "Standardised", "TwoClasses", "Undone"]
+__all__ = ["Exponential", "MeanOfNetworks", "Standardised", "TwoClasses", "Undone"]
 
 
 class _Scaled(nn.Module):
@@ -57,7 +57,7 @@ class Exponential(nn.Module):
         return f.exp()
 
 
-class Average(nn.Module):
+class MeanOfNetworks(nn.Module):
     """The mean of several networks' predictions."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:

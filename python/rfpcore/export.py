@@ -82,9 +82,9 @@ def to_torch(model: Any, *, output: Output = "prediction") -> "nn.Sequential":
             "output='linear' is of one network; an ensemble predicts a mean of predictions. Its estimators_ "
             "have linear outputs"
         )
-    from ._torch_layers import Average
+    from ._torch_layers import MeanOfNetworks
 
-    return nn.Sequential(Average([nn.Sequential(*_layers(own, False)) for own in model.estimators_]))
+    return nn.Sequential(MeanOfNetworks([nn.Sequential(*_layers(own, False)) for own in model.estimators_]))
 
 
 def _layers(model: Any, linear: bool) -> list["nn.Module"]:
