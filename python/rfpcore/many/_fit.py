@@ -173,7 +173,9 @@ def fit_many(
             found = result(index, outcome)
             if on_finished is not None:
                 on_finished(index, found)
-            progress.update(next(done), f"loss {found.loss_curve[-1]:.4g}" if len(found.loss_curve) else "")
+            if visible:
+                note = f"loss {found.loss_curve[-1]:.4g}" if len(found.loss_curve) else found.status
+                progress.update(next(done), note)
 
         outcomes = _rfpcore.fit_many(
             [model.kernel(net) for model, net in zip(several, nets, strict=True)],
