@@ -135,9 +135,12 @@ def confidences(
 def _column(pos_label: Any, labels: Array) -> int:
     """The place of a class among all."""
     columns = {label: column for column, label in enumerate(labels.tolist())}
-    if not isinstance(pos_label, Hashable) or pos_label not in columns:
-        raise ValueError(f"pos_label={shown(pos_label)} is none of the classes {shown(labels.tolist())}")
-    return columns[pos_label]
+    try:
+        return columns[pos_label]
+    except (KeyError, TypeError):  # TypeError: what cannot be hashed is no class
+        raise ValueError(
+            f"pos_label={shown(pos_label)} is none of the classes {shown(labels.tolist())}"
+        ) from None
 
 
 def _labels(values: Any, name: str) -> Array:

@@ -1,5 +1,7 @@
 """Calibration against scikit-learn's curve, against sums by hand and against simulated coins."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -178,6 +180,8 @@ def test_whole_weights_are_repeated_rows(n, n_bins, seed, strategy):
 def test_a_positive_class_that_is_none():
     with pytest.raises(ValueError, match=r"pos_label=2 is none of the classes \[0, 1\]"):
         reliability_curve([0, 1], [0.2, 0.7], pos_label=2)
+    with pytest.raises(ValueError, match=r"pos_label=Decimal.* is none of the classes"):  # has no hash
+        reliability_curve([0, 1], [0.2, 0.7], pos_label=Decimal("sNaN"))
 
 
 def test_weights_that_are_none():
