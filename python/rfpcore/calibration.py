@@ -1,7 +1,8 @@
 """Whether a classifier is as often right as it says: reliability curves and the expected calibration error.
 
 The confidence of a prediction is the probability of the class it predicts. Predictions are put into bins by
-confidence, and each bin's mean confidence is compared with the share of its predictions that are right.
+confidence, and each bin's mean confidence is compared with the share of its predictions that are right. With
+`pos_label` it is the probability of one class, and the share of rows of that class.
 """
 
 from collections.abc import Hashable
@@ -11,7 +12,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arrays import Array, as_floats, has_entries, is_missing, label_array, require_finite, shown
+from ._arrays import (
+    Array,
+    as_floats,
+    has_entries,
+    is_missing,
+    label_array,
+    require_finite,
+    row_weights,
+    shown,
+)
 from ._frames import require_aligned
 from ._options import MAX_BINS, choice, integer
 
@@ -21,6 +31,7 @@ Strategy = Literal["quantile", "uniform"]
 
 # Of a row of probabilities from one: float32 softmax over thousands of classes stays well within.
 _SUM_TOLERANCE = 1e-3
+ROUNDING = 1e-9  # of a bin, where weights are summed
 
 
 @dataclass(frozen=True)
@@ -32,27 +43,39 @@ class Reliability:
     confidence : ndarray (B,)
         Mean confidence of each bin.
     accuracy : ndarray (B,)
-        Share of right predictions in each bin.
+        Share of right predictions in each bin; with `pos_label` of rows of that class.
     count : ndarray (B,) of int
         Predictions in each bin.
+    weight : ndarray (B,) or None
+        Their weights' sum, where they have weights.
     """
 
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     count: NDArray[np.intp]
+    weight: NDArray[np.float64] | None = None
+
+    @property
+    def _size(self) -> NDArray[Any]:
+        return self.count if self.weight is None else self.weight
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean distance between confidence and accuracy, each bin weighted by its predictions."""
-        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.count))
+        """Mean distance between confidence and accuracy, each bin weighted by its predictions.
+
+        With `pos_label` between probability and share of the class.
+        """
+        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self._size))
 
     @property
     def overconfidence(self) -> float:
         """Mean confidence minus accuracy over all predictions; it does not depend on the bins."""
-        return float(np.average(self.confidence - self.accuracy, weights=self.count))
+        return float(np.average(self.confidence - self.accuracy, weights=self._size))
 
 
-def confidences(y_true: Any, probabilities: Any, classes: Any = None) -> tuple[Array, NDArray[np.bool_]]:
+def confidences(
+    y_true: Any, probabilities: Any, classes: Any = None, *, pos_label: Any = None
+) -> tuple[Array, NDArray[np.bool_]]:
     """How sure each prediction is, and whether it is right.
 
     Parameters
@@ -63,11 +86,13 @@ def confidences(y_true: Any, probabilities: Any, classes: Any = None) -> tuple[A
         Of each class; or only of the second of two.
     classes : array (K,), optional
         The class of each column, as `classes_` of an estimator. None: y_true holds the integers 0 to K − 1.
+    pos_label : label, optional
+        The class whose probability is asked for. None: that of the prediction, whichever it is.
 
     Returns
     -------
     confidence : ndarray (N,) of float64
-        The largest probability.
+        The largest probability, or that of `pos_label`.
     right : bool ndarray (N,)
         Whether its class, the first of several with that probability, is the true one.
 
@@ -100,8 +125,22 @@ def confidences(y_true: Any, probabilities: Any, classes: Any = None) -> tuple[A
             f"y_true holds {shown(truth[row])} in row {row}, which is none of the classes "
             f"{shown(labels.tolist())}"
         )
+    if pos_label is not None:
+        column = _column(pos_label, labels)
+        return np.ascontiguousarray(p[:, column]), truth == labels[column]
     best = p.argmax(axis=1)
     return p[np.arange(len(p)), best], labels[best] == truth
+
+
+def _column(pos_label: Any, labels: Array) -> int:
+    """The place of a class among all."""
+    columns = {label: column for column, label in enumerate(labels.tolist())}
+    try:
+        return columns[pos_label]
+    except (KeyError, TypeError):  # TypeError: what cannot be hashed is no class
+        raise ValueError(
+            f"pos_label={shown(pos_label)} is none of the classes {shown(labels.tolist())}"
+        ) from None
 
 
 def _labels(values: Any, name: str) -> Array:
@@ -153,12 +192,14 @@ def reliability_curve(
     n_bins: int = 15,
     strategy: Strategy = "quantile",
     classes: Any = None,
+    pos_label: Any = None,
+    sample_weight: Any = None,
 ) -> Reliability:
     """Mean confidence and accuracy of predictions that are about equally sure [1]_, [2]_.
 
     Parameters
     ----------
-    y_true, probabilities, classes
+    y_true, probabilities, classes, pos_label
         As in `confidences`.
     n_bins : int, default=15
         Bins, of which those without predictions are left out.
@@ -166,6 +207,8 @@ def reliability_curve(
         "quantile" puts as many predictions into each bin, up to one [1]_; equal confidences share a bin, so
         that the order of the rows does not matter. "uniform" divides [0, 1] into bins of equal width [2]_; a
         confidence on an edge belongs to the bin below.
+    sample_weight : array (N,), optional
+        Weights of the rows; quantiles are of the weight then. A row of weight 0 is left out.
 
     Returns
     -------
@@ -186,18 +229,46 @@ def reliability_curve(
     (0.15, 0.05)
     """
     n_bins = integer(n_bins, "n_bins", 1, MAX_BINS)
-    confidence, right = confidences(y_true, probabilities, classes)
-    if choice(strategy, "strategy", Strategy) == "uniform":
+    uniform = choice(strategy, "strategy", Strategy) == "uniform"
+    confidence, right = confidences(y_true, probabilities, classes, pos_label=pos_label)
+    if sample_weight is None:
+        return _curve(confidence, right, None, n_bins, uniform)
+    require_aligned(y_true=y_true, sample_weight=sample_weight)
+    weights = _used_weights(sample_weight, len(confidence))
+    used = weights > 0
+    return _curve(confidence[used], right[used], weights[used], n_bins, uniform)
+
+
+def _curve(confidence: Array, right: Array, weights: Array | None, n_bins: int, uniform: bool) -> Reliability:
+    """The bins that hold predictions."""
+    if uniform:
         bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence)
-    else:  # in whole numbers: where a quantile falls on a confidence, rounding would decide
+    elif weights is None:  # in whole numbers: where a quantile falls on a confidence, rounding would decide
         bins = np.searchsorted(np.sort(confidence), confidence) * n_bins // len(confidence)
+    else:
+        order = np.argsort(confidence, kind="stable")
+        below = np.concatenate([[0.0], np.cumsum(weights[order])])
+        share = below[np.searchsorted(confidence[order], confidence)] / below[-1]
+        bins = np.minimum((share * n_bins + ROUNDING).astype(np.intp), n_bins - 1)
     count = np.bincount(bins, minlength=n_bins)
     used = count > 0
+    rows = np.ones(len(bins)) if weights is None else weights
+    size = np.asarray(np.bincount(bins, rows, n_bins), np.float64)
     return Reliability(
-        confidence=np.bincount(bins, confidence, n_bins)[used] / count[used],
-        accuracy=np.bincount(bins, right, n_bins)[used] / count[used],
+        confidence=np.bincount(bins, rows * confidence, n_bins)[used] / size[used],
+        accuracy=np.bincount(bins, rows * right, n_bins)[used] / size[used],
         count=count[used],
+        weight=None if weights is None else size[used],
     )
+
+
+def _used_weights(values: Any, n_rows: int) -> NDArray[np.float64]:
+    """Weights of rows over the largest, at least one above 0."""
+    weights = row_weights(values, n_rows).astype(np.float64)
+    largest = weights.max()
+    if largest <= 0:
+        raise ValueError(f"sample_weight is zero in all {n_rows} rows; at least one must be positive")
+    return np.asarray(weights / largest)
 
 
 def expected_calibration_error(
@@ -207,6 +278,8 @@ def expected_calibration_error(
     n_bins: int = 15,
     strategy: Strategy = "quantile",
     classes: Any = None,
+    pos_label: Any = None,
+    sample_weight: Any = None,
 ) -> float:
     """Mean distance between confidence and accuracy over the bins of `reliability_curve`.
 
@@ -215,7 +288,7 @@ def expected_calibration_error(
 
     Parameters
     ----------
-    y_true, probabilities, n_bins, strategy, classes
+    y_true, probabilities, n_bins, strategy, classes, pos_label, sample_weight
         As in `reliability_curve`.
 
     Returns
@@ -230,5 +303,11 @@ def expected_calibration_error(
     0.15
     """
     return reliability_curve(
-        y_true, probabilities, n_bins=n_bins, strategy=strategy, classes=classes
+        y_true,
+        probabilities,
+        n_bins=n_bins,
+        strategy=strategy,
+        classes=classes,
+        pos_label=pos_label,
+        sample_weight=sample_weight,
     ).expected_calibration_error

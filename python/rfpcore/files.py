@@ -17,7 +17,7 @@ import numpy as np
 
 from . import _files, _value
 from ._arrays import F64
-from ._file_parts import Document, Tensors, object_of, only, require_used, tensor, text
+from ._file_parts import Document, Tensors, listed, object_of, only, require_used, tensor, text
 from ._options import file_path
 
 if TYPE_CHECKING:
@@ -244,6 +244,9 @@ def _to_json(name: str, value: Any) -> Any:
         return [_to_json(name, item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Mapping) and name == "class_weight":
+        labels, weights = list(value), list(value.values())
+        return {"by label": [_to_json(name, labels), _to_json(name, weights)]}
     if _value.is_known(value):
         return _value.encode(value)
     raise ValueError(
@@ -269,4 +272,16 @@ def _value_of(value: Any, tensors: Tensors, prefix: str) -> Any:
         return cls(**_params_from_json(object_of(value, "params"), tensors, prefix, cls))
     if isinstance(value, dict) and value.keys() == {"not saved"}:
         return NotSaved(text(value["not saved"], "the model"))
+    if isinstance(value, dict) and value.keys() == {"by label"}:
+        return _by_label(value)
     return _value.decode(value)
+
+
+def _by_label(value: Document) -> dict[Any, Any]:
+    """Weights of labels, from two lists."""
+    both = listed(value, "by label")
+    if len(both) != 2 or not all(isinstance(part, list) for part in both) or len(both[0]) != len(both[1]):
+        raise ValueError("weights by label are two lists of one length")
+    if not all(isinstance(label, bool | int | float | str) for label in both[0]):
+        raise ValueError("a label is a bool, a number or a text")
+    return dict(zip(*both, strict=True))

@@ -1,5 +1,7 @@
 """Calibration against scikit-learn's curve, against sums by hand and against simulated coins."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -143,3 +145,45 @@ def test_labels_and_one_column():
 def test_misuse(y, p, options, message):
     with pytest.raises(ValueError, match=message):
         reliability_curve(y, p, **options)
+
+
+@given(st.integers(1, 300), st.integers(1, 20), st.integers(0, 99), st.booleans())
+def test_a_positive_class_is_that_of_scikit_learn(n, n_bins, seed, ties):
+    y, p = draw(n, 3, seed)
+    p = tenths(p) if ties else p
+    names = np.array(["a", "b", "c"])
+    curve = reliability_curve(
+        names[y], p, n_bins=n_bins, strategy="uniform", classes=names.tolist(), pos_label="b"
+    )
+    accuracy, mean = calibration_curve(y == 1, p[:, 1], n_bins=n_bins, strategy="uniform")
+    assert_allclose(curve.accuracy, accuracy, rtol=1e-12)
+    assert_allclose(curve.confidence, mean, rtol=1e-12)
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 99), st.sampled_from(["uniform", "quantile"]))
+def test_whole_weights_are_repeated_rows(n, n_bins, seed, strategy):
+    y, p = draw(n, 3, seed)
+    weights = np.random.default_rng(seed).integers(0, 4, n)
+    weights[0] = 1
+    options = {"n_bins": n_bins, "strategy": strategy}
+    weighed = reliability_curve(y, p, sample_weight=weights, **options)
+    repeated = reliability_curve(np.repeat(y, weights), np.repeat(p, weights, axis=0), **options)
+    assert_allclose(weighed.confidence, repeated.confidence, rtol=1e-12)
+    assert_allclose(weighed.accuracy, repeated.accuracy, rtol=1e-12, atol=1e-12)
+    assert_allclose(weighed.weight * weights.max(), repeated.count, rtol=1e-12)
+    assert weighed.count.sum() == (weights > 0).sum()
+    assert_allclose(weighed.overconfidence, repeated.overconfidence, rtol=1e-9, atol=1e-12)
+    error = expected_calibration_error(y, p, sample_weight=weights, **options)
+    assert_allclose(error, repeated.expected_calibration_error, rtol=1e-9, atol=1e-12)
+
+
+def test_a_positive_class_that_is_none():
+    with pytest.raises(ValueError, match=r"pos_label=2 is none of the classes \[0, 1\]"):
+        reliability_curve([0, 1], [0.2, 0.7], pos_label=2)
+    with pytest.raises(ValueError, match=r"pos_label=Decimal.* is none of the classes"):  # has no hash
+        reliability_curve([0, 1], [0.2, 0.7], pos_label=Decimal("sNaN"))
+
+
+def test_weights_that_are_none():
+    with pytest.raises(ValueError, match="sample_weight is zero in all 2 rows"):
+        reliability_curve([0, 1], [0.2, 0.7], sample_weight=[0, 0])

@@ -130,7 +130,7 @@ def test_early_stopping_keeps_the_best():
     assert model.n_iter_ == len(scores) < 500
     assert model.best_iteration_ == scores.argmax() + 1
     assert model.n_iter_ >= model.best_iteration_ + 5
-    data = model._learn(X, LABELS, None, np.random.RandomState(0))
+    data = model._learn(X, LABELS, None, None, np.random.RandomState(0))
     rows, codes = data.held_out[0], data.held_out[1][:, 0].astype(int)
     share = np.unique(LABELS, return_counts=True)[1] / 10
     assert np.abs(np.bincount(codes) - share).max() < 1  # of each class a tenth

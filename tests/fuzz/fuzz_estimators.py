@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from fuzz_core import GROUPS, THETA, X, Y
 from fuzz_target import Target, estimator, function, method
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 import rfpcore
-from rfpcore import estimators
+from rfpcore import conformal, estimators
+from rfpcore.export import to_torch
 
 CLASSES = np.array(["a", "b", "c"])[np.digitize(Y, [-0.4, 0.4])]
 WEIGHTS = np.linspace(0.5, 2, 18)
@@ -31,7 +33,7 @@ def grouped(y):
 
 
 def plain(y):
-    return lambda: {"X": X, "y": y, "sample_weight": WEIGHTS}
+    return lambda: {"X": X, "y": y, "sample_weight": WEIGHTS, "groups": GROUPS}
 
 
 def predicted(model):
@@ -125,6 +127,7 @@ NO_CALLBACKS = [
     [repr, bool],
 ]
 CALLBACKS = {"callbacks": [*NO_CALLBACKS, repr, object]}
+CONFORMAL = {"estimator": MEMBER, "n_folds": 2, "random_state": 0}
 CV, REGRESSOR, CLASSIFIER = estimators.RFPRegressorCV, rfpcore.RFPRegressor, rfpcore.RFPClassifier
 CV_SETTINGS = {
     "estimator": REGRESSOR(**RFP),
@@ -150,6 +153,36 @@ TARGETS: list[Target] = [
         allowed=WARNS,
     ),
     estimator(CV, CV_SETTINGS, grouped(Y), predicted, allowed=WARNS),
+    Target(
+        "ClusterConformal",
+        lambda X, y, groups, **params: (
+            conformal.ClusterConformal(**params).fit(X, y, groups).predict_interval(X, level=0.6)
+        ),
+        lambda: CONFORMAL | {"X": X, "y": Y, "groups": GROUPS},
+        lambda: function(conformal.ClusterConformal, dict).signature(),
+        allowed=WARNS,
+        covers=tuple(f"ClusterConformal.{name}" for name in ("fit", "get_params", "set_params")),
+    ),
+    *(
+        method(
+            lambda: conformal.ClusterConformal(**CONFORMAL).fit(X, Y, GROUPS),
+            "ClusterConformal",
+            name,
+            lambda own=own: {"X": X} | own,
+            allowed=allowed,
+        )
+        for name, own, allowed in (
+            ("predict", {}, {}),
+            ("predict_interval", {"level": 0.6}, {}),
+            ("score", {"y": Y}, SCORED),
+        )
+    ),
+    Target(
+        "to_torch",
+        lambda **given: to_torch(**given)(torch.tensor(X)).detach().numpy(),
+        lambda: {"model": fitted(rfpcore.MLPRegressor), "output": "prediction"},
+        lambda: function(to_torch, dict).signature(),
+    ),
     *after_fit(REGRESSOR, "predict"),
     *after_fit(CLASSIFIER, "predict", "predict_proba", "decision_function"),
     *after_fit(rfpcore.MLPRegressor, "predict"),

@@ -119,6 +119,10 @@ class NetworkEstimator(SavedNetwork, FeatureEstimator):
         """Outcomes as the kernel takes them."""
         raise NotImplementedError
 
+    def _weigh(self, y: Any, sample_weight: Any, learn: bool) -> Any:
+        """The rows' weights; of a classifier, times those of their classes."""
+        return sample_weight
+
     def _learn_scaling(self, X: Array, y: Any, sample_weight: Any) -> None:
         """Learn levels and spreads, unless parameters are there that were learnt in other ones."""
         if not self.standardize or hasattr(self, "theta_"):

@@ -48,6 +48,8 @@ class SavedNetwork(Saved):
             if hasattr(self, name):
                 found = getattr(self, name)
                 tensors |= {f"{name}level": found.level, f"{name}spread": found.spread}
+        if hasattr(self, "class_weight_"):
+            tensors["class_weight"] = self.class_weight_
         if hasattr(self, "validation_scores_"):
             tensors["validation_scores"] = self.validation_scores_
         if hasattr(self, "feature_names_in_"):
@@ -64,6 +66,12 @@ class SavedNetwork(Saved):
         _learn_targets(self, document)
         _require_network(self, net)
         _learn_scalings(self, tensors)
+        if hasattr(self, "class_weight") and "class_weight" in tensors:
+            self.class_weight_ = tensor(tensors, "class_weight", len(self.classes_), dtype=F64)
+            if self.class_weight_.min() < 0:
+                raise ValueError(
+                    f"class_weight_ has {self.class_weight_.min()}; weights of at least 0 are needed"
+                )
         self.theta_ = tensor(tensors, "theta", net.n_parameters)
         self.loss_curve_ = tensor(tensors, "loss_curve", None, dtype=F64)
         self.n_iter_ = integer(len(self.loss_curve_), "the length of loss_curve", 1, MAX_STEPS)

@@ -1,5 +1,6 @@
 """Train many models in one call."""
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -9,12 +10,14 @@ from numpy.typing import NDArray
 from .. import _rfpcore
 from .._arrays import shown
 from .._frames import require_aligned
-from .._options import n_threads
+from .._options import n_threads, shows
+from .._progress import make_progress
 from .._warn import warn
 from ..exceptions import DivergenceWarning
 from ..regularize import EarlyStopping
 from ._batches import batch_lists
 from ._data import Table, initial_parameters, require_pair, row_lists, table, weight_lines
+from ._labels import coded, coded_pair, text_classes
 from ._model import Model
 from ._record import Record
 from ._result import ManyResult, ModelResult
@@ -43,6 +46,7 @@ def fit_many(
     n_jobs: int | None = None,
     dtype: Any = None,
     on_finished: Callable[[int, ModelResult], Any] | None = None,
+    verbose: int = 0,
 ) -> ManyResult:
     """Train every model on mini-batches of rows, as many models at a time as there are threads.
 
@@ -54,7 +58,8 @@ def fit_many(
     X : array or frame (N, d)
     y : array (N,) or (N, n_outputs)
         With the softmax loss class codes 0, 1, …; with the logistic loss values in [0, 1]; with the Poisson
-        loss counts.
+        loss counts. Or texts, with the softmax loss or two of them with the logistic one: codes are their
+        places in `ManyResult.classes`.
     models : Model or sequence of Model
     rows : array of int, or a sequence of them, optional
         Row numbers of X that a model is trained on, for all models alike or one array for each; repeated
@@ -94,6 +99,8 @@ def fit_many(
     on_finished : callable(index, result), optional
         Called with each model's index and `ModelResult` as it is done, on this thread: a place to save. An
         exception it raises stops the training and is passed on.
+    verbose : int, default=0
+        1 shows progress on standard error, as a bar if `rich` is installed.
 
     Returns
     -------
@@ -140,6 +147,11 @@ def fit_many(
         raise TypeError(f"on_finished is a {type(on_finished).__name__}; a callable(index, result) is needed")
     line = row_weights if getattr(row_weights, "ndim", 0) == 1 else None  # two dimensions: models by rows
     require_aligned(X=X, y=y, row_weights=line)
+    visible = shows(verbose)
+    classes = text_classes(y, several)
+    if classes is not None:
+        y = coded(y, classes, "y")
+        held_out, test = coded_pair(held_out, classes, "held_out"), coded_pair(test, classes, "test")
     data = table(X, y, several, dtype, n_outputs)
     aside = _measured(held_out, held_out_rows, several, data, "held_out")
     if aside is None:
@@ -154,26 +166,33 @@ def fit_many(
     def result(index: int, outcome: _rfpcore.Outcome) -> ModelResult:
         return ModelResult(several[index], nets[index], outcome, start=float(np.abs(starts[index]).max()))
 
-    def finished(index: int, outcome: _rfpcore.Outcome) -> None:
-        assert on_finished is not None
-        on_finished(index, result(index, outcome))
+    with make_progress("fit_many", len(several), "models", visible) as progress:
+        done = itertools.count(1)
 
-    outcomes = _rfpcore.fit_many(
-        [model.kernel(net) for model, net in zip(several, nets, strict=True)],
-        starts,
-        (data.X, data.y),
-        row_lists(rows, len(several), len(data.X)),
-        weights,
-        aside,
-        (None, None, [False] * 6) if record is None else _options(record),
-        None if on_finished is None else finished,
-        n_threads(n_jobs),
-        given,
-        _measured(test, test_rows, several, data, "test"),
-    )
+        def finished(index: int, outcome: _rfpcore.Outcome) -> None:
+            found = result(index, outcome)
+            if on_finished is not None:
+                on_finished(index, found)
+            if visible:
+                note = f"loss {found.loss_curve[-1]:.4g}" if len(found.loss_curve) else found.status
+                progress.update(next(done), note)
+
+        outcomes = _rfpcore.fit_many(
+            [model.kernel(net) for model, net in zip(several, nets, strict=True)],
+            starts,
+            (data.X, data.y),
+            row_lists(rows, len(several), len(data.X)),
+            weights,
+            aside,
+            (None, None, [False] * 6) if record is None else _options(record),
+            finished if visible or on_finished is not None else None,
+            n_threads(n_jobs),
+            given,
+            _measured(test, test_rows, several, data, "test"),
+        )
     found = [result(index, outcome) for index, outcome in enumerate(outcomes)]
     _warn_of_divergence(found)
-    return ManyResult(found)
+    return ManyResult(found, classes)
 
 
 def _models(models: Any) -> tuple[Model, ...]:

@@ -268,6 +268,8 @@ class ManyResult:
     ----------
     results : list of ModelResult
     models : list of Model
+    classes : ndarray of str or None
+        The class of each code, where y held texts.
     thetas : ndarray (n_models, P), or a list where the networks differ
         Parameters.
     loss_curves : ndarray (n_models, n_epochs)
@@ -288,8 +290,9 @@ class ManyResult:
     ModelResult : what the numbers mean.
     """
 
-    def __init__(self, results: Sequence[ModelResult]) -> None:
+    def __init__(self, results: Sequence[ModelResult], classes: NDArray[np.str_] | None = None) -> None:
         self.results = list(results)
+        self.classes = classes
         self.models = [result.model for result in self.results]
         thetas = [result.theta for result in self.results]
         alike = all(len(theta) == len(thetas[0]) for theta in thetas)

@@ -58,6 +58,8 @@ class ReliabilityDisplay:
         n_bins: int = 15,
         strategy: Strategy = "quantile",
         name: str | None = None,
+        pos_label: Any = None,
+        sample_weight: Any = None,
     ) -> "ReliabilityDisplay":
         """Compute the curve of a fitted classifier.
 
@@ -67,12 +69,12 @@ class ReliabilityDisplay:
             With `predict_proba` and `classes_`: of rfpcore, scikit-learn or others.
         X, y : arrays (N, d), (N,)
             Rows it was not trained on, and their classes.
-        n_bins, strategy
+        n_bins, strategy, pos_label, sample_weight
             As in `rfpcore.calibration.reliability_curve`.
         name : str, optional
             None takes the name of the estimator's class.
         """
-        require_aligned(X=X, y=y)
+        require_aligned(X=X, y=y, sample_weight=sample_weight)
         return cls.from_predictions(
             y,
             learnt(estimator, "predict_proba")(X),
@@ -80,6 +82,8 @@ class ReliabilityDisplay:
             strategy=strategy,
             classes=learnt(estimator, "classes_"),
             name=type(estimator).__name__ if name is None else name,
+            pos_label=pos_label,
+            sample_weight=sample_weight,
         )
 
     @classmethod
@@ -92,9 +96,19 @@ class ReliabilityDisplay:
         strategy: Strategy = "quantile",
         classes: Any = None,
         name: str | None = None,
+        pos_label: Any = None,
+        sample_weight: Any = None,
     ) -> "ReliabilityDisplay":
         """Compute the curve of predicted probabilities; parameters as in `reliability_curve`."""
-        curve = reliability_curve(y_true, probabilities, n_bins=n_bins, strategy=strategy, classes=classes)
+        curve = reliability_curve(
+            y_true,
+            probabilities,
+            n_bins=n_bins,
+            strategy=strategy,
+            classes=classes,
+            pos_label=pos_label,
+            sample_weight=sample_weight,
+        )
         return cls(curve, name=name)
 
     def plot(

@@ -92,7 +92,7 @@ class MLPBase(NetworkEstimator):
         return [b for _, b in self.net_.unflatten(self.theta_)]
 
     @all_or_nothing
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Self":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> "Self":
         """Train the network.
 
         Parameters
@@ -103,6 +103,9 @@ class MLPBase(NetworkEstimator):
             Class labels, numbers or strings; or outcomes, finite, and not negative for the Poisson loss.
         sample_weight : array (N,), optional
             Weights of the rows, none negative. A row of weight 0 is left out; rows held out count equally.
+        groups : array (N,), optional
+            The cluster of each row. `early_stopping` then holds out whole clusters, `validation_fraction` of
+            them, whatever their classes; nothing else looks at it.
 
         Returns
         -------
@@ -126,7 +129,7 @@ class MLPBase(NetworkEstimator):
         if not given["warm_start"]:
             self._forget()
         random = given["random_state"]
-        data = self._learn(X, y, sample_weight, random)
+        data = self._learn(X, y, sample_weight, groups, random)
         plan = _training.plan(self, given, len(data.X))
         seed, drawn = self.random_state, int(random.randint(2**31 - 1))
         # An int seeds the network as it does in MLP.init and Model, so that a fit can be redone with those.
@@ -138,22 +141,25 @@ class MLPBase(NetworkEstimator):
         _training.warn_unless_converged(plan, results)
         return self
 
-    def _learn(self, X: Any, y: Any, sample_weight: Any, random: np.random.RandomState) -> _training.Data:
+    def _learn(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, random: np.random.RandomState
+    ) -> _training.Data:
         """Learn features and outcomes, and hold rows out where `early_stopping` asks for it.
 
         The parameters are checked before.
         """
         self._require_y(y)
-        require_aligned(X=X, y=y, sample_weight=sample_weight)
+        require_aligned(X=X, y=y, sample_weight=sample_weight, groups=groups)
         features = self._features(X, learn=True)
         self._learn_targets(y)
+        sample_weight = self._weigh(y, sample_weight, learn=True)
         self._learn_scaling(features, y, sample_weight)
         features = self._inputs(features)
         outcomes = targets(self._encode_targets(y), len(features))
         if self.dtype != "auto":
             features = cast(features, np.dtype(self.dtype), "X")
         self._warn_of_scales(features, outcomes)
-        data = _training.used_rows(features, outcomes, sample_weight)
+        data = _training.used_rows(features, outcomes, sample_weight, groups)
         if not self.early_stopping:
             return data
         return data.hold_out(float(self.validation_fraction), is_classifier(self), random)

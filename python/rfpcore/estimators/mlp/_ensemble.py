@@ -79,7 +79,7 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
             member._require_usable()
 
     @all_or_nothing
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Self":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> "Self":
         """Train the networks, as many at a time as there are threads.
 
         Parameters
@@ -88,6 +88,9 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         y : array (N,) or, of a regressor, (N, n_outputs)
         sample_weight : array (N,), optional
             Weights of the rows; a row of weight 0 is left out.
+        groups : array (N,), optional
+            The cluster of each row: `bootstrap` draws whole clusters, and a member's `early_stopping` holds
+            them out.
 
         Returns
         -------
@@ -111,36 +114,35 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         own, member = self._checked(), self._new_member()
         count, random = own["n_estimators"], own["random_state"]
         given = member._checked()
-        data = member._learn(X, y, sample_weight, random)
-        plan = _training.plan(member, given, len(data.X))
+        data = member._learn(X, y, sample_weight, groups, random)
         seeds = random.randint(2**31 - 1, size=count).tolist()
-        rows = None
-        if own["bootstrap"]:
-            rows = list(random.randint(len(data.X), size=(count, len(data.X))))
-        results = self._train(member, data, plan, seeds, rows)
-        self._take_members(member, results, plan.epoch)
+        rows = data.resampled(count, random) if own["bootstrap"] else None
+        sizes = [len(data.X)] * count if rows is None else [len(own_rows) for own_rows in rows]
+        plans = [_training.plan(member, given, size) for size in sizes]
+        results = self._train(member, data, plans, seeds, rows)
+        self._take_members(member, results, plans)
         if len(results) < count:
             warn(
                 f"interrupted: {len(results)} of {count} networks are done, and make up the ensemble",
                 InterruptedWarning,
             )
-        _training.warn_unless_converged(plan, results)
+        _training.warn_unless_converged(plans[0], list(results.values()))
         return self
 
     def _train(
         self,
         member: MemberT,
         data: _training.Data,
-        plan: _training.Plan,
+        plans: list[_training.Plan],
         seeds: list[int],
         rows: list[Array] | None,
-    ) -> list[ModelResult]:
-        """A network for each seed; after Ctrl-C those that are done, if there are any."""
+    ) -> dict[int, ModelResult]:
+        """A network for each seed, by its number; after Ctrl-C those that are done, if there are any."""
         verbose = shows(self.verbose)
         n_outputs = member._n_network_outputs
-        net = plan.model.net(data.X.shape[1], n_outputs)
+        net = plans[0].model.net(data.X.shape[1], n_outputs)
         theta = [member._first_theta(net, data, seed) for seed in seeds]
-        models = [plan.with_seed(seed) for seed in seeds]
+        models = [plan.with_seed(seed) for plan, seed in zip(plans, seeds, strict=True)]
         done: dict[int, ModelResult] = {}
         with make_progress(type(self).__name__, len(seeds), "networks", verbose) as progress:
 
@@ -153,7 +155,7 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
             except KeyboardInterrupt:
                 if not done:
                     raise
-        return [done[index] for index in sorted(done)]
+        return {index: done[index] for index in sorted(done)}
 
     def _new_member(self) -> MemberT:
         """A network's estimator, unfitted, with the ensemble's number of threads."""
@@ -165,13 +167,15 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         member.n_jobs = self.n_jobs
         return member
 
-    def _take_members(self, member: MemberT, results: list[ModelResult], epoch: int) -> None:
+    def _take_members(
+        self, member: MemberT, results: dict[int, ModelResult], plans: list[_training.Plan]
+    ) -> None:
         """Set the learnt attributes."""
         members = []
-        for result in results:
+        for index, result in results.items():
             own = copy.copy(member)
             own.random_state = result.model.seed
-            own._take(result, epoch)
+            own._take(result, plans[index].epoch)
             members.append(own)
         self._adopt(members)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from ..._arrays import Array, row_weights, shown
+from ..._arrays import Array, group_codes, row_weights, shown
 from ..._limits import Limits, not_negative, one_of, randomness, threads, unchecked, whole
 from ..._options import MAX_STEPS, Activation, DType, below_one, boolean, fraction, integer, positive
 from ..._warn import warn
@@ -18,6 +18,7 @@ from ...exceptions import DivergenceError
 from ...many import Model, ModelResult, fit_many
 from ...optimizers import SGD, Adam, Constant, Cosine, Optimizer
 from ...regularize import EarlyStopping, Regularization
+from .._dealt import held_out_clusters
 from .._finite import overflow, require_finite_fit
 from .._schedules import schedule_of
 
@@ -58,26 +59,47 @@ class Data:
     X: Array
     y: Array
     weights: Array | None
-    held_out: tuple[Array, Array] | None
+    codes: NDArray[np.intp] | None
+    """The number of each row's cluster, where there are clusters."""
+    held_out: tuple[Array, Array] | None = None
 
     def hold_out(self, share: float, stratify: bool, random: np.random.RandomState) -> "Data":
-        """A share of the rows held out; with `stratify` of each class alike."""
+        """A share of the clusters held out, or of the rows; with `stratify` of each class alike."""
+        if self.codes is not None:
+            present, codes = np.unique(self.codes, return_inverse=True)
+            out = np.isin(codes, held_out_clusters(len(present), share, random))
+            return self._part(np.flatnonzero(~out), np.flatnonzero(out))
         if len(self.y) < 2:
             raise ValueError(f"early_stopping holds out rows, so it needs at least 2; got {len(self.y)}")
-        codes = self.y[:, 0] if stratify else None
-        if codes is not None:
-            _require_each_class(codes, share)
+        classes = self.y[:, 0] if stratify else None
+        if classes is not None:
+            _require_each_class(classes, share)
         train, test = train_test_split(
-            np.arange(len(self.y)), test_size=share, random_state=random, stratify=codes
+            np.arange(len(self.y)), test_size=share, random_state=random, stratify=classes
         )
+        return self._part(train, test)
+
+    def _part(self, train: NDArray[np.intp], test: NDArray[np.intp]) -> "Data":
+        """Some rows, and others held out."""
         weights = None if self.weights is None else self.weights[train]
-        return Data(self.X[train], self.y[train], weights, (self.X[test], self.y[test]))
+        codes = None if self.codes is None else self.codes[train]
+        return Data(self.X[train], self.y[train], weights, codes, (self.X[test], self.y[test]))
+
+    def resampled(self, count: int, random: np.random.RandomState) -> list[NDArray[np.intp]]:
+        """So many samples of as many rows, or of as many clusters, as there are, drawn with replacement."""
+        if self.codes is None:
+            return list(random.randint(len(self.X), size=(count, len(self.X))))
+        order = np.argsort(self.codes, kind="stable")
+        clusters = np.split(order, np.flatnonzero(np.diff(self.codes[order])) + 1)
+        drawn = random.randint(len(clusters), size=(count, len(clusters)))
+        return [np.concatenate([clusters[cluster] for cluster in own]) for own in drawn]
 
 
-def used_rows(X: Array, y: Array, sample_weight: Any) -> Data:
+def used_rows(X: Array, y: Array, sample_weight: Any, groups: Any) -> Data:
     """The rows that count: one of weight 0 is to be as if it were not there."""
+    codes = None if groups is None else group_codes(groups, len(X))[1]
     if sample_weight is None:
-        return Data(X, y, None, None)
+        return Data(X, y, None, codes)
     weights = row_weights(sample_weight, len(X))
     used = weights > 0
     if not used.any():
@@ -85,7 +107,7 @@ def used_rows(X: Array, y: Array, sample_weight: Any) -> Data:
     with np.errstate(over="ignore"):
         if not np.isfinite(weights.sum()):
             raise ValueError(f"sample_weight sums to inf over {len(used)} rows; a finite sum is needed")
-    return Data(X[used], y[used], weights[used], None)
+    return Data(X[used], y[used], weights[used], None if codes is None else codes[used])
 
 
 def _require_each_class(codes: Array, share: float) -> None:

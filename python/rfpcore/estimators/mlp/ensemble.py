@@ -29,7 +29,7 @@ class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, Ensemble
     n_estimators : int, default=10
         Number of networks.
     bootstrap : bool, default=False
-        Give each network rows of its own, drawn with replacement.
+        Give each network rows of its own, drawn with replacement; whole clusters where `fit` has groups.
     random_state : int, RandomState or None, default=None
         Of the seeds and the rows.
     n_jobs : int or None, default=None

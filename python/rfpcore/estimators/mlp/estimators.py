@@ -8,13 +8,14 @@ from ..._arrays import Array
 from ..._frames import AlignedScore
 from ..._options import Activation, DType
 from ...losses import RegressionLoss
-from .._targets import ClassTargets, NumberTargets, regression_loss
+from .._class_weight import WeighedClasses, class_weight
+from .._targets import NumberTargets, regression_loss
 from ._base import MLPBase
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
-class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
+class MLPClassifier(WeighedClasses, AlignedScore, ClassifierMixin, MLPBase):
     """A neural network for classes, with the parameters of scikit-learn's where they mean the same.
 
     The loss is the logistic one for two classes, with a single output, and softmax cross-entropy for more.
@@ -46,9 +47,9 @@ class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
         Of the solver "adam".
     early_stopping : bool, default=False
         Hold out rows, of each class its share, stop when their loss no longer falls, and keep the best
-        parameters. scikit-learn looks at the accuracy instead.
+        parameters. scikit-learn looks at the accuracy instead. Where `fit` has groups, whole clusters.
     validation_fraction : float in (0, 1), default=0.1
-        Share of the rows held out.
+        Share of the rows held out, or of the clusters.
     n_iter_no_change : int, default=10
         Epochs without a gain of more than `tol` before early stopping ends the fit.
     tol : float, default=1e-4
@@ -63,10 +64,17 @@ class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
     standardize : bool, default=False
         Train on features, and outcomes of a regressor other than counts, less their means and over their
         standard deviations; predictions are in the outcomes' own units. scikit-learn's networks do not.
+    class_weight : "balanced", dict or None, default=None
+        Weights of the classes, which multiply those of the rows: of a dict by label, 1 where it names none;
+        "balanced" n / (n_classes · n_c), with n_c the rows (or weights) of a class. Probabilities are then
+        those of data in which classes have these shares, not of the data at hand. Rows held out to stop
+        early count as they are.
 
     Attributes
     ----------
     classes_ : ndarray (n_classes,)
+    class_weight_ : ndarray (n_classes,)
+        With `class_weight`, the weight of each class.
     theta_ : ndarray (P,)
         The parameters, with batch normalization folded in.
     net_ : MLP
@@ -99,6 +107,61 @@ class MLPClassifier(ClassTargets, AlignedScore, ClassifierMixin, MLPBase):
     >>> bool(model.score(X, y_clean) > 0.9), model.predict_proba(X).shape
     (True, (250, 2))
     """
+
+    _limits = MLPBase._limits | {"class_weight": class_weight}
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Activation = "relu",
+        *,
+        solver: str = "adam",
+        regularization: Any = None,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 1e-3,
+        max_iter: int = 200,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        dtype: DType = "auto",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        warm_start: bool = False,
+        standardize: bool = False,
+        class_weight: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            solver=solver,
+            regularization=regularization,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            max_iter=max_iter,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            dtype=dtype,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            warm_start=warm_start,
+            standardize=standardize,
+        )
+        self.class_weight = class_weight
 
     def decision_function(self, X: Any) -> Array:
         """Logits: of the second class (N,), or of all where there are more than two (N, n_classes).

@@ -304,6 +304,8 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         features = self._features(X, learn)
         if learn:
             self._learn_targets(y if classes is None else classes)
+        sample_weight = self._weigh(y, sample_weight, learn)
+        if learn:
             self._learn_scaling(features, y, sample_weight)
         return ClusteredRows(
             self._inputs(features), soften(self, self._encode_targets(y)), groups, sample_weight

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..._arrays import Array, group_codes, row_weights
 from ...clusters import Clusters
+from .._dealt import held_out_clusters
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,6 @@ def _held_out_rows(
     chosen = np.zeros(n_clusters, bool)
     chosen[held_out_clusters(n_clusters, fraction, rng)] = True
     return chosen[codes]
-
-
-def held_out_clusters(n_clusters: int, fraction: float, rng: np.random.RandomState) -> NDArray[np.intp]:
-    """The clusters held out, at least one and not all."""
-    if n_clusters < 2:
-        raise ValueError(
-            f"early_stopping holds out whole clusters, so it needs at least 2; got {n_clusters} "
-            "(without groups, all rows are one cluster)"
-        )
-    count = min(max(1, round(fraction * n_clusters)), n_clusters - 1)
-    return rng.permutation(n_clusters)[:count]
 
 
 def _query_rows(codes: NDArray[np.intp], fraction: float, rng: np.random.RandomState) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """The classifier."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -8,8 +8,12 @@ from sklearn.base import ClassifierMixin
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
 from ..._frames import AlignedScore
-from .._targets import ClassTargets, _labels
+from ..._options import Activation, DType, Layers, OnDivergence, Order
+from ...optimizers import Schedule
+from .._class_weight import WeighedClasses, class_weight
+from .._targets import _labels
 from ._base import RFPBase
+from ._settings import ScheduleName, Solver
 from .adapted import AdaptedClassifier
 
 if TYPE_CHECKING:
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RFPClassifier"]
 
 
-class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[AdaptedClassifier]):
+class RFPClassifier(WeighedClasses, AlignedScore, ClassifierMixin, RFPBase[AdaptedClassifier]):
     """Neural-network classification on clustered data by regularized bi-level gradient descent [1]_.
 
     Minimizes R_k(theta) = 1/N sum_c n_c [alpha L_c(theta) + (1 - alpha) L_c(theta_c^k(theta))], where
@@ -108,11 +112,18 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
         Let `fit` start from the parameters learnt before, with a fresh outer optimizer.
     callbacks : callable, sequence of callables or None, default=None
         Called with a `FitState` after every 10 outer steps and after the last; True ends the fit.
+    class_weight : "balanced", dict or None, default=None
+        Weights of the classes, which multiply those of the rows: of a dict by label, 1 where it names none;
+        "balanced" n / (n_classes · n_c), with n_c the rows (or weights) of a class. Probabilities are then
+        those of data in which classes have these shares, not of the data at hand. `adapt`
+        weighs classes alike. "balanced" needs all classes at once: not in `partial_fit`.
 
     Attributes
     ----------
     classes_ : ndarray (n_classes,)
         The class labels, sorted.
+    class_weight_ : ndarray (n_classes,)
+        With `class_weight`, the weight of each class.
     theta_ : ndarray (P,)
         The population's parameters.
     net_ : MLP
@@ -153,6 +164,76 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
     """
 
     _Adapted = AdaptedClassifier
+    _limits = RFPBase._limits | {"class_weight": class_weight}
+
+    def __init__(
+        self,
+        *,
+        standardize: bool = True,
+        hidden_layer_sizes: Any = (64, 64),
+        activation: Activation = "tanh",
+        alpha: float = 0.5,
+        inner_steps: int = 1,
+        inner_lr: Any = "auto",
+        inner_momentum: float = 0.0,
+        adapt_layers: Layers = "all",
+        order: Order = "exact",
+        query_fraction: float | None = None,
+        solver: Solver = "adam",
+        learning_rate_init: float = 5e-3,
+        learning_rate: ScheduleName | Schedule = "cosine",
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        regularization: Any = None,
+        max_iter: int | Literal["auto"] = "auto",
+        batch_size: int | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 100,
+        tol: float | None = None,
+        on_divergence: OnDivergence = "raise",
+        dtype: DType = "auto",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        class_weight: Any = None,
+    ) -> None:
+        super().__init__(
+            standardize=standardize,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            alpha=alpha,
+            inner_steps=inner_steps,
+            inner_lr=inner_lr,
+            inner_momentum=inner_momentum,
+            adapt_layers=adapt_layers,
+            order=order,
+            query_fraction=query_fraction,
+            solver=solver,
+            learning_rate_init=learning_rate_init,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            regularization=regularization,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            on_divergence=on_divergence,
+            dtype=dtype,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            verbose=verbose,
+            warm_start=warm_start,
+            callbacks=callbacks,
+        )
+        self.class_weight = class_weight
 
     @all_or_nothing
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
@@ -200,6 +281,11 @@ class RFPClassifier(ClassTargets, AlignedScore, ClassifierMixin, RFPBase[Adapted
         optimizer keeps its state between calls. The parameters are those of `fit`;
         `classes` lists all class labels and is needed at the first call.
         """
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all rows of all classes, which partial_fit does not see; give "
+                "a dict of weights: sklearn.utils.class_weight.compute_class_weight finds them"
+            )
         if not hasattr(self, "theta_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")

@@ -14,9 +14,9 @@ from ..._options import random_source
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
 from ...network import MLP
+from .._dealt import held_out_clusters
 from ._folds import choose_steps, first_thetas
 from ._settings import Settings, check_settings
-from ._splits import held_out_clusters
 from ._training import CHECK_EVERY
 
 if TYPE_CHECKING:
