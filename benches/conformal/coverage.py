@@ -1,6 +1,6 @@
 """How often intervals hold a random row of a new cluster, with 10, 20 and 50 clusters.
 
-python -m benches.conformal.coverage [DRAWS]  prints the table of docs/conformal.md (2000 draws, two minutes).
+python -m benches.conformal.coverage [DRAWS]  prints the table of docs/conformal.md (2000 draws, twenty minutes).
 """
 
 import itertools

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from . import (  # noqa: F401  (for type checkers; `__getattr__` imports them)
         calibration,
         causal,
+        cli,
         conformal,
         datasets,
         estimators,
+        export,
         implicit,
         npiv,
         plotting,
@@ -116,9 +118,11 @@ _STUDIES = ("SweepResult", "sweep")
 _SUBMODULES = (
     "calibration",
     "causal",
+    "cli",
     "conformal",
     "datasets",
     "estimators",
+    "export",
     "implicit",
     "npiv",
     "plotting",

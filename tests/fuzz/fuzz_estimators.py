@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from fuzz_core import GROUPS, THETA, X, Y
 from fuzz_target import Target, estimator, function, method
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 import rfpcore
 from rfpcore import conformal, estimators
+from rfpcore.export import to_torch
 
 CLASSES = np.array(["a", "b", "c"])[np.digitize(Y, [-0.4, 0.4])]
 WEIGHTS = np.linspace(0.5, 2, 18)
@@ -174,6 +176,12 @@ TARGETS: list[Target] = [
             ("predict_interval", {"level": 0.6}, {}),
             ("score", {"y": Y}, SCORED),
         )
+    ),
+    Target(
+        "to_torch",
+        lambda **given: to_torch(**given)(torch.tensor(X)).detach().numpy(),
+        lambda: {"model": fitted(rfpcore.MLPRegressor), "output": "prediction"},
+        lambda: function(to_torch, dict).signature(),
     ),
     *after_fit(REGRESSOR, "predict"),
     *after_fit(CLASSIFIER, "predict", "predict_proba", "decision_function"),

@@ -24,6 +24,7 @@ EXEMPT: dict[str, str] = {
     "EffectsPrior": BETWEEN,
     "EffectsPrior.posterior": BETWEEN,
     "effects_prior": BETWEEN,
+    "main": "the program, whose arguments are texts: tests/system/test_cli.py",
     "HeldProcess": BETWEEN,
     "HeldProcess.features": BETWEEN,
     "HeldProcess.whitened": BETWEEN,

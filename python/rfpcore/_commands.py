@@ -1,0 +1,224 @@
+"""What the commands of the program do: options in, text out."""
+
+import ast
+import json
+import math
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.utils.validation import has_fit_parameter
+
+from . import causal, estimators, files
+
+Frame = Any
+
+
+def effect(options: Namespace) -> str:
+    """The effect of a policy that comes by cluster."""
+    frame = _rows(options, options.treatment, options.clusters, options.by, *options.covariates)
+    model = causal.ClusterEffect(estimand=options.estimand, **_settings(options))
+    model.fit(frame, **_columns(options), by=options.by)
+    return _reported(model, options, None)
+
+
+def did(options: Namespace) -> str:
+    """Difference-in-differences of two periods, or of policies that come at different times."""
+    used = (options.treatment, options.clusters, options.time, options.unit, *options.covariates)
+    frame = _rows(options, *used)
+    n_periods = frame[options.time].nunique()
+    model: Any = causal.StaggeredEffect(**_settings(options))
+    if n_periods <= 2:
+        model = causal.DifferenceInDifferences(**_settings(options))
+        if options.by is not None:
+            raise ValueError(
+                f"--by {options.by} is for more than two periods; {options.time!r} has {n_periods}"
+            )
+    model.fit(frame, **_columns(options), time=options.time, unit=options.unit)
+    return _reported(model, options, options.by)
+
+
+def fit(options: Namespace) -> str:
+    """Train an estimator; say how well it does on what it was trained on, and save it."""
+    model = getattr(estimators, options.estimator)(**_parameters(options))
+    frame = _rows(options, options.clusters, *options.features)
+    given = {"groups": options.clusters, "sample_weight": options.weights}
+    for name, option in (("groups", "--clusters"), ("sample_weight", "--weights")):
+        if given[name] is not None and not has_fit_parameter(model, name):
+            raise ValueError(f"{option} is of no use to a {options.estimator}")
+    if options.clusters is None and options.estimator.startswith("Mixed"):
+        raise ValueError(f"a {options.estimator} needs --clusters, the column that says who belongs together")
+    more = {name: frame[column].to_numpy() for name, column in given.items() if column is not None}
+    X, y = frame[options.features], frame[options.outcome].to_numpy()
+    model.fit(X, y, **more)
+    lines = [f"{options.estimator}: {len(frame)} rows, {len(options.features)} features"]
+    if hasattr(model, "summary"):
+        lines = [model.summary()]
+    measure = "accuracy" if is_classifier(model) else "R2"
+    lines.append(f"{measure} on the rows it was trained on: {model.score(X, y):.4f}")
+    if options.save is not None:
+        model.save(options.save)
+        lines.append(f"saved to {options.save}")
+    return "\n".join(lines)
+
+
+def predict(options: Namespace) -> str:
+    """Predictions as CSV, a line a row of the file."""
+    model = files.load(options.model)
+    if not hasattr(model, "predict"):
+        raise ValueError(f"{options.model} holds a {type(model).__name__}, which predicts nothing")
+    frame = _read(options.file)
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        raise ValueError(f"{options.model} was trained without names of columns, so none can be looked up")
+    _require(frame, [*names, options.clusters])
+    if options.jobs is not None and hasattr(model, "n_jobs"):
+        model.n_jobs = options.jobs
+    more = {} if options.clusters is None else {"groups": frame[options.clusters].to_numpy()}
+    if more and not type(model).__name__.startswith("Mixed"):
+        raise ValueError(f"--clusters is for mixed models; {options.model} holds a {type(model).__name__}")
+    if not options.probabilities:
+        found = np.asarray(model.predict(frame[list(names)], **more))
+        columns = ["prediction"] if found.ndim == 1 else [f"prediction_{i}" for i in range(found.shape[1])]
+        return _csv(found, columns)
+    if not hasattr(model, "predict_proba"):
+        raise ValueError(
+            f"--probabilities are of classifiers; {options.model} holds a {type(model).__name__}"
+        )
+    found = model.predict_proba(frame[list(names)], **more)
+    return _csv(found, [f"probability_{label}" for label in model.classes_.tolist()])
+
+
+def _settings(options: Namespace) -> dict[str, Any]:
+    """Parameters of an estimator of effects."""
+    models: dict[str, Any] = {
+        "auto": "auto",
+        "network": None,
+        "linear": LinearRegression(),
+        "logistic": LogisticRegression(),
+    }
+    given = {"outcome": models[options.outcome_model], "random_state": options.seed, "n_jobs": options.jobs}
+    return given if options.inference is None else given | {"inference": options.inference}
+
+
+def _columns(options: Namespace) -> dict[str, Any]:
+    """Arguments of its `fit`, by name of the column."""
+    return {
+        "y": options.outcome,
+        "treatment": options.treatment,
+        "groups": options.clusters,
+        "covariates": list(options.covariates),
+        "sample_weight": options.weights,
+    }
+
+
+def _reported(model: Any, options: Namespace, by: str | None) -> str:
+    """A fitted effect in the form that is asked for."""
+    more: dict[str, Any] = {} if by is None else {"by": by}
+    text = {"text": _text, "json": _json, "latex": _latex}[options.format](model, options.level, more)
+    if options.save is not None:
+        model.save(options.save)
+    return text
+
+
+def _text(model: Any, level: float, more: dict[str, Any]) -> str:
+    summary = str(model.summary(level))
+    return f"{summary}\n\n{model.to_frame(level, **more).to_string()}" if more else summary
+
+
+def _json(model: Any, level: float, more: dict[str, Any]) -> str:
+    """Numbers of each effect; what there is no number for is null."""
+    frame = model.to_frame(level, **more).reset_index()
+    rows = [{name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+    names = ("n_rows_", "n_clusters_", "n_treated_", "n_adopting_")
+    facts = {name.rstrip("_"): _plain(getattr(model, name)) for name in names if hasattr(model, name)}
+    head = {"estimator": type(model).__name__, "standard_errors": model.effect_.method, "level": level}
+    return json.dumps(head | facts | {"effects": rows}, indent=2)
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _latex(model: Any, level: float, more: dict[str, Any]) -> str:
+    if not hasattr(model, "to_latex"):
+        raise ValueError(f"--format latex: a {type(model).__name__} has no to_latex; text and json are there")
+    return str(model.to_latex(level, **more))
+
+
+def _parameters(options: Namespace) -> dict[str, Any]:
+    """Parameters of an estimator, from NAME=VALUE."""
+    kind = getattr(estimators, options.estimator)
+    known = set(kind._get_param_names())
+    given: dict[str, Any] = {"random_state": options.seed, "n_jobs": options.jobs}
+    given = {name: value for name, value in given.items() if name in known}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise ValueError(
+                f"--set {text}: NAME=VALUE is needed, with a name among {', '.join(sorted(known))}"
+            )
+        try:
+            given[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):  # a text without quotes
+            given[name] = value
+    return given
+
+
+def _rows(options: Namespace, *columns: str | None) -> Frame:
+    """The file's rows, with all columns that are used, and without rows that lack one where it was asked."""
+    frame = _read(options.file)
+    used = list(dict.fromkeys([options.outcome, options.weights, *columns]))
+    _require(frame, used)
+    if not options.drop_missing:
+        return frame
+    kept = frame.dropna(subset=[name for name in used if name is not None])
+    if len(kept) < len(frame):
+        print(
+            f"rfpcore: {len(frame) - len(kept)} of {len(frame)} rows left out, with a missing value",
+            file=sys.stderr,
+        )
+    return kept
+
+
+def _require(frame: Frame, columns: Iterable[str | None]) -> None:
+    missing = [name for name in columns if name is not None and name not in frame.columns]
+    if missing:
+        names = ", ".join(map(str, frame.columns[:20]))
+        raise ValueError(f"there is no column {missing[0]!r}; the file has {names}")
+
+
+def _read(path: str) -> Frame:
+    """A file as a pandas frame, by its ending."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("files are read by pandas: pip install pandas") from error
+    readers = {
+        ".csv": pandas.read_csv,
+        ".tsv": lambda place: pandas.read_csv(place, sep="\t"),
+        ".parquet": pandas.read_parquet,
+        # Labels of values would turn 0 and 1 into texts.
+        ".dta": lambda place: pandas.read_stata(place, convert_categoricals=False),
+    }
+    place = Path(path)
+    endings = [ending.lower() for ending in place.suffixes if ending.lower() in readers]
+    if not endings:
+        raise ValueError(f"{path} is of no kind that is read; {', '.join(readers)} are")
+    if not place.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    return readers[endings[-1]](place)
+
+
+def _csv(values: Any, columns: list[str]) -> str:
+    import pandas
+
+    return str(pandas.DataFrame(values, columns=columns).to_csv(index=False)).rstrip("\n")

@@ -1,0 +1,169 @@
+"""The program `rfpcore`: effects, fits and predictions from files, without a line of Python."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TextIO
+
+__all__ = ["main"]
+
+WRONG, INTERRUPTED = 2, 130  # exit codes: of misuse, and of Ctrl-C as shells have it
+
+DESCRIPTION = "Effects of policies that come by cluster, and predictions on clustered data, from a file."
+FILE = "a .csv, .tsv, .parquet or .dta (Stata) file; .csv.gz and the like too"
+MODELS = ("auto", "linear", "logistic", "network")
+ESTIMATORS = (
+    "MixedRegressor",
+    "MixedClassifier",
+    "RFPRegressor",
+    "RFPClassifier",
+    "MLPRegressor",
+    "MLPClassifier",
+    "EnsembleRegressor",
+    "EnsembleClassifier",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; None takes those of the process.
+
+    Returns
+    -------
+    code : int
+        0, or 2 where something was wrong, with a line on standard error that says what; 130 after Ctrl-C.
+
+    Examples
+    --------
+    >>> from rfpcore.cli import main
+    >>> main(["--version"])  # doctest: +ELLIPSIS
+    rfpcore ...
+    0
+    """
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as end:  # argparse has said why, or has given help
+        return end.code if isinstance(end.code, int) else WRONG
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = _show_warning
+        try:
+            return _run(options)
+        except KeyboardInterrupt:
+            print("rfpcore: interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
+            print(f"rfpcore: error: {error}", file=sys.stderr)
+            return WRONG
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The command, whose module is imported here: `--help` must not wait for scikit-learn."""
+    from . import _commands
+
+    commands = {
+        "effect": _commands.effect,
+        "did": _commands.did,
+        "fit": _commands.fit,
+        "predict": _commands.predict,
+    }
+    text = commands[options.command](options)
+    if options.output is None:
+        print(text)
+    else:
+        with open(options.output, "w", encoding="utf-8") as file:
+            print(text, file=file)
+    return 0
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """What is wrong, without a place in code that the user has not written."""
+    print(f"rfpcore: {category.__name__}: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("rfpcore", description=DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"rfpcore {version('rfpcore')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_effect(commands.add_parser("effect", help="the effect of a policy that is on or off by cluster"))
+    _add_did(commands.add_parser("did", help="difference-in-differences, staggered where periods are many"))
+    _add_fit(commands.add_parser("fit", help="train an estimator and save it"))
+    _add_predict(commands.add_parser("predict", help="predictions of a saved estimator, as CSV"))
+    return parser
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    """What all commands have."""
+    parser.add_argument("file", help=FILE)
+    parser.add_argument("--output", metavar="PATH", help="write here instead of to standard output")
+    parser.add_argument("--jobs", type=int, metavar="N", help="threads; all cores by default")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    """Columns that fits need."""
+    _add_rows(parser)
+    parser.add_argument("--outcome", required=True, metavar="COLUMN")
+    parser.add_argument("--weights", metavar="COLUMN", help="weights of the rows")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--save", metavar="PATH", help="save what was fitted, for rfpcore.load and `predict`")
+    parser.add_argument(
+        "--drop-missing", action="store_true", help="leave out rows with a missing value in a column used"
+    )
+
+
+def _add_causal(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser)
+    parser.add_argument("--treatment", required=True, metavar="COLUMN", help="0 and 1")
+    parser.add_argument("--clusters", required=True, metavar="COLUMN")
+    parser.add_argument("--covariates", nargs="*", default=[], metavar="COLUMN", help="none by default")
+    parser.add_argument("--outcome-model", choices=MODELS, default="auto")
+    parser.add_argument("--inference", metavar="METHOD", help="such as jackknife or bootstrap")
+    parser.add_argument("--level", type=float, default=0.95, help="of the intervals, .95 by default")
+    parser.add_argument("--format", choices=("text", "json", "latex"), default="text")
+
+
+def _add_effect(parser: argparse.ArgumentParser) -> None:
+    _add_causal(parser)
+    parser.add_argument("--estimand", choices=("att", "ate"), default="att")
+    parser.add_argument("--by", metavar="COLUMN", help="subgroups, each with an effect")
+
+
+def _add_did(parser: argparse.ArgumentParser) -> None:
+    _add_causal(parser)
+    parser.add_argument("--time", required=True, metavar="COLUMN", help="periods: numbers or dates")
+    parser.add_argument("--unit", metavar="COLUMN", help="who is followed over time")
+    parser.add_argument("--by", metavar="WHAT", help="of many periods: dynamic, group, calendar, cells")
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser)
+    parser.add_argument("--estimator", choices=ESTIMATORS, default="MixedRegressor")
+    parser.add_argument("--clusters", metavar="COLUMN")
+    parser.add_argument("--features", nargs="+", required=True, metavar="COLUMN")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameters of the estimator, such as alpha=0.1 'hidden_layer_sizes=(32, 32)'",
+    )
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="what `fit --save` wrote")
+    _add_rows(parser)
+    parser.add_argument("--clusters", metavar="COLUMN", help="of a mixed model: use what is known of these")
+    parser.add_argument("--probabilities", action="store_true", help="of the classes, instead of one class")

@@ -1,0 +1,268 @@
+"""The program: the same numbers as in Python, from files, and what it says where something is wrong."""
+
+import importlib.util
+import json
+import runpy
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LinearRegression
+
+import rfpcore
+from rfpcore import _commands
+from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect
+from rfpcore.cli import main
+from rfpcore.datasets import make_policy
+
+DATA = make_policy(n_clusters=16, n_per_cluster=4, selection=0.0, random_state=0)
+FRAME = pd.DataFrame(DATA.X[:, :2], columns=["x0", "x1"]).assign(
+    rent=DATA.y,
+    law=DATA.treatment.astype(int),
+    town=DATA.groups,
+    half=np.arange(64) % 2,
+    size=1.0 + np.arange(64) % 3,
+)
+EFFECT = ["--outcome", "rent", "--treatment", "law", "--clusters", "town", "--outcome-model", "linear"]
+COVARIATES = ["--covariates", "x0", "x1"]
+FIT = ["--outcome", "rent", "--features", "x0", "x1"]
+SMALL = ["--set", "hidden_layer_sizes=(3,)", "max_iter=5"]
+
+
+@pytest.fixture
+def file(tmp_path):
+    FRAME.to_csv(tmp_path / "rents.csv", index=False)
+    return str(tmp_path / "rents.csv")
+
+
+def panel(n_periods):
+    """Twenty clusters, half of which adopt: in the second period, or in the second and the third."""
+    random = np.random.default_rng(0)
+    town, year = np.repeat(np.arange(20), n_periods), np.tile(np.arange(n_periods), 20)
+    begins = np.where(town < 5, 1, np.where(town < 10, min(2, n_periods - 1), n_periods))
+    law = (year >= begins).astype(int)
+    rent = 0.1 * town + year + law + random.standard_normal(len(town))
+    return pd.DataFrame({"rent": rent, "law": law, "town": town, "year": year})
+
+
+def expected(frame, **more):
+    model = ClusterEffect(outcome=LinearRegression())
+    return model.fit(frame, "rent", "law", "town", covariates=["x0", "x1"], **more)
+
+
+def test_effect_as_text(file, capsys):
+    assert main(["effect", file, *EFFECT, *COVARIATES, "--level", "0.9"]) == 0
+    out = capsys.readouterr()
+    assert out.out == expected(FRAME).summary(0.9) + "\n"
+    assert out.err == ""
+
+
+def test_effect_as_json_by_subgroup_with_weights(file, tmp_path, capsys):
+    place = tmp_path / "out.json"
+    more = ["--by", "half", "--format", "json", "--output", str(place), "--weights", "size"]
+    assert main(["effect", file, *EFFECT, *COVARIATES, *more]) == 0
+    assert capsys.readouterr().out == ""
+    found = json.loads(place.read_text())
+    assert found["estimator"] == "ClusterEffect"
+    assert found["n_clusters"] == 16
+    model = expected(FRAME, by="half", sample_weight="size")
+    numbers = [row["estimate"] for row in found["effects"]]
+    assert_allclose([np.nan if x is None else x for x in numbers], model.to_frame()["estimate"], rtol=1e-9)
+
+
+def test_what_there_is_no_number_for_is_null_in_json():
+    assert [_commands._plain(value) for value in (np.nan, np.float64(1.5), np.inf, "a", np.int64(3))] == [
+        None, 1.5, None, "a", 3,
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(ClusterEffect, "to_latex"), reason="effects have no to_latex")
+def test_effect_as_latex(file, capsys):
+    assert main(["effect", file, *EFFECT, *COVARIATES, "--format", "latex"]) == 0
+    assert capsys.readouterr().out == expected(FRAME).to_latex(0.95) + "\n"
+
+
+@pytest.mark.skipif(hasattr(ClusterEffect, "to_latex"), reason="effects have to_latex")
+def test_latex_that_is_not_there(file, capsys):
+    assert main(["effect", file, *EFFECT, "--format", "latex"]) == 2
+    assert "has no to_latex" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".dta", ".parquet", ".tsv", ".csv.gz"])
+def test_kinds_of_files(ending, file, tmp_path, capsys):
+    place = str(tmp_path / f"rents{ending}")
+    if ending == ".dta":
+        labelled = FRAME.assign(law=pd.Categorical.from_codes(FRAME["law"], ["no", "yes"]))
+        labelled.to_stata(place, write_index=False)
+    elif ending == ".parquet":
+        if importlib.util.find_spec("pyarrow") is None:
+            pytest.skip("pandas needs pyarrow to write Parquet")
+        FRAME.to_parquet(place)
+    else:
+        FRAME.to_csv(place, index=False, sep="\t" if ending == ".tsv" else ",")
+    numbers = []
+    for path in (file, place):
+        assert main(["effect", path, *EFFECT, *COVARIATES, "--format", "json"]) == 0
+        numbers.append(json.loads(capsys.readouterr().out)["effects"][0]["estimate"])
+    assert_allclose(numbers[0], numbers[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "n_periods"), [(DifferenceInDifferences, 2), (StaggeredEffect, 3)])
+def test_did_by_the_number_of_periods(kind, n_periods, tmp_path, capsys):
+    frame = panel(n_periods)
+    frame.to_csv(tmp_path / "panel.csv", index=False)
+    options = ["did", str(tmp_path / "panel.csv"), *EFFECT, "--time", "year", "--unit", "town"]
+    assert main([*options, "--format", "json", "--save", str(tmp_path / "model")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    model = kind(outcome=LinearRegression())
+    model.fit(frame, "rent", "law", "town", "year", unit="town", covariates=[])
+    assert found["estimator"] == kind.__name__
+    assert_allclose(found["effects"][0]["estimate"], model.estimate_, rtol=1e-9)
+    assert rfpcore.load(tmp_path / "model").estimate_ == found["effects"][0]["estimate"]
+    if n_periods == 3:
+        assert main([*options, "--by", "dynamic"]) == 0
+        assert "event time" in capsys.readouterr().out
+    else:
+        assert main([*options, "--by", "dynamic"]) == 2
+        assert "is for more than two periods; 'year' has 2" in capsys.readouterr().err
+
+
+def test_fit_and_predict(file, tmp_path, capsys):
+    model = str(tmp_path / "model")
+    clusters = ["--clusters", "town"]
+    network = ["--estimator", "RFPRegressor", *SMALL, "inner_lr=0.05", "solver=adam"]
+    assert main(["fit", file, *FIT, *clusters, *network, "--save", model]) == 0
+    assert "RFPRegressor: 64 rows, 2 features\nR2 on the rows it was" in capsys.readouterr().out
+    alone = rfpcore.RFPRegressor(hidden_layer_sizes=(3,), max_iter=5, inner_lr=0.05, random_state=0)
+    alone.fit(FRAME[["x0", "x1"]], FRAME["rent"], FRAME["town"])
+    assert main(["predict", model, file, "--output", str(tmp_path / "out.csv"), "--jobs", "1"]) == 0
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert_allclose(found["prediction"], alone.predict(FRAME[["x0", "x1"]]), rtol=1e-6)
+    assert main(["predict", model, file, *clusters]) == 2
+    assert "--clusters is for mixed models" in capsys.readouterr().err
+
+
+def test_classes(file, tmp_path, capsys):
+    model = str(tmp_path / "model")
+    options = ["--outcome", "law", "--features", "x0", "--estimator", "MLPClassifier", *SMALL]
+    assert main(["fit", file, *options, "--save", model]) == 0
+    assert "accuracy on the rows it was trained on" in capsys.readouterr().out
+    assert main(["predict", model, file, "--probabilities"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "probability_0,probability_1"
+    assert_allclose([sum(map(float, line.split(","))) for line in lines], 1)
+    assert main(["predict", model, file]) == 0
+    assert set(capsys.readouterr().out.split()) <= {"prediction", "0", "1"}
+
+
+def test_mixed_models_know_their_clusters(file, tmp_path, capsys):
+    model = str(tmp_path / "model")
+    options = [*FIT, "--clusters", "town", "--set", "mean=linear", "--save", model]
+    assert main(["fit", file, *options]) == 0
+    capsys.readouterr()
+    predictions = []
+    for more in ([], ["--clusters", "town"]):
+        assert main(["predict", model, file, *more]) == 0
+        predictions.append(np.loadtxt(capsys.readouterr().out.splitlines()[1:]))
+    alone = rfpcore.load(model)
+    assert_allclose(predictions[0], alone.predict(FRAME[["x0", "x1"]]))
+    assert_allclose(predictions[1], alone.predict(FRAME[["x0", "x1"]], FRAME["town"].to_numpy()))
+
+
+def test_rows_with_missing_values(tmp_path, capsys):
+    torn = FRAME.assign(other=np.nan)
+    torn.loc[[3, 7], "x0"] = np.nan
+    place = str(tmp_path / "torn.csv")
+    torn.to_csv(place, index=False)
+    assert main(["effect", place, *EFFECT, *COVARIATES]) == 2
+    assert "x0" in capsys.readouterr().err
+    assert main(["effect", place, *EFFECT, *COVARIATES, "--drop-missing"]) == 0
+    out = capsys.readouterr()
+    assert out.err == "rfpcore: 2 of 64 rows left out, with a missing value\n"
+    assert out.out == expected(FRAME.drop([3, 7])).summary() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rents.csv": "nothing.csv"}, "there is no file"),
+        ({"rents.csv": "rents.xlsx"}, "is of no kind that is read; .csv, .tsv, .parquet, .dta are"),
+        ({"rent": "price"}, "there is no column 'price'; the file has x0, x1, rent, law, town, half, size"),
+        ({"x1": "x9"}, "there is no column 'x9'"),
+        ({"law": "x0"}, "treatment"),
+        ({"linear": "cubic"}, "invalid choice: 'cubic'"),
+    ],
+)
+def test_what_is_wrong_ends_in_2_and_a_line(change, words, file, capsys):
+    arguments = ["effect", file, *EFFECT, *COVARIATES]
+    (old, new), *_ = change.items()
+    arguments = [text.replace(old, new) if text.endswith(old) else text for text in arguments]
+    assert main(arguments) == 2
+    out = capsys.readouterr()
+    assert words in out.err
+    assert "Traceback" not in out.err
+    assert out.out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "depth=3"], "--set depth=3: NAME=VALUE is needed, with a name among activation"),
+        (["--set", "max_iter"], "--set max_iter: NAME=VALUE is needed"),
+        (["--set", "max_iter=many"], "max_iter='many'"),
+    ],
+)
+def test_parameters_that_are_wrong(options, words, file, capsys):
+    assert main(["fit", file, *FIT, "--estimator", "MLPRegressor", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_mixed_model_without_clusters(file, capsys):
+    assert main(["fit", file, *FIT]) == 2
+    assert "a MixedRegressor needs --clusters" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_model(file, capsys):
+    assert main(["predict", file, file]) == 2
+    assert "rfpcore: error: " in capsys.readouterr().err
+
+
+def test_warnings_are_lines_on_standard_error(tmp_path, capsys):
+    few = FRAME[FRAME["town"].isin(pd.unique(FRAME["town"])[:7])]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    assert main(["effect", str(tmp_path / "few.csv"), *EFFECT]) == 0
+    assert "rfpcore: DesignWarning: " in capsys.readouterr().err
+
+
+def test_without_pandas(file, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert main(["effect", file, *EFFECT]) == 2
+    assert capsys.readouterr().err == "rfpcore: error: files are read by pandas: pip install pandas\n"
+
+
+def test_ctrl_c(file, monkeypatch, capsys):
+    def interrupted(self, *arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ClusterEffect, "fit", interrupted)
+    assert main(["effect", file, *EFFECT]) == 130
+    assert capsys.readouterr().err == "rfpcore: interrupted\n"
+
+
+def test_help_and_version_need_nothing(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rfpcore {rfpcore.__version__}\n"
+    for command in ([], ["effect"], ["did"], ["fit"], ["predict"]):
+        assert main([*command, "--help"]) == 0
+        assert "usage: rfpcore" in capsys.readouterr().out
+    assert main([]) == 2
+
+
+def test_the_module_is_the_program(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["rfpcore", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("rfpcore", run_name="__main__")
+    assert end.value.code == 0
+    assert_array_equal(capsys.readouterr().out.split(), ["rfpcore", rfpcore.__version__])
