@@ -48,9 +48,10 @@ def as_floats(values: Any, name: str) -> Array:
 
 
 def as_array(values: Any, name: str) -> Array:
-    """What NumPy makes of values of any kind."""
+    """What NumPy makes of values of any kind, where floats may lie: a field of packed records does not."""
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
+        return array if array.flags.aligned else array.copy()
     except (
         ValueError,
         TypeError,

@@ -297,6 +297,7 @@ def kernel_inputs(net: MLP, theta: Any, data: Clusters, loss: str) -> tuple[Arra
         and (theta.dtype is F64 or theta.dtype is F32)
         and theta.shape == (net.n_parameters,)
         and theta.flags.c_contiguous
+        and theta.flags.aligned
     ):
         theta = vector(theta, "theta", net.n_parameters)
     return theta, data.handle(net, loss, theta.dtype)

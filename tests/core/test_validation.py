@@ -156,3 +156,28 @@ def test_bad_data(name):
     arguments = {"X": X, "y": Y, "groups": GROUPS} | changes
     with pytest.raises(kind, match=message):
         rfpcore.Clusters(**arguments)
+
+
+def test_arrays_of_packed_records_are_as_good_as_others():
+    """A field of packed records lies at any address; the kernel takes floats at those of floats only."""
+
+    def packed(values):
+        values = np.asarray(values)
+        records = np.zeros(len(values), [("flag", "i1"), ("values", values.dtype, values.shape[1:])])
+        records["values"] = values
+        assert not records["values"].flags.aligned
+        return records["values"]
+
+    random = np.random.default_rng(0)
+    X, y, groups = random.normal(size=(40, 2)), random.normal(size=40), np.repeat(np.arange(8), 5)
+    net = rfpcore.MLP(2, (3,), 1)
+    theta = net.init(0, np.float64)
+    options = {"alpha": 0.5, "inner_steps": 1, "inner_lr": 0.1}
+    plain = rfpcore.value_and_grad(net, theta, rfpcore.Clusters(X, y, groups), **options)
+    data = rfpcore.Clusters(packed(X), packed(y), packed(groups))
+    np.testing.assert_array_equal(rfpcore.value_and_grad(net, packed(theta), data, **options)[1], plain[1])
+    model = rfpcore.Model((3,), n_epochs=2)
+    rows = np.arange(30)
+    found = rfpcore.fit_many(packed(X), packed(y), model, rows=packed(rows), theta=packed(theta))
+    expected = rfpcore.fit_many(X, y, model, rows=rows, theta=theta)
+    np.testing.assert_array_equal(found.thetas, expected.thetas)

@@ -314,3 +314,38 @@ def test_truncated_and_altered_files_are_refused(model, tmp_path):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"model\.safetensors"):
             rfpcore.load(path)
+
+
+def test_draws_of_effects_have_the_moments_of_the_posterior(data):
+    """The closed form of a posterior by hand: no code of the package but the variances."""
+    X, y, groups = data
+    model = MixedRegressor(mean="linear", effects="intercept").fit(X, y, groups)
+    cluster = groups == groups[0]
+    found = model.variance_components_.variance
+    n = int(cluster.sum())
+    share = found[0] / (found[0] + found[1] / n)
+    residual = float(np.mean(y[cluster] - model.predict(X[cluster])))
+    draws = model.sample_effects(X[cluster][:3], groups[cluster][:3], n_samples=4000)
+    assert draws.shape == (3, 4000)
+    np.testing.assert_allclose(draws[0], draws[2], atol=1e-4)  # one intercept; 1e-6 of its variance is added
+    sd = np.sqrt(found[0] * (1 - share))
+    np.testing.assert_allclose(draws[0].mean(), share * residual, atol=4 * sd / np.sqrt(4000))
+    np.testing.assert_allclose(draws[0].std(), sd, rtol=4 / np.sqrt(8000))
+
+
+def test_draws_of_effects_go_together_within_clusters_and_not_between(model, data):
+    X, y, groups = data
+    rows = [0, 1, len(X) - 1]
+    draws = model.sample_effects(X[rows], groups[rows], n_samples=3000, random_state=3)
+    mean = model.predict(X[rows], groups[rows]) - model.predict(X[rows])
+    spread = draws.std(axis=1)
+    np.testing.assert_allclose(draws.mean(axis=1), mean, atol=4 * spread.max() / np.sqrt(3000))
+    assert abs(np.corrcoef(draws[[0, 2]])[0, 1]) < 4 / np.sqrt(3000)
+    again = model.sample_effects(X[rows], groups[rows], n_samples=3000, random_state=3)
+    np.testing.assert_array_equal(draws, again)
+    adapted = model.adapt(X[:6], y[:6])
+    assert adapted.sample_effects(X[:4], n_samples=2).shape == (4, 2)
+    with pytest.raises(ValueError, match="groups is None"):
+        model.sample_effects(X[:4])
+    with pytest.raises(ValueError, match="are not among"):
+        model.sample_effects(X[:2], ["new", "new"])

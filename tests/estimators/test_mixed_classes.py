@@ -191,9 +191,30 @@ def test_wrong_outcomes_are_refused():
         model.adapt(X[:2], ["maybe", "yes"])
 
 
+@pytest.mark.filterwarnings("ignore:the columns and clusters tell")
 def test_separable_classes_end_finite():
     X, _, groups = make_vee(n_clusters=6, n_per_cluster=8, random_state=0)
     y = X[:, 0] > 0.5
     for kind in ("linear", "gp"):
         proba = MixedClassifier(mean=kind).fit(X, y, groups).predict_proba(X, groups)
         assert np.isfinite(proba).all()
+
+
+@pytest.mark.parametrize("told_by", ["column", "clusters"])
+def test_classes_that_can_be_told_apart_are_said_to_have_no_estimate(told_by):
+    random = np.random.default_rng(4)
+    groups = np.repeat(np.arange(25), 12)
+    X = random.normal(0, 1, (300, 2))
+    y = X[:, 0] > 0 if told_by == "column" else random.integers(0, 2, 25)[groups]
+    with pytest.warns(rfpcore.exceptions.DesignWarning, match="no maximum"):
+        MixedClassifier(mean="linear").fit(X, y, groups)
+
+
+def test_networks_of_counts_start_at_their_mean():
+    """Counts of a thousand: from a rate of 1 thirty steps would not have come there."""
+    random = np.random.default_rng(4)
+    groups = np.repeat(np.arange(15), 12)
+    X = random.normal(0, 1, (180, 2))
+    y = random.poisson(1000 * np.exp(0.2 * X[:, 0] + random.normal(0, 0.2, 15)[groups]))
+    model = MixedRegressor(mean="network", loss="poisson", max_iter=60).fit(X, y, groups)
+    assert 0.8 < np.mean(model.predict(X)) / np.mean(y) < 1.25

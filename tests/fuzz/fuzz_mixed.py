@@ -98,15 +98,15 @@ TARGETS: list[Target] = [
     fits(MixedRegressor, "MixedRegressor, nested", groups=NESTED, mean="gp"),
     fits(MixedClassifier, ""),
     fits(MixedClassifier, "MixedClassifier, linear", mean="linear"),
-    *uses(MixedRegressor, "predict", "predict_interval", "score"),
-    *uses(MixedClassifier, "predict", "predict_proba", "decision_function", "score"),
+    *uses(MixedRegressor, "predict", "predict_interval", "sample_effects", "score"),
+    *uses(MixedClassifier, "predict", "predict_proba", "decision_function", "sample_effects", "score"),
     *(
         method(lambda kind=kind: fitted(kind), kind.__name__, name, base)
         for kind in OUTCOMES
         for name, base in (("population_interval", lambda: {"X": X}), ("summary", dict))
     ),
-    *adapts(MixedRegressor, "AdaptedMixedRegressor", "predict", "predict_interval"),
-    *adapts(MixedClassifier, "AdaptedMixedClassifier", "predict", "predict_proba"),
+    *adapts(MixedRegressor, "AdaptedMixedRegressor", "predict", "predict_interval", "sample_effects"),
+    *adapts(MixedClassifier, "AdaptedMixedClassifier", "predict", "predict_proba", "sample_effects"),
     *(
         target
         for kind in OUTCOMES

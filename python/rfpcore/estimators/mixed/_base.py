@@ -9,16 +9,15 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..._arrays import Array, as_floats, require_finite, require_length, require_total, row_weights
 from ..._frames import require_aligned
-from ..._options import Activation, choice, fraction
+from ..._options import Activation, fraction
 from .._dealt import dealt
-from .._known import Unknown
 from .._network import FeatureEstimator
 from . import _classify
 from ._effects import ClusterEffects
 from ._fit import MixedFit, run
 from ._intervals import Calibration, calibrate
-from ._laplace import FamilyName
-from ._model import FittedModel, Prediction, effects_of, with_means
+from ._laplace import FamilyName, level_of
+from ._model import FittedModel, effects_of, with_means
 from ._problem import MixedProblem
 from ._report import Report, report
 from ._rows import StandardUnits, grouping, origin, require_nested, require_repeats
@@ -96,25 +95,31 @@ class MixedBase(SavedMixed, FeatureEstimator):
         features = self._features(X, learn=True)
         require_finite(features, "X")
         outcome, weights = self._learn_outcomes(y, len(features)), self._weights(sample_weight, len(features))
-        keeps_units = self._family is not None
-        scales = StandardUnits.of(features.astype(np.float64), None if keeps_units else outcome, weights)
+        family = self._family
+        level = 0.0 if family is None else level_of(family, outcome, weights)
+        scales = StandardUnits.of(
+            features.astype(np.float64), outcome if family is None else None, weights, level
+        )
         scales.require_variances()
         found = grouping(groups, len(features))
         require_nested(found)
         require_repeats(np.bincount(found.codes))
         levels = 1 if found.inner is None else 2
         effects = structure(given, features.shape[1], getattr(self, "feature_names_in_", None), levels)
-        if self._family is not None:
+        if family is not None:
             effects = _classify.unit_noise(effects)
         order = np.argsort(found.codes, kind="stable")
-        Z, t = scales.features(features)[order], scales.outcomes(outcome)[order]
+        t = outcome[order] if family is not None else scales.outcomes(outcome)[order]
+        Z = scales.features(features)[order]
         own_weights, nothing = scales.weights(weights, order), np.zeros(effects.n_parameters)
         about = origin(effects, scales)
         before = effects_of(effects, nothing, found, Z, own_weights, about, None, given["n_jobs"])
         n_clusters = len(found.labels)
         fold = dealt(n_clusters, min(given["n_folds"], n_clusters), given["random_state"])
         inputs = with_means(before, Z) if given["cluster_means"] else Z
-        problem = MixedProblem(inputs, t, before.data, effects, fold, given["random_state"], given["n_jobs"])
+        problem = MixedProblem(
+            inputs, t, before.data, effects, fold, given["random_state"], given["n_jobs"], level
+        )
         return problem, scales, before
 
     @property
@@ -206,13 +211,12 @@ class MixedBase(SavedMixed, FeatureEstimator):
 
     # Use.
 
-    def _predict(self, X: Any, groups: Any, unknown: Unknown, spread: bool) -> Prediction:
+    def _rows(self, X: Any, groups: Any) -> tuple[Array, Any]:
         check_is_fitted(self)
-        choice(unknown, "unknown", Unknown)
         require_aligned(X=X, groups=groups)
         features = self._features(X)
         require_finite(features, "X")
-        return self._memory.at(features, groups, unknown, spread)
+        return features, groups
 
     @property
     def _estimator(self) -> Any:
@@ -232,7 +236,8 @@ class MixedBase(SavedMixed, FeatureEstimator):
             Of numbers for f, of counts for their mean, of classes for the second one's probability.
         """
         level = fraction(level, "level")
-        return self._predict(X, None, "raise", True).band(level)
+        band: Array = self._predict(X, None, "raise", True).band(level)
+        return band
 
     def _adapted(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> FittedModel:
         """The posterior of other clusters."""

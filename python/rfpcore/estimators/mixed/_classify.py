@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
+from ..._warn import warn
+from ...exceptions import DesignWarning
 from . import _fit, _gaussian_process, _linear, _networks
 from ._components import Floats, Structure, bounds, prior, start
 from ._laplace import FamilyName, LaplaceModel
@@ -20,7 +23,8 @@ from ._problem import FittedMean, MixedProblem
 from ._settings import MixedSettings
 
 ROUNDS = 2
-LARGEST_LOGIT = 8.0  # of the working outcomes' predictor: beyond, weights say nothing
+CERTAIN = 0.99  # of the observed class, in every row
+LARGEST_LOGIT = 8.0  # of the working outcomes' predictor above the level: beyond, weights say nothing
 
 
 def run(problem: MixedProblem, settings: MixedSettings, family: FamilyName) -> _fit.MixedFit:
@@ -50,14 +54,20 @@ def _working(problem: MixedProblem, eta: Floats, u: Floats, family: FamilyName) 
     """The problem of the working outcomes at the mode."""
     eta = np.clip(eta, -LARGEST_LOGIT, LARGEST_LOGIT)
     mode = laplace_model(problem, family).mode(eta, u)
-    return replace(problem, y=eta + mode.working_residual, effects=mode.data)
+    return replace(problem, y=eta + mode.working_residual, effects=mode.data, level=0.0)
 
 
 def laplace_model(problem: MixedProblem, family: FamilyName) -> LaplaceModel:
     """All rows' outcomes."""
     own = problem.effects
     return LaplaceModel(
-        problem.structure, own._replace(weights=None), family, problem.y, own.weights, problem.n_threads
+        problem.structure,
+        own._replace(weights=None),
+        family,
+        problem.y,
+        own.weights,
+        problem.n_threads,
+        problem.level,
     )
 
 
@@ -73,7 +83,9 @@ def estimate(
     rows, effects, _ = problem.sample
     structure, at = problem.structure, eta[rows]
     own = effects._replace(weights=None)
-    model = LaplaceModel(structure, own, family, problem.y[rows], effects.weights, problem.n_threads)
+    model = LaplaceModel(
+        structure, own, family, problem.y[rows], effects.weights, problem.n_threads, problem.level
+    )
     last_mode: list[Floats | None] = [None]
 
     def objective(u: Floats) -> tuple[float, Floats]:
@@ -108,7 +120,7 @@ def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
 
     free: list[tuple[float | None, float | None]] = [(None, None)] * p
     limits = free + bounds(structure, 1.0)
-    first = np.concatenate([_level(problem, p, family), start(structure, 1.0)])
+    first = np.concatenate([np.zeros(p), start(structure, 1.0)])
     found = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=limits, options=EXACT)
     parameters, hessian = polished(objective, np.asarray(found.x), limits)
     together = np.asarray(np.linalg.pinv(hessian[:-1, :-1]), np.float64)
@@ -116,6 +128,8 @@ def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     of_variances[:-1, :-1] = np.linalg.pinv(together[p:, p:])
     b, u = parameters[:p], parameters[p:]
     value, _ = objective(parameters)
+    if family == "logistic":
+        _warn_of_separation(model, columns @ b, u)
     last = CovarianceEstimate(u, -value, b, covariance, of_variances)
     coefficients = np.zeros(problem.X.shape[1] + 1)
     coefficients[[0, *(j + 1 for j in kept)]] = b
@@ -125,12 +139,16 @@ def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     return _fit.MixedFit(fitted, fitted, last, {"linear": -value}, uncertainty, None)
 
 
-def _level(problem: MixedProblem, p: int, family: FamilyName) -> Floats:
-    """Coefficients to start from: of counts, an intercept at the logarithm of their mean."""
-    first = np.zeros(p)
-    if family == "poisson":
-        first[0] = np.log(problem.y.mean())
-    return first
+def _warn_of_separation(model: LaplaceModel, eta: Floats, u: Floats) -> None:
+    logits = eta + model.level + model.mode(eta, u).effect
+    least = float(expit(np.where(model.y > 0.5, logits, -logits)).min())
+    if least > CERTAIN:
+        warn(
+            "the columns and clusters tell the classes of all rows with a probability of at least "
+            f"{least:.4f}: the likelihood has no maximum, and coefficients, variances and errors are where "
+            "the search stopped",
+            DesignWarning,
+        )
 
 
 def null_log_likelihood(
@@ -148,8 +166,7 @@ def without_effects(problem: MixedProblem, columns: Floats, family: FamilyName) 
         at = model.slopes(columns @ b)
         return -float(at.value.sum()), -columns.T @ at.first
 
-    first = _level(problem, columns.shape[1], family)
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", options=EXACT)
+    found = minimize(objective, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B", options=EXACT)
     return -float(found.fun)
 
 

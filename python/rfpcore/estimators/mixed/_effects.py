@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,20 @@ class ClusterEffects:
 
     def at(self, X: Floats, codes: Codes, inner: Codes | None, spread: bool) -> tuple[Floats, Floats | None]:
         """Posterior mean of the effects at rows of these clusters, and variance where wanted."""
+        back, rows = self._new_rows(X, codes, inner)
+        mean, variance = self.factors.posterior(self.residual, *rows, spread, self.n_threads)
+        return mean[back], None if variance is None else np.maximum(variance[back], 0.0)
+
+    def draws(self, X: Floats, codes: Codes, inner: Codes | None, n_draws: int, seed: int) -> Floats:
+        """Joint draws (N, n_draws) of what `at` has the moments of."""
+        back, rows = self._new_rows(X, codes, inner)
+        drawn = self.factors.draws(self.residual, *rows, n_draws, seed, self.n_threads)
+        return np.ascontiguousarray(drawn.T[back])
+
+    def _new_rows(
+        self, X: Floats, codes: Codes, inner: Codes | None
+    ) -> tuple[NDArray[np.intp], tuple[Any, Floats, list[Any], Any]]:
+        """Each row's place among rows sorted by cluster; these as the kernel takes them."""
         order = np.argsort(codes, kind="stable")
         sorted_codes = codes[order]
         offsets = offsets_of(sorted_codes, len(self.labels))
@@ -76,12 +91,9 @@ class ClusterEffects:
         about = self.means if self.structure.is_centred else self.origin
         rows = effect_data(self.structure, X[order], sorted_codes, offsets, about, within, None)
         inners = [rows.inner if block.level else None for block in self.structure.blocks]
-        mean, variance = self.factors.posterior(
-            self.residual, offsets, rows.columns, inners, rows.smooth, spread, self.n_threads
-        )
         back = np.empty(len(order), np.intp)
         back[order] = np.arange(len(order))
-        return mean[back], None if variance is None else np.maximum(variance[back], 0.0)
+        return back, (offsets, rows.columns, inners, rows.smooth)
 
     def prior_variance(self, X: Floats) -> Floats:
         """Variance of the effect of a cluster not seen yet.

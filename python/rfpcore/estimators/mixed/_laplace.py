@@ -5,13 +5,14 @@ K g, the working residual is V g = u + W^-1 g, and the posterior of the effects 
 with this residual and noise W^-1. So everything else in this folder serves here as well.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import expit, gammaln
+from scipy.special import expit, gammaln, logit
 
 from ... import _rfpcore
 from ._components import EffectData, Floats, Structure, chain, values
@@ -41,6 +42,14 @@ def _poisson(y: Floats, eta: Floats) -> Slopes:
 
 
 FAMILIES: dict[str, Callable[[Floats, Floats], Slopes]] = {"logistic": _logistic, "poisson": _poisson}
+
+
+LINKS: dict[str, Callable[[float], float]] = {"logistic": lambda p: float(logit(p)), "poisson": math.log}
+
+
+def level_of(family: FamilyName, y: Floats, weights: Floats | None) -> float:
+    """The linear predictor of the mean outcome."""
+    return LINKS[family](float(np.average(y, weights=weights)))
 
 
 class Laplace(NamedTuple):
@@ -84,6 +93,8 @@ class LaplaceModel:
     weights : ndarray (N,) or None
         How often rows count.
     n_threads : int
+    level : float
+        What linear predictors are counted from.
     """
 
     structure: Structure
@@ -92,6 +103,7 @@ class LaplaceModel:
     y: Floats
     weights: Floats | None
     n_threads: int
+    level: float = 0.0
 
     @cached_property
     def covariance(self) -> _rfpcore.Covariance:
@@ -106,14 +118,14 @@ class LaplaceModel:
 
     def slopes(self, eta: Floats) -> Slopes:
         """Each row's, times its weight."""
-        found = FAMILIES[self.family](self.y, eta)
+        found = FAMILIES[self.family](self.y, eta + self.level)
         return found if self.weights is None else Slopes(*(self.weights * part for part in found))
 
     def likelihood(self, eta: Floats, u: Floats, start: Floats | None = None) -> tuple[Laplace, Floats]:
         """The log-likelihood at linear predictors and variances; the mode, whose search begins at `start`."""
         found = values(self.structure, u)
         of_clusters, mode, of_eta, gradient = self.covariance.laplace(
-            np.ascontiguousarray(eta),
+            np.ascontiguousarray(eta + self.level),
             self.y,
             self.family,
             found.matrices,

@@ -145,7 +145,7 @@ class FittedModel:
     def adapted(self, X: Array, y: Array, found: Grouping, weights: Floats | None) -> "FittedModel":
         """The same population's function beside the effects of other clusters."""
         before, order = self.effects, np.argsort(found.codes, kind="stable")
-        Z, t = self.scales.features(X)[order], self.scales.outcomes(y)[order]
+        Z = self.scales.features(X)[order]
         own_weights = self.scales.weights(weights, order)
         effects = effects_of(
             before.structure,
@@ -159,9 +159,17 @@ class FittedModel:
         )
         f = self.mean.predict(with_means(effects, Z) if self.with_means else Z)
         if self.family is None:
-            return replace(self, effects=replace(effects, residual=t - f))
+            return replace(self, effects=replace(effects, residual=self.scales.outcomes(y)[order] - f))
         data = effects.data._replace(weights=None)
-        model = LaplaceModel(before.structure, data, self.family, t, own_weights, before.n_threads)
+        model = LaplaceModel(
+            before.structure,
+            data,
+            self.family,
+            np.asarray(y)[order],
+            own_weights,
+            before.n_threads,
+            self.scales.y_mean,
+        )
         mode = model.mode(f, before.parameters)
         return replace(self, effects=replace(effects, data=mode.data, residual=mode.working_residual))
 
@@ -212,6 +220,12 @@ class FittedModel:
             self.family,
             max(self.n_clusters - 1, 1),
         )
+
+    def draws(self, X: Array, groups: Any, n_draws: int, seed: int) -> Floats:
+        """Joint draws (N, n_draws) of the clusters' effects at rows, in the data's units."""
+        codes, inner, _ = self.codes(groups, len(X), "raise")
+        assert (codes >= 0).all()
+        return self.scales.y_scale * self.effects.draws(self.scales.features(X), codes, inner, n_draws, seed)
 
 
 def reach_of(Z: Floats, codes: Codes, means: Floats) -> Floats:

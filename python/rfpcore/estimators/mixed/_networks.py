@@ -62,6 +62,8 @@ def fit(
     folds, decays = problem.n_folds, training.decays
     out = np.arange(folds)[:, None] == problem.fold
     starts = np.stack([net.init(problem.seed + k, F32) for k in range(folds)])
+    if whitening is None:  # trained on outcomes, and not on what is left of them above the level
+        starts[:, -1] += problem.level
     losses, looks = _train(problem, whitening, training, net, np.tile(starts, (len(decays), 1)), out, loss)
     rows = np.bincount(problem.fold, np.diff(problem.offsets), minlength=folds)
     pooled = np.tensordot(rows / rows.sum(), losses.reshape(len(decays), folds, -1), axes=(0, 1))
@@ -69,6 +71,8 @@ def fit(
         raise overflow(training.max_iter, "steps")
     decay, look = np.unravel_index(int(np.argmin(pooled)), pooled.shape)
     thetas = looks.reshape(len(decays), folds, *looks.shape[1:])[decay, :, look]
+    if whitening is None:
+        thetas[:, -1] -= problem.level
     left_out = np.empty(len(problem.y))
     for k, theta in enumerate(thetas):
         own = problem.fold_of_row == k

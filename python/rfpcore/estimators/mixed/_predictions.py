@@ -1,16 +1,67 @@
-"""What fitted and adapted mixed models predict, in one place: both have a `_predict`."""
+"""What fitted and adapted mixed models predict, in one place.
+
+Both have `_rows(X, groups)`, which checks and completes them, a `_memory` and an `_estimator`.
+"""
 
 from typing import Any
 
 import numpy as np
 
 from ..._arrays import Array
-from ..._options import boolean, fraction
+from ..._limits import seed
+from ..._options import MAX_STEPS, boolean, choice, fraction, integer
 from .._known import Unknown
+from ._model import Prediction
 
 
-class PredictsNumbers:
-    """Numbers and counts; goes before what has `_predict` and `_estimator`."""
+class _Predicts:
+    """Whatever the outcomes."""
+
+    def _predict(self: Any, X: Any, groups: Any, unknown: Unknown, spread: bool) -> Prediction:
+        choice(unknown, "unknown", Unknown)
+        features, groups = self._rows(X, groups)
+        found: Prediction = self._memory.at(features, groups, unknown, spread)
+        return found
+
+    def sample_effects(
+        self: Any, X: Any, groups: Any = None, *, n_samples: int = 1, random_state: Any = 0
+    ) -> Array:
+        """Joint draws of the clusters' effects, given what is known of the clusters.
+
+        Added to `predict(X)` they are draws of the clusters' functions: for what depends on several rows at
+        once, such as a cluster's total, a ranking of clusters, or the best x in a cluster. The population's
+        function and the variances are taken as they were estimated.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        groups : array (N,) or (N, 2), optional
+            As in `predict`: known clusters, or after `adapt` those adapted to. None: after `adapt` the one
+            cluster there is.
+        n_samples : int >= 1, default=1
+        random_state : int, RandomState or None, default=0
+
+        Returns
+        -------
+        effects : ndarray (N, n_samples)
+            In the units of y; of counts and classes on the scale of the link, in Laplace's approximation.
+
+        Raises
+        ------
+        ValueError, TypeError
+            On misuse, and for clusters of which nothing is known.
+        """
+        n_samples = integer(n_samples, "n_samples", 1, MAX_STEPS)
+        random = seed(random_state, "random_state")
+        features, groups = self._rows(X, groups)
+        if groups is None:
+            raise ValueError("groups is None; effects are those of clusters: each row's is needed")
+        draws: Array = self._memory.draws(features, groups, n_samples, random)
+        return draws
+
+
+class PredictsNumbers(_Predicts):
+    """Numbers and counts; goes before the rest of an estimator."""
 
     def predict(
         self: Any, X: Any, groups: Any = None, *, unknown: Unknown = "raise", return_std: bool = False
@@ -62,8 +113,8 @@ class PredictsNumbers:
         return interval
 
 
-class PredictsClasses:
-    """Two classes; goes before what has `_predict` and `_estimator`."""
+class PredictsClasses(_Predicts):
+    """Two classes; goes before the rest of an estimator."""
 
     def predict_proba(self: Any, X: Any, groups: Any = None, *, unknown: Unknown = "raise") -> Array:
         """Probabilities of the classes, over what is not known of the clusters' effects.

@@ -28,6 +28,8 @@ class MixedProblem:
     fold : ndarray (C,) of int
         Each cluster's fold.
     seed, n_threads : int
+    level : float
+        What linear predictors are counted from; 0 for outcomes in standard units.
     """
 
     X: Floats
@@ -37,6 +39,7 @@ class MixedProblem:
     fold: NDArray[np.intp]
     seed: int
     n_threads: int
+    level: float = 0.0
 
     @property
     def offsets(self) -> NDArray[np.int64]:

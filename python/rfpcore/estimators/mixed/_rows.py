@@ -28,11 +28,14 @@ class StandardUnits:
     weight: float = 1.0
 
     @classmethod
-    def of(cls, X: Floats, y: Floats | None, weights: Floats | None) -> "StandardUnits":
-        """Of the data; 1 where a column is constant. Without y, outcomes and weights keep their units."""
+    def of(cls, X: Floats, y: Floats | None, weights: Floats | None, level: float = 0.0) -> "StandardUnits":
+        """Of the data; 1 where a column is constant.
+
+        Without y, outcomes and weights keep their units, and predictors are counted from a level.
+        """
         mean, scale = np.array([level_and_spread(column) for column in X.T]).T
         if y is None:
-            return cls(mean, scale, 0.0, 1.0)
+            return cls(mean, scale, level, 1.0)
         return cls(mean, scale, *level_and_spread(y), 1.0 if weights is None else float(weights.mean()))
 
     def require_variances(self) -> None:

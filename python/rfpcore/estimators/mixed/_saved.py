@@ -112,8 +112,8 @@ class SavedMixed(Saved):
         scales = StandardUnits(x_mean, x_scale, y_mean, y_scale, weight)
         scales.require_variances()
         family = self._restore_outcomes(document, learnt["family"])
-        if family is not None and (y_mean, y_scale, weight) != (0, 1, 1):
-            raise ValueError(f"outcomes of the family {family} have units, {y_mean} and {y_scale}")
+        if family is not None and (y_scale, weight) != (1, 1):
+            raise ValueError(f"outcomes of the family {family} have units, {y_scale} and {weight}")
         n_clusters = integer(learnt["n_clusters"], "n_clusters", 2, MAX_PARAMETERS)
         with_means = boolean(learnt["with_means"], "with_means")
         width = d * (1 + with_means)

@@ -6,9 +6,7 @@ from sklearn.metrics import accuracy_score, r2_score
 
 from ..._arrays import Array, require_finite
 from ..._frames import require_aligned
-from ..._options import choice
-from .._known import Unknown
-from ._model import FittedModel, Prediction
+from ._model import FittedModel
 from ._predictions import PredictsClasses, PredictsNumbers
 
 __all__ = ["AdaptedMixedClassifier", "AdaptedMixedRegressor"]
@@ -19,12 +17,12 @@ class _AdaptedMixed:
 
     def __init__(self, estimator: Any, model: FittedModel) -> None:
         self.estimator = estimator
-        self._model = model
+        self._memory = model
 
     @property
     def labels_(self) -> Array:
         """The clusters (C,)."""
-        return self._model.effects.labels
+        return self._memory.effects.labels
 
     @property
     def _estimator(self) -> Any:
@@ -34,18 +32,17 @@ class _AdaptedMixed:
         count = len(self.labels_)
         return f"{type(self).__name__}({count} cluster{'s' * (count > 1)})"
 
-    def _predict(self, X: Any, groups: Any, unknown: Unknown, spread: bool) -> Prediction:
-        choice(unknown, "unknown", Unknown)
+    def _rows(self, X: Any, groups: Any) -> tuple[Array, Any]:
         require_aligned(X=X, groups=groups)
         features = self.estimator._features(X)
         require_finite(features, "X")
         if groups is None:
-            if len(self.labels_) > 1 or self._model.effects.structure.levels > 1:
+            if len(self.labels_) > 1 or self._memory.effects.structure.levels > 1:
                 raise ValueError(
                     f"groups is needed: which of the {len(self.labels_)} clusters each row belongs to"
                 )
             groups = [self.labels_.tolist()[0]] * len(features)
-        return self._model.at(features, groups, unknown, spread)
+        return features, groups
 
 
 class AdaptedMixedRegressor(PredictsNumbers, _AdaptedMixed):
