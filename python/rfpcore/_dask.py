@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple, TypeVar
 
 from . import _rfpcore
@@ -26,9 +27,7 @@ class Installed(NamedTuple):
 
 def installed() -> Installed:
     """Of this process."""
-    from . import __version__  # here for what is imported before it is known
-
-    return Installed(__version__, _rfpcore.isa())
+    return Installed(version("rfpcore"), _rfpcore.isa())
 
 
 def require_client(scheduler: Any) -> Any:

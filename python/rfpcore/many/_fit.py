@@ -20,7 +20,7 @@ from ._labels import coded, coded_pair, text_classes
 from ._model import Model
 from ._record import Record
 from ._result import ManyResult, ModelResult
-from ._work import Models, Rows, Work
+from ._work import ManyModels, Rows, Work
 
 __all__ = ["fit_many"]
 
@@ -170,7 +170,7 @@ def fit_many(
     client = require_client(scheduler)
     threads = n_threads(1 if client is not None and n_jobs is None else n_jobs)
     work = Work(data, aside, tested, options, threads)
-    of = Models(several, nets, starts, own_rows, weights, given, aside_rows, test_rows)
+    of = ManyModels(several, nets, starts, own_rows, weights, given, aside_rows, test_rows)
     with make_progress("fit_many", len(several), "models", visible) as progress:
         done = itertools.count(1)
 

@@ -16,7 +16,7 @@ from ._data import Table
 from ._model import Model
 from ._result import ModelResult
 
-__all__ = ["Models", "Rows", "Work"]
+__all__ = ["ManyModels", "Rows", "Work"]
 
 Rows = list[NDArray[np.int64] | None]
 """Row numbers of all models alike, one entry, or of each."""
@@ -26,7 +26,7 @@ Finished = Callable[[int, ModelResult], Any]
 
 
 @dataclass(frozen=True)
-class Models:
+class ManyModels:
     """Some models, and what each has of its own: lists of one entry are of all alike.
 
     Attributes
@@ -52,14 +52,14 @@ class Models:
     held_out_rows: Rows
     test_rows: Rows
 
-    def part(self, share: range) -> "Models":
+    def part(self, share: range) -> "ManyModels":
         """Some of them."""
         part = slice(share.start, share.stop)
 
         def own(values: Any) -> Any:
             return values if values is None or len(values) <= 1 else values[part]
 
-        return Models(
+        return ManyModels(
             self.models[part],
             self.nets[part],
             self.starts[part],
@@ -90,7 +90,7 @@ class Work:
     options: tuple[int | None, list[int] | None, list[bool]]
     n_threads: int
 
-    def train(self, of: Models, finished: Finished | None = None) -> list[ModelResult]:
+    def train(self, of: ManyModels, finished: Finished | None = None) -> list[ModelResult]:
         """Train models here; `finished` is told each one's place and result as it is done."""
 
         def result(index: int, outcome: _rfpcore.Outcome) -> ModelResult:
@@ -112,7 +112,7 @@ class Work:
         )
         return [result(index, outcome) for index, outcome in enumerate(outcomes)]
 
-    def train_on(self, client: Any, of: Models, finished: Finished | None) -> list[ModelResult]:
+    def train_on(self, client: Any, of: ManyModels, finished: Finished | None) -> list[ModelResult]:
         """Train models on a cluster's workers, in jobs of some each."""
         parts = shares(client, len(of.models))
         found: list[Any] = [None] * len(of.models)
