@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .. import _rfpcore
 from .._arrays import shown
+from .._dask import require_client
 from .._frames import require_aligned
 from .._options import n_threads, shows
 from .._progress import make_progress
@@ -21,11 +20,9 @@ from ._labels import coded, coded_pair, text_classes
 from ._model import Model
 from ._record import Record
 from ._result import ManyResult, ModelResult
+from ._work import ManyModels, Rows, Work
 
 __all__ = ["fit_many"]
-
-Measured = tuple[Any, Any, list[NDArray[np.int64] | None]]
-"""Features, targets, and which rows of them measure: for all models alike, or for each."""
 
 
 def fit_many(
@@ -47,6 +44,7 @@ def fit_many(
     dtype: Any = None,
     on_finished: Callable[[int, ModelResult], Any] | None = None,
     verbose: int = 0,
+    scheduler: Any = None,
 ) -> ManyResult:
     """Train every model on mini-batches of rows, as many models at a time as there are threads.
 
@@ -101,6 +99,10 @@ def fit_many(
         exception it raises stops the training and is passed on.
     verbose : int, default=0
         1 shows progress on standard error, as a bar if `rich` is installed.
+    scheduler : dask.distributed.Client, optional
+        Train on its workers, in jobs of some models each, with the same result (the same bits, if all
+        machines have the same instructions). `n_jobs` is then of each job, by default 1. Jobs of a worker
+        that dies are trained anew by others.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def fit_many(
         y = coded(y, classes, "y")
         held_out, test = coded_pair(held_out, classes, "held_out"), coded_pair(test, classes, "test")
     data = table(X, y, several, dtype, n_outputs)
-    aside = _measured(held_out, held_out_rows, several, data, "held_out")
+    aside, aside_rows = _measured(held_out, held_out_rows, several, data, "held_out")
     if aside is None:
         for index, model in enumerate(several):
             if (stopping := model.terms.get(EarlyStopping)) is not None:
@@ -162,35 +164,25 @@ def fit_many(
     weights = weight_lines(row_weights, len(several), len(data.X), data.X.dtype)
     given = batch_lists(batches, several, rows, weights, len(data.X))
     starts = initial_parameters(theta, several, nets, data.X.dtype)
-
-    def result(index: int, outcome: _rfpcore.Outcome) -> ModelResult:
-        return ModelResult(several[index], nets[index], outcome, start=float(np.abs(starts[index]).max()))
-
+    own_rows = row_lists(rows, len(several), len(data.X))
+    tested, test_rows = _measured(test, test_rows, several, data, "test")
+    options = (None, None, [False] * 6) if record is None else _options(record)
+    client = require_client(scheduler)
+    threads = n_threads(1 if client is not None and n_jobs is None else n_jobs)
+    work = Work(data, aside, tested, options, threads)
+    of = ManyModels(several, nets, starts, own_rows, weights, given, aside_rows, test_rows)
     with make_progress("fit_many", len(several), "models", visible) as progress:
         done = itertools.count(1)
 
-        def finished(index: int, outcome: _rfpcore.Outcome) -> None:
-            found = result(index, outcome)
+        def finished(index: int, result: ModelResult) -> None:
             if on_finished is not None:
-                on_finished(index, found)
+                on_finished(index, result)
             if visible:
-                note = f"loss {found.loss_curve[-1]:.4g}" if len(found.loss_curve) else found.status
+                note = f"loss {result.loss_curve[-1]:.4g}" if len(result.loss_curve) else result.status
                 progress.update(next(done), note)
 
-        outcomes = _rfpcore.fit_many(
-            [model.kernel(net) for model, net in zip(several, nets, strict=True)],
-            starts,
-            (data.X, data.y),
-            row_lists(rows, len(several), len(data.X)),
-            weights,
-            aside,
-            (None, None, [False] * 6) if record is None else _options(record),
-            finished if visible or on_finished is not None else None,
-            n_threads(n_jobs),
-            given,
-            _measured(test, test_rows, several, data, "test"),
-        )
-    found = [result(index, outcome) for index, outcome in enumerate(outcomes)]
+        told = finished if visible or on_finished is not None else None
+        found = work.train(of, told) if client is None else work.train_on(client, of, told)
     _warn_of_divergence(found)
     return ManyResult(found, classes)
 
@@ -209,16 +201,18 @@ def _models(models: Any) -> tuple[Model, ...]:
     return several
 
 
-def _measured(pair: Any, rows: Any, models: Sequence[Model], data: Table, name: str) -> Measured | None:
-    """Rows that measure, as the kernel takes them."""
+def _measured(
+    pair: Any, rows: Any, models: Sequence[Model], data: Table, name: str
+) -> tuple[Table | None, Rows]:
+    """Rows that measure."""
     if pair is None:
         if rows is not None:
             raise ValueError(f"{name}_rows are row numbers of {name}=(X, y), which is needed")
-        return None
+        return None, [None]
     require_pair(pair, name)
     require_aligned(**{f"{name}[0]": pair[0], f"{name}[1]": pair[1]})
     aside = table(pair[0], pair[1], models, None, None, like=data)
-    return aside.X, aside.y, row_lists(rows, len(models), len(aside.X), f"{name}_rows", name)
+    return aside, row_lists(rows, len(models), len(aside.X), f"{name}_rows", name)
 
 
 def _options(record: Any) -> tuple[int | None, list[int] | None, list[bool]]:

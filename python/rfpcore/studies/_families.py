@@ -9,7 +9,7 @@ from .._options import MAX_PARAMETERS, MAX_ROWS, MAX_STEPS
 from .._progress import make_progress
 from ..many import Model
 from ._store import Store
-from ._train import key_of, train
+from ._train import Where, key_of, train
 from .curves import ERROR, SQUARES
 from .data import NoisyLabels, require_data
 from .regression import LeastSquares, LinearTarget, RandomFeatures, Regression, require_target
@@ -56,9 +56,9 @@ class Networks:
         del job, seeds
         return float("nan")
 
-    def train(self, jobs: Sequence[Job], store: Store, n_jobs: int | None, verbose: bool) -> None:
+    def train(self, jobs: Sequence[Job], store: Store, where: Where, verbose: bool) -> None:
         """Train what the store has not."""
-        train(self.data, [(model, n) for model, _, n in jobs], store, n_jobs, verbose)
+        train(self.data, [(model, n) for model, _, n in jobs], store, where, verbose)
 
 
 class Regressions:
@@ -99,9 +99,10 @@ class Regressions:
         one, _, n = job
         return float(one.risk(self.data, seeds, n))
 
-    def train(self, jobs: Sequence[Job], store: Store, n_jobs: int | None, verbose: bool) -> None:
+    def train(self, jobs: Sequence[Job], store: Store, where: Where, verbose: bool) -> None:
         """Fit what the store has not, seed by seed."""
-        del n_jobs  # LAPACK's own
+        if where.scheduler is not None:
+            raise ValueError("scheduler is for networks; regressions are fitted here")
         by_seed: dict[int, list[Job]] = {}
         for job in jobs:
             if self.key(job) not in store.scores:

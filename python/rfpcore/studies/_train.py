@@ -1,7 +1,7 @@
 """Training of a study's models, seed by seed, a few hundred at a time."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,11 +23,18 @@ def key_of(model: Model, n_rows: int) -> str:
     return f"{model!r} on {n_rows} rows"
 
 
+class Where(NamedTuple):
+    """Where models are trained: threads of this process or of each job, a client of Dask or None."""
+
+    n_jobs: int | None
+    scheduler: Any
+
+
 def train(
     data: NoisyLabels,
     wanted: Sequence[tuple[Model, int]],
     store: Store,
-    n_jobs: int | None,
+    where: Where,
     verbose: bool,
 ) -> None:
     """Train all models that the store has not, each on the first so many rows of its seed's draw."""
@@ -43,13 +50,13 @@ def train(
             draw = data.draw(seed)
             for start in range(0, len(several), _AT_ONCE):
                 part = several[start : start + _AT_ONCE]
-                store.add(_scores(draw, part, data.n_classes, n_jobs))
+                store.add(_scores(draw, part, data.n_classes, where))
                 done += len(part)
                 progress.update(done, f"seed {seed}")
 
 
 def _scores(
-    draw: Draw, several: Sequence[tuple[str, Model, int]], n_classes: int, n_jobs: int | None
+    draw: Draw, several: Sequence[tuple[str, Model, int]], n_classes: int, where: Where
 ) -> dict[str, dict[str, Any]]:
     y, y_validation = (_outcomes(one, several, n_classes) for one in (draw.y, draw.y_validation))
     stops = any(model.terms.get(EarlyStopping) is not None for _, model, _ in several)
@@ -60,7 +67,8 @@ def _scores(
         rows=[np.arange(n) for _, _, n in several],
         held_out=(draw.X_validation, y_validation) if stops else None,
         n_outputs=n_classes,
-        n_jobs=n_jobs,
+        n_jobs=where.n_jobs,
+        scheduler=where.scheduler,
         dtype=np.float32,
     )
     return {key: _score(draw, result, n) for (key, _, n), result in zip(several, found.results, strict=True)}

@@ -24,7 +24,7 @@ from ..regularize import (
 )
 from ._checks import rising
 from ._store import Store
-from ._train import SCORES, key_of, train
+from ._train import SCORES, Where, key_of, train
 from .attribution import ShapleyValues, WalshAnova, shapley_values, subsets, walsh_anova
 from .data import NoisyLabels, require_data
 from .monotonicity import holm, monotonicity_test
@@ -298,6 +298,7 @@ def compose(
     path: str | PathLike[str] | None = None,
     n_jobs: int | None = None,
     verbose: int = 0,
+    scheduler: Any = None,
 ) -> Composition:
     """Train every subset of techniques at every strength, width and seed.
 
@@ -319,7 +320,7 @@ def compose(
         At least 2.
     path : str or path, optional
         File of finished models: the same call goes on where it stopped, to the same bits.
-    n_jobs, verbose
+    n_jobs, verbose, scheduler
         As in `fit_many` and `sweep`.
 
     Returns
@@ -360,7 +361,7 @@ def compose(
         for s in several
     ]
     wanted = [(one, n) for a in models for b in a for c in b for one in c]
-    train(data, wanted, store, n_jobs, shows(verbose))
+    train(data, wanted, store, Where(n_jobs, scheduler), shows(verbose))
     keys = [[[[key_of(one, n) for one in c] for c in b] for b in a] for a in models]
     scores = {name: store.array(keys, name) for name in SCORES}
     return Composition(names, several, sizes, strengths, scores, data.name)

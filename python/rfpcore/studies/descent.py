@@ -10,6 +10,7 @@ from ..many import Model
 from ._checks import rising
 from ._families import Networks, Regressions, family_of
 from ._store import Store
+from ._train import Where
 from .curves import Curve, RiskMap
 from .data import NoisyLabels
 from .regression import LinearTarget, Regression
@@ -57,8 +58,8 @@ class Descent:
         Rows, label noise, initial weights and batches of each are their own.
     path : str or path, optional
         File of finished models: the same call goes on where it stopped, to the same bits.
-    n_jobs, verbose
-        As in `fit_many` and `sweep`; regressions have the threads of LAPACK.
+    n_jobs, verbose, scheduler
+        As in `fit_many` and `sweep`; regressions have the threads of LAPACK, and no scheduler.
 
     Examples
     --------
@@ -84,6 +85,7 @@ class Descent:
         path: str | PathLike[str] | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        scheduler: Any = None,
     ) -> None:
         self.family: Networks | Regressions = family_of(data, base)
         self.data, self.base = data, base
@@ -96,7 +98,7 @@ class Descent:
         if not self.axes:
             raise ValueError(f"nothing varies; {', '.join(most)} can")
         self.seeds = integer(seeds, "seeds", 2, 10**6)
-        self.n_jobs, self.verbose = n_jobs, shows(verbose)
+        self.where, self.verbose = Where(n_jobs, scheduler), shows(verbose)
         self.store = Store(path, data)
 
     def curve(self, axis: str | None = None, **fixed: int) -> Curve:
@@ -123,7 +125,7 @@ class Descent:
         points, family = self.axes[name], self.family
         jobs = [[family.job(seed, fixed | {name: point}) for point in points] for seed in range(self.seeds)]
         known = [family.theory(job, self.seeds) for job in jobs[0]]  # refuses what it cannot, before any work
-        family.train([one for line in jobs for one in line], self.store, self.n_jobs, self.verbose)
+        family.train([one for line in jobs for one in line], self.store, self.where, self.verbose)
         keys = [[family.key(one) for one in line] for line in jobs]
         n_parameters, n_targets = np.array([family.counts(job) for job in jobs[0]]).T
         return Curve(

@@ -16,6 +16,7 @@ from ..many import ManyResult, Model, ModelResult, Record, Score, fit_many
 from . import _sweep_file
 from ._sweep_best import BestPoint, best_points
 from ._sweep_points import ROWS, PointRows, listed_points, models_of
+from ._train import Where
 
 __all__ = ["BestPoint", "SweepResult", "sweep"]
 
@@ -51,6 +52,7 @@ def sweep(
     n_jobs: int | None = None,
     dtype: Any = None,
     verbose: int = 0,
+    scheduler: Any = None,
 ) -> "SweepResult":
     """Train a model at every point; what is finished is not lost.
 
@@ -73,7 +75,7 @@ def sweep(
         File to keep finished models in: shards of safetensors with JSON metadata, one after the other; what
         is written stays as it is. If it is there, it must be of the same sweep, and models found in it are
         not trained again. A torn end, as after a crash, is trained again.
-    rows, row_weights, held_out, held_out_rows, test, test_rows, record, n_outputs, n_jobs, dtype
+    rows, row_weights, held_out, held_out_rows, test, test_rows, record, n_outputs, n_jobs, dtype, scheduler
         As in `fit_many`; rows and weights for all points alike, or one for each.
     keep : sequence of {"scores", "parameters"}, default=("scores", "parameters")
         What to keep of the models, in the result and the file. ("scores",) drops the parameters, also those
@@ -143,7 +145,7 @@ def sweep(
         progress.update(len(done), "")
         keeper = _Keeper(file, done, progress, "parameters" in kept)
         try:
-            _train_missing(X, y, models, options, done, n_jobs, keeper)
+            _train_missing(X, y, models, options, done, Where(n_jobs, scheduler), keeper)
         except KeyboardInterrupt:
             if not done:
                 raise
@@ -164,7 +166,7 @@ def _train_missing(
     models: Sequence[Model],
     options: Mapping[str, Any],
     done: Mapping[int, ModelResult],
-    n_jobs: int | None,
+    where: Where,
     keep: Callable[[int, ModelResult], None],
 ) -> None:
     """Train the models that are not done; `keep` is told each one's place among all models."""
@@ -178,7 +180,8 @@ def _train_missing(
             y,
             [models[index] for index in part],
             **own,
-            n_jobs=n_jobs,
+            n_jobs=where.n_jobs,
+            scheduler=where.scheduler,
             on_finished=lambda position, result, part=part: keep(part[position], result),  # type: ignore[misc]
         )
 
