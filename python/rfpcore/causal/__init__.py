@@ -10,6 +10,7 @@ from .displays import (
 )
 from .effect import ClusterEffect
 from .event_study import EventStudyDisplay
+from .individual import IndividualEffect
 from .linear import linear_effect
 from .results import Effect
 from .staggered import StaggeredEffect
@@ -20,6 +21,7 @@ __all__ = [
     "DifferenceInDifferences",
     "Effect",
     "EventStudyDisplay",
+    "IndividualEffect",
     "NeighbourDisplay",
     "StaggeredEffect",
     "TriadDisplay",
