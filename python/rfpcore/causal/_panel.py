@@ -55,7 +55,8 @@ def read_long(
     if groups is None or time is None:
         raise ValueError(f"{'groups' if groups is None else 'time'} is None; both are needed")
     given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
-    columns, rows, names = read_columns(X, given | {"sample_weight": sample_weight}, covariates)
+    given["sample_weight"] = sample_weight
+    columns, rows, names = read_columns(X, given, covariates)
     n = len(rows)
     periods, period = read_periods(columns["time"], n)
     labels, codes = group_codes(columns["groups"], n)

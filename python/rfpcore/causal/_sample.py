@@ -152,6 +152,11 @@ def cluster_columns_of(
     known = {name: i for i, name in enumerate(names)}
     chosen = []
     for name in asked:
+        if isinstance(name, str) and name not in known:  # a column of text stands for its labels
+            own = [i for i, other in enumerate(names) if other.startswith(f"{name}[")]
+            chosen += own
+            if own:
+                continue
         index: Any = known.get(name, name) if isinstance(name, str) else name
         if not is_integer(index) or not 0 <= index < len(names):
             raise ValueError(

@@ -1,6 +1,6 @@
 """Treatment that varies inside clusters: rows, folds, and models that have not seen a row's cluster."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,24 +127,15 @@ def _of_own_fold(predicted: Array, index: NDArray[np.intp], own: NDArray[np.intp
     return np.asarray(predicted[index[:, own], np.arange(len(own))])
 
 
-def read_within(
-    X: Any,
-    y: Any,
-    treatment: Any,
-    groups: Any,
-    models: Models,
-    n_folds: int,
-    *,
-    covariates: Any = None,
-    sample_weight: Any = None,
-    by: Any = None,
-) -> Within:
-    """Check everything, deal the folds, and learn what the outcome models say of clusters left out."""
-    given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
+def read_within(X: Any, given: Mapping[str, Any], covariates: Any, models: Models, n_folds: int) -> Within:
+    """Check everything, deal the folds, and learn what the outcome models say of clusters left out.
+
+    `given` has y, treatment, groups, sample_weight and by.
+    """
     columns, rows, names = read_columns(X, given, covariates)
     n = len(rows)
     outcome = outcomes_of(columns["y"], n)
-    labels, codes = group_codes(np.arange(n) if groups is None else columns["groups"], n)
+    labels, codes = group_codes(np.arange(n) if given["groups"] is None else columns["groups"], n)
     treated = treatment_by_row(columns["treatment"], n) == 1
     weight = weights_in_clusters(columns["sample_weight"], codes, labels)
     _require_both(treated, weight, codes, labels)

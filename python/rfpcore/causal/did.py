@@ -13,6 +13,7 @@ from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, l
 from .._limits import Limits, one_of, whole
 from .._options import boolean
 from ._checks import require_overlap, warn_of_design
+from ._complete import Missing, complete
 from ._cross_sections import PooledPeriods, pooled_periods
 from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
@@ -49,8 +50,9 @@ class DifferenceInDifferences(EffectEstimator):
     estimation_method : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust (Sant'Anna and Zhao, with normalised weights), the outcome model alone, or weights
         alone.
-    outcome, propensity, cluster_columns, propensity_bounds
-        As in `ClusterEffect`. The outcome model is fitted to controls: to their changes, or to each period.
+    outcome, propensity, cluster_columns, propensity_bounds, missing
+        As in `ClusterEffect`. A unit that is followed and lacks a value in one period is left out of both.
+        The outcome model is fitted to controls: to their changes, or to each period.
     efficient : bool, default=False
         Without `unit`, model the treated as well: locally efficient (Sant'Anna and Zhao, equation 3.4) if
         both periods' rows come from one population of treatment and covariates, which the difference of
@@ -72,6 +74,10 @@ class DifferenceInDifferences(EffectEstimator):
         As in `ClusterEffect`, all outcome models together.
     n_rows_, n_clusters_, n_treated_ : int
         Units followed (rows, without `unit`), clusters, treated clusters.
+    n_dropped_ : int
+        Rows left out for want of a value.
+    references_ : dict
+        Of covariates that are text or Categoricals, the label that has no column of zeros and ones.
 
     References
     ----------
@@ -109,6 +115,7 @@ class DifferenceInDifferences(EffectEstimator):
         propensity: Any = None,
         cluster_columns: Any = None,
         propensity_bounds: tuple[float, float] = (0.1, 0.9),
+        missing: Missing = "raise",
         efficient: bool = False,
         inference: Inference = "jackknife",
         n_folds: int = 5,
@@ -123,6 +130,7 @@ class DifferenceInDifferences(EffectEstimator):
         self.propensity = propensity
         self.cluster_columns = cluster_columns
         self.propensity_bounds = propensity_bounds
+        self.missing = missing
         self.efficient = efficient
         self.inference = inference
         self.n_folds = n_folds
@@ -182,7 +190,11 @@ class DifferenceInDifferences(EffectEstimator):
         """
         params = self._checked()
         models, effort = models_of(params, "att"), effort_of(params)
-        data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
+        given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
+        given["sample_weight"] = sample_weight
+        rows = complete(X, given, covariates, params["missing"], whole="unit")
+        self._keep_complete(rows)
+        data = read_long(rows.X, **rows.given, covariates=covariates)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -316,6 +328,7 @@ class DifferenceInDifferences(EffectEstimator):
             *self._report.facts(),
             ("Standard errors", effect.method),
             ("Units" if self._followed else "Rows", self.n_rows_),
+            *self._facts_of_rows(),
             ("Clusters", self.n_clusters_),
             ("Treated clusters", self.n_treated_),
         ]

@@ -12,6 +12,7 @@ from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
 from ._columns import column
+from ._complete import Missing, complete
 from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
@@ -58,6 +59,9 @@ class IndividualEffect(EffectEstimator):
         weights. Without covariates all rows have the share of treated ones.
     propensity_bounds : (low, high), default=(0.1, 0.9)
         Bounds of the propensity.
+    missing : {"raise", "drop"}, default="raise"
+        What becomes of rows that lack a value (NaN, None) in a column that is used: an error, or they are
+        left out, counted in `n_dropped_`.
     inference : str, default="jackknife"
         Where the standard error comes from:
 
@@ -98,6 +102,10 @@ class IndividualEffect(EffectEstimator):
         The fold of each.
     n_rows_, n_clusters_, n_treated_rows_ : int
         Rows, clusters, treated rows.
+    n_dropped_ : int
+        Rows left out for want of a value.
+    references_ : dict
+        Of covariates that are text or Categoricals, the label that has no column of zeros and ones.
 
     References
     ----------
@@ -130,6 +138,7 @@ class IndividualEffect(EffectEstimator):
         outcome: Any = "auto",
         propensity: Any = None,
         propensity_bounds: tuple[float, float] = (0.1, 0.9),
+        missing: Missing = "raise",
         inference: IndividualInference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
@@ -143,6 +152,7 @@ class IndividualEffect(EffectEstimator):
         self.outcome = outcome
         self.propensity = propensity
         self.propensity_bounds = propensity_bounds
+        self.missing = missing
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
@@ -206,18 +216,12 @@ class IndividualEffect(EffectEstimator):
             raise TypeError(
                 f"propensity={type(models.propensity).__name__} has no predict_proba; a classifier is needed"
             )
-        data = read_within(
-            X,
-            y,
-            treatment,
-            groups,
-            models,
-            params["n_folds"],
-            covariates=covariates,
-            sample_weight=sample_weight,
-            by=by,
-        )
-        masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(data.cells.y))
+        given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
+        rows = complete(X, given, covariates, params["missing"])
+        self._keep_complete(rows)
+        data = read_within(rows.X, rows.given, covariates, models, params["n_folds"])
+        by = column(rows.X, rows.given["by"], "by")
+        masks = subgroup_masks(TITLES[models.estimand], by, len(data.cells.y))
         return self._estimate(data, masks, effort_of(params))
 
     def _estimate(self, data: Within, masks: dict[str, NDArray[np.bool_]], effort: Effort) -> "Self":
@@ -317,6 +321,7 @@ class IndividualEffect(EffectEstimator):
             *self._report.facts(),
             ("Standard errors", effect.method),
             ("Rows", self.n_rows_),
+            *self._facts_of_rows(),
             ("Treated rows", self.n_treated_rows_),
             ("Clusters", self.n_clusters_),
             ("Folds of clusters", int(self.folds_.max()) + 1),

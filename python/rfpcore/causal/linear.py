@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..exceptions import DesignWarning
 from . import _intervals
 from ._checks import warn_of_concentration, warn_of_few, warn_of_leverage
 from ._columns import number_vector, read_columns
+from ._complete import Missing, complete
 from ._inference import MANY_DRAWS
 from ._partialled import Partialled, partialled
 from .results import Effect
@@ -31,6 +33,7 @@ def linear_effect(
     groups: Any,
     *,
     covariates: Any = None,
+    missing: Missing = "raise",
     inference: LinearInference = "cr3",
     n_draws: int = 9999,
     random_state: Any = 0,
@@ -44,6 +47,9 @@ def linear_effect(
     ----------
     X, y, treatment, groups, covariates
         As in `ClusterEffect.fit`; the treatment may be any number, and vary inside a cluster.
+    missing : {"raise", "drop"}, default="raise"
+        What becomes of rows that lack a value in a column that is used: an error, or they are left out, and
+        `method` of the effect says how many.
     inference : {"cr3", "cr1", "wild", "webb"}, default="cr3"
         Leave-one-cluster-out jackknife; Stata's cluster-robust variance; or the wild cluster bootstrap with
         the hypothesis of no effect imposed and Rademacher or Webb weights. The bootstrap's interval is the
@@ -97,7 +103,8 @@ def linear_effect(
     choice(inference, "inference", LinearInference)
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
     chosen = seed(random_state, "random_state")
-    columns, rows, names = read_columns(X, {"y": y, "treatment": treatment, "groups": groups}, covariates)
+    whole = complete(X, {"y": y, "treatment": treatment, "groups": groups}, covariates, missing)
+    columns, rows, names = read_columns(whole.X, whole.given, covariates)
     n = len(rows)
     labels, codes = group_codes(columns["groups"], n)
     if len(labels) < 2:
@@ -115,8 +122,12 @@ def linear_effect(
     _warn_of_redundant([names[i] for i in dropped])
     _warn_of_clusters(model, labels, d)
     if inference == "cr3":
-        return _jackknifed(model, labels)
-    return _from_scores(model, labels, inference, n_draws, chosen)
+        effect = _jackknifed(model, labels)
+    else:
+        effect = _from_scores(model, labels, inference, n_draws, chosen)
+    if not whole.n_dropped:
+        return effect
+    return replace(effect, method=f"{effect.method}, {whole.n_dropped} rows without a value dropped")
 
 
 def _jackknifed(model: Partialled, labels: Array) -> Effect:

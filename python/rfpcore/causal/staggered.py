@@ -13,6 +13,7 @@ from .._limits import Limits, one_of
 from .._options import choice, fraction, integer
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
+from ._complete import Missing, complete
 from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._group_time import (
@@ -55,7 +56,7 @@ class StaggeredEffect(EffectEstimator):
 
     Parameters
     ----------
-    estimation_method, outcome, propensity, cluster_columns, propensity_bounds
+    estimation_method, outcome, propensity, cluster_columns, propensity_bounds, missing
         As in `DifferenceInDifferences`; models are fitted anew for each group and period. Without covariates
         they are means, and no network is trained.
     comparison : {"not-yet", "never"}, default="not-yet"
@@ -87,6 +88,10 @@ class StaggeredEffect(EffectEstimator):
     left_out_ : dict of ndarrays
         Labels of the clusters that adopt without being among those, or are in no comparison, by reason:
         treated from the first period on, no controls from their adoption on, no row in the period before it.
+    n_dropped_ : int
+        Rows left out for want of a value.
+    references_ : dict
+        Of covariates that are text or Categoricals, the label that has no column of zeros and ones.
 
     References
     ----------
@@ -117,6 +122,7 @@ class StaggeredEffect(EffectEstimator):
         propensity: Any = None,
         cluster_columns: Any = None,
         propensity_bounds: tuple[float, float] = (0.1, 0.9),
+        missing: Missing = "raise",
         comparison: Comparison = "not-yet",
         base_period: BasePeriod = "varying",
         inference: Method = "jackknife",
@@ -131,6 +137,7 @@ class StaggeredEffect(EffectEstimator):
         self.propensity = propensity
         self.cluster_columns = cluster_columns
         self.propensity_bounds = propensity_bounds
+        self.missing = missing
         self.comparison = comparison
         self.base_period = base_period
         self.inference = inference
@@ -194,7 +201,11 @@ class StaggeredEffect(EffectEstimator):
         """
         params = self._checked()
         models = models_of(params, "att")
-        data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
+        given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
+        given["sample_weight"] = sample_weight
+        rows = complete(X, given, covariates, params["missing"])
+        self._keep_complete(rows)
+        data = read_long(rows.X, **rows.given, covariates=covariates)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
@@ -428,6 +439,7 @@ class StaggeredEffect(EffectEstimator):
             ("Standard errors", effect.method),
             ("Periods", f"{len(self.periods_)}, {self._period_names[0]} to {self._period_names[-1]}"),
             ("Rows compared", f"{self.n_rows_} of {self._n_rows}"),
+            *self._facts_of_rows(),
             ("Clusters compared", f"{self.n_clusters_} of {len(self.clusters_)}"),
             ("Adopting clusters", self.n_adopting_),
         ]
