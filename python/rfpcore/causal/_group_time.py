@@ -18,6 +18,37 @@ from .results import Effect
 
 
 @dataclass(frozen=True)
+class Design:
+    """What is compared with what.
+
+    Attributes
+    ----------
+    comparison, base_period : str
+    anticipation : float
+        How long before adoption outcomes may already answer to it, as `Periods.since` counts time.
+    """
+
+    comparison: str
+    base_period: str
+    anticipation: float = 0.0
+
+    def base(self, periods: Periods, cohort: int) -> int:
+        """The last period before a cohort's adoption could be felt; -1 where there is none."""
+        before = [t for t in range(cohort) if periods.since(t, cohort) < -self.anticipation]
+        return before[-1] if before else -1
+
+    def controls(self, periods: Periods, start: NDArray[np.int64], t: int) -> NDArray[np.bool_]:
+        """(G,) clusters whose adoption cannot be felt by period t."""
+        found = np.asarray(start == NEVER)
+        if self.comparison == "never":
+            return found
+        for cohort in np.unique(start[(start > t) & ~found]):
+            if periods.since(t, int(cohort)) < -self.anticipation:
+                found |= start == cohort
+        return found
+
+
+@dataclass(frozen=True)
 class Cell:
     """The effect in period `time` on the clusters that adopt in period `cohort`, as indices of periods."""
 
@@ -83,18 +114,18 @@ def make_cells(
     wide: Wide,
     start: NDArray[np.int64],
     models: Models,
-    comparison: str,
-    base_period: str,
+    design: Design,
     cluster_columns: Any,
 ) -> Comparisons:
     """The comparisons that the data allow: of each cohort in each period with controls."""
     made = Comparisons([], *(np.zeros(size, bool) for size in (len(start), len(start), len(data.y))))
     for cohort in np.unique(start[(start > 0) & (start != NEVER)]):
+        last = design.base(data.periods, int(cohort))
         for t in range(len(data.periods)):
-            base = t - 1 if t < cohort and base_period == "varying" else int(cohort) - 1
+            base = t - 1 if t <= last and design.base_period == "varying" else last
             if t == base or base < 0:
                 continue
-            control = start == NEVER if comparison == "never" else start > max(t, base)
+            control = design.controls(data.periods, start, max(t, base))
             arm = np.where(start == cohort, 1, np.where(control, 0, -1))
             units = followed(data, wide, arm, t, base)
             sample = difference_sample(data, wide, arm, t, base, units, cluster_columns)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .._arrays import I64, Array
 from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
-from .._limits import Limits, one_of
+from .._limits import Limits, not_negative, one_of
 from .._options import choice, fraction, integer
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
@@ -18,6 +18,7 @@ from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._group_time import (
     Average,
+    Design,
     adoption,
     clusters_of,
     event_times,
@@ -63,6 +64,11 @@ class StaggeredEffect(EffectEstimator):
         Controls: clusters that have not adopted by period t, or those that never do.
     base_period : {"varying", "universal"}, default="varying"
         Before adoption, compare each period with the one before it, or all with the last before g.
+    anticipation : float, default=0
+        How long before adoption outcomes may already answer to it, in the units of event times (see
+        `event_times`). Effects are then against the last period before g - anticipation, also those of the
+        periods in between, and controls are clusters that adopt more than this after period t [1]_. (R's did
+        compares the periods in between with the one before each, unless the base period is universal.)
     inference : {"jackknife", "cv3", "bootstrap"}, default="jackknife"
         Whole clusters are left out or drawn, and every model of every group and period is fitted again.
         Strata are adopters and never adopters; where one of them is a single cluster, "jackknife" is "cv3".
@@ -125,6 +131,7 @@ class StaggeredEffect(EffectEstimator):
         missing: Missing = "raise",
         comparison: Comparison = "not-yet",
         base_period: BasePeriod = "varying",
+        anticipation: float = 0,
         inference: Method = "jackknife",
         n_draws: int = 999,
         max_refits: int = MAX_REFITS,
@@ -140,6 +147,7 @@ class StaggeredEffect(EffectEstimator):
         self.missing = missing
         self.comparison = comparison
         self.base_period = base_period
+        self.anticipation = anticipation
         self.inference = inference
         self.n_draws = n_draws
         self.max_refits = max_refits
@@ -150,6 +158,7 @@ class StaggeredEffect(EffectEstimator):
     _limits: ClassVar[Limits] = EffectEstimator._limits | {
         "comparison": one_of(Comparison),
         "base_period": one_of(BasePeriod),
+        "anticipation": not_negative,
         "inference": one_of(Method),
     }
 
@@ -210,7 +219,8 @@ class StaggeredEffect(EffectEstimator):
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
         wide, self._seed = widen(data), models.random_state
-        made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
+        design = Design(self.comparison, self.base_period, params["anticipation"])
+        made = make_cells(data, wide, start, models, design, self.cluster_columns)
         self._cells, self._events = made.cells, event_times(made.cells)
         self._period_names, self._axis = data.periods.names, data.periods.axis
         self._averages = make_averages(made.cells, data.periods)
@@ -239,10 +249,11 @@ class StaggeredEffect(EffectEstimator):
         self.adoption_ = adoption(start, self.periods_)
         self.n_rows_, self.n_clusters_ = int(made.rows.sum()), int(made.present.sum())
         self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
-        self.left_out_ = left_out(data, wide, start, made, self.comparison)
+        self.left_out_ = left_out(data, wide, start, made, design)
         warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
+        self._anticipation = design.anticipation
         self._keep_replicates()
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
@@ -312,6 +323,7 @@ class StaggeredEffect(EffectEstimator):
             "period_names": self._period_names,
             "axis": self._axis,
             "seed": self._seed,
+            "anticipation": self._anticipation,
             "events": self._events,
             "kinds": [average.kind for average in self._averages],
             "left_out": list(self.left_out_),
@@ -322,6 +334,7 @@ class StaggeredEffect(EffectEstimator):
         self._period_names = [text(name, "a period") for name in listed(learnt, "period_names")]
         self._axis, self._events = text(learnt["axis"], "axis"), listed(learnt, "events")
         self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
+        self._anticipation = not_negative(learnt.get("anticipation", 0.0), "anticipation")  # older files: 0
         kinds, nowhere = listed(learnt, "kinds"), np.empty(0, np.intp)
         self._averages = [
             Average(choice(kind, "a kind of average", Aggregation), name, nowhere)
@@ -435,6 +448,7 @@ class StaggeredEffect(EffectEstimator):
         facts = [
             ("Score", self._fitted_score),
             ("Controls", self.comparison),
+            *([("Anticipation", f"{self._anticipation:g}")] if self._anticipation else []),
             *self._report.facts(),
             ("Standard errors", effect.method),
             ("Periods", f"{len(self.periods_)}, {self._period_names[0]} to {self._period_names[-1]}"),
