@@ -70,7 +70,7 @@ def test_units_of_the_calendar():
     assert list(two.values()) == pytest.approx(list(by_hand(1).values()), rel=1e-9)
 
 
-@pytest.mark.filterwarnings("ignore:there are only 4 treated clusters")
+@pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
 def test_who_is_left_out():
     model = fit(anticipation=3)  # 2003 could be felt in 2000
     ((reason, labels),) = model.left_out_.items()

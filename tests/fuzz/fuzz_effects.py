@@ -92,7 +92,7 @@ def fitted(kind):
 
 
 def after(kind, *names, **options):
-    bases = {"aggregate": {"by": "simple"}, "infer": {"inference": "jackknife"}}
+    bases = {"aggregate": {"by": "simple"}, "overall": {"by": "group"}, "infer": {"inference": "jackknife"}}
     return [
         method(
             lambda: fitted(kind),
@@ -126,7 +126,7 @@ TARGETS: list[Target] = [
     *after(causal.ClusterEffect, *COMMON),
     *after(causal.IndividualEffect, *COMMON),
     *after(causal.DifferenceInDifferences, *COMMON),
-    *after(causal.StaggeredEffect, *COMMON, "aggregate", "uniform_band", "event_times"),
+    *after(causal.StaggeredEffect, *COMMON, "aggregate", "overall", "uniform_band", "event_times"),
     function(causal.linear_effect, one_policy, allowed=EFFECT),
     *(
         on_a_frame(estimator(kind, settings(kind), DATA[kind], told, allowed=EFFECT), base)

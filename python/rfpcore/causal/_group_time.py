@@ -16,9 +16,11 @@ from ._score_inference import clusters_behind
 from ._support import Support, support_of
 from .results import Effect
 
+OVERALL = {"dynamic": "event times", "group": "cohorts", "calendar": "periods"}
+
 
 @dataclass(frozen=True)
-class Design:
+class Staggering:
     """What is compared with what.
 
     Attributes
@@ -82,11 +84,22 @@ class Comparisons:
 
 @dataclass(frozen=True)
 class Average:
-    """A mean of cells, each weighing as much as its cohort has treated rows."""
+    """A mean of cells, each weighing as much as its cohort has treated rows; or a mean of such means.
+
+    Attributes
+    ----------
+    kind, name : str
+    cells : ndarray of int
+        The cells behind it.
+    parts : tuple of int
+        The averages that it is a mean of, which come before it; () where it is one of cells. Cohorts weigh as
+        much as they have treated rows, event times and periods the same.
+    """
 
     kind: str
     name: str
     cells: NDArray[np.intp]
+    parts: tuple[int, ...] = ()
 
 
 def require_cohorts(data: Long, start: NDArray[np.int64], comparison: str) -> None:
@@ -114,7 +127,7 @@ def make_cells(
     wide: Wide,
     start: NDArray[np.int64],
     models: Models,
-    design: Design,
+    design: Staggering,
     cluster_columns: Any,
 ) -> Comparisons:
     """The comparisons that the data allow: of each cohort in each period with controls."""
@@ -161,6 +174,37 @@ def make_averages(cells: Sequence[Cell], periods: Periods) -> list[Average]:
     for i, cell in enumerate(cells):
         name = f"adopted {names[cell.cohort]}, period {names[cell.time]}"
         found.append(Average("cells", name, np.array([i])))
+    return found + [_overall(found, kind, cells) for kind in OVERALL]
+
+
+def _overall(averages: Sequence[Average], kind: str, cells: Sequence[Cell]) -> Average:
+    """The mean of all averages of a kind since adoption."""
+    parts = [
+        i
+        for i, average in enumerate(averages)
+        if average.kind == kind and all(cells[c].event >= 0 for c in average.cells)
+    ]
+    behind = np.unique(np.concatenate([averages[i].cells for i in parts]))
+    return Average(f"overall {kind}", f"Average over {OVERALL[kind]}", behind, tuple(parts))
+
+
+def averaged(averages: Sequence[Average], values: Array, weights: Array) -> Array:
+    """(S, E) the averages of cells with values and weights (S, C); a cell without a value has no weight."""
+    own = np.where(np.isnan(values), 0.0, weights)
+    values = np.nan_to_num(values)
+    found = np.full((len(values), len(averages)), np.nan)
+    for column, average in zip(found.T, averages, strict=True):
+        if average.parts:
+            sizes = np.ones((len(values), len(average.parts)))
+            if average.kind == "overall group":
+                groups = [averages[i].cells for i in average.parts]
+                sizes = np.column_stack([weights[:, behind].mean(axis=1) for behind in groups])
+            parts = found[:, list(average.parts)]
+            column[:] = (sizes * parts).sum(axis=1) / sizes.sum(axis=1)
+            continue
+        total = own[:, average.cells].sum(axis=1)
+        moment = (own[:, average.cells] * values[:, average.cells]).sum(axis=1)
+        np.divide(moment, total, out=column, where=total > 0)
     return found
 
 
@@ -184,6 +228,9 @@ def support_of_averages(cells: Sequence[Cell], averages: Sequence[Average]) -> S
     )
     arms = np.stack([[sample.arm == arm for sample in samples] for arm in (0, 1)])
     alone = np.array([each.alone[average.cells].all(axis=0) for average in averages])
+    for i, average in enumerate(averages):
+        if average.parts:  # gone when one of its parts is
+            alone[i] = alone[list(average.parts)].any(axis=0)
     fewest = [arms[:, average.cells].any(axis=1).sum(axis=1).min() for average in averages]
     return Support(alone, np.array(fewest))
 

@@ -7,7 +7,7 @@ from .._arrays import Array
 from .._scaling import named
 from .._warn import warn
 from ..exceptions import DesignWarning
-from ._group_time import Comparisons, Design
+from ._group_time import Comparisons, Staggering
 from ._panel import NEVER, Long, Wide
 from ._periods import Periods
 
@@ -19,7 +19,7 @@ SHOWN = 20  # labels in a message
 
 
 def left_out(
-    data: Long, wide: Wide, start: NDArray[np.int64], made: Comparisons, design: Design
+    data: Long, wide: Wide, start: NDArray[np.int64], made: Comparisons, design: Staggering
 ) -> dict[str, Array]:
     """The clusters without an effect since adoption, and never adopters in no comparison, by reason."""
     seen = np.zeros((len(start), len(data.periods)), bool)
@@ -31,7 +31,7 @@ def left_out(
 
 
 def _reason(
-    own: int, seen: NDArray[np.bool_], start: NDArray[np.int64], periods: Periods, design: Design
+    own: int, seen: NDArray[np.bool_], start: NDArray[np.int64], periods: Periods, design: Staggering
 ) -> str:
     if own == NEVER:
         return "never treated, without rows in periods that are compared"

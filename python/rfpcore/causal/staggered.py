@@ -18,8 +18,9 @@ from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._group_time import (
     Average,
-    Design,
+    Staggering,
     adoption,
+    averaged,
     clusters_of,
     event_times,
     make_averages,
@@ -45,6 +46,8 @@ __all__ = ["StaggeredEffect"]
 Comparison = Literal["not-yet", "never"]
 BasePeriod = Literal["varying", "universal"]
 Aggregation = Literal["simple", "dynamic", "group", "calendar", "cells"]
+Overall = Literal["simple", "dynamic", "group", "calendar"]
+Kind = Literal[Aggregation, "overall dynamic", "overall group", "overall calendar"]
 
 
 class StaggeredEffect(EffectEstimator):
@@ -219,7 +222,7 @@ class StaggeredEffect(EffectEstimator):
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
         wide, self._seed = widen(data), models.random_state
-        design = Design(self.comparison, self.base_period, params["anticipation"])
+        design = Staggering(self.comparison, self.base_period, params["anticipation"])
         made = make_cells(data, wide, start, models, design, self.cluster_columns)
         self._cells, self._events = made.cells, event_times(made.cells)
         self._period_names, self._axis = data.periods.names, data.periods.axis
@@ -266,24 +269,13 @@ class StaggeredEffect(EffectEstimator):
         """(S, E) all averages under each row of counts; a cell that has lost an arm has no weight."""
         values = np.stack([cell.part.estimates(counts) for cell in self._cells], axis=1)
         weights = np.stack([cell.part.treated_weight(counts) for cell in self._cells], axis=1)
-        return self._average(values, weights)
+        return averaged(self._averages, values, weights)
 
     def _without_each(self, held: bool = False) -> Array:
         """(1 + G, E) all averages of all clusters, then without each."""
         values = np.stack([cell.part.without_each(held) for cell in self._cells], axis=1)
         weights = np.stack([cell.part.treated_weight_without_each() for cell in self._cells], axis=1)
-        return self._average(values, weights)
-
-    def _average(self, values: Array, weights: Array) -> Array:
-        """(S, E) the averages of cells (S, C)."""
-        weights[np.isnan(values)] = 0.0
-        values = np.nan_to_num(values)
-        found = np.full((len(values), len(self._averages)), np.nan)
-        for column, average in zip(found.T, self._averages, strict=True):
-            total = weights[:, average.cells].sum(axis=1)
-            moment = (weights[:, average.cells] * values[:, average.cells]).sum(axis=1)
-            np.divide(moment, total, out=column, where=total > 0)
-        return found
+        return averaged(self._averages, values, weights)
 
     def infer(self, inference: Method) -> list[Effect]:
         """The average effect, and those by time since adoption, with another method's standard errors.
@@ -337,7 +329,7 @@ class StaggeredEffect(EffectEstimator):
         self._anticipation = not_negative(learnt.get("anticipation", 0.0), "anticipation")  # older files: 0
         kinds, nowhere = listed(learnt, "kinds"), np.empty(0, np.intp)
         self._averages = [
-            Average(choice(kind, "a kind of average", Aggregation), name, nowhere)
+            Average(choice(kind, "a kind of average", Kind), name, nowhere)
             for kind, name in zip(kinds, self._problem.names, strict=True)
         ]
         self._all, n = effects, len(self.clusters_)
@@ -367,6 +359,46 @@ class StaggeredEffect(EffectEstimator):
         """
         choice(by, "by", Aggregation)
         return of_kind(self._averages, self._all, by)
+
+    def overall(self, by: Overall) -> Effect:
+        """One number for all effects since adoption, with its standard error.
+
+        Parameters
+        ----------
+        by : {"simple", "dynamic", "group", "calendar"}
+            "simple": `effect_`, over all cells, in which cohorts that adopt early count in more periods.
+            "dynamic": the mean of the effects by time since adoption, 0 and later. "group": the mean of the
+            cohorts' effects, weighed by their treated rows: that of a cluster that is drawn from the
+            adopters. "calendar": the mean of the effects by period. They are the overall effects of Callaway
+            and Sant'Anna (2021, section 3.1), and of `aggte` in R's did.
+
+        Returns
+        -------
+        effect : Effect
+            Without a standard error where one of its parts has none for want of clusters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import StaggeredEffect
+        >>> cluster, year = np.repeat(np.arange(30), 6), np.tile(np.arange(2000, 2006), 30)
+        >>> start = np.array([2002, 2004, 9999])[cluster % 3]
+        >>> y = cluster + np.maximum(0, year - start + 1)
+        >>> y = y + 0.1 * np.random.default_rng(0).standard_normal(180)
+        >>> model = StaggeredEffect().fit(np.empty((180, 0)), y, year >= start, cluster, year)
+        >>> print(f"{model.overall('group').estimate:.1f}")  # the mean of (1 + 2 + 3 + 4) / 4 and (1 + 2) / 2
+        2.0
+        """
+        choice(by, "by", Overall)
+        self._effect()
+        if by == "simple":
+            return self.effect_
+        found = of_kind(self._averages, self._all, f"overall {by}")
+        if not found:
+            raise ValueError(
+                f"the file of this model, an older one, holds no overall effect by={by!r}; fit again"
+            )
+        return found[0]
 
     def uniform_band(self, level: float = 0.95) -> Band:
         """A band that covers the effects of all event times at once with this probability.
