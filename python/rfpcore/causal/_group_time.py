@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from ._nuisance import Models
-from ._panel import NEVER, Long, Wide, difference_sample, followed
-from ._parts import Part, make_part
+from ._panel import NEVER, Long, Wide, build_sample, difference_sample, followed, sections_of
+from ._parts import Part, Sections, make_part, make_sections
 from ._periods import Periods
-from ._score_inference import clusters_behind
 from ._support import Support, support_of
 from .results import Effect
 
@@ -56,7 +55,7 @@ class Cell:
 
     cohort: int
     time: int
-    part: Part
+    part: Part | Sections
     event: float
     """Time since adoption, as `Periods.since` counts it; below 0 before it."""
 
@@ -124,7 +123,7 @@ def require_cohorts(data: Long, start: NDArray[np.int64], comparison: str) -> No
 
 def make_cells(
     data: Long,
-    wide: Wide,
+    wide: Wide | None,
     start: NDArray[np.int64],
     models: Models,
     design: Staggering,
@@ -140,22 +139,46 @@ def make_cells(
                 continue
             control = design.controls(data.periods, start, max(t, base))
             arm = np.where(start == cohort, 1, np.where(control, 0, -1))
-            units = followed(data, wide, arm, t, base)
-            sample = difference_sample(data, wide, arm, t, base, units, cluster_columns)
-            if sample is None:
+            compared = _compare(data, wide, arm, t, base, models, cluster_columns)
+            if compared is None:
                 continue
-            made.cells.append(
-                Cell(int(cohort), t, make_part(sample, models), data.periods.since(t, int(cohort)))
-            )
-            made.present[sample.arm >= 0] = True
-            made.treated[(sample.arm == 1) & (t >= cohort)] = True
-            made.rows[wide.row[units][:, [t, base]]] = True
+            part, rows = compared
+            made.cells.append(Cell(int(cohort), t, part, data.periods.since(t, int(cohort))))
+            made.present[part.sample.arm >= 0] = True
+            made.treated[(part.sample.arm == 1) & (t >= cohort)] = True
+            made.rows[rows] = True
     if not made.treated.any():
         raise ValueError(
             "no cohort has a row before adoption, and one since adoption while there are controls: nothing "
             "to compare"
         )
     return made
+
+
+def _compare(
+    data: Long,
+    wide: Wide | None,
+    arm: NDArray[np.int64],
+    t: int,
+    base: int,
+    models: Models,
+    cluster_columns: Any,
+) -> tuple[Part | Sections, NDArray[np.intp]] | None:
+    """Period t with the base period, and the rows of both; None where an arm is empty."""
+    if wide is not None:
+        units = followed(data, wide, arm, t, base)
+        sample = difference_sample(data, wide, arm, t, base, units, cluster_columns)
+        if sample is None:
+            return None
+        return make_part(sample, models), wide.row[units][:, [t, base]].ravel()
+    present, rows = sections_of(data, arm, t, base)
+    if not ((present == 1).any() and (present == 0).any()):
+        return None
+    after, before = (
+        build_sample(data, own, data.y[own], data.weight[own], data.codes[own], present, cluster_columns)
+        for own in rows
+    )
+    return make_sections(after, before, models), np.concatenate(rows)
 
 
 def make_averages(cells: Sequence[Cell], periods: Periods) -> list[Average]:
@@ -223,9 +246,7 @@ def event_times(cells: Sequence[Cell]) -> list[float]:
 def support_of_averages(cells: Sequence[Cell], averages: Sequence[Average]) -> Support:
     """Which clusters each average hangs on: it is gone when all its cells are."""
     samples = [cell.part.sample for cell in cells]
-    each = support_of(
-        [clusters_behind(cell.part.sample, cell.part.models, cell.part.sample.weight) for cell in cells]
-    )
+    each = support_of([cell.part.behind() for cell in cells])
     arms = np.stack([[sample.arm == arm for sample in samples] for arm in (0, 1)])
     alone = np.array([each.alone[average.cells].all(axis=0) for average in averages])
     for i, average in enumerate(averages):

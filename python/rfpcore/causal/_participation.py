@@ -8,7 +8,7 @@ from .._scaling import named
 from .._warn import warn
 from ..exceptions import DesignWarning
 from ._group_time import Comparisons, Staggering
-from ._panel import NEVER, Long, Wide
+from ._panel import NEVER, Long
 from ._periods import Periods
 
 ALWAYS = "treated from the first period on"
@@ -18,12 +18,10 @@ BY_DESIGN = (ALWAYS, NO_CONTROLS, ANTICIPATED)
 SHOWN = 20  # labels in a message
 
 
-def left_out(
-    data: Long, wide: Wide, start: NDArray[np.int64], made: Comparisons, design: Staggering
-) -> dict[str, Array]:
+def left_out(data: Long, start: NDArray[np.int64], made: Comparisons, design: Staggering) -> dict[str, Array]:
     """The clusters without an effect since adoption, and never adopters in no comparison, by reason."""
     seen = np.zeros((len(start), len(data.periods)), bool)
-    np.logical_or.at(seen, wide.codes, wide.row >= 0)
+    seen[data.codes, data.period] = True
     reasons: dict[str, list[int]] = {}
     for c in np.flatnonzero(~np.where(start == NEVER, made.present, made.treated)):
         reasons.setdefault(_reason(int(start[c]), seen[c], start, data.periods, design), []).append(int(c))

@@ -163,9 +163,12 @@ class DifferenceInDifferences(EffectEstimator):
 
         Parameters
         ----------
-        X, y, groups, covariates, sample_weight
+        X, y, covariates, sample_weight
             As in `ClusterEffect.fit`, with a row for each unit and period. Of a unit that is followed,
             covariates and weight of the first period count.
+        groups : array (N,) or str, or None
+            The cluster of each row. None: each unit is its own, or without `unit`, each row; treatment then
+            has to say which group a row belongs to in both periods.
         treatment : array (N,) of 0 and 1, or str
             Whether the cluster adopts the policy, in both periods alike; or whether it has it, 0 before.
         time : array (N,) or str
@@ -194,7 +197,10 @@ class DifferenceInDifferences(EffectEstimator):
         given["sample_weight"] = sample_weight
         rows = complete(X, given, covariates, params["missing"], whole="unit")
         self._keep_complete(rows)
-        data = read_long(rows.X, **rows.given, covariates=covariates)
+        alone = groups is None and unit is None
+        if alone and self.efficient:
+            raise ValueError("efficient=True needs clusters, but groups is None")
+        data = read_long(rows.X, **rows.given, covariates=covariates, alone=alone)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -202,13 +208,15 @@ class DifferenceInDifferences(EffectEstimator):
         wide = None if unit is None else widen(data)
         if wide is not None:
             _require_both(data, wide)
-        arm = arm_of(data)
+        arm = _arm_of_rows(data) if alone else arm_of(data)
         self.periods_, self.clusters_ = data.periods.labels, data.labels
         self._period_names = data.periods.names
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
         if wide is None:
-            self._fit_cross_sections(data, arm, models, effort)
+            # A row that is its own cluster is in one period: each period has strata of its own.
+            strata = arm + 2 * data.period if alone else arm
+            self._fit_cross_sections(data, arm, strata, models, effort)
         else:
             self._fit_panel(data, wide, arm, models, effort)
         self.effect_ = self.effects_[0]
@@ -238,12 +246,20 @@ class DifferenceInDifferences(EffectEstimator):
         self._problem, self._followed = inner._problem, True
         self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
 
-    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], models: Models, effort: Effort) -> None:
+    def _fit_cross_sections(
+        self,
+        data: Long,
+        arm: NDArray[np.int64],
+        strata: NDArray[np.int64],
+        models: Models,
+        effort: Effort,
+    ) -> None:
         self._seed = models.random_state
         self._inner, self._parts, self._followed = None, [], False
         for period in (1, 0):
             rows = np.flatnonzero(data.period == period)
-            sample = _cross_section(data, rows, arm, self.cluster_columns)
+            seen = np.bincount(data.codes[rows], minlength=len(arm)) > 0
+            sample = _cross_section(data, rows, np.where(seen, arm, -1), self.cluster_columns)
             require_overlap(sample)
             self._parts.append(make_part(without_level(sample, models), models))
         warn_of_design(self._parts[0].sample)
@@ -258,7 +274,7 @@ class DifferenceInDifferences(EffectEstimator):
         self._problem = Replicable(
             [TITLE],
             self._difference,
-            arm,
+            strata,
             data.labels,
             support=support_of([needs]),
             size=float(np.abs(data.y).max()),
@@ -360,6 +376,19 @@ def arm_of(data: Long) -> NDArray[np.int64]:
         if not (after == value).any():
             raise ValueError(f"none of the {len(after)} clusters is a {what} cluster; both arms are needed")
     return np.asarray(after, np.int64)
+
+
+def _arm_of_rows(data: Long) -> NDArray[np.int64]:
+    """(N,) the group of each row, where rows are their own clusters; ValueError unless all four are there."""
+    for t, name in enumerate(data.periods.names):
+        for value, what in ((1, "treated"), (0, "control")):
+            if not ((data.period == t) & (data.treatment == value)).any():
+                raise ValueError(
+                    f"no row of period {name} is of the {what} group. Where groups and unit are None, "
+                    "treatment says of the rows of both periods which group they belong to, also before the "
+                    "policy"
+                )
+    return data.treatment.astype(np.int64)
 
 
 def _require_both(data: Long, wide: Wide) -> None:

@@ -10,7 +10,7 @@ from .._arrays import I64, Array
 from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, not_negative, one_of
-from .._options import choice, fraction, integer
+from .._options import boolean, choice, fraction, integer
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._complete import Missing, complete
@@ -32,7 +32,7 @@ from ._group_time import (
 from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
 from ._outcome_report import outcome_report
-from ._panel import NEVER, read_long, start_of_treatment, widen
+from ._panel import NEVER, are_sections, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
 from ._periods import warn_of_codes
 from ._scores import EstimationMethod
@@ -192,8 +192,11 @@ class StaggeredEffect(EffectEstimator):
             own order counts. Text has to be numbers, ISO dates (2020-01, 2020-01-31), quarters (2020Q1) or
             months (2020M1). The alphabet is no order: other text is an error.
         unit : array (N,) or str, optional
-            Who is followed; None: each cluster has one row a period and is its own unit. A unit that is not
-            seen in a period takes no part in comparisons with that period.
+            Who is followed; a unit that is not seen in a period takes no part in comparisons with that
+            period. None: each cluster is its own unit, if it has one row a period. If most have more, periods
+            are cross-sections, as in `DifferenceInDifferences`: other rows of the same clusters, compared by
+            the difference between two contrasts, with a model for each period. A cluster without rows in a
+            period takes no part in comparisons with it.
 
         Returns
         -------
@@ -221,13 +224,14 @@ class StaggeredEffect(EffectEstimator):
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
-        wide, self._seed = widen(data), models.random_state
+        wide = None if are_sections(data) else widen(data)
+        self._followed, self._seed = wide is not None, models.random_state
         design = Staggering(self.comparison, self.base_period, params["anticipation"])
         made = make_cells(data, wide, start, models, design, self.cluster_columns)
         self._cells, self._events = made.cells, event_times(made.cells)
         self._period_names, self._axis = data.periods.names, data.periods.axis
         self._averages = make_averages(made.cells, data.periods)
-        self._report = outcome_report([cell.part.models for cell in self._cells])
+        self._report = outcome_report([own for cell in self._cells for own in cell.part.all_models])
         self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         self._report.warn()
         names = [average.name for average in self._averages]
@@ -252,7 +256,7 @@ class StaggeredEffect(EffectEstimator):
         self.adoption_ = adoption(start, self.periods_)
         self.n_rows_, self.n_clusters_ = int(made.rows.sum()), int(made.present.sum())
         self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
-        self.left_out_ = left_out(data, wide, start, made, design)
+        self.left_out_ = left_out(data, start, made, design)
         warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
@@ -316,6 +320,7 @@ class StaggeredEffect(EffectEstimator):
             "axis": self._axis,
             "seed": self._seed,
             "anticipation": self._anticipation,
+            "followed": self._followed,
             "events": self._events,
             "kinds": [average.kind for average in self._averages],
             "left_out": list(self.left_out_),
@@ -327,6 +332,7 @@ class StaggeredEffect(EffectEstimator):
         self._axis, self._events = text(learnt["axis"], "axis"), listed(learnt, "events")
         self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
         self._anticipation = not_negative(learnt.get("anticipation", 0.0), "anticipation")  # older files: 0
+        self._followed = boolean(learnt.get("followed", True), "followed")
         kinds, nowhere = listed(learnt, "kinds"), np.empty(0, np.intp)
         self._averages = [
             Average(choice(kind, "a kind of average", Kind), name, nowhere)
@@ -483,6 +489,7 @@ class StaggeredEffect(EffectEstimator):
             *([("Anticipation", f"{self._anticipation:g}")] if self._anticipation else []),
             *self._report.facts(),
             ("Standard errors", effect.method),
+            *([] if self._followed else [("Rows over time", "repeated cross-sections")]),
             ("Periods", f"{len(self.periods_)}, {self._period_names[0]} to {self._period_names[-1]}"),
             ("Rows compared", f"{self.n_rows_} of {self._n_rows}"),
             *self._facts_of_rows(),
