@@ -127,7 +127,11 @@ TARGETS: list[Target] = [
     *after(causal.IndividualEffect, *COMMON),
     *after(causal.DifferenceInDifferences, *COMMON),
     *after(causal.StaggeredEffect, *COMMON, "aggregate", "overall", "uniform_band", "event_times"),
-    function(causal.linear_effect, one_policy, allowed=EFFECT),
+    function(
+        causal.linear_effect,
+        lambda: one_policy() | {"absorb": [PERIOD], "sample_weight": np.ones(40)},
+        allowed=EFFECT,
+    ),
     *(
         on_a_frame(estimator(kind, settings(kind), DATA[kind], told, allowed=EFFECT), base)
         for kind, base in FRAMES.items()

@@ -33,6 +33,14 @@ class Complete(NamedTuple):
     n_dropped: int
     references: dict[str, str]
 
+    def take(self, rows: NDArray[np.intp]) -> "Complete":
+        """Some rows of everything."""
+        given = {
+            name: values if values is None or isinstance(values, str) else take_rows(values, rows)
+            for name, values in self.given.items()
+        }
+        return self._replace(X=take_rows(self.X, rows), given=given)
+
 
 def complete(
     X: Any, given: Mapping[str, Any], covariates: Any, missing: str, whole: str | None = None
@@ -62,13 +70,9 @@ def complete(
             f"missing='drop' leaves none of the {len(keep)} rows; without a value are, of {counts}"
         )
     rows = np.flatnonzero(keep)
-    if len(rows) < len(keep):
-        X = take_rows(X, rows)
-        arguments = {
-            name: values if values is None or isinstance(values, str) else take_rows(values, rows)
-            for name, values in given.items()
-        }
-    return Complete(X, arguments, len(keep) - len(rows), _references(X, covariates, given))
+    found = Complete(X, arguments, len(keep) - len(rows), {})
+    found = found.take(rows) if found.n_dropped else found
+    return found._replace(references=_references(found.X, covariates, given))
 
 
 def missing_in(values: Any) -> Rows:

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .._arrays import Array, group_codes
+from .._arrays import Array, group_codes, require_total, row_weights
 from .._limits import seed
 from .._options import choice, integer
 from .._scaling import named
 from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals
+from ._absorbed import FixedEffects, absorbed, listed
 from ._checks import warn_of_concentration, warn_of_few, warn_of_leverage
 from ._columns import number_vector, read_columns
 from ._complete import Missing, complete
@@ -33,6 +35,8 @@ def linear_effect(
     groups: Any,
     *,
     covariates: Any = None,
+    absorb: Any = None,
+    sample_weight: Any = None,
     missing: Missing = "raise",
     inference: LinearInference = "cr3",
     n_draws: int = 9999,
@@ -47,6 +51,12 @@ def linear_effect(
     ----------
     X, y, treatment, groups, covariates
         As in `ClusterEffect.fit`; the treatment may be any number, and vary inside a cluster.
+    absorb : list of columns or of arrays (N,), or one of them, optional
+        Fixed effects: each label of each column has a constant of its own. The finest column whose labels are
+        inside clusters may have any number of labels; its means are taken off, and it does not count as
+        coefficients. Those of all others do, and there may be 1000.
+    sample_weight : array (N,) or str, optional
+        Weights of the rows; those of weight 0 are left out.
     missing : {"raise", "drop"}, default="raise"
         What becomes of rows that lack a value in a column that is used: an error, or they are left out, and
         `method` of the effect says how many.
@@ -103,15 +113,9 @@ def linear_effect(
     choice(inference, "inference", LinearInference)
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
     chosen = seed(random_state, "random_state")
-    whole = complete(X, {"y": y, "treatment": treatment, "groups": groups}, covariates, missing)
-    columns, rows, names = read_columns(whole.X, whole.given, covariates)
-    n = len(rows)
-    labels, codes = group_codes(columns["groups"], n)
-    if len(labels) < 2:
-        raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
-    d = number_vector(columns["treatment"], "treatment", n)
-    outcome = number_vector(columns["y"], "y", n)
-    model, dropped = partialled(rows, d, outcome, codes, len(labels))
+    data = _read(X, y, treatment, groups, covariates, absorb, sample_weight, missing)
+    labels, names, d = data.labels, data.names, data.d
+    model, dropped = partialled(data.X, d, data.y, data.codes, len(labels), data.fixed)
     alone = labels[model.rests_on]
     if len(alone) and inference == "cr3":
         raise ValueError(
@@ -119,15 +123,65 @@ def linear_effect(
             "rests on that cluster alone, so the jackknife has no value. inference='cr1' gives the "
             "coefficient, and no standard error either"
         )
-    _warn_of_redundant([names[i] for i in dropped])
+    _warn_of_redundant([names[i] for i in dropped if i < len(names)])
     _warn_of_clusters(model, labels, d)
     if inference == "cr3":
         effect = _jackknifed(model, labels)
     else:
         effect = _from_scores(model, labels, inference, n_draws, chosen)
-    if not whole.n_dropped:
+    if not data.n_dropped:
         return effect
-    return replace(effect, method=f"{effect.method}, {whole.n_dropped} rows without a value dropped")
+    return replace(effect, method=f"{effect.method}, {data.n_dropped} rows without a value dropped")
+
+
+class _Rows(NamedTuple):
+    """Covariates and dummies (N, K), of which `names` are the first, treatment, outcome, clusters."""
+
+    X: Array
+    names: list[str]
+    d: Array
+    y: Array
+    labels: Array
+    codes: NDArray[np.intp]
+    fixed: FixedEffects | None
+    n_dropped: int
+
+
+def _read(
+    X: Any,
+    y: Any,
+    treatment: Any,
+    groups: Any,
+    covariates: Any,
+    absorb: Any,
+    sample_weight: Any,
+    missing: str,
+) -> _Rows:
+    effects = listed(absorb)
+    given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight} | effects
+    whole = complete(X, given, covariates, missing)
+    columns, rows, names = read_columns(whole.X, whole.given, covariates)
+    n, weight = len(rows), None
+    labels, codes = group_codes(columns["groups"], n)
+    d = number_vector(columns["treatment"], "treatment", n)
+    outcome = number_vector(columns["y"], "y", n)
+    levels = [group_codes(columns[name], n, name)[1] for name in effects]
+    if columns["sample_weight"] is not None:
+        weight = row_weights(columns["sample_weight"], n).astype(np.float64)
+        require_total(weight, "sample_weight")
+        keep = weight > 0
+        present, codes = np.unique(codes[keep], return_inverse=True)
+        rows, d, outcome, weight, labels = rows[keep], d[keep], outcome[keep], weight[keep], labels[present]
+        levels = [own[keep] for own in levels]
+    if len(labels) < 2:
+        raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
+    if weight is None and not effects:
+        return _Rows(rows, names, d, outcome, labels, codes, None, whole.n_dropped)
+    found = absorbed(levels, codes)
+    weight = np.ones(n) if weight is None else weight / weight.mean()
+    fixed = FixedEffects(found.group, weight)
+    columns_of = np.column_stack([rows, found.dummies])
+    return _Rows(columns_of, names, d, outcome, labels, codes, fixed, whole.n_dropped)
 
 
 def _jackknifed(model: Partialled, labels: Array) -> Effect:
