@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 
-from rfpcore.causal import linear_effect
+from rfpcore import DesignWarning
+from rfpcore.causal import linear_effect, wild_interval
 from rfpcore.causal._intervals import wild_signs
 
 RANDOM = np.random.default_rng(0)
@@ -82,6 +83,50 @@ def test_wild_bootstrap_by_loops(fe, w):
     signs = wild_signs(G, 20, "rademacher", np.random.default_rng(0))
     by_hand = np.array([t_of(null + (y - null) * v[GROUPS]) for v in signs])
     assert_allclose(effect.statistics / effect.statistics[0], by_hand / by_hand[0], rtol=1e-7)
+
+
+def p_by_hand(W, y, groups, signs, effect):
+    """Of an effect imposed: each draw a regression of its own."""
+
+    def t_of(y):
+        beta = np.linalg.lstsq(W, y, rcond=None)[0]
+        rest = W[:, -1] - W[:, :-1] @ np.linalg.lstsq(W[:, :-1], W[:, -1], rcond=None)[0]
+        scores = np.bincount(groups, rest * (y - W @ beta))
+        return (beta[-1] - effect) / np.sqrt(scores @ scores)
+
+    null = effect * W[:, -1] + W[:, :-1] @ np.linalg.lstsq(W[:, :-1], y - effect * W[:, -1], rcond=None)[0]
+    draws = np.array([t_of(null + (y - null) * v[groups]) for v in signs])
+    return np.mean(np.abs(draws) >= abs(t_of(y)) * (1 - 1e-9))
+
+
+@pytest.mark.parametrize("absorb", [None, "t"], ids=["plain", "absorbed"])
+def test_the_interval_ends_where_the_test_refuses(absorb):
+    """Of 8 clusters, with all 256 sign vectors."""
+    frame = FRAME[FRAME["g"] < 8]
+    signs, groups, y = wild_signs(8, 256, "rademacher", None), frame["g"].to_numpy(), frame["y"].to_numpy()
+    W = design(("t",))[: len(frame)] if absorb else np.column_stack([np.ones(len(y)), frame[["x", "d"]]])
+    low, high = wild_interval(frame, **NAMES, absorb=absorb, n_draws=256, level=0.9)
+    (inner,), width = [linear_effect(frame, **NAMES, absorb=absorb).estimate], 1e-4 * (high - low)
+    assert low < inner < high
+    for end, outwards in ((low, -1), (high, 1)):
+        assert p_by_hand(W, y, groups, signs, end + outwards * width) <= 0.1
+        assert p_by_hand(W, y, groups, signs, end - outwards * width) > 0.1
+
+
+def test_intervals_agree_with_p_values_and_units():
+    low, high = wild_interval(FRAME, **NAMES, n_draws=999)
+    effect = linear_effect(FRAME, **NAMES, inference="wild", n_draws=999)
+    assert (low > 0 or high < 0) == (effect.p_value <= 0.05)
+    wide = wild_interval(FRAME.assign(y=1000 * FRAME["y"]), **NAMES, n_draws=999)
+    assert_allclose(wide, [1000 * low, 1000 * high], rtol=1e-5)
+    webb = wild_interval(FRAME, **NAMES, n_draws=999, weights="webb")
+    assert_allclose(webb, [low, high], rtol=0.5)
+
+
+def test_too_few_sign_vectors():
+    few = FRAME[FRAME["g"] < 4]  # the least p-value is 2 / 16
+    with pytest.warns(DesignWarning, match="the interval is infinite"):
+        assert wild_interval(few, **NAMES) == (-np.inf, np.inf)
 
 
 def test_weights_of_zero_are_no_rows():

@@ -132,6 +132,7 @@ TARGETS: list[Target] = [
         lambda: one_policy() | {"absorb": [PERIOD], "sample_weight": np.ones(40)},
         allowed=EFFECT,
     ),
+    function(causal.wild_interval, lambda: one_policy() | {"n_draws": 99}, allowed=WARNS),
     *(
         on_a_frame(estimator(kind, settings(kind), DATA[kind], told, allowed=EFFECT), base)
         for kind, base in FRAMES.items()

@@ -14,6 +14,7 @@ from .individual import IndividualEffect
 from .linear import linear_effect
 from .results import Effect
 from .staggered import StaggeredEffect
+from .wild import wild_interval
 
 __all__ = [
     "AdaptedCurvesDisplay",
@@ -31,4 +32,5 @@ __all__ = [
     "linear_effect",
     "own_cluster_share",
     "triad",
+    "wild_interval",
 ]

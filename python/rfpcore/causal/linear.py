@@ -1,26 +1,25 @@
 """The linear comparison: a treatment's coefficient in least squares, with cluster-robust inference."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .._arrays import Array, group_codes, require_total, row_weights
+from .._arrays import Array
 from .._limits import seed
 from .._options import choice, integer
 from .._scaling import named
 from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals
-from ._absorbed import FixedEffects, absorbed, listed
 from ._checks import warn_of_concentration, warn_of_few, warn_of_leverage
-from ._columns import number_vector, read_columns
-from ._complete import Missing, complete
+from ._complete import Missing
 from ._inference import MANY_DRAWS
+from ._linear_rows import read_rows
 from ._partialled import Partialled, partialled
+from ._wild_test import WildTest
 from .results import Effect
 
 __all__ = ["linear_effect"]
@@ -64,6 +63,7 @@ def linear_effect(
         Leave-one-cluster-out jackknife; Stata's cluster-robust variance; or the wild cluster bootstrap with
         the hypothesis of no effect imposed and Rademacher or Webb weights. The bootstrap's interval is the
         estimate plus and minus a quantile of |t| times the CR1 error; its p-value is that of the test.
+        `wild_interval` has the interval of the coefficients that the test does not refuse.
     n_draws : int, default=9999
         Of the bootstrap; where there are no more sign vectors than this, all are used.
     random_state : int, RandomState or None, default=0
@@ -113,7 +113,7 @@ def linear_effect(
     choice(inference, "inference", LinearInference)
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
     chosen = seed(random_state, "random_state")
-    data = _read(X, y, treatment, groups, covariates, absorb, sample_weight, missing)
+    data = read_rows(X, y, treatment, groups, covariates, absorb, sample_weight, missing)
     labels, names, d = data.labels, data.names, data.d
     model, dropped = partialled(data.X, d, data.y, data.codes, len(labels), data.fixed)
     alone = labels[model.rests_on]
@@ -132,56 +132,6 @@ def linear_effect(
     if not data.n_dropped:
         return effect
     return replace(effect, method=f"{effect.method}, {data.n_dropped} rows without a value dropped")
-
-
-class _Rows(NamedTuple):
-    """Covariates and dummies (N, K), of which `names` are the first, treatment, outcome, clusters."""
-
-    X: Array
-    names: list[str]
-    d: Array
-    y: Array
-    labels: Array
-    codes: NDArray[np.intp]
-    fixed: FixedEffects | None
-    n_dropped: int
-
-
-def _read(
-    X: Any,
-    y: Any,
-    treatment: Any,
-    groups: Any,
-    covariates: Any,
-    absorb: Any,
-    sample_weight: Any,
-    missing: str,
-) -> _Rows:
-    effects = listed(absorb)
-    given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight} | effects
-    whole = complete(X, given, covariates, missing)
-    columns, rows, names = read_columns(whole.X, whole.given, covariates)
-    n, weight = len(rows), None
-    labels, codes = group_codes(columns["groups"], n)
-    d = number_vector(columns["treatment"], "treatment", n)
-    outcome = number_vector(columns["y"], "y", n)
-    levels = [group_codes(columns[name], n, name)[1] for name in effects]
-    if columns["sample_weight"] is not None:
-        weight = row_weights(columns["sample_weight"], n).astype(np.float64)
-        require_total(weight, "sample_weight")
-        keep = weight > 0
-        present, codes = np.unique(codes[keep], return_inverse=True)
-        rows, d, outcome, weight, labels = rows[keep], d[keep], outcome[keep], weight[keep], labels[present]
-        levels = [own[keep] for own in levels]
-    if len(labels) < 2:
-        raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
-    if weight is None and not effects:
-        return _Rows(rows, names, d, outcome, labels, codes, None, whole.n_dropped)
-    found = absorbed(levels, codes)
-    weight = np.ones(n) if weight is None else weight / weight.mean()
-    fixed = FixedEffects(found.group, weight)
-    columns_of = np.column_stack([rows, found.dummies])
-    return _Rows(columns_of, names, d, outcome, labels, codes, fixed, whole.n_dropped)
 
 
 def _jackknifed(model: Partialled, labels: Array) -> Effect:
@@ -210,7 +160,7 @@ def _from_scores(model: Partialled, labels: Array, inference: str, n_draws: int,
     weights = "webb" if inference == "webb" else "rademacher"
     random = np.random.default_rng(seed)
     blocks = _intervals.sign_blocks(len(labels), n_draws, weights, random)
-    statistics = wild_restricted(model, blocks)
+    statistics = WildTest(model).statistics(blocks)
     title = f"least squares, wild cluster bootstrap ({weights}, {len(statistics)} draws)"
     if math.isnan(error):
         return Effect("treatment", estimate, error, df, title)
@@ -257,22 +207,3 @@ def _warn_of_clusters(model: Partialled, labels: Array, d: Array) -> None:
         warn_of_few(labels[treated], labels[~treated])
     else:
         warn_of_leverage(model.leverage(), labels)
-
-
-def wild_restricted(model: Partialled, blocks: Iterable[Array]) -> Array:
-    """(B,) t statistics of the wild cluster bootstrap with no effect imposed (WCR).
-
-    Under the hypothesis the residuals are y less the covariates' part. With signs v the bootstrap's score of
-    cluster g is linear in v, so that all draws are a few matrix products (MacKinnon, Nielsen and Webb, 2023,
-    section 4).
-    """
-    d, X = model.d[:, None], model.vectors[:, :-1]
-    own = model.by_cluster(model.d * model.y)
-    d_x, x_y, share = model.by_cluster(X * d), model.by_cluster(X * model.y[:, None]), model.leverage()
-    found = []
-    for signs in blocks:
-        top = signs @ own
-        scores = signs * own - (signs @ x_y) @ d_x.T - np.outer(top, share)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found.append(top / np.sqrt(model.correction * np.sum(scores**2, axis=1)))
-    return np.concatenate(found)
