@@ -10,6 +10,12 @@ def policy(scale):
     return {"X": scale * data.X, "y": scale * data.y, "treatment": data.treatment, "groups": data.groups}
 
 
+def individuals(scale):
+    data = policy(scale)
+    random = np.random.default_rng(int(scale))
+    return data | {"treatment": (random.random(len(data["y"])) < 0.5).astype(int)}
+
+
 def panel(scale, n_periods=2):
     random, n = np.random.default_rng(int(scale)), int(9 + scale)
     groups, time = np.repeat(np.arange(n), n_periods), np.tile(np.arange(n_periods), n)

@@ -1,6 +1,6 @@
 """Columns of any unit and level: brought to order 1, and rid of those that say nothing new."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -130,17 +130,23 @@ class Basis(NamedTuple):
     exponent: int
 
 
-def basis_of(columns: Array) -> Basis:
+def basis_of(
+    columns: Array, within: Callable[[Array], Array] | None = None, root: Array | None = None
+) -> Basis:
     """Decompose an intercept and columns (N, d), d > 0, dropping those that the ones before explain.
 
     A QR decomposition of the centred and scaled columns: a diagonal entry of R is the length of what is new
     in its column. New is what exceeds `REDUNDANT`, and what rounding of the columns as they were given, with
-    their level, can make up.
+    their level, can make up. `within` takes from the centred columns what is compared, with weights whose
+    roots (N,) are the intercept's column.
     """
     values, exponents, _ = centred(columns)
+    if within is not None:
+        values = within(values)
     lengths = np.sqrt(np.sum(values**2, axis=0))
     n = len(values)
-    design = np.column_stack([np.full(n, n**-0.5), values / np.where(lengths > 0, lengths, 1.0)])
+    constant = np.full(n, n**-0.5) if root is None else root / np.sqrt(np.sum(root**2))
+    design = np.column_stack([constant, values / np.where(lengths > 0, lengths, 1.0)])
     noise = np.r_[EPS, EPS * np.sqrt(n) / np.where(lengths > 0, lengths, 1.0)]
     kept = _independent(np.asarray(np.linalg.qr(design, mode="r")), noise)
     vectors, R = np.linalg.qr(design[:, kept])

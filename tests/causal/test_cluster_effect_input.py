@@ -79,8 +79,9 @@ def test_errors(case):
 def test_names_without_a_frame_and_columns_that_are_no_numbers():
     with pytest.raises(TypeError, match="y='outcome' names a column, but X is a ndarray"):
         effect().fit(X, "outcome", D, GROUPS)
+    mixed = FRAME.assign(half=[1.0, "high"] * (len(FRAME) // 2))
     with pytest.raises(TypeError, match="column 'half' "):
-        effect().fit(FRAME, *NAMED, covariates="all")
+        effect().fit(mixed, *NAMED, covariates="all")
 
 
 def test_missing_value_names_the_column():

@@ -86,6 +86,43 @@ def test_groups_periods_and_cells():
     assert "Adopting clusters:" in model.summary()
 
 
+def overall(keep, by):
+    """Equal weights of event times and periods; cohorts by their clusters."""
+    cells = {(g, t): att(g, t, keep) for g in (2002, 2004) for t in range(g, 2006)}
+    size = {g: np.sum(keep & (g == START)) for g in (2002, 2004)}
+    if by == "group":
+        each = [np.mean([v for (cohort, _), v in cells.items() if cohort == g]) for g in size]
+        return np.average(each, weights=list(size.values()))
+    key = (lambda g, t: t - g) if by == "dynamic" else (lambda g, t: t)
+    means = []
+    for k in sorted({key(*cell) for cell in cells}):
+        own = [cell for cell in cells if key(*cell) == k]
+        means.append(np.average([cells[cell] for cell in own], weights=[size[g] for g, _ in own]))
+    return np.mean(means)
+
+
+@pytest.mark.parametrize("by", ["dynamic", "group", "calendar"])
+def test_overall_by_loops(by):
+    effect = fitted().overall(by)
+    assert_allclose(effect.estimate, overall(np.ones(G, bool), by), rtol=1e-9)
+    draws = np.array([overall(np.arange(G) != c, by) for c in range(G)])
+    assert_allclose(effect.draws, draws, rtol=1e-9)
+    strata = [draws[START == 9999], draws[START < 9999]]
+    assert_allclose(effect.std_error, np.sqrt(sum((len(a) - 1) * a.var() for a in strata)), rtol=1e-9)
+
+
+def test_overall_effects_are_kept(tmp_path):
+    model = fitted()
+    assert model.overall("simple") is model.effect_
+    assert len(model.to_frame(by="group")) == 2
+    model.save(tmp_path / "effect.safetensors")
+    loaded = StaggeredEffect.load(tmp_path / "effect.safetensors")
+    assert loaded.overall("group").std_error == model.overall("group").std_error
+    assert "over cohorts" in loaded.overall("group").name
+    with pytest.raises(ValueError, match="by='cells' is unknown"):
+        model.overall("cells")
+
+
 def test_covariates_by_a_linear_model():
     """A cell is the doubly robust contrast of changes, on the covariates of the period compared with."""
     x = random.standard_normal((G, T))

@@ -39,6 +39,10 @@ def one_policy():
     return {"X": X, "y": Y, "treatment": TREATED, "groups": GROUPS}
 
 
+def individuals():
+    return one_policy() | {"treatment": np.arange(40) % 2}
+
+
 def two_periods():
     return {"X": X, "y": Y, "treatment": TREATED, "groups": GROUPS, "time": TIME}
 
@@ -56,6 +60,7 @@ def frame(**columns):
 
 DATA = {
     causal.ClusterEffect: one_policy,
+    causal.IndividualEffect: individuals,
     causal.DifferenceInDifferences: two_periods,
     causal.StaggeredEffect: many_periods,
 }
@@ -69,6 +74,7 @@ def told(model):
 
 FRAMES = {
     causal.ClusterEffect: frame(),
+    causal.IndividualEffect: frame(treated=np.arange(40) % 2),
     causal.DifferenceInDifferences: frame(time=TIME),
     causal.StaggeredEffect: frame(time=PERIOD, treated=ADOPTED),
 }
@@ -86,7 +92,7 @@ def fitted(kind):
 
 
 def after(kind, *names, **options):
-    bases = {"aggregate": {"by": "simple"}, "infer": {"inference": "jackknife"}}
+    bases = {"aggregate": {"by": "simple"}, "overall": {"by": "group"}, "infer": {"inference": "jackknife"}}
     return [
         method(
             lambda: fitted(kind),
@@ -118,9 +124,15 @@ COMMON = ("confidence_interval", "summary", "to_frame", "infer")
 TARGETS: list[Target] = [
     *(estimator(kind, settings(kind), data, told, allowed=EFFECT) for kind, data in DATA.items()),
     *after(causal.ClusterEffect, *COMMON),
+    *after(causal.IndividualEffect, *COMMON),
     *after(causal.DifferenceInDifferences, *COMMON),
-    *after(causal.StaggeredEffect, *COMMON, "aggregate", "uniform_band", "event_times"),
-    function(causal.linear_effect, one_policy, allowed=EFFECT),
+    *after(causal.StaggeredEffect, *COMMON, "aggregate", "overall", "uniform_band", "event_times"),
+    function(
+        causal.linear_effect,
+        lambda: one_policy() | {"absorb": [PERIOD], "sample_weight": np.ones(40)},
+        allowed=EFFECT,
+    ),
+    function(causal.wild_interval, lambda: one_policy() | {"n_draws": 99}, allowed=WARNS),
     *(
         on_a_frame(estimator(kind, settings(kind), DATA[kind], told, allowed=EFFECT), base)
         for kind, base in FRAMES.items()

@@ -27,7 +27,7 @@ from rfpcore import (
     _files,
     sweep,
 )
-from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect
+from rfpcore.causal import ClusterEffect, DifferenceInDifferences, IndividualEffect, StaggeredEffect
 from rfpcore.datasets import make_policy, make_vee
 from rfpcore.estimators import RFPRegressorCV
 from rfpcore.many import Model, Record
@@ -102,6 +102,10 @@ def _models():
         "chosen": _fit(RFPRegressorCV(RFPRegressor(**NET), alphas=[0.5], n_folds=2), X, Y, GROUPS),
         "two stages": _fit(TwoStageLeastSquares(), Z + U, Z, Z, W),
         "effect": _fit(ClusterEffect(outcome=LinearRegression()), POLICY.X, *POLICY[1:4]),
+        "individual": _fit(
+            IndividualEffect(outcome=LinearRegression(), n_folds=2),
+            *(POLICY.X, POLICY.y, np.arange(24) % 2, POLICY.groups),
+        ),
         "two periods": _fit(DifferenceInDifferences(), NOTHING, W, CLUSTER % 2, CLUSTER, YEAR // 2),
         "staggered": _fit(StaggeredEffect(), NOTHING, W, YEAR >= 1 + CLUSTER % 3, CLUSTER, YEAR),
         "evaluation": _fit(ope.FittedQEvaluation(n_components=4, random_state=0), STEPS, _act),
@@ -260,7 +264,7 @@ def _mutate(whole, tensors, document, number):
 def _use(model):
     """Predict and go on; numbers have to be finite."""
     repr(model)
-    if isinstance(model, ClusterEffect | DifferenceInDifferences | StaggeredEffect):
+    if isinstance(model, ClusterEffect | DifferenceInDifferences | IndividualEffect | StaggeredEffect):
         assert model.summary()
         with contextlib.suppress(ValueError):  # where there is no interval
             model.confidence_interval()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
-from small_effects import followed, panel, policy, staggered
+from small_effects import followed, individuals, panel, policy, staggered
 
 import rfpcore
 from rfpcore import causal, estimators, npiv
@@ -139,6 +139,9 @@ CASES = {
     "ClusterEffect": Case(causal.ClusterEffect(outcome=LinearRegression()), policy, effects),
     "ClusterEffect, networks": Case(
         causal.ClusterEffect(outcome=rfpcore.RFPRegressor(**NET, inner_lr=0.1)), policy, effects
+    ),
+    "IndividualEffect": Case(
+        causal.IndividualEffect(outcome=LinearRegression(), n_folds=2), individuals, effects
     ),
     "DifferenceInDifferences": Case(causal.DifferenceInDifferences(), panel, effects),
     "DifferenceInDifferences, panel": Case(causal.DifferenceInDifferences(), followed, effects),

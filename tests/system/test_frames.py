@@ -132,6 +132,10 @@ CALLS = {
         named(c.ClusterEffect(outcome=OLS, inference="cr1").fit),
         EFFECT | {"by": pd.Series(np.where(X[:, 0] > 0, "a", "b")), "sample_weight": ONES},
     ),
+    "IndividualEffect": (
+        named(c.IndividualEffect(outcome=OLS, inference="cr1").fit),
+        EFFECT | {"treatment": pd.Series(np.arange(len(X)) % 2), "sample_weight": ONES},
+    ),
     "DifferenceInDifferences": (named(c.DifferenceInDifferences(outcome=OLS).fit), LONG | {"unit": WHO}),
     "StaggeredEffect": (named(c.StaggeredEffect(outcome=OLS).fit), LONG),
     "linear_effect": (named(c.linear_effect), EFFECT),

@@ -10,9 +10,11 @@ from .displays import (
 )
 from .effect import ClusterEffect
 from .event_study import EventStudyDisplay
+from .individual import IndividualEffect
 from .linear import linear_effect
 from .results import Effect
 from .staggered import StaggeredEffect
+from .wild import wild_interval
 
 __all__ = [
     "AdaptedCurvesDisplay",
@@ -20,6 +22,7 @@ __all__ = [
     "DifferenceInDifferences",
     "Effect",
     "EventStudyDisplay",
+    "IndividualEffect",
     "NeighbourDisplay",
     "StaggeredEffect",
     "TriadDisplay",
@@ -29,4 +32,5 @@ __all__ = [
     "linear_effect",
     "own_cluster_share",
     "triad",
+    "wild_interval",
 ]

@@ -5,12 +5,24 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_floats, matrix, require_finite, require_length, shown
+from .._arrays import (
+    Array,
+    as_floats,
+    group_codes,
+    is_missing,
+    label_array,
+    matrix,
+    require_finite,
+    require_length,
+    shown,
+)
 from .._frames import require_aligned
 from .._options import is_integer, items
+from .._order import is_unordered_categorical, own_order
 
 LIST = "a list of columns or 'all'"
 LARGEST = 1e300  # outcome
+MOST_LABELS = 100  # of a column of text
 
 
 def is_frame(X: Any) -> bool:
@@ -49,7 +61,8 @@ def covariate_matrix(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple
     """The covariates (N, d) as floats, and their names.
 
     `covariates` lists columns of a frame by name, or of an array by number. "all" takes all columns that no
-    argument `given` names, and so does None of an array. There may be none.
+    argument `given` names, and so does None of an array. There may be none. A frame's columns of text are
+    encoded.
     """
     if is_frame(X):
         return _frame_covariates(X, covariates, given)
@@ -61,28 +74,67 @@ def covariate_matrix(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple
     if array.ndim == 2 and array.shape[1] == 0 and array.shape[0] > 0:
         return array.astype(np.float64), []
     array = matrix(X).astype(np.float64)
-    names = [f"x{i}" for i in range(array.shape[1])]
+    chosen = array_columns(covariates, array.shape[1])
+    return np.ascontiguousarray(array[:, chosen]), [f"x{i}" for i in chosen]
+
+
+def array_columns(covariates: Any, n_columns: int) -> list[int]:
+    """The numbers of the covariates among an array's columns."""
     if covariates is None or (isinstance(covariates, str) and covariates == "all"):
-        return array, names
+        return list(range(n_columns))
     covariates = [covariates] if isinstance(covariates, str) else items(covariates, "covariates", LIST)
-    chosen = [_index(i, array.shape[1]) for i in covariates]
-    return np.ascontiguousarray(array[:, chosen]), [names[i] for i in chosen]
+    return [_index(i, n_columns) for i in covariates]
+
+
+def chosen_columns(X: Any, covariates: Any, given: Mapping[str, Any]) -> list[Hashable]:
+    """The names of a frame's covariates."""
+    named = {value for value in given.values() if isinstance(value, str)}
+    rest = [name for name in X.columns if name not in named]
+    found: list[Hashable] = _chosen(covariates, rest)
+    _require_columns(X, found, "covariates")
+    for role in ("y", "treatment"):
+        if isinstance(given[role], str) and given[role] in found:
+            raise ValueError(f"covariates names the column {given[role]!r}, which is {role}")
+    return found
 
 
 def _frame_covariates(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple[Array, list[str]]:
-    named = {value for value in given.values() if isinstance(value, str)}
-    rest = [name for name in X.columns if name not in named]
-    covariates = _chosen(covariates, rest)
-    _require_columns(X, covariates, "covariates")
-    for role in ("y", "treatment"):
-        if isinstance(given[role], str) and given[role] in covariates:
-            raise ValueError(f"covariates names the column {given[role]!r}, which is {role}")
-    if not covariates:
-        return np.empty((len(X), 0)), []
-    parts = [as_floats(X[name], f"column {name!r}").astype(np.float64) for name in covariates]
-    for name, part in zip(covariates, parts, strict=True):
-        require_finite(part, f"column {name!r}")
-    return np.column_stack(parts), [str(name) for name in covariates]
+    parts, names = [np.empty((len(X), 0))], []
+    for name in chosen_columns(X, covariates, given):
+        if is_text(X[name]):
+            part, own, _ = encoded(X[name], name)
+        else:
+            part, own = as_floats(X[name], f"column {name!r}").astype(np.float64), [str(name)]
+            require_finite(part, f"column {name!r}")
+        parts.append(part)
+        names += own
+    return np.column_stack(parts), names
+
+
+def is_text(values: Any) -> bool:
+    """Whether a frame's column holds labels and no numbers: text, or a Categorical of whatever."""
+    if own_order(values) is not None or is_unordered_categorical(values):
+        return True
+    labels = label_array(values)
+    if labels.dtype.kind != "O":
+        return labels.dtype.kind in "UT"
+    known = [value for value in labels.ravel().tolist() if not is_missing(value)]
+    return bool(known) and all(isinstance(value, str) for value in known)
+
+
+def encoded(values: Any, name: Hashable) -> tuple[Array, list[str], str]:
+    """A column of labels as columns of 0 and 1 (N, L - 1): one for each label but the first, the reference.
+
+    Labels are in their own order, or sorted; columns are called name[label].
+    """
+    labels, codes = group_codes(values, len(values), f"column {name!r}")
+    if len(labels) > MOST_LABELS:
+        raise ValueError(
+            f"column {name!r} has {len(labels)} different labels, each of which would become a covariate of "
+            f"its own; at most {MOST_LABELS} are possible. If they name clusters, give them as `groups`"
+        )
+    columns = (codes[:, None] == np.arange(1, len(labels))).astype(np.float64)
+    return columns, [f"{name}[{label}]" for label in labels[1:]], str(labels[0])
 
 
 def _chosen(covariates: Any, rest: list[Hashable]) -> list[Hashable]:

@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._limits import Limited, Limits, one_of, seed, shown_progress, threads, unchecked, whole
+from ._complete import Complete, Missing, facts
 from ._effort import MANY_REFITS
 from ._file import SavedEffect
 from ._inference import MANY_DRAWS
@@ -28,9 +29,17 @@ class EffectEstimator(SavedEffect, Limited, BaseEstimator):
         "outcome": outcome_model,
         "propensity": estimator_or_none,
         "cluster_columns": unchecked,
+        "missing": one_of(Missing),
     }
 
     effect_: Effect
+
+    def _keep_complete(self, data: Complete) -> None:
+        self.n_dropped_, self.references_ = data.n_dropped, data.references
+
+    def _facts_of_rows(self) -> list[tuple[str, Any]]:
+        """Lines of a summary on rows dropped and text encoded."""
+        return facts(self.n_dropped_, self.references_)
 
     @property
     def estimate_(self) -> float:

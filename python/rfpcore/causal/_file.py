@@ -40,6 +40,8 @@ class SavedEffect(Saved):
     _fitted_score: str
     clusters_: Array
     effects_: list[Effect]
+    n_dropped_: int
+    references_: dict[str, str]
 
     def _all_effects(self) -> list[Effect]:
         """Those that the file holds."""
@@ -50,6 +52,7 @@ class SavedEffect(Saved):
         tensors["scores"] = np.array(list(report.scores.values()), F64)
         learnt: Document = {name: int(getattr(self, name)) for name in self._counts}
         learnt |= {"clusters": labels_to_json(self.clusters_, "clusters_")}
+        learnt |= {"n_dropped": self.n_dropped_, "references": self.references_}
         learnt |= {"method": self._fitted_method, "score": self._fitted_score}
         learnt["report"] = [list(report.scores), report.used, report.chosen, report.log_loss]
         learnt["problem"] = _problem_to_file(self._problem, tensors)
@@ -61,6 +64,9 @@ class SavedEffect(Saved):
         for name in self._counts:
             setattr(self, name, integer(learnt[name], name, 0, MAX_ROWS))
         self.clusters_ = labels_from_json(learnt["clusters"], "clusters_")
+        self.n_dropped_ = integer(learnt.get("n_dropped", 0), "n_dropped", 0, MAX_ROWS)  # older files: none
+        references = object_of(learnt, "references") if "references" in learnt else {}
+        self.references_ = {name: text(label, "a reference") for name, label in references.items()}
         self._fitted_method = choice(learnt["method"], "method", self._methods)
         self._fitted_score = choice(learnt["score"], "score", EstimationMethod)
         names, used, chosen, log_loss = listed(learnt, "report")

@@ -9,12 +9,44 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from ._nuisance import Models
-from ._panel import NEVER, Long, Wide, difference_sample, followed
-from ._parts import Part, make_part
+from ._panel import NEVER, Long, Wide, build_sample, difference_sample, followed, sections_of
+from ._parts import Part, Sections, make_part, make_sections
 from ._periods import Periods
-from ._score_inference import clusters_behind
 from ._support import Support, support_of
 from .results import Effect
+
+OVERALL = {"dynamic": "event times", "group": "cohorts", "calendar": "periods"}
+
+
+@dataclass(frozen=True)
+class Staggering:
+    """What is compared with what.
+
+    Attributes
+    ----------
+    comparison, base_period : str
+    anticipation : float
+        How long before adoption outcomes may already answer to it, as `Periods.since` counts time.
+    """
+
+    comparison: str
+    base_period: str
+    anticipation: float = 0.0
+
+    def base(self, periods: Periods, cohort: int) -> int:
+        """The last period before a cohort's adoption could be felt; -1 where there is none."""
+        before = [t for t in range(cohort) if periods.since(t, cohort) < -self.anticipation]
+        return before[-1] if before else -1
+
+    def controls(self, periods: Periods, start: NDArray[np.int64], t: int) -> NDArray[np.bool_]:
+        """(G,) clusters whose adoption cannot be felt by period t."""
+        found = np.asarray(start == NEVER)
+        if self.comparison == "never":
+            return found
+        for cohort in np.unique(start[(start > t) & ~found]):
+            if periods.since(t, int(cohort)) < -self.anticipation:
+                found |= start == cohort
+        return found
 
 
 @dataclass(frozen=True)
@@ -23,7 +55,7 @@ class Cell:
 
     cohort: int
     time: int
-    part: Part
+    part: Part | Sections
     event: float
     """Time since adoption, as `Periods.since` counts it; below 0 before it."""
 
@@ -51,11 +83,22 @@ class Comparisons:
 
 @dataclass(frozen=True)
 class Average:
-    """A mean of cells, each weighing as much as its cohort has treated rows."""
+    """A mean of cells, each weighing as much as its cohort has treated rows; or a mean of such means.
+
+    Attributes
+    ----------
+    kind, name : str
+    cells : ndarray of int
+        The cells behind it.
+    parts : tuple of int
+        The averages that it is a mean of, which come before it; () where it is one of cells. Cohorts weigh as
+        much as they have treated rows, event times and periods the same.
+    """
 
     kind: str
     name: str
     cells: NDArray[np.intp]
+    parts: tuple[int, ...] = ()
 
 
 def require_cohorts(data: Long, start: NDArray[np.int64], comparison: str) -> None:
@@ -80,38 +123,62 @@ def require_cohorts(data: Long, start: NDArray[np.int64], comparison: str) -> No
 
 def make_cells(
     data: Long,
-    wide: Wide,
+    wide: Wide | None,
     start: NDArray[np.int64],
     models: Models,
-    comparison: str,
-    base_period: str,
+    design: Staggering,
     cluster_columns: Any,
 ) -> Comparisons:
     """The comparisons that the data allow: of each cohort in each period with controls."""
     made = Comparisons([], *(np.zeros(size, bool) for size in (len(start), len(start), len(data.y))))
     for cohort in np.unique(start[(start > 0) & (start != NEVER)]):
+        last = design.base(data.periods, int(cohort))
         for t in range(len(data.periods)):
-            base = t - 1 if t < cohort and base_period == "varying" else int(cohort) - 1
+            base = t - 1 if t <= last and design.base_period == "varying" else last
             if t == base or base < 0:
                 continue
-            control = start == NEVER if comparison == "never" else start > max(t, base)
+            control = design.controls(data.periods, start, max(t, base))
             arm = np.where(start == cohort, 1, np.where(control, 0, -1))
-            units = followed(data, wide, arm, t, base)
-            sample = difference_sample(data, wide, arm, t, base, units, cluster_columns)
-            if sample is None:
+            compared = _compare(data, wide, arm, t, base, models, cluster_columns)
+            if compared is None:
                 continue
-            made.cells.append(
-                Cell(int(cohort), t, make_part(sample, models), data.periods.since(t, int(cohort)))
-            )
-            made.present[sample.arm >= 0] = True
-            made.treated[(sample.arm == 1) & (t >= cohort)] = True
-            made.rows[wide.row[units][:, [t, base]]] = True
+            part, rows = compared
+            made.cells.append(Cell(int(cohort), t, part, data.periods.since(t, int(cohort))))
+            made.present[part.sample.arm >= 0] = True
+            made.treated[(part.sample.arm == 1) & (t >= cohort)] = True
+            made.rows[rows] = True
     if not made.treated.any():
         raise ValueError(
             "no cohort has a row before adoption, and one since adoption while there are controls: nothing "
             "to compare"
         )
     return made
+
+
+def _compare(
+    data: Long,
+    wide: Wide | None,
+    arm: NDArray[np.int64],
+    t: int,
+    base: int,
+    models: Models,
+    cluster_columns: Any,
+) -> tuple[Part | Sections, NDArray[np.intp]] | None:
+    """Period t with the base period, and the rows of both; None where an arm is empty."""
+    if wide is not None:
+        units = followed(data, wide, arm, t, base)
+        sample = difference_sample(data, wide, arm, t, base, units, cluster_columns)
+        if sample is None:
+            return None
+        return make_part(sample, models), wide.row[units][:, [t, base]].ravel()
+    present, rows = sections_of(data, arm, t, base)
+    if not ((present == 1).any() and (present == 0).any()):
+        return None
+    after, before = (
+        build_sample(data, own, data.y[own], data.weight[own], data.codes[own], present, cluster_columns)
+        for own in rows
+    )
+    return make_sections(after, before, models), np.concatenate(rows)
 
 
 def make_averages(cells: Sequence[Cell], periods: Periods) -> list[Average]:
@@ -130,6 +197,37 @@ def make_averages(cells: Sequence[Cell], periods: Periods) -> list[Average]:
     for i, cell in enumerate(cells):
         name = f"adopted {names[cell.cohort]}, period {names[cell.time]}"
         found.append(Average("cells", name, np.array([i])))
+    return found + [_overall(found, kind, cells) for kind in OVERALL]
+
+
+def _overall(averages: Sequence[Average], kind: str, cells: Sequence[Cell]) -> Average:
+    """The mean of all averages of a kind since adoption."""
+    parts = [
+        i
+        for i, average in enumerate(averages)
+        if average.kind == kind and all(cells[c].event >= 0 for c in average.cells)
+    ]
+    behind = np.unique(np.concatenate([averages[i].cells for i in parts]))
+    return Average(f"overall {kind}", f"Average over {OVERALL[kind]}", behind, tuple(parts))
+
+
+def averaged(averages: Sequence[Average], values: Array, weights: Array) -> Array:
+    """(S, E) the averages of cells with values and weights (S, C); a cell without a value has no weight."""
+    own = np.where(np.isnan(values), 0.0, weights)
+    values = np.nan_to_num(values)
+    found = np.full((len(values), len(averages)), np.nan)
+    for column, average in zip(found.T, averages, strict=True):
+        if average.parts:
+            sizes = np.ones((len(values), len(average.parts)))
+            if average.kind == "overall group":
+                groups = [averages[i].cells for i in average.parts]
+                sizes = np.column_stack([weights[:, behind].mean(axis=1) for behind in groups])
+            parts = found[:, list(average.parts)]
+            column[:] = (sizes * parts).sum(axis=1) / sizes.sum(axis=1)
+            continue
+        total = own[:, average.cells].sum(axis=1)
+        moment = (own[:, average.cells] * values[:, average.cells]).sum(axis=1)
+        np.divide(moment, total, out=column, where=total > 0)
     return found
 
 
@@ -148,11 +246,12 @@ def event_times(cells: Sequence[Cell]) -> list[float]:
 def support_of_averages(cells: Sequence[Cell], averages: Sequence[Average]) -> Support:
     """Which clusters each average hangs on: it is gone when all its cells are."""
     samples = [cell.part.sample for cell in cells]
-    each = support_of(
-        [clusters_behind(cell.part.sample, cell.part.models, cell.part.sample.weight) for cell in cells]
-    )
+    each = support_of([cell.part.behind() for cell in cells])
     arms = np.stack([[sample.arm == arm for sample in samples] for arm in (0, 1)])
     alone = np.array([each.alone[average.cells].all(axis=0) for average in averages])
+    for i, average in enumerate(averages):
+        if average.parts:  # gone when one of its parts is
+            alone[i] = alone[list(average.parts)].any(axis=0)
     fewest = [arms[:, average.cells].any(axis=1).sum(axis=1).min() for average in averages]
     return Support(alone, np.array(fewest))
 

@@ -142,7 +142,7 @@ def _from_jackknife(
         title = "leave-one-cluster-out jackknife (CV3)"
     else:
         error, df = _intervals.stratified_jackknife_error(without, arm), len(without) - float(len(sizes))
-        title = "leave-one-cluster-out jackknife, by arm"
+        title = "leave-one-cluster-out jackknife" + (", by arm" if len(sizes) > 1 else "")
     if np.isnan(without).any():
         error = math.nan
     return Effect(name, full, error, df, title + note, draws=without)

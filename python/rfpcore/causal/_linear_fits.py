@@ -78,6 +78,7 @@ def ridge_logistic(Z: Array, treated: NDArray[np.int64], counts: NDArray[np.int6
         Covariates of the clusters, of order 1.
     treated : ndarray (G,) of 0 and 1
     counts : ndarray (S, G)
+        How much each cluster, or whatever a row of Z is, counts.
 
     Returns
     -------
@@ -93,8 +94,9 @@ def ridge_logistic(Z: Array, treated: NDArray[np.int64], counts: NDArray[np.int6
 
 def logistic_coefficients(design: Array, treated: NDArray[np.int64], weight: Array) -> Array:
     """(S, q) coefficients; every step that does not lower its own objective is halved."""
-    n, q = design.shape
-    outer = (design[:, :, None] * design[:, None, :]).reshape(n, -1)
+    q = design.shape[1]
+    blocks = _pieces(len(design), q * q)
+    kept = _outer(design) if len(blocks) == 1 else None
     penalty = np.r_[0.0, np.ones(q - 1)]
     total = weight.sum(axis=1)
     share = weight @ treated / total
@@ -107,7 +109,12 @@ def logistic_coefficients(design: Array, treated: NDArray[np.int64], weight: Arr
         gradient = (weight * (p - treated)) @ design + penalty * beta
         if (np.abs(gradient).max(axis=1) <= FLAT * total).all():
             break
-        hessian = ((weight * p * (1 - p)) @ outer).reshape(-1, q, q) + np.diag(penalty)
+        curved = weight * p * (1 - p)
+        if kept is None:
+            sums = np.sum([curved[:, rows] @ _outer(design[rows]) for rows in blocks], axis=0)
+        else:
+            sums = curved @ kept
+        hessian = sums.reshape(-1, q, q) + np.diag(penalty)
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         moved = beta - size[:, None] * step
         found = _logistic_objective(design, treated, weight, moved)
@@ -115,6 +122,11 @@ def logistic_coefficients(design: Array, treated: NDArray[np.int64], weight: Arr
         beta, value = np.where(lower[:, None], moved, beta), np.where(lower, found, value)
         size = np.where(lower, 1.0, size / 2)
     return beta
+
+
+def _outer(design: Array) -> Array:
+    """(N, q * q) the products of each row's entries."""
+    return (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
 
 
 def _logistic_objective(design: Array, treated: NDArray[np.int64], weight: Array, beta: Array) -> Array:

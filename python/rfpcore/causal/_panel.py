@@ -49,17 +49,30 @@ class Long:
 
 
 def read_long(
-    X: Any, y: Any, treatment: Any, groups: Any, time: Any, unit: Any, covariates: Any, sample_weight: Any
+    X: Any,
+    y: Any,
+    treatment: Any,
+    groups: Any,
+    time: Any,
+    unit: Any,
+    covariates: Any,
+    sample_weight: Any,
+    alone: bool = False,
 ) -> Long:
-    """Check everything but who is treated when."""
-    if groups is None or time is None:
-        raise ValueError(f"{'groups' if groups is None else 'time'} is None; both are needed")
+    """Check everything but who is treated when.
+
+    Without groups each unit is its own cluster, or if they may be `alone`, each row.
+    """
+    if time is None or (groups is None and unit is None and not alone):
+        raise ValueError(f"{'time' if time is None else 'groups'} is None; both are needed")
     given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
-    columns, rows, names = read_columns(X, given | {"sample_weight": sample_weight}, covariates)
+    given["sample_weight"] = sample_weight
+    columns, rows, names = read_columns(X, given, covariates)
     n = len(rows)
     periods, period = read_periods(columns["time"], n)
-    labels, codes = group_codes(columns["groups"], n)
     unit_labels, units = (None, None) if unit is None else group_codes(columns["unit"], n, "unit")
+    own = np.arange(n) if unit is None else columns["unit"]
+    labels, codes = group_codes(own if groups is None else columns["groups"], n)
     if units is not None:
         _require_one_cluster(units, unit_labels, codes, labels)
     dose = number_vector(columns["treatment"], "treatment", n)
@@ -169,6 +182,28 @@ def widen(data: Long) -> Wide:
     codes = np.empty(len(labels), np.intp)
     codes[unit] = data.codes
     return Wide(row.reshape(len(labels), len(data.periods)), codes)
+
+
+def are_sections(data: Long) -> bool:
+    """Whether periods are cross-sections: most clusters have several rows a period, and no unit is followed.
+
+    A few second rows are none, but a mistake in the data.
+    """
+    count = np.bincount(data.codes * len(data.periods) + data.period)
+    return data.unit is None and bool(2 * np.sum(count > 1) >= np.sum(count > 0))
+
+
+def sections_of(
+    data: Long, arm: NDArray[np.int64], t: int, base: int
+) -> tuple[NDArray[np.int64], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """The arm (G,) of clusters with weight in both periods, -1 for others, and their rows in each period."""
+    seen = [
+        np.bincount(data.codes, data.weight * (data.period == period), len(arm)) > 0 for period in (t, base)
+    ]
+    present = np.where(seen[0] & seen[1], arm, -1)
+    own = (present[data.codes] >= 0) & (data.weight > 0)
+    now, before = (np.flatnonzero(own & (data.period == period)) for period in (t, base))
+    return present, (now, before)
 
 
 def followed(data: Long, wide: Wide, arm: NDArray[np.int64], t: int, base: int) -> NDArray[np.bool_]:

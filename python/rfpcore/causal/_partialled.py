@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .._arrays import Array
 from .._scaling import EPS, REDUNDANT, Basis, basis_of, centred
+from ._absorbed import FixedEffects
 
 NEAR = 1e-4  # of a direction's square outside a cluster, below which it is worked out from those rows
 
@@ -114,15 +115,23 @@ class Partialled:
 
 
 def partialled(
-    X: Array, d: Array, y: Array, codes: NDArray[np.intp], n_clusters: int
+    X: Array,
+    d: Array,
+    y: Array,
+    codes: NDArray[np.intp],
+    n_clusters: int,
+    within: FixedEffects | None = None,
 ) -> tuple[Partialled, list[int]]:
     """The regression, and the columns of X that are of no use to it: they say nothing new.
 
-    ValueError where the treatment says nothing new, or no row is left for the residuals.
+    With `within`, weighted, and of what is left of all columns when groups' means are taken off. ValueError
+    where the treatment says nothing new, or no row is left for the residuals.
     """
-    basis = basis_of(np.column_stack([X, d]))
+    root = None if within is None else within.root
+    basis = basis_of(np.column_stack([X, d]), within, root)
     if not basis.kept or basis.kept[-1] != X.shape[1]:
-        raise ValueError("the treatment is a linear function of the covariates: its coefficient has no value")
+        what = "covariates" if within is None else "covariates and the fixed effects"
+        raise ValueError(f"the treatment is a linear function of the {what}: its coefficient has no value")
     n, k = basis.vectors.shape
     if n <= k:
         raise ValueError(
@@ -130,10 +139,12 @@ def partialled(
             "needs more rows than that"
         )
     values, exponent, level = centred(y)
-    rest = values
+    rest = values if within is None else within(values)
     for _ in range(2):  # the second time takes off what rounding left
         rest = rest - basis.vectors[:, :-1] @ (basis.vectors[:, :-1].T @ rest)
     noise = 8 * EPS * np.sqrt(n) * float(np.abs(values).max() + np.abs(level))
+    if root is not None:
+        noise *= float(root.max())
     model = Partialled(basis.vectors, rest, _unit(basis, int(exponent)), noise, codes, n_clusters)
     dropped = sorted(set(range(X.shape[1])) - set(basis.kept))
     return model, dropped

@@ -109,15 +109,21 @@ def weights_in_clusters(values: Any, codes: NDArray[np.intp], labels: Array) -> 
     return weights
 
 
-def treatment_by_cluster(values: Any, codes: NDArray[np.intp], labels: Array) -> NDArray[np.int64]:
-    """1 or 0 for each cluster; ValueError where it varies inside one, or one arm is empty."""
-    treatment = number_vector(values, "treatment", len(codes))
+def treatment_by_row(values: Any, n_rows: int) -> Array:
+    """1.0 or 0.0 for each row."""
+    treatment = number_vector(values, "treatment", n_rows)
     odd = np.flatnonzero((treatment != 0) & (treatment != 1))
     if len(odd):
         raise ValueError(
-            f"treatment must be 0 or 1, but {len(odd)} of {len(codes)} rows have other values; "
+            f"treatment must be 0 or 1, but {len(odd)} of {n_rows} rows have other values; "
             f"the first is {treatment[odd[0]]:g} in row {odd[0]}"
         )
+    return treatment
+
+
+def treatment_by_cluster(values: Any, codes: NDArray[np.intp], labels: Array) -> NDArray[np.int64]:
+    """1 or 0 for each cluster; ValueError where it varies inside one, or one arm is empty."""
+    treatment = treatment_by_row(values, len(codes))
     total = np.bincount(codes, treatment, len(labels))
     sizes = np.bincount(codes, minlength=len(labels))
     mixed = np.flatnonzero((total > 0) & (total < sizes))
@@ -126,7 +132,7 @@ def treatment_by_cluster(values: Any, codes: NDArray[np.intp], labels: Array) ->
         raise ValueError(
             f"treatment varies inside {len(mixed)} of {len(labels)} clusters; the first is "
             f"{labels[first]!s}, with {total[first]:.0f} treated of {sizes[first]} rows. "
-            "It has to be on or off for whole clusters"
+            "It has to be on or off for whole clusters; IndividualEffect takes treatment that varies inside"
         )
     arm = (total > 0).astype(np.int64)
     for value, what in ((1, "treated"), (0, "control")):
@@ -146,6 +152,11 @@ def cluster_columns_of(
     known = {name: i for i, name in enumerate(names)}
     chosen = []
     for name in asked:
+        if isinstance(name, str) and name not in known:  # a column of text stands for its labels
+            own = [i for i, other in enumerate(names) if other.startswith(f"{name}[")]
+            chosen += own
+            if own:
+                continue
         index: Any = known.get(name, name) if isinstance(name, str) else name
         if not is_integer(index) or not 0 <= index < len(names):
             raise ValueError(

@@ -13,6 +13,7 @@ from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, l
 from .._limits import Limits, one_of, whole
 from .._options import boolean
 from ._checks import require_overlap, warn_of_design
+from ._complete import Missing, complete
 from ._cross_sections import PooledPeriods, pooled_periods
 from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
@@ -49,8 +50,9 @@ class DifferenceInDifferences(EffectEstimator):
     estimation_method : {"aipw", "regression", "ipw"}, default="aipw"
         Doubly robust (Sant'Anna and Zhao, with normalised weights), the outcome model alone, or weights
         alone.
-    outcome, propensity, cluster_columns, propensity_bounds
-        As in `ClusterEffect`. The outcome model is fitted to controls: to their changes, or to each period.
+    outcome, propensity, cluster_columns, propensity_bounds, missing
+        As in `ClusterEffect`. A unit that is followed and lacks a value in one period is left out of both.
+        The outcome model is fitted to controls: to their changes, or to each period.
     efficient : bool, default=False
         Without `unit`, model the treated as well: locally efficient (Sant'Anna and Zhao, equation 3.4) if
         both periods' rows come from one population of treatment and covariates, which the difference of
@@ -72,6 +74,10 @@ class DifferenceInDifferences(EffectEstimator):
         As in `ClusterEffect`, all outcome models together.
     n_rows_, n_clusters_, n_treated_ : int
         Units followed (rows, without `unit`), clusters, treated clusters.
+    n_dropped_ : int
+        Rows left out for want of a value.
+    references_ : dict
+        Of covariates that are text or Categoricals, the label that has no column of zeros and ones.
 
     References
     ----------
@@ -109,6 +115,7 @@ class DifferenceInDifferences(EffectEstimator):
         propensity: Any = None,
         cluster_columns: Any = None,
         propensity_bounds: tuple[float, float] = (0.1, 0.9),
+        missing: Missing = "raise",
         efficient: bool = False,
         inference: Inference = "jackknife",
         n_folds: int = 5,
@@ -123,6 +130,7 @@ class DifferenceInDifferences(EffectEstimator):
         self.propensity = propensity
         self.cluster_columns = cluster_columns
         self.propensity_bounds = propensity_bounds
+        self.missing = missing
         self.efficient = efficient
         self.inference = inference
         self.n_folds = n_folds
@@ -155,9 +163,12 @@ class DifferenceInDifferences(EffectEstimator):
 
         Parameters
         ----------
-        X, y, groups, covariates, sample_weight
+        X, y, covariates, sample_weight
             As in `ClusterEffect.fit`, with a row for each unit and period. Of a unit that is followed,
             covariates and weight of the first period count.
+        groups : array (N,) or str, or None
+            The cluster of each row. None: each unit is its own, or without `unit`, each row; treatment then
+            has to say which group a row belongs to in both periods.
         treatment : array (N,) of 0 and 1, or str
             Whether the cluster adopts the policy, in both periods alike; or whether it has it, 0 before.
         time : array (N,) or str
@@ -182,7 +193,14 @@ class DifferenceInDifferences(EffectEstimator):
         """
         params = self._checked()
         models, effort = models_of(params, "att"), effort_of(params)
-        data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
+        given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
+        given["sample_weight"] = sample_weight
+        rows = complete(X, given, covariates, params["missing"], whole="unit")
+        self._keep_complete(rows)
+        alone = groups is None and unit is None
+        if alone and self.efficient:
+            raise ValueError("efficient=True needs clusters, but groups is None")
+        data = read_long(rows.X, **rows.given, covariates=covariates, alone=alone)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -190,13 +208,15 @@ class DifferenceInDifferences(EffectEstimator):
         wide = None if unit is None else widen(data)
         if wide is not None:
             _require_both(data, wide)
-        arm = arm_of(data)
+        arm = _arm_of_rows(data) if alone else arm_of(data)
         self.periods_, self.clusters_ = data.periods.labels, data.labels
         self._period_names = data.periods.names
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         self.n_clusters_, self.n_treated_ = len(arm), int(np.sum(arm == 1))
         if wide is None:
-            self._fit_cross_sections(data, arm, models, effort)
+            # A row that is its own cluster is in one period: each period has strata of its own.
+            strata = arm + 2 * data.period if alone else arm
+            self._fit_cross_sections(data, arm, strata, models, effort)
         else:
             self._fit_panel(data, wide, arm, models, effort)
         self.effect_ = self.effects_[0]
@@ -226,12 +246,20 @@ class DifferenceInDifferences(EffectEstimator):
         self._problem, self._followed = inner._problem, True
         self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
 
-    def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], models: Models, effort: Effort) -> None:
+    def _fit_cross_sections(
+        self,
+        data: Long,
+        arm: NDArray[np.int64],
+        strata: NDArray[np.int64],
+        models: Models,
+        effort: Effort,
+    ) -> None:
         self._seed = models.random_state
         self._inner, self._parts, self._followed = None, [], False
         for period in (1, 0):
             rows = np.flatnonzero(data.period == period)
-            sample = _cross_section(data, rows, arm, self.cluster_columns)
+            seen = np.bincount(data.codes[rows], minlength=len(arm)) > 0
+            sample = _cross_section(data, rows, np.where(seen, arm, -1), self.cluster_columns)
             require_overlap(sample)
             self._parts.append(make_part(without_level(sample, models), models))
         warn_of_design(self._parts[0].sample)
@@ -246,7 +274,7 @@ class DifferenceInDifferences(EffectEstimator):
         self._problem = Replicable(
             [TITLE],
             self._difference,
-            arm,
+            strata,
             data.labels,
             support=support_of([needs]),
             size=float(np.abs(data.y).max()),
@@ -316,6 +344,7 @@ class DifferenceInDifferences(EffectEstimator):
             *self._report.facts(),
             ("Standard errors", effect.method),
             ("Units" if self._followed else "Rows", self.n_rows_),
+            *self._facts_of_rows(),
             ("Clusters", self.n_clusters_),
             ("Treated clusters", self.n_treated_),
         ]
@@ -347,6 +376,19 @@ def arm_of(data: Long) -> NDArray[np.int64]:
         if not (after == value).any():
             raise ValueError(f"none of the {len(after)} clusters is a {what} cluster; both arms are needed")
     return np.asarray(after, np.int64)
+
+
+def _arm_of_rows(data: Long) -> NDArray[np.int64]:
+    """(N,) the group of each row, where rows are their own clusters; ValueError unless all four are there."""
+    for t, name in enumerate(data.periods.names):
+        for value, what in ((1, "treated"), (0, "control")):
+            if not ((data.period == t) & (data.treatment == value)).any():
+                raise ValueError(
+                    f"no row of period {name} is of the {what} group. Where groups and unit are None, "
+                    "treatment says of the rows of both periods which group they belong to, also before the "
+                    "policy"
+                )
+    return data.treatment.astype(np.int64)
 
 
 def _require_both(data: Long, wide: Wide) -> None:

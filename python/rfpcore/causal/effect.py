@@ -14,6 +14,7 @@ from .._limits import Limits, one_of, whole
 from .._options import choice
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
+from ._complete import Missing, complete
 from ._delete_one import closed_form, has_closed_form, held_fixed
 from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
@@ -97,6 +98,9 @@ class ClusterEffect(EffectEstimator):
         are constant within every cluster.
     propensity_bounds : (low, high), default=(0.1, 0.9)
         Bounds of the propensity.
+    missing : {"raise", "drop"}, default="raise"
+        What becomes of rows that lack a value (NaN, None) in a column that is used: an error, or they are
+        left out, counted in `n_dropped_`.
     inference : str, default="jackknife"
         Where the standard error comes from:
 
@@ -151,6 +155,10 @@ class ClusterEffect(EffectEstimator):
         Treated clusters outside the range of the controls' cluster covariates.
     n_rows_, n_clusters_, n_treated_ : int
         Rows, clusters, treated clusters.
+    n_dropped_ : int
+        Rows left out for want of a value.
+    references_ : dict
+        Of covariates that are text or Categoricals, the label that has no column of zeros and ones.
 
     References
     ----------
@@ -179,6 +187,7 @@ class ClusterEffect(EffectEstimator):
         propensity: Any = None,
         cluster_columns: Any = None,
         propensity_bounds: tuple[float, float] = (0.1, 0.9),
+        missing: Missing = "raise",
         inference: Inference = "jackknife",
         n_folds: int = 5,
         n_draws: int = 999,
@@ -193,6 +202,7 @@ class ClusterEffect(EffectEstimator):
         self.propensity = propensity
         self.cluster_columns = cluster_columns
         self.propensity_bounds = propensity_bounds
+        self.missing = missing
         self.inference = inference
         self.n_folds = n_folds
         self.n_draws = n_draws
@@ -234,7 +244,8 @@ class ClusterEffect(EffectEstimator):
         covariates : list or "all"
             Columns of X to use: names of a frame's, which have to be given, for a column that the treatment
             moved is no covariate; or numbers of an array's, whose default is all. "all" takes those not named
-            in the other arguments, [] none.
+            in the other arguments, [] none. Of a frame's columns of text or Categoricals each label but the
+            first, the reference, becomes a column name[label] of zeros and ones.
         by : array (N,) or str, optional
             Subgroups, each of which gets an effect of its own, in the order of the labels; an ordered
             Categorical's own. Models are fitted on all rows.
@@ -261,17 +272,13 @@ class ClusterEffect(EffectEstimator):
         """
         params = self._checked()
         models = models_of(params, params["estimand"])
+        given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
+        data = complete(X, given, covariates, params["missing"])
+        self._keep_complete(data)
         sample = read_sample(
-            X,
-            y,
-            treatment,
-            groups,
-            covariates=covariates,
-            cluster_columns=self.cluster_columns,
-            sample_weight=sample_weight,
-            by=by,
+            data.X, **data.given, covariates=covariates, cluster_columns=self.cluster_columns
         )
-        masks = subgroup_masks(TITLES[models.estimand], column(X, by, "by"), len(sample.y))
+        masks = subgroup_masks(TITLES[models.estimand], column(data.X, data.given["by"], "by"), len(sample.y))
         return self._estimate(sample, models, masks, effort_of(params))
 
     def _estimate(
@@ -401,6 +408,7 @@ class ClusterEffect(EffectEstimator):
             *self._report.facts(),
             ("Standard errors", effect.method),
             ("Rows", self.n_rows_),
+            *self._facts_of_rows(),
             ("Clusters", self.n_clusters_),
             ("Treated clusters", self.n_treated_),
             ("Treated outside range", int(self.outside_.sum())),

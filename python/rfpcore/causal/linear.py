@@ -1,12 +1,13 @@
 """The linear comparison: a treatment's coefficient in least squares, with cluster-robust inference."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from .._arrays import Array, group_codes
+from .._arrays import Array
 from .._limits import seed
 from .._options import choice, integer
 from .._scaling import named
@@ -14,9 +15,11 @@ from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals
 from ._checks import warn_of_concentration, warn_of_few, warn_of_leverage
-from ._columns import number_vector, read_columns
+from ._complete import Missing
 from ._inference import MANY_DRAWS
+from ._linear_rows import read_rows
 from ._partialled import Partialled, partialled
+from ._wild_test import WildTest
 from .results import Effect
 
 __all__ = ["linear_effect"]
@@ -31,6 +34,9 @@ def linear_effect(
     groups: Any,
     *,
     covariates: Any = None,
+    absorb: Any = None,
+    sample_weight: Any = None,
+    missing: Missing = "raise",
     inference: LinearInference = "cr3",
     n_draws: int = 9999,
     random_state: Any = 0,
@@ -44,10 +50,20 @@ def linear_effect(
     ----------
     X, y, treatment, groups, covariates
         As in `ClusterEffect.fit`; the treatment may be any number, and vary inside a cluster.
+    absorb : list of columns or of arrays (N,), or one of them, optional
+        Fixed effects: each label of each column has a constant of its own. The finest column whose labels are
+        inside clusters may have any number of labels; its means are taken off, and it does not count as
+        coefficients. Those of all others do, and there may be 1000.
+    sample_weight : array (N,) or str, optional
+        Weights of the rows; those of weight 0 are left out.
+    missing : {"raise", "drop"}, default="raise"
+        What becomes of rows that lack a value in a column that is used: an error, or they are left out, and
+        `method` of the effect says how many.
     inference : {"cr3", "cr1", "wild", "webb"}, default="cr3"
         Leave-one-cluster-out jackknife; Stata's cluster-robust variance; or the wild cluster bootstrap with
         the hypothesis of no effect imposed and Rademacher or Webb weights. The bootstrap's interval is the
         estimate plus and minus a quantile of |t| times the CR1 error; its p-value is that of the test.
+        `wild_interval` has the interval of the coefficients that the test does not refuse.
     n_draws : int, default=9999
         Of the bootstrap; where there are no more sign vectors than this, all are used.
     random_state : int, RandomState or None, default=0
@@ -97,14 +113,9 @@ def linear_effect(
     choice(inference, "inference", LinearInference)
     integer(n_draws, "n_draws", 2, MANY_DRAWS)
     chosen = seed(random_state, "random_state")
-    columns, rows, names = read_columns(X, {"y": y, "treatment": treatment, "groups": groups}, covariates)
-    n = len(rows)
-    labels, codes = group_codes(columns["groups"], n)
-    if len(labels) < 2:
-        raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
-    d = number_vector(columns["treatment"], "treatment", n)
-    outcome = number_vector(columns["y"], "y", n)
-    model, dropped = partialled(rows, d, outcome, codes, len(labels))
+    data = read_rows(X, y, treatment, groups, covariates, absorb, sample_weight, missing)
+    labels, names, d = data.labels, data.names, data.d
+    model, dropped = partialled(data.X, d, data.y, data.codes, len(labels), data.fixed)
     alone = labels[model.rests_on]
     if len(alone) and inference == "cr3":
         raise ValueError(
@@ -112,11 +123,15 @@ def linear_effect(
             "rests on that cluster alone, so the jackknife has no value. inference='cr1' gives the "
             "coefficient, and no standard error either"
         )
-    _warn_of_redundant([names[i] for i in dropped])
+    _warn_of_redundant([names[i] for i in dropped if i < len(names)])
     _warn_of_clusters(model, labels, d)
     if inference == "cr3":
-        return _jackknifed(model, labels)
-    return _from_scores(model, labels, inference, n_draws, chosen)
+        effect = _jackknifed(model, labels)
+    else:
+        effect = _from_scores(model, labels, inference, n_draws, chosen)
+    if not data.n_dropped:
+        return effect
+    return replace(effect, method=f"{effect.method}, {data.n_dropped} rows without a value dropped")
 
 
 def _jackknifed(model: Partialled, labels: Array) -> Effect:
@@ -145,7 +160,7 @@ def _from_scores(model: Partialled, labels: Array, inference: str, n_draws: int,
     weights = "webb" if inference == "webb" else "rademacher"
     random = np.random.default_rng(seed)
     blocks = _intervals.sign_blocks(len(labels), n_draws, weights, random)
-    statistics = wild_restricted(model, blocks)
+    statistics = WildTest(model).statistics(blocks)
     title = f"least squares, wild cluster bootstrap ({weights}, {len(statistics)} draws)"
     if math.isnan(error):
         return Effect("treatment", estimate, error, df, title)
@@ -192,22 +207,3 @@ def _warn_of_clusters(model: Partialled, labels: Array, d: Array) -> None:
         warn_of_few(labels[treated], labels[~treated])
     else:
         warn_of_leverage(model.leverage(), labels)
-
-
-def wild_restricted(model: Partialled, blocks: Iterable[Array]) -> Array:
-    """(B,) t statistics of the wild cluster bootstrap with no effect imposed (WCR).
-
-    Under the hypothesis the residuals are y less the covariates' part. With signs v the bootstrap's score of
-    cluster g is linear in v, so that all draws are a few matrix products (MacKinnon, Nielsen and Webb, 2023,
-    section 4).
-    """
-    d, X = model.d[:, None], model.vectors[:, :-1]
-    own = model.by_cluster(model.d * model.y)
-    d_x, x_y, share = model.by_cluster(X * d), model.by_cluster(X * model.y[:, None]), model.leverage()
-    found = []
-    for signs in blocks:
-        top = signs @ own
-        scores = signs * own - (signs @ x_y) @ d_x.T - np.outer(top, share)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found.append(top / np.sqrt(model.correction * np.sum(scores**2, axis=1)))
-    return np.concatenate(found)

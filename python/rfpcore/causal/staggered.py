@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 from .._arrays import I64, Array
 from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
-from .._limits import Limits, one_of
-from .._options import choice, fraction, integer
+from .._limits import Limits, not_negative, one_of
+from .._options import boolean, choice, fraction, integer
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
+from ._complete import Missing, complete
 from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._group_time import (
     Average,
+    Staggering,
     adoption,
+    averaged,
     clusters_of,
     event_times,
     make_averages,
@@ -29,7 +32,7 @@ from ._group_time import (
 from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
 from ._outcome_report import outcome_report
-from ._panel import NEVER, read_long, start_of_treatment, widen
+from ._panel import NEVER, are_sections, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
 from ._periods import warn_of_codes
 from ._scores import EstimationMethod
@@ -43,6 +46,8 @@ __all__ = ["StaggeredEffect"]
 Comparison = Literal["not-yet", "never"]
 BasePeriod = Literal["varying", "universal"]
 Aggregation = Literal["simple", "dynamic", "group", "calendar", "cells"]
+Overall = Literal["simple", "dynamic", "group", "calendar"]
+Kind = Literal[Aggregation, "overall dynamic", "overall group", "overall calendar"]
 
 
 class StaggeredEffect(EffectEstimator):
@@ -55,13 +60,18 @@ class StaggeredEffect(EffectEstimator):
 
     Parameters
     ----------
-    estimation_method, outcome, propensity, cluster_columns, propensity_bounds
+    estimation_method, outcome, propensity, cluster_columns, propensity_bounds, missing
         As in `DifferenceInDifferences`; models are fitted anew for each group and period. Without covariates
         they are means, and no network is trained.
     comparison : {"not-yet", "never"}, default="not-yet"
         Controls: clusters that have not adopted by period t, or those that never do.
     base_period : {"varying", "universal"}, default="varying"
         Before adoption, compare each period with the one before it, or all with the last before g.
+    anticipation : float, default=0
+        How long before adoption outcomes may already answer to it, in the units of event times (see
+        `event_times`). Effects are then against the last period before g - anticipation, also those of the
+        periods in between, and controls are clusters that adopt more than this after period t [1]_. (R's did
+        compares the periods in between with the one before each, unless the base period is universal.)
     inference : {"jackknife", "cv3", "bootstrap"}, default="jackknife"
         Whole clusters are left out or drawn, and every model of every group and period is fitted again.
         Strata are adopters and never adopters; where one of them is a single cluster, "jackknife" is "cv3".
@@ -87,6 +97,10 @@ class StaggeredEffect(EffectEstimator):
     left_out_ : dict of ndarrays
         Labels of the clusters that adopt without being among those, or are in no comparison, by reason:
         treated from the first period on, no controls from their adoption on, no row in the period before it.
+    n_dropped_ : int
+        Rows left out for want of a value.
+    references_ : dict
+        Of covariates that are text or Categoricals, the label that has no column of zeros and ones.
 
     References
     ----------
@@ -117,8 +131,10 @@ class StaggeredEffect(EffectEstimator):
         propensity: Any = None,
         cluster_columns: Any = None,
         propensity_bounds: tuple[float, float] = (0.1, 0.9),
+        missing: Missing = "raise",
         comparison: Comparison = "not-yet",
         base_period: BasePeriod = "varying",
+        anticipation: float = 0,
         inference: Method = "jackknife",
         n_draws: int = 999,
         max_refits: int = MAX_REFITS,
@@ -131,8 +147,10 @@ class StaggeredEffect(EffectEstimator):
         self.propensity = propensity
         self.cluster_columns = cluster_columns
         self.propensity_bounds = propensity_bounds
+        self.missing = missing
         self.comparison = comparison
         self.base_period = base_period
+        self.anticipation = anticipation
         self.inference = inference
         self.n_draws = n_draws
         self.max_refits = max_refits
@@ -143,6 +161,7 @@ class StaggeredEffect(EffectEstimator):
     _limits: ClassVar[Limits] = EffectEstimator._limits | {
         "comparison": one_of(Comparison),
         "base_period": one_of(BasePeriod),
+        "anticipation": not_negative,
         "inference": one_of(Method),
     }
 
@@ -173,8 +192,11 @@ class StaggeredEffect(EffectEstimator):
             own order counts. Text has to be numbers, ISO dates (2020-01, 2020-01-31), quarters (2020Q1) or
             months (2020M1). The alphabet is no order: other text is an error.
         unit : array (N,) or str, optional
-            Who is followed; None: each cluster has one row a period and is its own unit. A unit that is not
-            seen in a period takes no part in comparisons with that period.
+            Who is followed; a unit that is not seen in a period takes no part in comparisons with that
+            period. None: each cluster is its own unit, if it has one row a period. If most have more, periods
+            are cross-sections, as in `DifferenceInDifferences`: other rows of the same clusters, compared by
+            the difference between two contrasts, with a model for each period. A cluster without rows in a
+            period takes no part in comparisons with it.
 
         Returns
         -------
@@ -194,16 +216,22 @@ class StaggeredEffect(EffectEstimator):
         """
         params = self._checked()
         models = models_of(params, "att")
-        data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
+        given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
+        given["sample_weight"] = sample_weight
+        rows = complete(X, given, covariates, params["missing"])
+        self._keep_complete(rows)
+        data = read_long(rows.X, **rows.given, covariates=covariates)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
-        wide, self._seed = widen(data), models.random_state
-        made = make_cells(data, wide, start, models, self.comparison, self.base_period, self.cluster_columns)
+        wide = None if are_sections(data) else widen(data)
+        self._followed, self._seed = wide is not None, models.random_state
+        design = Staggering(self.comparison, self.base_period, params["anticipation"])
+        made = make_cells(data, wide, start, models, design, self.cluster_columns)
         self._cells, self._events = made.cells, event_times(made.cells)
         self._period_names, self._axis = data.periods.names, data.periods.axis
         self._averages = make_averages(made.cells, data.periods)
-        self._report = outcome_report([cell.part.models for cell in self._cells])
+        self._report = outcome_report([own for cell in self._cells for own in cell.part.all_models])
         self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         self._report.warn()
         names = [average.name for average in self._averages]
@@ -228,10 +256,11 @@ class StaggeredEffect(EffectEstimator):
         self.adoption_ = adoption(start, self.periods_)
         self.n_rows_, self.n_clusters_ = int(made.rows.sum()), int(made.present.sum())
         self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
-        self.left_out_ = left_out(data, wide, start, made, self.comparison)
+        self.left_out_ = left_out(data, start, made, design)
         warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
+        self._anticipation = design.anticipation
         self._keep_replicates()
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
@@ -244,24 +273,13 @@ class StaggeredEffect(EffectEstimator):
         """(S, E) all averages under each row of counts; a cell that has lost an arm has no weight."""
         values = np.stack([cell.part.estimates(counts) for cell in self._cells], axis=1)
         weights = np.stack([cell.part.treated_weight(counts) for cell in self._cells], axis=1)
-        return self._average(values, weights)
+        return averaged(self._averages, values, weights)
 
     def _without_each(self, held: bool = False) -> Array:
         """(1 + G, E) all averages of all clusters, then without each."""
         values = np.stack([cell.part.without_each(held) for cell in self._cells], axis=1)
         weights = np.stack([cell.part.treated_weight_without_each() for cell in self._cells], axis=1)
-        return self._average(values, weights)
-
-    def _average(self, values: Array, weights: Array) -> Array:
-        """(S, E) the averages of cells (S, C)."""
-        weights[np.isnan(values)] = 0.0
-        values = np.nan_to_num(values)
-        found = np.full((len(values), len(self._averages)), np.nan)
-        for column, average in zip(found.T, self._averages, strict=True):
-            total = weights[:, average.cells].sum(axis=1)
-            moment = (weights[:, average.cells] * values[:, average.cells]).sum(axis=1)
-            np.divide(moment, total, out=column, where=total > 0)
-        return found
+        return averaged(self._averages, values, weights)
 
     def infer(self, inference: Method) -> list[Effect]:
         """The average effect, and those by time since adoption, with another method's standard errors.
@@ -301,6 +319,8 @@ class StaggeredEffect(EffectEstimator):
             "period_names": self._period_names,
             "axis": self._axis,
             "seed": self._seed,
+            "anticipation": self._anticipation,
+            "followed": self._followed,
             "events": self._events,
             "kinds": [average.kind for average in self._averages],
             "left_out": list(self.left_out_),
@@ -311,9 +331,11 @@ class StaggeredEffect(EffectEstimator):
         self._period_names = [text(name, "a period") for name in listed(learnt, "period_names")]
         self._axis, self._events = text(learnt["axis"], "axis"), listed(learnt, "events")
         self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
+        self._anticipation = not_negative(learnt.get("anticipation", 0.0), "anticipation")  # older files: 0
+        self._followed = boolean(learnt.get("followed", True), "followed")
         kinds, nowhere = listed(learnt, "kinds"), np.empty(0, np.intp)
         self._averages = [
-            Average(choice(kind, "a kind of average", Aggregation), name, nowhere)
+            Average(choice(kind, "a kind of average", Kind), name, nowhere)
             for kind, name in zip(kinds, self._problem.names, strict=True)
         ]
         self._all, n = effects, len(self.clusters_)
@@ -343,6 +365,46 @@ class StaggeredEffect(EffectEstimator):
         """
         choice(by, "by", Aggregation)
         return of_kind(self._averages, self._all, by)
+
+    def overall(self, by: Overall) -> Effect:
+        """One number for all effects since adoption, with its standard error.
+
+        Parameters
+        ----------
+        by : {"simple", "dynamic", "group", "calendar"}
+            "simple": `effect_`, over all cells, in which cohorts that adopt early count in more periods.
+            "dynamic": the mean of the effects by time since adoption, 0 and later. "group": the mean of the
+            cohorts' effects, weighed by their treated rows: that of a cluster that is drawn from the
+            adopters. "calendar": the mean of the effects by period. They are the overall effects of Callaway
+            and Sant'Anna (2021, section 3.1), and of `aggte` in R's did.
+
+        Returns
+        -------
+        effect : Effect
+            Without a standard error where one of its parts has none for want of clusters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import StaggeredEffect
+        >>> cluster, year = np.repeat(np.arange(30), 6), np.tile(np.arange(2000, 2006), 30)
+        >>> start = np.array([2002, 2004, 9999])[cluster % 3]
+        >>> y = cluster + np.maximum(0, year - start + 1)
+        >>> y = y + 0.1 * np.random.default_rng(0).standard_normal(180)
+        >>> model = StaggeredEffect().fit(np.empty((180, 0)), y, year >= start, cluster, year)
+        >>> print(f"{model.overall('group').estimate:.1f}")  # the mean of (1 + 2 + 3 + 4) / 4 and (1 + 2) / 2
+        2.0
+        """
+        choice(by, "by", Overall)
+        self._effect()
+        if by == "simple":
+            return self.effect_
+        found = of_kind(self._averages, self._all, f"overall {by}")
+        if not found:
+            raise ValueError(
+                f"the file of this model, an older one, holds no overall effect by={by!r}; fit again"
+            )
+        return found[0]
 
     def uniform_band(self, level: float = 0.95) -> Band:
         """A band that covers the effects of all event times at once with this probability.
@@ -424,10 +486,13 @@ class StaggeredEffect(EffectEstimator):
         facts = [
             ("Score", self._fitted_score),
             ("Controls", self.comparison),
+            *([("Anticipation", f"{self._anticipation:g}")] if self._anticipation else []),
             *self._report.facts(),
             ("Standard errors", effect.method),
+            *([] if self._followed else [("Rows over time", "repeated cross-sections")]),
             ("Periods", f"{len(self.periods_)}, {self._period_names[0]} to {self._period_names[-1]}"),
             ("Rows compared", f"{self.n_rows_} of {self._n_rows}"),
+            *self._facts_of_rows(),
             ("Clusters compared", f"{self.n_clusters_} of {len(self.clusters_)}"),
             ("Adopting clusters", self.n_adopting_),
         ]

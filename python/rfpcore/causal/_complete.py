@@ -1,0 +1,138 @@
+"""Rows without missing values, and what the columns of zeros and ones made of text are compared with."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import as_floats, group_codes, is_missing, label_array, require_length
+from .._frames import require_aligned
+from .._options import choice
+from ._columns import array_columns, chosen_columns, column, encoded, is_frame, is_text
+
+Missing = Literal["raise", "drop"]
+Rows = NDArray[np.bool_]
+
+
+class Complete(NamedTuple):
+    """What `fit` goes on with.
+
+    Attributes
+    ----------
+    X, given
+        As they came, or without the rows that lack a value.
+    n_dropped : int
+        How many these are.
+    references : dict
+        By name of a column of text, the label that has no column of its own.
+    """
+
+    X: Any
+    given: dict[str, Any]
+    n_dropped: int
+    references: dict[str, str]
+
+    def take(self, rows: NDArray[np.intp]) -> "Complete":
+        """Some rows of everything."""
+        given = {
+            name: values if values is None or isinstance(values, str) else take_rows(values, rows)
+            for name, values in self.given.items()
+        }
+        return self._replace(X=take_rows(self.X, rows), given=given)
+
+
+def complete(
+    X: Any, given: Mapping[str, Any], covariates: Any, missing: str, whole: str | None = None
+) -> Complete:
+    """Drop the rows with a missing value (NaN, None, NaT, NA) in a column that is used, if that is asked for.
+
+    `whole` names a given column (units): all rows with a label of a row that is dropped are dropped too.
+    """
+    choice(missing, "missing", Missing)
+    arguments = dict(given)
+    columns = {name: column(X, values, name) for name, values in given.items() if values is not None}
+    require_aligned(X=X, **columns)
+    if missing == "raise":
+        return Complete(X, arguments, 0, _references(X, covariates, given))
+    lacking = {name: missing_in(values) for name, values in columns.items()}
+    lacking |= _missing_covariates(X, covariates, given)
+    if X is None:  # who reads it says what is needed
+        return Complete(X, arguments, 0, {})
+    for name, mask in lacking.items():
+        require_length(mask, name, len(X))
+    keep = ~np.any(list(lacking.values()), axis=0)
+    if whole is not None and whole in columns:
+        keep &= ~_of_the_same(columns[whole], lacking[whole], ~keep)
+    if not keep.any():
+        counts = ", ".join(f"{name} {mask.sum()}" for name, mask in lacking.items() if mask.any())
+        raise ValueError(
+            f"missing='drop' leaves none of the {len(keep)} rows; without a value are, of {counts}"
+        )
+    rows = np.flatnonzero(keep)
+    found = Complete(X, arguments, len(keep) - len(rows), {})
+    found = found.take(rows) if found.n_dropped else found
+    return found._replace(references=_references(found.X, covariates, given))
+
+
+def missing_in(values: Any) -> Rows:
+    """(N,) whether a row has no value."""
+    if isinstance(values, np.ma.MaskedArray):
+        found = np.ma.getmaskarray(values) | missing_in(values.data)
+    else:
+        array = label_array(values)
+        if array.dtype.kind in "fc":
+            found = np.isnan(array)
+        elif array.dtype.kind in "mM":
+            found = np.isnat(array)
+        elif array.dtype.kind in "OTV":
+            found = np.array([is_missing(value) for value in array.ravel().tolist()], bool)
+            found = found.reshape(array.shape)
+        else:
+            found = np.zeros(array.shape, bool)
+    found = np.asarray(found)
+    return np.asarray(found.reshape(len(found), -1).any(axis=1) if found.ndim else found.ravel())
+
+
+def _missing_covariates(X: Any, covariates: Any, given: Mapping[str, Any]) -> dict[str, Rows]:
+    if is_frame(X):
+        return {f"column {name!r}": missing_in(X[name]) for name in chosen_columns(X, covariates, given)}
+    if X is None:
+        return {}
+    array = as_floats(X, "X")
+    if array.ndim != 2:
+        return {"X": np.isnan(array).ravel()}
+    chosen = array_columns(covariates, array.shape[1])
+    return {"X": np.asarray(np.isnan(array[:, chosen]).any(axis=1))}
+
+
+def _of_the_same(labels: Any, lacking: Rows, dropped: Rows) -> Rows:
+    """(N,) whether a row has the label of one that is dropped."""
+    known = np.flatnonzero(~lacking)
+    names, codes = group_codes(take_rows(labels, known), len(known))
+    bad = np.bincount(codes, dropped[known], len(names)) > 0
+    found = np.zeros(len(lacking), bool)
+    found[known] = bad[codes]
+    return found
+
+
+def take_rows(values: Any, rows: NDArray[np.intp]) -> Any:
+    """Some rows, in the form in which the values came."""
+    if hasattr(values, "iloc"):
+        return values.iloc[rows]
+    if isinstance(values, list | tuple):
+        return [values[row] for row in rows]
+    return values[rows]
+
+
+def _references(X: Any, covariates: Any, given: Mapping[str, Any]) -> dict[str, str]:
+    if not is_frame(X):
+        return {}
+    texts = [name for name in chosen_columns(X, covariates, given) if is_text(X[name])]
+    return {str(name): encoded(X[name], name)[2] for name in texts}
+
+
+def facts(n_dropped: int, references: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """Lines of a summary; none where there is nothing to say."""
+    lines: list[tuple[str, Any]] = [("Rows dropped, no value", n_dropped)] if n_dropped else []
+    return lines + [(f"Reference of {name}", label) for name, label in references.items()]

@@ -1,0 +1,330 @@
+"""The effect of a treatment that varies inside clusters."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from .._arrays import F64, I64, Array
+from .._atomic import all_or_nothing
+from .._file_parts import Document, Tensors, tensor
+from .._limits import Limits, one_of, whole
+from .._options import choice
+from ._columns import column
+from ._complete import Missing, complete
+from ._effort import MAX_REFITS, Effort, effort_of
+from ._estimator import EffectEstimator
+from ._inference import Method, Replicable, infer
+from ._nuisance import Fitted, models_of
+from ._outcome_report import outcome_report
+from ._score_inference import from_terms, warn_of_scores
+from ._scores import Estimand, EstimationMethod
+from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
+from ._support import support_of, with_errors_only
+from ._within import Within, read_within
+from .effect import TITLES
+from .results import Effect, summary_table
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["IndividualEffect"]
+
+IndividualInference = Literal["jackknife", "cv3", "bootstrap", "score-jackknife", "cr1", "wild", "webb"]
+
+
+class IndividualEffect(EffectEstimator):
+    """Effect of a treatment of single rows (people, plots, firms) that are sampled in clusters.
+
+    Treatment is as good as random given the covariates. Two models stand behind an estimate, of the outcome
+    in an arm and of the treatment, both of rows; the doubly robust score needs only one of the two to be
+    right. Each row is predicted by models that have not seen its fold of clusters (cross-fitting), and errors
+    are those of whole clusters, whose rows are alike.
+
+    What is particular to a cluster is no covariate. Where clusters with good outcomes have larger shares of
+    treated rows, give their shares (or other columns that say what clusters are like) as covariates too.
+
+    Parameters
+    ----------
+    estimand : {"att", "ate"}, default="att"
+        Average effect on the treated rows, or on all rows.
+    estimation_method : {"aipw", "regression", "ipw"}, default="aipw"
+        Doubly robust, with normalised weights; the outcome model alone; or the propensity alone.
+    outcome
+        As in `ClusterEffect`; models are fitted within an arm.
+    propensity : classifier, optional
+        Models the treatment of rows; with `predict_proba`. It is given `groups` if its `fit` takes them.
+        None: ridge logistic regression (scikit-learn's C = 1) on the scaled covariates, with the rows'
+        weights. Without covariates all rows have the share of treated ones.
+    propensity_bounds : (low, high), default=(0.1, 0.9)
+        Bounds of the propensity.
+    missing : {"raise", "drop"}, default="raise"
+        What becomes of rows that lack a value (NaN, None) in a column that is used: an error, or they are
+        left out, counted in `n_dropped_`.
+    inference : str, default="jackknife"
+        Where the standard error comes from:
+
+        - "jackknife": leave each cluster out and fit everything again, folds as they are; around the mean of
+          the replicates, t with G - 1 degrees of freedom.
+        - "cv3": the same around the estimate; never smaller.
+        - "bootstrap": draw clusters with replacement, each in its fold, and fit everything again.
+        - "score-jackknife", "cr1", "wild", "webb": nuisances held fixed; jackknife, cluster-robust variance,
+          or wild cluster bootstrap (Rademacher or Webb weights) of the cross-fitted score.
+    n_folds : int, default=5
+        Folds of whole clusters.
+    n_draws : int, default=999
+        For the bootstraps.
+    max_refits : int, default=1000
+        Clusters that "jackknife" and "cv3" leave out with refits. Of more, the models are held fixed, with a
+        `DesignWarning` that says so; for the doubly robust score alone.
+    random_state : int, RandomState or None, default=0
+        Seeds folds, draws and the models, as in `ClusterEffect`.
+    n_jobs : int or None, default=None
+        Threads or processes for the fits. The result does not depend on it.
+    verbose : int, default=0
+        Whether refits show how far they are.
+
+    Attributes
+    ----------
+    estimate_, std_error_, p_value_ : float
+    effect_ : Effect
+        The estimate with everything known of its uncertainty.
+    effects_ : list of Effect
+        `effect_`, then those of the subgroups given by `by`.
+    outcome_, outcome_scores_ : str, dict
+        As in `ClusterEffect`.
+    propensity_ : ndarray (N,)
+        Clipped probabilities of treatment, each from models that have not seen the row's cluster.
+    clusters_ : ndarray (G,)
+        The clusters' labels.
+    folds_ : ndarray (G,) of int
+        The fold of each.
+    n_rows_, n_clusters_, n_treated_rows_ : int
+        Rows, clusters, treated rows.
+    n_dropped_ : int
+        Rows left out for want of a value.
+    references_ : dict
+        Of covariates that are text or Categoricals, the label that has no column of zeros and ones.
+
+    References
+    ----------
+    Robins, Rotnitzky and Zhao (1994), "Estimation of regression coefficients when some regressors are not
+    always observed", JASA 89. Chernozhukov, Chetverikov, Demirer, Duflo, Hansen, Newey and Robins (2018),
+    "Double/debiased machine learning for treatment and structural parameters", Econometrics Journal 21,
+    section 5. Chiang, Kato, Ma and Sasaki (2022), "Multiway cluster robust double/debiased machine learning",
+    Journal of Business and Economic Statistics 40, for folds of clusters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from rfpcore.causal import IndividualEffect
+    >>> random = np.random.default_rng(0)
+    >>> village = np.repeat(np.arange(30), 20)
+    >>> x = random.standard_normal(600)
+    >>> treated = random.random(600) < 1 / (1 + np.exp(-x))
+    >>> y = x + 1.0 * treated + random.standard_normal(30)[village] + random.standard_normal(600)
+    >>> model = IndividualEffect(outcome=LinearRegression()).fit(x[:, None], y, treated, village)
+    >>> print(f"{model.estimate_:.2f} ({model.std_error_:.2f})")
+    0.96 (0.15)
+    """
+
+    def __init__(
+        self,
+        *,
+        estimand: Estimand = "att",
+        estimation_method: EstimationMethod = "aipw",
+        outcome: Any = "auto",
+        propensity: Any = None,
+        propensity_bounds: tuple[float, float] = (0.1, 0.9),
+        missing: Missing = "raise",
+        inference: IndividualInference = "jackknife",
+        n_folds: int = 5,
+        n_draws: int = 999,
+        max_refits: int = MAX_REFITS,
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimand = estimand
+        self.estimation_method = estimation_method
+        self.outcome = outcome
+        self.propensity = propensity
+        self.propensity_bounds = propensity_bounds
+        self.missing = missing
+        self.inference = inference
+        self.n_folds = n_folds
+        self.n_draws = n_draws
+        self.max_refits = max_refits
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    _limits: ClassVar[Limits] = {
+        name: limit for name, limit in EffectEstimator._limits.items() if name != "cluster_columns"
+    } | {
+        "estimand": one_of(Estimand),
+        "inference": one_of(IndividualInference),
+        "n_folds": whole(2),
+    }
+
+    @all_or_nothing
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        treatment: Any,
+        groups: Any,
+        *,
+        covariates: Any = None,
+        by: Any = None,
+        sample_weight: Any = None,
+    ) -> "Self":
+        """Estimate the effect.
+
+        Parameters
+        ----------
+        X, y, covariates, by, sample_weight
+            As in `ClusterEffect.fit`.
+        treatment : array (N,) of 0 and 1, or str
+            Of each row.
+        groups : array (N,) or str, or None
+            The cluster of each row; None: each row is its own, as in a sample of people who have nothing to
+            do with each other.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On misuse, before any fit. Also if treatment is on or off for whole clusters everywhere, which is
+            the design of `ClusterEffect`, unless each cluster is one row.
+
+        Warns
+        -----
+        DesignWarning
+            If fewer than 5 clusters have treated, or control, rows; if one or two clusters make up the
+            variance; if a subgroup has no treated or control rows, or few clusters with them; if the outcome
+            model given predicts clusters left out worse than least squares does.
+        """
+        params = self._checked()
+        models = models_of(params, params["estimand"])
+        if not (models.propensity is None or hasattr(models.propensity, "predict_proba")):
+            raise TypeError(
+                f"propensity={type(models.propensity).__name__} has no predict_proba; a classifier is needed"
+            )
+        given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
+        rows = complete(X, given, covariates, params["missing"])
+        self._keep_complete(rows)
+        data = read_within(rows.X, rows.given, covariates, models, params["n_folds"])
+        by = column(rows.X, rows.given["by"], "by")
+        masks = subgroup_masks(TITLES[models.estimand], by, len(data.cells.y))
+        return self._estimate(data, masks, effort_of(params))
+
+    def _estimate(self, data: Within, masks: dict[str, NDArray[np.bool_]], effort: Effort) -> "Self":
+        """All of `fit` that comes after reading the data."""
+        models = data.models
+        self._sample, self._names = data, list(masks)
+        lacking = {name: empty_arms(data.cells, models, mask) for name, mask in masks.items()}
+        self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
+        warn_of_empty({name: arms for name, arms in lacking.items() if arms})
+        self.clusters_, self.folds_ = data.clusters.labels, data.folds
+        self.n_rows_, self.n_clusters_ = len(data.cells.y), data.clusters.n_clusters
+        self.n_treated_rows_ = int(data.cells.treated.sum())
+        rows = list(self._masks.values())
+        self._problem = Replicable(
+            list(self._masks),
+            self._estimates,
+            data.clusters.arm,
+            data.clusters.labels,
+            support=support_of([data.behind(mask) for mask in rows]),
+            size=data.size,
+            held=self._held if models.estimation_method == "aipw" else None,
+            effort=effort,
+        )
+        self._fitted = self._full_fit()
+        self._fitted_method, self._fitted_score = self.inference, models.estimation_method
+        report = self._report = outcome_report([models])
+        self.outcome_, self.outcome_scores_ = report.chosen, report.scores
+        report.warn()
+        self.effects_ = self.infer(self.inference)
+        self.effect_ = self.effects_[0]
+        self.propensity_ = self._fitted.p
+        return self
+
+    def _full_fit(self) -> Fitted:
+        return next(self._sample.fit_each(np.ones((1, self._sample.clusters.n_clusters), np.int64)))
+
+    def _estimates(self, counts: NDArray[np.int64]) -> Array:
+        return self._sample.estimates(counts, list(self._masks.values()))
+
+    def _held(self) -> Array:
+        return self._sample.held(self._fitted, list(self._masks.values()))
+
+    def infer(self, inference: IndividualInference) -> list[Effect]:
+        """The effects with another method's standard errors, for the data of the last fit.
+
+        Parameters
+        ----------
+        inference : str
+            As the parameter of this name.
+
+        Returns
+        -------
+        effects : list of Effect
+            Of all rows, then of each subgroup; NaN for one without rows that its effect needs.
+        """
+        check_is_fitted(self, "clusters_")
+        choice(inference, "inference", IndividualInference)
+        found = {effect.name: effect for effect in self._infer(inference)}
+        nan = float("nan")
+        return [found.get(name, Effect(name, nan, nan, nan, "no rows")) for name in self._names]
+
+    def _infer(self, inference: IndividualInference) -> list[Effect]:
+        """The effects that there are rows for."""
+        if not hasattr(self, "_sample"):  # it was loaded
+            return self._infer_without_data(inference)
+        data, problem = self._sample, self._problem
+        seed = data.models.random_state
+        if inference in get_args(Method):
+            return infer(problem, inference, self.n_draws, seed)
+        effects = []
+        for name, mask in self._masks.items():
+            parts = data.terms(self._fitted, mask)
+            effects.append(from_terms(name, parts, data.clusters, inference, self.n_draws, seed))
+            if len(effects) == 1:
+                warn_of_scores(parts, data.clusters)
+        return with_errors_only(effects, problem.support, problem.labels, problem.size)
+
+    _counts = ("n_rows_", "n_clusters_", "n_treated_rows_")
+    _methods = IndividualInference
+
+    def _describe_learnt(self, tensors: Tensors) -> Document:
+        tensors |= {"propensity": self.propensity_, "folds": self.folds_.astype(np.int64)}
+        return {}
+
+    def _restore_learnt(self, tensors: Tensors, learnt: Document, effects: list[Effect]) -> None:
+        super()._restore_learnt(tensors, learnt, effects)
+        self.propensity_ = tensor(tensors, "propensity", self.n_rows_, dtype=F64)
+        self.folds_ = tensor(tensors, "folds", len(self.clusters_), dtype=I64)
+        self._names = [effect.name for effect in effects]
+
+    def summary(self, level: float = 0.95) -> str:
+        """A table in the style of statsmodels, to be printed."""
+        effect = self._effect()
+        low, high = self.propensity_.min(), self.propensity_.max()
+        facts = [
+            ("Score", self._fitted_score),
+            *self._report.facts(),
+            ("Standard errors", effect.method),
+            ("Rows", self.n_rows_),
+            *self._facts_of_rows(),
+            ("Treated rows", self.n_treated_rows_),
+            ("Clusters", self.n_clusters_),
+            ("Folds of clusters", int(self.folds_.max()) + 1),
+            ("Propensities", f"{low:.3f} to {high:.3f}"),
+        ]
+        return summary_table("Effect of a treatment inside clusters", facts, self.effects_, level)
