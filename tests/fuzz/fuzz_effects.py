@@ -114,7 +114,7 @@ def effect(std_error=0.5):
     return causal.Effect("a", 1.0, std_error, 5.0, "made", None, None)
 
 
-COMMON = ("confidence_interval", "summary", "to_frame", "infer")
+COMMON = ("confidence_interval", "summary", "to_frame", "to_latex", "infer")
 TARGETS: list[Target] = [
     *(estimator(kind, settings(kind), data, told, allowed=EFFECT) for kind, data in DATA.items()),
     *after(causal.ClusterEffect, *COMMON),
@@ -134,7 +134,7 @@ TARGETS: list[Target] = [
     ),
     function(causal.triad, lambda: {"X": X, "y": Y, "groups": GROUPS, "n_neighbors": 2}),
     method(effect, "Effect", "confidence_interval"),
-    method(effect, "Effect", "critical_value"),
+    *(method(effect, "Effect", name) for name in ("critical_value", "summary", "to_frame", "to_latex")),
     Target("Effect", lambda: (effect().statistic, effect().p_value), dict),
     function(causal.NeighbourDisplay.from_features, lambda: {"features": {"a": X}, "groups": GROUPS}),
     function(

@@ -11,10 +11,11 @@ from ._file import SavedEffect
 from ._inference import MANY_DRAWS
 from ._nuisance import bounds, estimator_or_none, outcome_model
 from ._scores import EstimationMethod
+from ._tables import Tabulated
 from .results import Effect, to_frame
 
 
-class EffectEstimator(SavedEffect, Limited, BaseEstimator):
+class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
     """The main effect's numbers, and all effects as a table."""
 
     _limits: ClassVar[Limits] = {
@@ -31,6 +32,8 @@ class EffectEstimator(SavedEffect, Limited, BaseEstimator):
     }
 
     effect_: Effect
+    _treated_count: ClassVar[str] = "n_treated_"
+    """The attribute that counts treated clusters."""
 
     @property
     def estimate_(self) -> float:
@@ -75,7 +78,30 @@ class EffectEstimator(SavedEffect, Limited, BaseEstimator):
         Returns
         -------
         frame : pandas.DataFrame
-            Columns estimate, std_error, t, p_value, ci_low, ci_high.
+            Columns n_treated, n_controls (clusters), estimate, std_error, t, p_value, ci_low, ci_high.
         """
         self._effect()
-        return to_frame(self.effects_, level)
+        return to_frame(self.effects_, level, self._columns)
+
+    def _coefficients(self) -> Any:
+        self._effect()
+        frame = to_frame(self.effects_)
+        return frame.set_axis([self._about.treatment or "treatment", *frame.index[1:]])
+
+    def _stats(self) -> dict[str, Any]:
+        counts = {"N": "n_rows_", "n_clusters": "n_clusters_", "n_treated": self._treated_count}
+        found = {key: getattr(self, name) for key, name in counts.items()}
+        return found | {"se_type": self._effect().method}
+
+    def _outcome(self) -> str | None:
+        self._effect()
+        return self._about.outcome
+
+    def _repr_html_(self) -> str:
+        return self._html() if hasattr(self, "effect_") else str(super()._repr_html_())
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        # Notebooks ask this first, and scikit-learn's has a diagram of the parameters.
+        if hasattr(self, "effect_"):
+            return {"text/plain": self.summary(), "text/html": self._html()}
+        return dict(super()._repr_mimebundle_(**kwargs))

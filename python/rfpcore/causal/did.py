@@ -12,6 +12,7 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, text
 from .._limits import Limits, one_of, whole
 from .._options import boolean
+from ._about import about
 from ._checks import require_overlap, warn_of_design
 from ._cross_sections import PooledPeriods, pooled_periods
 from ._effort import MAX_REFITS, Effort, effort_of
@@ -24,9 +25,11 @@ from ._parts import make_part
 from ._sample import Sample
 from ._score_inference import clusters_behind
 from ._scores import EstimationMethod
+from ._subgroups import arm_counts
 from ._support import support_of
+from ._tables import Table
 from .effect import ClusterEffect, Inference
-from .results import Effect, summary_table
+from .results import Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -183,6 +186,8 @@ class DifferenceInDifferences(EffectEstimator):
         params = self._checked()
         models, effort = models_of(params, "att"), effort_of(params)
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
+        given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
+        self._about = about(given, data.names)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -225,6 +230,7 @@ class DifferenceInDifferences(EffectEstimator):
         self._inner: ClusterEffect | None = inner
         self._problem, self._followed = inner._problem, True
         self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
+        self._columns = inner._columns
 
     def _fit_cross_sections(self, data: Long, arm: NDArray[np.int64], models: Models, effort: Effort) -> None:
         self._seed = models.random_state
@@ -235,6 +241,7 @@ class DifferenceInDifferences(EffectEstimator):
             require_overlap(sample)
             self._parts.append(make_part(without_level(sample, models), models))
         warn_of_design(self._parts[0].sample)
+        self._columns = arm_counts(self._parts[0].sample, [np.ones(len(self._parts[0].sample.y), bool)])
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         used = self._parts if self._pooled is None else [self._pooled]
         self._report = outcome_report([part.models for part in used])
@@ -307,10 +314,10 @@ class DifferenceInDifferences(EffectEstimator):
         after, before = (part.without_each(held) for part in self._parts)
         return np.asarray(after - before)[:, None]
 
-    def summary(self, level: float = 0.95) -> str:
-        """A table in the style of statsmodels, to be printed."""
+    def _table(self) -> Table:
         effect = self._effect()
         facts = [
+            *self._about.facts(),
             ("Score", self._fitted_score),
             ("Periods", " to ".join(self._period_names)),
             *self._report.facts(),
@@ -319,7 +326,7 @@ class DifferenceInDifferences(EffectEstimator):
             ("Clusters", self.n_clusters_),
             ("Treated clusters", self.n_treated_),
         ]
-        return summary_table("Difference-in-differences", facts, self.effects_, level)
+        return Table("Difference-in-differences", facts, self.effects_)
 
 
 def arm_of(data: Long) -> NDArray[np.int64]:

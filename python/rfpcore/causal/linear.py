@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from .._scaling import named
 from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals
+from ._about import about
 from ._checks import warn_of_concentration, warn_of_few, warn_of_leverage
 from ._columns import number_vector, read_columns
 from ._inference import MANY_DRAWS
@@ -115,8 +117,11 @@ def linear_effect(
     _warn_of_redundant([names[i] for i in dropped])
     _warn_of_clusters(model, labels, d)
     if inference == "cr3":
-        return _jackknifed(model, labels)
-    return _from_scores(model, labels, inference, n_draws, chosen)
+        effect = _jackknifed(model, labels)
+    else:
+        effect = _from_scores(model, labels, inference, n_draws, chosen)
+    given = {"y": y, "treatment": treatment, "groups": groups}
+    return replace(effect, about=about(given, names, n, len(labels)))
 
 
 def _jackknifed(model: Partialled, labels: Array) -> Effect:

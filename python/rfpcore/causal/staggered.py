@@ -11,6 +11,7 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, one_of
 from .._options import choice, fraction, integer
+from ._about import about
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._effort import MAX_REFITS, effort_of
@@ -19,6 +20,7 @@ from ._group_time import (
     Average,
     adoption,
     clusters_of,
+    columns_of,
     event_times,
     make_averages,
     make_cells,
@@ -33,7 +35,8 @@ from ._panel import NEVER, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
 from ._periods import warn_of_codes
 from ._scores import EstimationMethod
-from .results import Effect, summary_table, to_frame
+from ._tables import Table, latex_table, to_frame
+from .results import Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,6 +46,11 @@ __all__ = ["StaggeredEffect"]
 Comparison = Literal["not-yet", "never"]
 BasePeriod = Literal["varying", "universal"]
 Aggregation = Literal["simple", "dynamic", "group", "calendar", "cells"]
+IDENTIFIED_BY = {
+    "event_time": ("dynamic", "cells"),
+    "cohort": ("group", "cells"),
+    "period": ("calendar", "cells"),
+}
 
 
 class StaggeredEffect(EffectEstimator):
@@ -195,6 +203,8 @@ class StaggeredEffect(EffectEstimator):
         params = self._checked()
         models = models_of(params, "att")
         data = read_long(X, y, treatment, groups, time, unit, covariates, sample_weight)
+        given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
+        self._about = about(given, data.names)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
@@ -203,6 +213,7 @@ class StaggeredEffect(EffectEstimator):
         self._cells, self._events = made.cells, event_times(made.cells)
         self._period_names, self._axis = data.periods.names, data.periods.axis
         self._averages = make_averages(made.cells, data.periods)
+        self._columns = columns_of(made.cells, self._averages)
         self._report = outcome_report([cell.part.models for cell in self._cells])
         self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         self._report.warn()
@@ -286,6 +297,7 @@ class StaggeredEffect(EffectEstimator):
 
     _counts = ("n_rows_", "_n_rows", "n_clusters_", "n_adopting_")
     _methods = Method
+    _treated_count = "n_adopting_"
 
     def _all_effects(self) -> list[Effect]:
         return self._all
@@ -321,6 +333,9 @@ class StaggeredEffect(EffectEstimator):
             raise ValueError(f"{len(effects)} effects and {len(self._events)} event times are not {kinds}")
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self._keep_replicates()
+        for name in ("cohort", "period"):
+            if not np.isin(self._columns.get(name, []), range(-1, len(self.periods_))).all():
+                raise ValueError(f"column.{name} has numbers beyond the {len(self.periods_)} periods")
         start = tensor(tensors, "adoption", n, dtype=I64)
         self.adoption_ = adoption(np.where(start < 0, NEVER, start), self.periods_)
         self.left_out_ = {
@@ -404,24 +419,69 @@ class StaggeredEffect(EffectEstimator):
         level : float in (0, 1)
             Of the interval in the columns ci_low and ci_high; pointwise.
         by : str, optional
-            As in `aggregate`. None: `effects_`. "dynamic" has the columns band_low and band_high besides, of
-            `uniform_band`.
+            As in `aggregate`. None: `effects_`.
 
         Returns
         -------
         frame : pandas.DataFrame
+            Columns event_time (None, "dynamic", "cells"), cohort ("group", "cells"), period ("calendar",
+            "cells"), n_treated and n_controls (clusters), estimate, std_error, t, p_value, ci_low, ci_high;
+            of "dynamic" also band_low and band_high, of `uniform_band`.
         """
         self._effect()
-        frame = to_frame(self.effects_ if by is None else self.aggregate(by), level)
+        frame = to_frame(self._chosen(by), level, self._columns_by(by))
         if by != "dynamic":
             return frame
         band = self.uniform_band(level)
         return frame.assign(band_low=band.low, band_high=band.high)
 
-    def summary(self, level: float = 0.95) -> str:
-        """A table in the style of statsmodels, to be printed; intervals are pointwise."""
+    def _chosen(self, by: Aggregation | None) -> list[Effect]:
+        return self.effects_ if by is None else self.aggregate(by)
+
+    def _columns_by(self, by: Aggregation | None) -> dict[str, Array]:
+        """What identifies effects, periods by their labels, and how many clusters they have."""
+        kinds = ("simple", "dynamic") if by is None else (by,)
+        rows = [i for kind in kinds for i, average in enumerate(self._averages) if average.kind == kind]
+        found = {}
+        for name, values in self._columns.items():
+            if name in ("n_treated", "n_controls"):
+                found[name] = values[rows]
+            elif kinds[-1] in IDENTIFIED_BY[name]:
+                found[name] = values[rows] if name == "event_time" else self.periods_[values[rows]]
+        return found
+
+    def to_latex(
+        self,
+        level: float = 0.95,
+        *,
+        digits: int = 3,
+        stars: bool = False,
+        by: Aggregation | None = None,
+    ) -> str:
+        r"""A table for a paper, of LaTeX's package booktabs.
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+            Of the intervals, which are pointwise.
+        digits : int
+            After the point.
+        stars : bool, default=False
+            Whether \*, \*\* and \*\*\* mark p-values below .1, .05 and .01.
+        by : str, optional
+            As in `aggregate`. None: `effects_`.
+
+        Returns
+        -------
+        text : str
+            A `tabular` environment; what there is no number for is a dash.
+        """
+        return latex_table(self._table()._replace(effects=self._chosen(by)), level, digits, stars)
+
+    def _table(self) -> Table:
         effect = self._effect()
         facts = [
+            *self._about.facts(),
             ("Score", self._fitted_score),
             ("Controls", self.comparison),
             *self._report.facts(),
@@ -431,5 +491,4 @@ class StaggeredEffect(EffectEstimator):
             ("Clusters compared", f"{self.n_clusters_} of {len(self.clusters_)}"),
             ("Adopting clusters", self.n_adopting_),
         ]
-        title = "Effects of a staggered policy"
-        return summary_table(title, facts, self.effects_, level, notes(self.left_out_))
+        return Table("Effects of a staggered policy", facts, self.effects_, notes(self.left_out_))
