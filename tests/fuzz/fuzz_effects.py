@@ -86,7 +86,12 @@ def fitted(kind):
 
 
 def after(kind, *names, **options):
-    bases = {"aggregate": {"by": "simple"}, "infer": {"inference": "jackknife"}}
+    title = "Average effect on the treated"
+    bases = {
+        "aggregate": {"by": "simple"},
+        "infer": {"inference": "jackknife"},
+        "difference": {"first": title, "second": title},
+    }
     return [
         method(
             lambda: fitted(kind),
@@ -114,12 +119,12 @@ def effect(std_error=0.5):
     return causal.Effect("a", 1.0, std_error, 5.0, "made", None, None)
 
 
-COMMON = ("confidence_interval", "summary", "to_frame", "to_latex", "infer")
+COMMON = ("confidence_interval", "summary", "to_frame", "to_latex", "infer", "vcov", "difference")
 TARGETS: list[Target] = [
     *(estimator(kind, settings(kind), data, told, allowed=EFFECT) for kind, data in DATA.items()),
     *after(causal.ClusterEffect, *COMMON),
     *after(causal.DifferenceInDifferences, *COMMON),
-    *after(causal.StaggeredEffect, *COMMON, "aggregate", "uniform_band", "event_times"),
+    *after(causal.StaggeredEffect, *COMMON, "aggregate", "uniform_band", "event_times", "pretrend_test"),
     function(causal.linear_effect, one_policy, allowed=EFFECT),
     *(
         on_a_frame(estimator(kind, settings(kind), DATA[kind], told, allowed=EFFECT), base)

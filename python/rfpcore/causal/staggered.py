@@ -14,6 +14,7 @@ from .._options import choice, fraction, integer
 from ._about import about
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
+from ._covariance import WaldTest, covariance, wald_test
 from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._group_time import (
@@ -401,6 +402,65 @@ class StaggeredEffect(EffectEstimator):
             share,
             self._seed,
         )
+
+    def vcov(self, by: Aggregation | None = None) -> NDArray[np.float64]:
+        """Covariance matrix of effects, from the replicates of the standard errors.
+
+        Parameters
+        ----------
+        by : str, optional
+            As in `aggregate`. None: `effects_`.
+
+        Returns
+        -------
+        matrix : ndarray (E, E)
+            In the order of `to_frame(by=by)`. Its diagonal has the squares of the standard errors; NaN for an
+            effect without one.
+        """
+        self._effect()
+        return covariance(self._replicates_of(self._chosen(by)))
+
+    def pretrend_test(self) -> WaldTest:
+        """A joint test that there are no effects before adoption.
+
+        The quadratic form of the effects before adoption with their covariance, from the replicates, as
+        Hotelling's T²: F with the number of effects q and df - q + 1 degrees of freedom, where df is that of
+        one effect (clusters - 2 with "jackknife", else clusters - 1). Effects without a standard error take
+        no part.
+
+        Returns
+        -------
+        test : WaldTest
+            With `statistic`, `df`, `p_value`, and the quadratic form `wald`.
+
+        Raises
+        ------
+        ValueError
+            If no effect before adoption has a standard error, or there are too many for so few clusters.
+
+        Notes
+        -----
+        A test that does not reject is no proof of parallel trends: it often has little power, and effects
+        that are looked at only after it has passed are biased (Roth, 2022, "Pretest with caution", American
+        Economic Review: Insights 4).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import StaggeredEffect
+        >>> cluster, year = np.repeat(np.arange(30), 6), np.tile(np.arange(2000, 2006), 30)
+        >>> treated = year >= np.array([2002, 2004, 9999])[cluster % 3]
+        >>> y = cluster + treated + 0.1 * np.random.default_rng(0).standard_normal(180)
+        >>> test = StaggeredEffect().fit(np.empty((180, 0)), y, treated, cluster, year).pretrend_test()
+        >>> print(f"F{test.df} = {test.statistic:.2f}, p = {test.p_value:.2f}")
+        F(3, 26.0) = 1.20, p = 0.33
+        """
+        self._effect()
+        effects = self.aggregate("dynamic")
+        before = [i for i, time in enumerate(self._events) if time < 0 and effects[i].std_error > 0]
+        if not before:
+            raise ValueError("no effect before adoption has a standard error: there is nothing to test")
+        return wald_test(self._replicates_of(effects), before, "effects before adoption")
 
     def event_times(self) -> list[float]:
         """Time since adoption of the effects that `aggregate("dynamic")` gives.
