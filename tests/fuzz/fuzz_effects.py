@@ -85,6 +85,25 @@ def fitted(kind):
     return quietly(lambda: kind(**settings(kind)).fit(**DATA[kind]()))()
 
 
+@functools.cache
+def universal():
+    own = settings(causal.StaggeredEffect) | {"base_period": "universal"}
+    return quietly(lambda: causal.StaggeredEffect(**own).fit(**panel_of_many()))()
+
+
+def panel_of_many():
+    """Six periods of twelve clusters, half of which adopt in the fourth."""
+    groups, time = np.repeat(np.arange(12), 6), np.tile(np.arange(6), 12)
+    y = np.random.default_rng(0).standard_normal(72)
+    return {
+        "X": np.empty((72, 0)),
+        "y": y,
+        "treatment": (groups % 2) * (time >= 3),
+        "groups": groups,
+        "time": time,
+    }
+
+
 def after(kind, *names, **options):
     title = "Average effect on the treated"
     bases = {
@@ -125,6 +144,12 @@ TARGETS: list[Target] = [
     *after(causal.ClusterEffect, *COMMON),
     *after(causal.DifferenceInDifferences, *COMMON),
     *after(causal.StaggeredEffect, *COMMON, "aggregate", "uniform_band", "event_times", "pretrend_test"),
+    method(universal, "StaggeredEffect", "sensitivity", lambda: {"m_bar": 1.0}, allowed=EFFECT),
+    method(lambda: universal().sensitivity(1.0), "Sensitivity", "to_frame"),
+    drawn(lambda: universal().sensitivity(1.0), "Sensitivity"),
+    drawn(lambda: causal.SensitivityDisplay(universal().sensitivity(1.0)), "SensitivityDisplay"),
+    Target("Sensitivity", dict, dict),
+    Target("SensitivityDisplay", dict, dict),
     function(causal.linear_effect, one_policy, allowed=EFFECT),
     *(
         on_a_frame(estimator(kind, settings(kind), DATA[kind], told, allowed=EFFECT), base)

@@ -12,6 +12,7 @@ from .effect import ClusterEffect
 from .event_study import EventStudyDisplay
 from .linear import linear_effect
 from .results import Effect
+from .sensitivity import Sensitivity, SensitivityDisplay
 from .staggered import StaggeredEffect
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "Effect",
     "EventStudyDisplay",
     "NeighbourDisplay",
+    "Sensitivity",
+    "SensitivityDisplay",
     "StaggeredEffect",
     "TriadDisplay",
     "WeightsDisplay",

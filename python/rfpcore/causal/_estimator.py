@@ -17,7 +17,7 @@ from ._file import SavedEffect
 from ._inference import MANY_DRAWS, Method
 from ._nuisance import bounds, estimator_or_none, outcome_model
 from ._scores import EstimationMethod
-from ._tables import Tabulated
+from ._tables import EffectTable, Tabulated
 from .results import Effect, to_frame
 
 SHOWN = 20  # names in a message
@@ -40,6 +40,8 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
     }
 
     effect_: Effect
+    n_rows_: int
+    n_clusters_: int
     _treated_count: ClassVar[str] = "n_treated_"
     """The attribute that counts treated clusters."""
 
@@ -90,6 +92,16 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
         """
         self._effect()
         return to_frame(self.effects_, level, self._columns)
+
+    def _table(self) -> EffectTable:
+        effect = self._effect()
+        facts = [
+            *self._about.facts(),
+            ("Standard errors", effect.method),
+            ("Rows", self.n_rows_),
+            ("Clusters", self.n_clusters_),
+        ]
+        return EffectTable("Effect", facts, self.effects_)
 
     def vcov(self) -> NDArray[np.float64]:
         """Covariance matrix of the effects of `to_frame`, from the replicates of the standard errors.

@@ -1,5 +1,7 @@
 """Effects in files: what their tables, intervals and figures need, not the data."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,8 +39,8 @@ class SavedEffect(Saved):
     """The Literal type of `inference`."""
     _problem: Replicable
     _report: OutcomeReport
-    _about: About
-    _columns: dict[str, Array]
+    _about = About()
+    _columns: Mapping[str, Array] = MappingProxyType({})
     """Numbers of `_all_effects` (E,), by the names they have as columns."""
     _fitted_method: str
     _fitted_score: str
@@ -84,10 +86,11 @@ class SavedEffect(Saved):
         ]
         if not effects or (self._report.scores and self._report.used not in self._report.scores):
             raise ValueError("there are no effects, or no score of the outcome model that is used")
-        self._about, self._columns = about_of_file(learnt), {}
+        self._about, columns = about_of_file(learnt), {}
         for name in learnt.get("columns", []):  # older files have none
             dtype = F64 if text(name, "a column") == "event_time" else I64
-            self._columns[name] = tensor(tensors, f"column.{name}", len(effects), nan=True, dtype=dtype)
+            columns[name] = tensor(tensors, f"column.{name}", len(effects), nan=True, dtype=dtype)
+        self._columns = columns
         self._problem = _problem_of_file(object_of(learnt, "problem"), tensors, self.clusters_)
         self._restore_learnt(tensors, learnt, effects)
         self.effect_ = self.effects_[0]

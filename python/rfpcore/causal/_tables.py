@@ -5,14 +5,11 @@ import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .._arrays import Array
 from .._maketables import MakesTables
 from .._options import boolean, fraction, integer
-
-if TYPE_CHECKING:
-    from .results import Effect
 
 DASH = "–"
 SIGN = re.compile(r"(?<![^\s\[(])-(?=\d)")  # a hyphen that is a number's minus
@@ -30,19 +27,46 @@ LATEX = str.maketrans(
 )
 
 
-class Table(NamedTuple):
+class Estimated(Protocol):
+    """What a line of a table needs: an `Effect`."""
+
+    @property
+    def name(self) -> str:
+        """What is estimated."""
+
+    @property
+    def estimate(self) -> float:
+        """The number."""
+
+    @property
+    def std_error(self) -> float:
+        """NaN where there is none."""
+
+    @property
+    def statistic(self) -> float:
+        """The estimate over its standard error."""
+
+    @property
+    def p_value(self) -> float:
+        """Of no effect."""
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The interval of a level."""
+
+
+class EffectTable(NamedTuple):
     """What a table shows besides the numbers of its effects."""
 
     title: str
     facts: Sequence[tuple[str, Any]]
-    effects: Sequence["Effect"]
+    effects: Sequence[Estimated]
     notes: Sequence[str] = ()
 
 
 class Tabulated(MakesTables):
     """Tables of whatever says what is in them."""
 
-    def _table(self) -> Table:
+    def _table(self) -> EffectTable:
         raise NotImplementedError
 
     def summary(self, level: float = 0.95) -> str:
@@ -84,7 +108,7 @@ class Tabulated(MakesTables):
         return to_frame(self._table().effects)
 
 
-def rows_of(effects: Sequence["Effect"], level: float) -> list[dict[str, Any]]:
+def rows_of(effects: Sequence[Estimated], level: float) -> list[dict[str, Any]]:
     """One line a effect, as the tables show it."""
     level = fraction(level, "level")
     rows = []
@@ -107,7 +131,7 @@ def rows_of(effects: Sequence["Effect"], level: float) -> list[dict[str, Any]]:
 
 
 def to_frame(
-    effects: Sequence["Effect"], level: float = 0.95, columns: Mapping[str, Array] | None = None
+    effects: Sequence[Estimated], level: float = 0.95, columns: Mapping[str, Array] | None = None
 ) -> Any:
     """Effects as a pandas DataFrame, one a row, with columns of their own before the numbers."""
     try:
@@ -123,7 +147,7 @@ def to_frame(
 def summary_table(
     title: str,
     facts: Sequence[tuple[str, Any]],
-    effects: Sequence["Effect"],
+    effects: Sequence[Estimated],
     level: float,
     notes: Sequence[str] = (),
 ) -> str:
@@ -162,11 +186,11 @@ def number(value: float, digits: int) -> str:
     return DASH if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
-def latex_table(table: Table, level: float, digits: int, stars: bool) -> str:
+def latex_table(table: EffectTable, level: float, digits: int, stars: bool) -> str:
     """A `tabular` with booktabs' rules: effects, then facts, then notes."""
-    integer(digits, "digits", 0, 15)
+    digits = integer(digits, "digits", 0, 15)
     starred, rows = boolean(stars, "stars"), rows_of(table.effects, level)
-    percent = f"{100 * level:g}\\%"
+    percent = f"{100 * fraction(level, 'level'):g}\\%"
     lines = [r"\begin{tabular}{lrrrrr}", r"\toprule"]
     lines.append(rf" & Estimate & Std. error & $t$ & $p$ & {percent} interval \\")
     lines.append(r"\midrule")
@@ -193,7 +217,7 @@ def escaped(value: Any) -> str:
     return indent + SIGN.sub("−", text.strip()).translate(LATEX)
 
 
-def html_table(table: Table, level: float = 0.95, digits: int = 4) -> str:
+def html_table(table: EffectTable, level: float = 0.95, digits: int = 4) -> str:
     """A table for notebooks."""
     heads = ["", "Estimate", "Std. error", "t", "p", f"{100 * level:g} % interval"]
     head = "".join(f"<th>{name}</th>" for name in heads)

@@ -27,7 +27,7 @@ from ._score_inference import clusters_behind
 from ._scores import EstimationMethod
 from ._subgroups import arm_counts
 from ._support import support_of
-from ._tables import Table
+from ._tables import EffectTable
 from .effect import ClusterEffect, Inference
 from .results import Effect
 
@@ -314,7 +314,7 @@ class DifferenceInDifferences(EffectEstimator):
         after, before = (part.without_each(held) for part in self._parts)
         return np.asarray(after - before)[:, None]
 
-    def _table(self) -> Table:
+    def _table(self) -> EffectTable:
         effect = self._effect()
         facts = [
             *self._about.facts(),
@@ -326,7 +326,7 @@ class DifferenceInDifferences(EffectEstimator):
             ("Clusters", self.n_clusters_),
             ("Treated clusters", self.n_treated_),
         ]
-        return Table("Difference-in-differences", facts, self.effects_)
+        return EffectTable("Difference-in-differences", facts, self.effects_)
 
 
 def arm_of(data: Long) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ from ._score_inference import (
 from ._scores import Estimand, EstimationMethod, value
 from ._subgroups import arm_counts, empty_arms, subgroup_masks, warn_of_empty
 from ._support import support_of, with_errors_only
-from ._tables import Table
+from ._tables import EffectTable
 from .results import Effect
 
 if TYPE_CHECKING:
@@ -398,7 +398,7 @@ class ClusterEffect(EffectEstimator):
             row[:] = [value(terms_of(sample, models, fitted, weight * mask)) for mask in self._masks.values()]
         return found
 
-    def _table(self) -> Table:
+    def _table(self) -> EffectTable:
         effect = self._effect()
         facts = [
             *self._about.facts(),
@@ -410,4 +410,4 @@ class ClusterEffect(EffectEstimator):
             ("Treated clusters", self.n_treated_),
             ("Treated outside range", int(self.outside_.sum())),
         ]
-        return Table("Effect of a cluster-level treatment", facts, self.effects_)
+        return EffectTable("Effect of a cluster-level treatment", facts, self.effects_)

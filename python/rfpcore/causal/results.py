@@ -14,7 +14,7 @@ from .._options import fraction
 from ..files import Saved
 from ._about import About, about_of_file, about_to_file
 from ._intervals import monte_carlo_p
-from ._tables import Table, Tabulated, summary_table, to_frame
+from ._tables import EffectTable, Tabulated, summary_table, to_frame
 
 __all__ = ["Effect", "summary_table", "to_frame"]
 
@@ -119,13 +119,13 @@ class Effect(Tabulated, Saved):
         """
         return to_frame([self], level)
 
-    def _table(self) -> Table:
+    def _table(self) -> EffectTable:
         facts = [*self.about.facts(), ("Standard errors", self.method)]
         stats = self._stats()
         facts += [
             (title, stats[key]) for key, title in (("N", "Rows"), ("n_clusters", "Clusters")) if key in stats
         ]
-        return Table("Effect", facts, [self])
+        return EffectTable("Effect", facts, [self])
 
     def _repr_html_(self) -> str:
         return self._html()

@@ -35,9 +35,11 @@ from ._outcome_report import outcome_report
 from ._panel import NEVER, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
 from ._periods import warn_of_codes
+from ._relative_magnitudes import EventStudy
 from ._scores import EstimationMethod
-from ._tables import Table, latex_table, to_frame
+from ._tables import EffectTable, latex_table, to_frame
 from .results import Effect
+from .sensitivity import Sensitivity, around_reference, sensitivity_of, weights_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -244,6 +246,7 @@ class StaggeredEffect(EffectEstimator):
         warn_of_missing_rows(self.left_out_, len(start))
         self._all = self._infer(self.inference)
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
+        self._base = str(self.base_period)
         self._keep_replicates()
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
@@ -299,6 +302,7 @@ class StaggeredEffect(EffectEstimator):
     _counts = ("n_rows_", "_n_rows", "n_clusters_", "n_adopting_")
     _methods = Method
     _treated_count = "n_adopting_"
+    _anticipation: float = 0.0
 
     def _all_effects(self) -> list[Effect]:
         return self._all
@@ -313,6 +317,7 @@ class StaggeredEffect(EffectEstimator):
             "periods": labels_to_json(self.periods_, "periods_"),
             "period_names": self._period_names,
             "axis": self._axis,
+            "base_period": self._base,
             "seed": self._seed,
             "events": self._events,
             "kinds": [average.kind for average in self._averages],
@@ -323,6 +328,7 @@ class StaggeredEffect(EffectEstimator):
         self.periods_ = labels_from_json(learnt["periods"], "periods_")
         self._period_names = [text(name, "a period") for name in listed(learnt, "period_names")]
         self._axis, self._events = text(learnt["axis"], "axis"), listed(learnt, "events")
+        self._base = choice(learnt.get("base_period", "varying"), "base_period", BasePeriod)
         self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
         kinds, nowhere = listed(learnt, "kinds"), np.empty(0, np.intp)
         self._averages = [
@@ -457,10 +463,98 @@ class StaggeredEffect(EffectEstimator):
         """
         self._effect()
         effects = self.aggregate("dynamic")
-        before = [i for i, time in enumerate(self._events) if time < 0 and effects[i].std_error > 0]
+        before = [
+            i
+            for i, time in enumerate(self._events)
+            if time < -self._anticipation and effects[i].std_error > 0
+        ]
         if not before:
             raise ValueError("no effect before adoption has a standard error: there is nothing to test")
         return wald_test(self._replicates_of(effects), before, "effects before adoption")
+
+    def sensitivity(
+        self,
+        m_bar: Any = (0.5, 1.0, 1.5, 2.0),
+        *,
+        event_time: float | None = 0.0,
+        level: float = 0.95,
+    ) -> Sensitivity:
+        """Confidence sets that hold if trends are not parallel, but no worse than before adoption.
+
+        With "relative magnitudes" [2]_ the difference in trends of adopters and controls may change between
+        any two periods since adoption by M̄ times as much as it did at most between two before. The sets are
+        the paper's hybrid of a conditional and a least favourable test ("C-LF").
+
+        Parameters
+        ----------
+        m_bar : float or sequence
+            Values of M̄, at least 0.
+        event_time : float or None
+            The effect so long after adoption; None is the mean over all times since, each of which counts as
+            much.
+        level : float in (0, 1)
+
+        Returns
+        -------
+        Sensitivity
+            With `low` and `high` by `m_bar`, and the `breakdown` value: the largest M̄ at which zero is
+            outside.
+
+        Raises
+        ------
+        ValueError
+            If `base_period` is not "universal": the effects before adoption have to be differences from one
+            period. If there is no effect two periods before adoption, or none at this event time, with a
+            standard error and no gap between.
+
+        Notes
+        -----
+        Estimates are taken as normal with a known covariance, `vcov("dynamic")`: this needs many clusters.
+        Effects beyond a gap (a time without a standard error) are left out.
+
+        References
+        ----------
+        .. [2] Rambachan and Roth (2023), "A more credible approach to parallel trends", Review of Economic
+           Studies 90.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import StaggeredEffect
+        >>> cluster, year = np.repeat(np.arange(60), 6), np.tile(np.arange(2000, 2006), 60)
+        >>> treated = year >= np.array([2003, 9999])[cluster % 2]
+        >>> y = cluster + treated + 0.5 * np.random.default_rng(0).standard_normal(360)
+        >>> model = StaggeredEffect(base_period="universal").fit(
+        ...     np.empty((360, 0)), y, treated, cluster, year
+        ... )
+        >>> found = model.sensitivity([1.0])
+        >>> print(f"[{found.low[0]:.2f}, {found.high[0]:.2f}], breakdown at {found.breakdown:.1f}")
+        [-0.06, 1.80], breakdown at 0.9
+        """
+        self._effect()
+        if self._base != "universal":
+            raise ValueError(
+                f"base_period={self._base!r}; sensitivity needs effects before adoption that are differences "
+                "from one period: StaggeredEffect(base_period='universal')"
+            )
+        if self._anticipation:
+            raise ValueError(
+                f"anticipation={self._anticipation:g}; sensitivity is of trends up to the period before "
+                "adoption, and takes none"
+            )
+        replicates = self._replicates_of(self.aggregate("dynamic"))
+        before, since, _ = around_reference(self._events, replicates.errors)
+        if not before or not since:
+            raise ValueError(
+                f"there are {len(before)} effects before adoption and {len(since)} since, with standard "
+                "errors and no gap around the period before adoption; at least one of each is needed"
+            )
+        weights, name = weights_of(event_time, [self._events[i] for i in since])
+        chosen = before + since
+        estimates = np.array([replicates.effects[i].estimate for i in chosen])
+        found = covariance(replicates)[np.ix_(chosen, chosen)]
+        study = EventStudy(estimates, found, len(before), weights)
+        return sensitivity_of(study, m_bar, level, name, self._about.outcome)
 
     def event_times(self) -> list[float]:
         """Time since adoption of the effects that `aggregate("dynamic")` gives.
@@ -538,7 +632,7 @@ class StaggeredEffect(EffectEstimator):
         """
         return latex_table(self._table()._replace(effects=self._chosen(by)), level, digits, stars)
 
-    def _table(self) -> Table:
+    def _table(self) -> EffectTable:
         effect = self._effect()
         facts = [
             *self._about.facts(),
@@ -551,4 +645,4 @@ class StaggeredEffect(EffectEstimator):
             ("Clusters compared", f"{self.n_clusters_} of {len(self.clusters_)}"),
             ("Adopting clusters", self.n_adopting_),
         ]
-        return Table("Effects of a staggered policy", facts, self.effects_, notes(self.left_out_))
+        return EffectTable("Effects of a staggered policy", facts, self.effects_, notes(self.left_out_))
