@@ -149,6 +149,10 @@ TARGETS: list[Target] = [
     drawn(lambda: universal().sensitivity(1.0), "Sensitivity"),
     drawn(lambda: causal.SensitivityDisplay(universal().sensitivity(1.0)), "SensitivityDisplay"),
     Target("Sensitivity", dict, dict),
+    *(drawn(lambda kind=kind: fitted(kind), kind.__name__) for kind in DATA),
+    function(causal.EffectsDisplay.from_effects, lambda: {"effects": [effect()]}),
+    drawn(lambda: causal.EffectsDisplay.from_effects([effect()]), "EffectsDisplay"),
+    Target("EffectsDisplay", dict, dict),
     Target("SensitivityDisplay", dict, dict),
     function(causal.linear_effect, one_policy, allowed=EFFECT),
     *(

@@ -9,7 +9,7 @@ from .displays import (
     WeightsDisplay,
 )
 from .effect import ClusterEffect
-from .event_study import EventStudyDisplay
+from .event_study import EffectsDisplay, EventStudyDisplay
 from .linear import linear_effect
 from .results import Effect
 from .sensitivity import Sensitivity, SensitivityDisplay
@@ -20,6 +20,7 @@ __all__ = [
     "ClusterEffect",
     "DifferenceInDifferences",
     "Effect",
+    "EffectsDisplay",
     "EventStudyDisplay",
     "NeighbourDisplay",
     "Sensitivity",

@@ -18,6 +18,7 @@ from ._inference import MANY_DRAWS, Method
 from ._nuisance import bounds, estimator_or_none, outcome_model
 from ._scores import EstimationMethod
 from ._tables import EffectTable, Tabulated
+from .event_study import EffectsDisplay
 from .results import Effect, to_frame
 
 SHOWN = 20  # names in a message
@@ -102,6 +103,21 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
             ("Clusters", self.n_clusters_),
         ]
         return EffectTable("Effect", facts, self.effects_)
+
+    def plot(self, ax: Any = None, *, level: float = 0.95) -> Any:
+        """Draw the effects of `to_frame` with their intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+        level : float in (0, 1)
+
+        Returns
+        -------
+        display : EffectsDisplay
+        """
+        self._effect()
+        return EffectsDisplay.from_effects(self.effects_, level, self._about.outcome).plot(ax)
 
     def vcov(self) -> NDArray[np.float64]:
         """Covariance matrix of the effects of `to_frame`, from the replicates of the standard errors.

@@ -119,7 +119,7 @@ class SensitivityDisplay:
         if own.m_bar.min() < own.breakdown < own.m_bar.max():
             ax.axvline(own.breakdown, color=GREY, lw=0.8, ls=":", label=f"breakdown {own.breakdown:.2f}")
         ax.set_xticks([left, *own.m_bar], ["parallel", *(f"{m:g}" for m in own.m_bar)])
-        what = own.name if own.outcome is None else f"{own.name}, {own.outcome}"
+        what = own.name if own.outcome is None else f"{own.name} on {own.outcome}"
         ax.set(xlabel=r"$\bar M$: trends may differ by so many times the most before adoption", ylabel=what)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
         return self

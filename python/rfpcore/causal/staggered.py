@@ -38,6 +38,7 @@ from ._periods import warn_of_codes
 from ._relative_magnitudes import EventStudy
 from ._scores import EstimationMethod
 from ._tables import EffectTable, latex_table, to_frame
+from .event_study import EffectsDisplay, EventStudyDisplay
 from .results import Effect
 from .sensitivity import Sensitivity, around_reference, sensitivity_of, weights_of
 
@@ -425,6 +426,32 @@ class StaggeredEffect(EffectEstimator):
         """
         self._effect()
         return covariance(self._replicates_of(self._chosen(by)))
+
+    def plot(self, ax: Any = None, *, level: float = 0.95, by: Aggregation = "dynamic") -> Any:
+        """Draw the event study, or other averages below each other.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+        level : float in (0, 1)
+        by : str, default="dynamic"
+            As in `aggregate`.
+
+        Returns
+        -------
+        display : EventStudyDisplay or EffectsDisplay
+        """
+        self._effect()
+        effects = self._chosen(by)
+        if by == "dynamic":
+            return EventStudyDisplay.from_estimator(self, level).plot(ax)
+        return EffectsDisplay.from_effects(effects, level, self._about.outcome).plot(ax)
+
+    def _reference(self) -> float | None:
+        """The time since adoption of the period that all are compared with, where there is one."""
+        if self._base != "universal" or self._anticipation:
+            return None
+        return around_reference(self._events, np.ones(len(self._events)))[2]
 
     def pretrend_test(self) -> WaldTest:
         """A joint test that there are no effects before adoption.
