@@ -164,6 +164,12 @@ def test_stars_are_off_unless_asked_for(ratio, mark):
     assert "*" not in effect.to_latex()
 
 
+def test_no_p_value_is_zero():
+    effect = Effect("law", 9.0, 1.0, np.inf, "made")
+    assert "& $<$0.001 &" in effect.to_latex()
+    assert "&lt;0.001" in effect._repr_html_()
+
+
 def test_latex_of_other_averages():
     model = staggered_effect()
     for name in model.to_frame(by="cells").index:

@@ -175,10 +175,9 @@ def cells_of(row: dict[str, Any], digits: int, stars: bool) -> list[str]:
     mark = next((mark for bound, mark in STARS if row["p_value"] < bound), "") if stars else ""
     low, high = (number(row[name], digits) for name in ("ci_low", "ci_high"))
     interval = DASH if math.isnan(row["ci_low"]) else f"[{low}, {high}]"
-    singles = [
-        number(row[name], places) for name, places in (("std_error", digits), ("t", 2), ("p_value", 3))
-    ]
-    return [number(row["estimate"], digits) + mark, *singles, interval]
+    p = "<0.001" if row["p_value"] < 0.0005 else number(row["p_value"], 3)
+    error, t = number(row["std_error"], digits), number(row["t"], 2)
+    return [number(row["estimate"], digits) + mark, error, t, p, interval]
 
 
 def number(value: float, digits: int) -> str:
