@@ -98,7 +98,8 @@ COVARIANCE = np.array(
         ],
     ]
 )
-# What HonestDiD's createSensitivityResults_relativeMagnitudes found, on its grid of 1000 values.
+# What HonestDiD's createSensitivityResults_relativeMagnitudes found on its grid of 1000 values, in one of the
+# runs stored with it. Those of other runs are about a step of the grid away.
 PUBLISHED = {
     0.0: (0.028766, 0.064310),
     0.5: (0.024002, 0.067242),
