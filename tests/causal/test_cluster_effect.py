@@ -283,7 +283,7 @@ def test_summary_and_frame():
     text, frame = model.summary(0.9), model.to_frame(0.9)
     for word in ("Clusters:", "[90%", f"{model.estimate_:.4f}", "LinearRegression", "jackknife"):
         assert word in text
-    assert frame.shape == (3, 6)
+    assert frame.shape == (3, 8)
     assert (frame.ci_low.iloc[0], frame.ci_high.iloc[0]) == model.confidence_interval(0.9)
 
 

@@ -276,3 +276,16 @@ def test_saved_model_is_the_same(tmp_path):
     _, X, groups, _, _ = load("munnell")
     assert (again.predict(X, groups) == model.predict(X, groups)).all()
     assert again.summary() == model.summary()
+
+
+def test_a_linear_mean_goes_into_tables_of_other_packages():
+    random = np.random.default_rng(0)
+    X, groups = random.standard_normal((60, 2)), np.repeat(np.arange(12), 5)
+    model = MixedRegressor(mean="linear").fit(X, X[:, 0] + random.standard_normal(60), groups)
+    table = model.__maketables_coef_table__
+    assert table["b"].tolist() == model.coefficients_.tolist()
+    assert table["se"].tolist() == model.coefficient_std_errors_.tolist()
+    assert [model.__maketables_stat__(key) for key in ("N", "n_clusters", "r2")] == [60, 12, None]
+    smooth = MixedRegressor(mean="gp").fit(X, X[:, 0] + random.standard_normal(60), groups)
+    with pytest.raises(AttributeError, match="mean='gp' has no coefficients"):
+        _ = smooth.__maketables_coef_table__

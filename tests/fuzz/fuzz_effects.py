@@ -91,8 +91,33 @@ def fitted(kind):
     return quietly(lambda: kind(**settings(kind)).fit(**DATA[kind]()))()
 
 
+@functools.cache
+def universal():
+    own = settings(causal.StaggeredEffect) | {"base_period": "universal"}
+    return quietly(lambda: causal.StaggeredEffect(**own).fit(**panel_of_many()))()
+
+
+def panel_of_many():
+    """Six periods of twelve clusters, half of which adopt in the fourth."""
+    groups, time = np.repeat(np.arange(12), 6), np.tile(np.arange(6), 12)
+    y = np.random.default_rng(0).standard_normal(72)
+    return {
+        "X": np.empty((72, 0)),
+        "y": y,
+        "treatment": (groups % 2) * (time >= 3),
+        "groups": groups,
+        "time": time,
+    }
+
+
 def after(kind, *names, **options):
-    bases = {"aggregate": {"by": "simple"}, "overall": {"by": "group"}, "infer": {"inference": "jackknife"}}
+    title = "Average effect on the treated"
+    bases = {
+        "aggregate": {"by": "simple"},
+        "overall": {"by": "group"},
+        "infer": {"inference": "jackknife"},
+        "difference": {"first": title, "second": title},
+    }
     return [
         method(
             lambda: fitted(kind),
@@ -120,13 +145,31 @@ def effect(std_error=0.5):
     return causal.Effect("a", 1.0, std_error, 5.0, "made", None, None)
 
 
-COMMON = ("confidence_interval", "summary", "to_frame", "infer")
+COMMON = ("confidence_interval", "summary", "to_frame", "to_latex", "infer", "vcov", "difference")
 TARGETS: list[Target] = [
     *(estimator(kind, settings(kind), data, told, allowed=EFFECT) for kind, data in DATA.items()),
     *after(causal.ClusterEffect, *COMMON),
     *after(causal.IndividualEffect, *COMMON),
     *after(causal.DifferenceInDifferences, *COMMON),
-    *after(causal.StaggeredEffect, *COMMON, "aggregate", "overall", "uniform_band", "event_times"),
+    *after(
+        causal.StaggeredEffect,
+        *COMMON,
+        "aggregate",
+        "overall",
+        "uniform_band",
+        "event_times",
+        "pretrend_test",
+    ),
+    method(universal, "StaggeredEffect", "sensitivity", lambda: {"m_bar": 1.0}, allowed=EFFECT),
+    method(lambda: universal().sensitivity(1.0), "Sensitivity", "to_frame"),
+    drawn(lambda: universal().sensitivity(1.0), "Sensitivity"),
+    drawn(lambda: causal.SensitivityDisplay(universal().sensitivity(1.0)), "SensitivityDisplay"),
+    Target("Sensitivity", dict, dict),
+    *(drawn(lambda kind=kind: fitted(kind), kind.__name__) for kind in DATA),
+    function(causal.EffectsDisplay.from_effects, lambda: {"effects": [effect()]}),
+    drawn(lambda: causal.EffectsDisplay.from_effects([effect()]), "EffectsDisplay"),
+    Target("EffectsDisplay", dict, dict),
+    Target("SensitivityDisplay", dict, dict),
     function(
         causal.linear_effect,
         lambda: one_policy() | {"absorb": [PERIOD], "sample_weight": np.ones(40)},
@@ -146,7 +189,7 @@ TARGETS: list[Target] = [
     ),
     function(causal.triad, lambda: {"X": X, "y": Y, "groups": GROUPS, "n_neighbors": 2}),
     method(effect, "Effect", "confidence_interval"),
-    method(effect, "Effect", "critical_value"),
+    *(method(effect, "Effect", name) for name in ("critical_value", "summary", "to_frame", "to_latex")),
     Target("Effect", lambda: (effect().statistic, effect().p_value), dict),
     function(causal.NeighbourDisplay.from_features, lambda: {"features": {"a": X}, "groups": GROUPS}),
     function(

@@ -9,10 +9,11 @@ from .displays import (
     WeightsDisplay,
 )
 from .effect import ClusterEffect
-from .event_study import EventStudyDisplay
+from .event_study import EffectsDisplay, EventStudyDisplay
 from .individual import IndividualEffect
 from .linear import linear_effect
 from .results import Effect
+from .sensitivity import Sensitivity, SensitivityDisplay
 from .staggered import StaggeredEffect
 from .wild import wild_interval
 
@@ -21,9 +22,12 @@ __all__ = [
     "ClusterEffect",
     "DifferenceInDifferences",
     "Effect",
+    "EffectsDisplay",
     "EventStudyDisplay",
     "IndividualEffect",
     "NeighbourDisplay",
+    "Sensitivity",
+    "SensitivityDisplay",
     "StaggeredEffect",
     "TriadDisplay",
     "WeightsDisplay",

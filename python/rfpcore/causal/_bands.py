@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from ._covariance import pulls_of
 from ._intervals import length
 from .results import Effect
 
@@ -58,7 +59,7 @@ def uniform_band(
     else:
         df = min(effects[i].df for i in valid)
         by_arm = method == "jackknife" and np.unique(arm, return_counts=True)[1].min() > 1
-        pulls = _pulls(found, estimates[valid], arm if by_arm else None)
+        pulls = pulls_of(found, estimates[valid], arm if by_arm else None)
         critical = normal_critical_value(pulls, df, level, np.random.default_rng(seed))
     # A band is no narrower than the intervals it replaces, whatever chance says.
     critical = max(critical, *(effects[i].critical_value(level) for i in valid))
@@ -100,16 +101,3 @@ def normal_critical_value(pulls: Array, df: float, level: float, random: np.rand
     if np.isfinite(df):
         largest /= np.sqrt(random.chisquare(df, DRAWS) / df)
     return float(np.quantile(largest, level))
-
-
-def _pulls(without: Array, estimates: Array, arm: NDArray[np.int64] | None) -> Array:
-    """(G, E) sqrt((n - 1) / n) times what leaving out each cluster does, as in the standard errors."""
-    n = len(without)
-    if arm is None:
-        return np.asarray(np.sqrt((n - 1) / n) * (without - estimates))
-    pulls = np.empty_like(without)
-    for value in np.unique(arm):
-        own = arm == value
-        share = (own.sum() - 1) / own.sum()
-        pulls[own] = np.sqrt(share) * (without[own] - without[own].mean(axis=0))
-    return pulls

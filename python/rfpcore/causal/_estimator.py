@@ -1,21 +1,31 @@
 """What all estimators of effects offer once they are fitted."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._arrays import shown
 from .._limits import Limited, Limits, one_of, seed, shown_progress, threads, unchecked, whole
+from .._scaling import named
 from ._complete import Complete, Missing, facts
+from ._covariance import Replicates, covariance, difference
 from ._effort import MANY_REFITS
 from ._file import SavedEffect
-from ._inference import MANY_DRAWS
+from ._inference import MANY_DRAWS, Method
 from ._nuisance import bounds, estimator_or_none, outcome_model
 from ._scores import EstimationMethod
+from ._tables import EffectTable, Tabulated
+from .event_study import EffectsDisplay
 from .results import Effect, to_frame
 
+SHOWN = 20  # names in a message
 
-class EffectEstimator(SavedEffect, Limited, BaseEstimator):
+
+class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
     """The main effect's numbers, and all effects as a table."""
 
     _limits: ClassVar[Limits] = {
@@ -33,6 +43,10 @@ class EffectEstimator(SavedEffect, Limited, BaseEstimator):
     }
 
     effect_: Effect
+    n_rows_: int
+    n_clusters_: int
+    _treated_count: ClassVar[str] = "n_treated_"
+    """The attribute that counts treated clusters."""
 
     def _keep_complete(self, data: Complete) -> None:
         self.n_dropped_, self.references_ = data.n_dropped, data.references
@@ -84,7 +98,114 @@ class EffectEstimator(SavedEffect, Limited, BaseEstimator):
         Returns
         -------
         frame : pandas.DataFrame
-            Columns estimate, std_error, t, p_value, ci_low, ci_high.
+            Columns n_treated, n_controls (clusters), estimate, std_error, t, p_value, ci_low, ci_high.
         """
         self._effect()
-        return to_frame(self.effects_, level)
+        return to_frame(self.effects_, level, self._columns)
+
+    def _table(self) -> EffectTable:
+        effect = self._effect()
+        facts = [
+            *self._about.facts(),
+            ("Standard errors", effect.method),
+            ("Rows", self.n_rows_),
+            ("Clusters", self.n_clusters_),
+        ]
+        return EffectTable("Effect", facts, self.effects_)
+
+    def plot(self, ax: Any = None, *, level: float = 0.95) -> Any:
+        """Draw the effects of `to_frame` with their intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+        level : float in (0, 1)
+
+        Returns
+        -------
+        display : EffectsDisplay
+        """
+        self._effect()
+        return EffectsDisplay.from_effects(self.effects_, level, self._about.outcome).plot(ax)
+
+    def vcov(self) -> NDArray[np.float64]:
+        """Covariance matrix of the effects of `to_frame`, from the replicates of the standard errors.
+
+        Returns
+        -------
+        matrix : ndarray (E, E)
+            Its diagonal has the squares of the standard errors; NaN for an effect without one.
+
+        Raises
+        ------
+        ValueError
+            If `inference` is none of "jackknife", "cv3", "bootstrap", which have replicates.
+        """
+        return covariance(self._replicates_of(self.effects_))
+
+    def difference(self, first: str, second: str) -> Effect:
+        """One effect minus another, as of two subgroups, with a standard error.
+
+        Parameters
+        ----------
+        first, second : str
+            Names of effects, as in `to_frame`.
+
+        Returns
+        -------
+        effect : Effect
+            Its error is that of the difference of the replicates, so what the two have in common counts.
+
+        Raises
+        ------
+        ValueError
+            If there is no such effect, or `inference` is none of "jackknife", "cv3", "bootstrap".
+        """
+        self._effect()
+        effects = self._all_effects()
+        names = [effect.name for effect in effects]
+        for role, name in (("first", first), ("second", second)):
+            if not (isinstance(name, str) and name in names):
+                raise ValueError(f"{role}={shown(name)} names no effect; there are {named(names, SHOWN)}")
+        chosen = self._replicates_of([effects[names.index(name)] for name in (first, second)])
+        return difference(chosen, 0, 1, self._problem.size)
+
+    def _replicates_of(self, effects: Sequence[Effect]) -> Replicates:
+        """Those of the fit; NaN for effects without rows."""
+        self._effect()
+        if self._fitted_method not in get_args(Method):
+            raise ValueError(
+                f"inference={self._fitted_method!r} has no replicates of all effects; "
+                f"{', '.join(map(repr, get_args(Method)))} have"
+            )
+        resampled = "bootstrap" if self._fitted_method == "bootstrap" else "jackknife"
+        found, names = self._problem.kept[resampled][1:], self._problem.names
+        values = np.full((len(found), len(effects)), np.nan)
+        for column, effect in zip(values.T, effects, strict=True):
+            if effect.name in names:
+                column[:] = found[:, names.index(effect.name)]
+        arm = self._problem.arm
+        return Replicates(effects, values, arm[arm >= 0], self._fitted_method)
+
+    def _coefficients(self) -> Any:
+        self._effect()
+        frame = to_frame(self.effects_)
+        return frame.set_axis([self._about.treatment or "treatment", *frame.index[1:]])
+
+    def _stats(self) -> dict[str, Any]:
+        counts = {"N": "n_rows_", "n_clusters": "n_clusters_", "n_treated": self._treated_count}
+        found = {key: getattr(self, name) for key, name in counts.items()}
+        return found | {"se_type": self._effect().method}
+
+    def _outcome(self) -> str | None:
+        self._effect()
+        return self._about.outcome
+
+    def _repr_html_(self) -> str:
+        return self._html() if hasattr(self, "effect_") else str(super()._repr_html_())
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        # Notebooks ask this first, and scikit-learn's has a diagram of the parameters.
+        if hasattr(self, "effect_"):
+            return {"text/plain": self.summary(), "text/html": self._html()}
+        return dict(super()._repr_mimebundle_(**kwargs))

@@ -1,5 +1,7 @@
 """Effects in files: what their tables, intervals and figures need, not the data."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +20,7 @@ from .._file_parts import (
 from .._limits import check
 from .._options import MAX_ROWS, boolean, choice, integer, is_integer, real
 from ..files import NotSaved, Saved, put, take
+from ._about import About, about_of_file, about_to_file
 from ._effort import MANY_REFITS, Effort
 from ._inference import Replicable, infer
 from ._outcome_report import OutcomeReport
@@ -36,6 +39,9 @@ class SavedEffect(Saved):
     """The Literal type of `inference`."""
     _problem: Replicable
     _report: OutcomeReport
+    _about = About()
+    _columns: Mapping[str, Array] = MappingProxyType({})
+    """Numbers of `_all_effects` (E,), by the names they have as columns."""
     _fitted_method: str
     _fitted_score: str
     clusters_: Array
@@ -55,6 +61,8 @@ class SavedEffect(Saved):
         learnt |= {"n_dropped": self.n_dropped_, "references": self.references_}
         learnt |= {"method": self._fitted_method, "score": self._fitted_score}
         learnt["report"] = [list(report.scores), report.used, report.chosen, report.log_loss]
+        learnt["about"], learnt["columns"] = about_to_file(self._about), list(self._columns)
+        tensors |= {f"column.{name}": values for name, values in self._columns.items()}
         learnt["problem"] = _problem_to_file(self._problem, tensors)
         effects = [put(e, tensors, f"effect.{i}.") for i, e in enumerate(self._all_effects())]
         return {"learnt": learnt | self._describe_learnt(tensors), "effects": effects}
@@ -84,6 +92,11 @@ class SavedEffect(Saved):
         ]
         if not effects or (self._report.scores and self._report.used not in self._report.scores):
             raise ValueError("there are no effects, or no score of the outcome model that is used")
+        self._about, columns = about_of_file(learnt), {}
+        for name in learnt.get("columns", []):  # older files have none
+            dtype = F64 if text(name, "a column") == "event_time" else I64
+            columns[name] = tensor(tensors, f"column.{name}", len(effects), nan=True, dtype=dtype)
+        self._columns = columns
         self._problem = _problem_of_file(object_of(learnt, "problem"), tensors, self.clusters_)
         self._restore_learnt(tensors, learnt, effects)
         self.effect_ = self.effects_[0]

@@ -231,6 +231,25 @@ def averaged(averages: Sequence[Average], values: Array, weights: Array) -> Arra
     return found
 
 
+def columns_of(cells: Sequence[Cell], averages: Sequence[Average]) -> dict[str, Array]:
+    """(E,) what cells of an average have in common, and how many clusters there are in each arm of them.
+
+    Cohort and period are indices, -1 where cells differ, as is the event time NaN.
+    """
+    found: dict[str, Array] = {}
+    for name, of, dtype, mixed in (
+        ("event_time", "event", np.float64, np.nan),
+        ("cohort", "cohort", np.int64, -1),
+        ("period", "time", np.int64, -1),
+    ):
+        own = [{getattr(cells[i], of) for i in average.cells} for average in averages]
+        found[name] = np.array([values.pop() if len(values) == 1 else mixed for values in own], dtype)
+    for name, arm in (("n_treated", 1), ("n_controls", 0)):
+        in_arm = np.array([cell.part.sample.arm == arm for cell in cells])
+        found[name] = np.array([in_arm[average.cells].any(axis=0).sum() for average in averages], np.int64)
+    return found
+
+
 def adoption(start: NDArray[np.int64], periods: Array) -> Array:
     """(G,) the label of the period in which each cluster adopts, None where it never does."""
     found = np.empty(len(start), object)  # filled one by one: periods may be tuples

@@ -12,6 +12,7 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, text
 from .._limits import Limits, one_of, whole
 from .._options import boolean
+from ._about import about
 from ._checks import require_overlap, warn_of_design
 from ._complete import Missing, complete
 from ._cross_sections import PooledPeriods, pooled_periods
@@ -25,9 +26,11 @@ from ._parts import make_part
 from ._sample import Sample
 from ._score_inference import clusters_behind
 from ._scores import EstimationMethod
+from ._subgroups import arm_counts
 from ._support import support_of
+from ._tables import EffectTable
 from .effect import ClusterEffect, Inference
-from .results import Effect, summary_table
+from .results import Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -201,6 +204,7 @@ class DifferenceInDifferences(EffectEstimator):
         if alone and self.efficient:
             raise ValueError("efficient=True needs clusters, but groups is None")
         data = read_long(rows.X, **rows.given, covariates=covariates, alone=alone)
+        self._about = about(given, data.names)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -245,6 +249,7 @@ class DifferenceInDifferences(EffectEstimator):
         self._inner: ClusterEffect | None = inner
         self._problem, self._followed = inner._problem, True
         self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
+        self._columns = inner._columns
 
     def _fit_cross_sections(
         self,
@@ -263,6 +268,7 @@ class DifferenceInDifferences(EffectEstimator):
             require_overlap(sample)
             self._parts.append(make_part(without_level(sample, models), models))
         warn_of_design(self._parts[0].sample)
+        self._columns = arm_counts(self._parts[0].sample, [np.ones(len(self._parts[0].sample.y), bool)])
         self._pooled = _pooled(data, arm, models, self.cluster_columns) if self.efficient else None
         used = self._parts if self._pooled is None else [self._pooled]
         self._report = outcome_report([part.models for part in used])
@@ -335,10 +341,10 @@ class DifferenceInDifferences(EffectEstimator):
         after, before = (part.without_each(held) for part in self._parts)
         return np.asarray(after - before)[:, None]
 
-    def summary(self, level: float = 0.95) -> str:
-        """A table in the style of statsmodels, to be printed."""
+    def _table(self) -> EffectTable:
         effect = self._effect()
         facts = [
+            *self._about.facts(),
             ("Score", self._fitted_score),
             ("Periods", " to ".join(self._period_names)),
             *self._report.facts(),
@@ -348,7 +354,7 @@ class DifferenceInDifferences(EffectEstimator):
             ("Clusters", self.n_clusters_),
             ("Treated clusters", self.n_treated_),
         ]
-        return summary_table("Difference-in-differences", facts, self.effects_, level)
+        return EffectTable("Difference-in-differences", facts, self.effects_)
 
 
 def arm_of(data: Long) -> NDArray[np.int64]:

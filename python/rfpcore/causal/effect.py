@@ -12,6 +12,7 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
+from ._about import about
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._complete import Missing, complete
@@ -32,9 +33,10 @@ from ._score_inference import (
     warn_of_scores,
 )
 from ._scores import Estimand, EstimationMethod, value
-from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
+from ._subgroups import arm_counts, empty_arms, subgroup_masks, warn_of_empty
 from ._support import support_of, with_errors_only
-from .results import Effect, summary_table
+from ._tables import EffectTable
+from .results import Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -278,7 +280,9 @@ class ClusterEffect(EffectEstimator):
         sample = read_sample(
             data.X, **data.given, covariates=covariates, cluster_columns=self.cluster_columns
         )
-        masks = subgroup_masks(TITLES[models.estimand], column(data.X, data.given["by"], "by"), len(sample.y))
+        self._about = about(given, sample.names)
+        strata = column(data.X, data.given["by"], "by")
+        masks = subgroup_masks(TITLES[models.estimand], strata, len(sample.y), self._about.by)
         return self._estimate(sample, models, masks, effort_of(params))
 
     def _estimate(
@@ -293,6 +297,7 @@ class ClusterEffect(EffectEstimator):
         self._sample, self._used_models, self._names = sample, models, list(masks)
         lacking = {name: empty_arms(sample, models, mask) for name, mask in masks.items()}
         self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
+        self._columns = arm_counts(sample, masks.values())
         warn_of_empty({name: arms for name, arms in lacking.items() if arms})
         self.clusters_, self.outside_ = sample.labels, outside_support(sample)
         self.n_rows_, self.n_clusters_ = len(sample.y), sample.n_clusters
@@ -400,10 +405,10 @@ class ClusterEffect(EffectEstimator):
             row[:] = [value(terms_of(sample, models, fitted, weight * mask)) for mask in self._masks.values()]
         return found
 
-    def summary(self, level: float = 0.95) -> str:
-        """A table in the style of statsmodels, to be printed."""
+    def _table(self) -> EffectTable:
         effect = self._effect()
         facts = [
+            *self._about.facts(),
             ("Score", self._fitted_score),
             *self._report.facts(),
             ("Standard errors", effect.method),
@@ -413,4 +418,4 @@ class ClusterEffect(EffectEstimator):
             ("Treated clusters", self.n_treated_),
             ("Treated outside range", int(self.outside_.sum())),
         ]
-        return summary_table("Effect of a cluster-level treatment", facts, self.effects_, level)
+        return EffectTable("Effect of a cluster-level treatment", facts, self.effects_)

@@ -11,6 +11,7 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
+from ._about import about
 from ._columns import column
 from ._complete import Missing, complete
 from ._effort import MAX_REFITS, Effort, effort_of
@@ -22,9 +23,10 @@ from ._score_inference import from_terms, warn_of_scores
 from ._scores import Estimand, EstimationMethod
 from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
 from ._support import support_of, with_errors_only
+from ._tables import EffectTable
 from ._within import Within, read_within
 from .effect import TITLES
-from .results import Effect, summary_table
+from .results import Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -161,6 +163,7 @@ class IndividualEffect(EffectEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    _treated_count = "n_treated_rows_"
     _limits: ClassVar[Limits] = {
         name: limit for name, limit in EffectEstimator._limits.items() if name != "cluster_columns"
     } | {
@@ -220,8 +223,9 @@ class IndividualEffect(EffectEstimator):
         rows = complete(X, given, covariates, params["missing"])
         self._keep_complete(rows)
         data = read_within(rows.X, rows.given, covariates, models, params["n_folds"])
-        by = column(rows.X, rows.given["by"], "by")
-        masks = subgroup_masks(TITLES[models.estimand], by, len(data.cells.y))
+        self._about = about(given, data.cells.names)
+        strata = column(rows.X, rows.given["by"], "by")
+        masks = subgroup_masks(TITLES[models.estimand], strata, len(data.cells.y), self._about.by)
         return self._estimate(data, masks, effort_of(params))
 
     def _estimate(self, data: Within, masks: dict[str, NDArray[np.bool_]], effort: Effort) -> "Self":
@@ -312,11 +316,11 @@ class IndividualEffect(EffectEstimator):
         self.folds_ = tensor(tensors, "folds", len(self.clusters_), dtype=I64)
         self._names = [effect.name for effect in effects]
 
-    def summary(self, level: float = 0.95) -> str:
-        """A table in the style of statsmodels, to be printed."""
+    def _table(self) -> EffectTable:
         effect = self._effect()
         low, high = self.propensity_.min(), self.propensity_.max()
         facts = [
+            *self._about.facts(),
             ("Score", self._fitted_score),
             *self._report.facts(),
             ("Standard errors", effect.method),
@@ -327,4 +331,4 @@ class IndividualEffect(EffectEstimator):
             ("Folds of clusters", int(self.folds_.max()) + 1),
             ("Propensities", f"{low:.3f} to {high:.3f}"),
         ]
-        return summary_table("Effect of a treatment inside clusters", facts, self.effects_, level)
+        return EffectTable("Effect of a treatment inside clusters", facts, self.effects_)

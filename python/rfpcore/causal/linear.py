@@ -14,6 +14,7 @@ from .._scaling import named
 from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals
+from ._about import about
 from ._checks import warn_of_concentration, warn_of_few, warn_of_leverage
 from ._complete import Missing
 from ._inference import MANY_DRAWS
@@ -129,6 +130,8 @@ def linear_effect(
         effect = _jackknifed(model, labels)
     else:
         effect = _from_scores(model, labels, inference, n_draws, chosen)
+    given = {"y": y, "treatment": treatment, "groups": groups}
+    effect = replace(effect, about=about(given, names, len(data.y), len(labels)))
     if not data.n_dropped:
         return effect
     return replace(effect, method=f"{effect.method}, {data.n_dropped} rows without a value dropped")

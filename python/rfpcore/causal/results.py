@@ -1,8 +1,6 @@
 """An estimated effect with what is known of its uncertainty."""
 
 import math
-import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +12,15 @@ from .._arrays import F64
 from .._file_parts import Document, Tensors, object_of, only, tensor, text
 from .._options import fraction
 from ..files import Saved
+from ._about import About, about_of_file, about_to_file
 from ._intervals import monte_carlo_p
+from ._tables import EffectTable, Tabulated, summary_table, to_frame
 
 __all__ = ["Effect", "summary_table", "to_frame"]
 
 
 @dataclass(frozen=True, eq=False)
-class Effect(Saved):
+class Effect(Tabulated, Saved):
     """An estimate, its standard error, and how to get from there to an interval.
 
     Attributes
@@ -42,6 +42,8 @@ class Effect(Saved):
     p : float or None
         The p-value, where it is not that of the t distribution, or (1 + how many statistics are as large as
         that observed) / (1 + how many there are).
+    about : About
+        Names of the columns behind it, and numbers of rows and clusters, where they are known.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Effect(Saved):
     draws: NDArray[np.float64] | None = field(default=None, repr=False)
     statistics: NDArray[np.float64] | None = field(default=None, repr=False)
     p: float | None = field(default=None, repr=False)
+    about: About = field(default=About(), repr=False)
 
     @property
     def statistic(self) -> float:
@@ -101,20 +104,58 @@ class Effect(Saved):
             return math.nan
         return float(np.quantile(finite, level, method="higher"))
 
+    def to_frame(self, level: float = 0.95) -> Any:
+        """The effect as a pandas DataFrame of one row.
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+            Of the interval in the columns ci_low and ci_high.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns estimate, std_error, t, p_value, ci_low, ci_high.
+        """
+        return to_frame([self], level)
+
+    def _table(self) -> EffectTable:
+        facts = [*self.about.facts(), ("Standard errors", self.method)]
+        stats = self._stats()
+        facts += [
+            (title, stats[key]) for key, title in (("N", "Rows"), ("n_clusters", "Clusters")) if key in stats
+        ]
+        return EffectTable("Effect", facts, [self])
+
+    def _repr_html_(self) -> str:
+        return self._html()
+
+    def _coefficients(self) -> Any:
+        return self.to_frame().rename(index={self.name: self.about.treatment or self.name})
+
+    def _stats(self) -> dict[str, Any]:
+        counts = {"N": self.about.n_rows, "n_clusters": self.about.n_clusters}
+        return {key: count for key, count in counts.items() if count} | {"se_type": self.method}
+
+    def _outcome(self) -> str | None:
+        return self.about.outcome
+
     def _document(self, tensors: Tensors) -> Document:
         p = math.nan if self.p is None else self.p
         tensors["numbers"] = np.array([self.estimate, self.std_error, self.df, p], F64)
         for name in ("draws", "statistics"):
             if getattr(self, name) is not None:
                 tensors[name] = np.asarray(getattr(self, name), F64)
-        learnt = {"name": self.name, "method": self.method, "has_p": self.p is not None}
+        learnt: Document = {"name": self.name, "method": self.method, "has_p": self.p is not None}
+        if self.about != About():
+            learnt["about"] = about_to_file(self.about)
         return {"class": "Effect", "learnt": learnt}
 
     @classmethod
     def _of_document(cls, tensors: Tensors, document: Document) -> "Effect":
         only(document, "the file", {"class", "learnt", "format_version", "digests"})
         learnt = object_of(document, "learnt")
-        only(learnt, "learnt", {"name", "method", "has_p"})
+        only(learnt, "learnt", {"name", "method", "has_p", "about"})
         numbers = tensor(tensors, "numbers", 4, nan=True, dtype=F64).tolist()
         if numbers[1] < 0 or numbers[2] <= 0:
             raise ValueError(f"std_error={numbers[1]} and df={numbers[2]}; positive numbers are needed")
@@ -125,7 +166,9 @@ class Effect(Saved):
         estimate, error, df, p = numbers
         name, method = text(learnt["name"], "name"), text(learnt["method"], "method")
         has_p = learnt["has_p"] is True
-        return cls(name, estimate, error, df, method, draws, statistics, p if has_p else None)
+        return cls(
+            name, estimate, error, df, method, draws, statistics, p if has_p else None, about_of_file(learnt)
+        )
 
 
 def _t_below(value: float, df: float) -> float:
@@ -136,60 +179,3 @@ def _t_below(value: float, df: float) -> float:
 def _t_quantile(share: float, df: float) -> float:
     """The value with so much probability below it."""
     return float(stdtrit(df, share) if math.isfinite(df) else ndtri(share))
-
-
-def rows_of(effects: Sequence[Effect], level: float) -> list[dict[str, Any]]:
-    """One line a effect, as the tables show it."""
-    level = fraction(level, "level")
-    rows = []
-    for effect in effects:
-        low, high = (
-            (math.nan, math.nan) if math.isnan(effect.std_error) else effect.confidence_interval(level)
-        )
-        rows.append(
-            {
-                "effect": effect.name,
-                "estimate": effect.estimate,
-                "std_error": effect.std_error,
-                "t": effect.statistic,
-                "p_value": effect.p_value,
-                "ci_low": low,
-                "ci_high": high,
-            }
-        )
-    return rows
-
-
-def to_frame(effects: Sequence[Effect], level: float = 0.95) -> Any:
-    """Effects as a pandas DataFrame, one a row."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("to_frame needs pandas: pip install pandas") from error
-    return pandas.DataFrame(rows_of(effects, level)).set_index("effect")
-
-
-def summary_table(
-    title: str,
-    facts: Sequence[tuple[str, Any]],
-    effects: Sequence[Effect],
-    level: float,
-    notes: Sequence[str] = (),
-) -> str:
-    """A table in the style of statsmodels, with notes below it."""
-    level = fraction(level, "level")
-    width = max(20, *(len(effect.name) + 2 for effect in effects))
-    percent = f"{100 * level:g}%"
-    head = (
-        f"{'':{width}}{'coef':>10}{'std err':>10}{'t':>9}{'P>|t|':>9}{f'[{percent}':>11}{'conf. int.]':>12}"
-    )
-    lines = [title.center(len(head)).rstrip(), "=" * len(head)]
-    lines += [f"{name + ':':26}{value!s:>{len(head) - 26}}" for name, value in facts]
-    lines += ["-" * len(head), head, "-" * len(head)]
-    for row in rows_of(effects, level):
-        numbers = [row["estimate"], row["std_error"], row["t"], row["p_value"], row["ci_low"], row["ci_high"]]
-        widths, digits = (10, 10, 9, 9, 11, 12), (4, 4, 3, 3, 4, 4)
-        cells = [f"{x:>{w}.{d}f}" for x, w, d in zip(numbers, widths, digits, strict=True)]
-        lines.append(f"{row['effect']:{width}}" + "".join(cells))
-    wrapped = [line for note in notes for line in textwrap.wrap(note, len(head), subsequent_indent="  ")]
-    return "\n".join([*lines, "=" * len(head), *wrapped])

@@ -11,9 +11,11 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, not_negative, one_of
 from .._options import boolean, choice, fraction, integer
+from ._about import about
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._complete import Missing, complete
+from ._covariance import WaldTest, covariance, wald_test
 from ._effort import MAX_REFITS, effort_of
 from ._estimator import EffectEstimator
 from ._group_time import (
@@ -22,6 +24,7 @@ from ._group_time import (
     adoption,
     averaged,
     clusters_of,
+    columns_of,
     event_times,
     make_averages,
     make_cells,
@@ -35,8 +38,12 @@ from ._outcome_report import outcome_report
 from ._panel import NEVER, are_sections, read_long, start_of_treatment, widen
 from ._participation import left_out, notes, warn_of_missing_rows
 from ._periods import warn_of_codes
+from ._relative_magnitudes import EventStudy
 from ._scores import EstimationMethod
-from .results import Effect, summary_table, to_frame
+from ._tables import EffectTable, latex_table, to_frame
+from .event_study import EffectsDisplay, EventStudyDisplay
+from .results import Effect
+from .sensitivity import Sensitivity, around_reference, sensitivity_of, weights_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,6 +55,11 @@ BasePeriod = Literal["varying", "universal"]
 Aggregation = Literal["simple", "dynamic", "group", "calendar", "cells"]
 Overall = Literal["simple", "dynamic", "group", "calendar"]
 Kind = Literal[Aggregation, "overall dynamic", "overall group", "overall calendar"]
+IDENTIFIED_BY = {
+    "event_time": ("dynamic", "cells"),
+    "cohort": ("group", "cells"),
+    "period": ("calendar", "cells"),
+}
 
 
 class StaggeredEffect(EffectEstimator):
@@ -221,6 +233,7 @@ class StaggeredEffect(EffectEstimator):
         rows = complete(X, given, covariates, params["missing"])
         self._keep_complete(rows)
         data = read_long(rows.X, **rows.given, covariates=covariates)
+        self._about = about(given, data.names)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
@@ -231,6 +244,7 @@ class StaggeredEffect(EffectEstimator):
         self._cells, self._events = made.cells, event_times(made.cells)
         self._period_names, self._axis = data.periods.names, data.periods.axis
         self._averages = make_averages(made.cells, data.periods)
+        self._columns = columns_of(made.cells, self._averages)
         self._report = outcome_report([own for cell in self._cells for own in cell.part.all_models])
         self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         self._report.warn()
@@ -261,6 +275,7 @@ class StaggeredEffect(EffectEstimator):
         self._all = self._infer(self.inference)
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         self._anticipation = design.anticipation
+        self._base = str(self.base_period)
         self._keep_replicates()
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
@@ -304,6 +319,8 @@ class StaggeredEffect(EffectEstimator):
 
     _counts = ("n_rows_", "_n_rows", "n_clusters_", "n_adopting_")
     _methods = Method
+    _treated_count = "n_adopting_"
+    _anticipation: float = 0.0
 
     def _all_effects(self) -> list[Effect]:
         return self._all
@@ -318,6 +335,7 @@ class StaggeredEffect(EffectEstimator):
             "periods": labels_to_json(self.periods_, "periods_"),
             "period_names": self._period_names,
             "axis": self._axis,
+            "base_period": self._base,
             "seed": self._seed,
             "anticipation": self._anticipation,
             "followed": self._followed,
@@ -330,6 +348,7 @@ class StaggeredEffect(EffectEstimator):
         self.periods_ = labels_from_json(learnt["periods"], "periods_")
         self._period_names = [text(name, "a period") for name in listed(learnt, "period_names")]
         self._axis, self._events = text(learnt["axis"], "axis"), listed(learnt, "events")
+        self._base = choice(learnt.get("base_period", "varying"), "base_period", BasePeriod)
         self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
         self._anticipation = not_negative(learnt.get("anticipation", 0.0), "anticipation")  # older files: 0
         self._followed = boolean(learnt.get("followed", True), "followed")
@@ -343,6 +362,9 @@ class StaggeredEffect(EffectEstimator):
             raise ValueError(f"{len(effects)} effects and {len(self._events)} event times are not {kinds}")
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self._keep_replicates()
+        for name in ("cohort", "period"):
+            if not np.isin(self._columns.get(name, []), range(-1, len(self.periods_))).all():
+                raise ValueError(f"column.{name} has numbers beyond the {len(self.periods_)} periods")
         start = tensor(tensors, "adoption", n, dtype=I64)
         self.adoption_ = adoption(np.where(start < 0, NEVER, start), self.periods_)
         self.left_out_ = {
@@ -449,6 +471,179 @@ class StaggeredEffect(EffectEstimator):
             self._seed,
         )
 
+    def vcov(self, by: Aggregation | None = None) -> NDArray[np.float64]:
+        """Covariance matrix of effects, from the replicates of the standard errors.
+
+        Parameters
+        ----------
+        by : str, optional
+            As in `aggregate`. None: `effects_`.
+
+        Returns
+        -------
+        matrix : ndarray (E, E)
+            In the order of `to_frame(by=by)`. Its diagonal has the squares of the standard errors; NaN for an
+            effect without one.
+        """
+        self._effect()
+        return covariance(self._replicates_of(self._chosen(by)))
+
+    def plot(self, ax: Any = None, *, level: float = 0.95, by: Aggregation = "dynamic") -> Any:
+        """Draw the event study, or other averages below each other.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+        level : float in (0, 1)
+        by : str, default="dynamic"
+            As in `aggregate`.
+
+        Returns
+        -------
+        display : EventStudyDisplay or EffectsDisplay
+        """
+        self._effect()
+        effects = self._chosen(by)
+        if by == "dynamic":
+            return EventStudyDisplay.from_estimator(self, level).plot(ax)
+        return EffectsDisplay.from_effects(effects, level, self._about.outcome).plot(ax)
+
+    def _reference(self) -> float | None:
+        """The time since adoption of the period that all are compared with, where there is one."""
+        if self._base != "universal" or self._anticipation:
+            return None
+        return around_reference(self._events, np.ones(len(self._events)))[2]
+
+    def pretrend_test(self) -> WaldTest:
+        """A joint test that there are no effects before adoption.
+
+        The quadratic form of the effects before adoption with their covariance, from the replicates, as
+        Hotelling's T²: F with the number of effects q and df - q + 1 degrees of freedom, where df is that of
+        one effect (clusters - 2 with "jackknife", else clusters - 1). Effects without a standard error take
+        no part.
+
+        Returns
+        -------
+        test : WaldTest
+            With `statistic`, `df`, `p_value`, and the quadratic form `wald`.
+
+        Raises
+        ------
+        ValueError
+            If no effect before adoption has a standard error, or there are too many for so few clusters.
+
+        Notes
+        -----
+        A test that does not reject is no proof of parallel trends: it often has little power, and effects
+        that are looked at only after it has passed are biased (Roth, 2022, "Pretest with caution", American
+        Economic Review: Insights 4).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import StaggeredEffect
+        >>> cluster, year = np.repeat(np.arange(30), 6), np.tile(np.arange(2000, 2006), 30)
+        >>> treated = year >= np.array([2002, 2004, 9999])[cluster % 3]
+        >>> y = cluster + treated + 0.1 * np.random.default_rng(0).standard_normal(180)
+        >>> test = StaggeredEffect().fit(np.empty((180, 0)), y, treated, cluster, year).pretrend_test()
+        >>> print(f"F{test.df} = {test.statistic:.2f}, p = {test.p_value:.2f}")
+        F(3, 26.0) = 1.20, p = 0.33
+        """
+        self._effect()
+        effects = self.aggregate("dynamic")
+        before = [
+            i
+            for i, time in enumerate(self._events)
+            if time < -self._anticipation and effects[i].std_error > 0
+        ]
+        if not before:
+            raise ValueError("no effect before adoption has a standard error: there is nothing to test")
+        return wald_test(self._replicates_of(effects), before, "effects before adoption")
+
+    def sensitivity(
+        self,
+        m_bar: Any = (0.5, 1.0, 1.5, 2.0),
+        *,
+        event_time: float | None = 0.0,
+        level: float = 0.95,
+    ) -> Sensitivity:
+        """Confidence sets that hold if trends are not parallel, but no worse than before adoption.
+
+        With "relative magnitudes" [2]_ the difference in trends of adopters and controls may change between
+        any two periods since adoption by M̄ times as much as it did at most between two before. The sets are
+        the paper's hybrid of a conditional and a least favourable test ("C-LF").
+
+        Parameters
+        ----------
+        m_bar : float or sequence
+            Values of M̄, at least 0.
+        event_time : float or None
+            The effect so long after adoption; None is the mean over all times since, each of which counts as
+            much.
+        level : float in (0, 1)
+
+        Returns
+        -------
+        Sensitivity
+            With `low` and `high` by `m_bar`, and the `breakdown` value: the largest M̄ at which zero is
+            outside.
+
+        Raises
+        ------
+        ValueError
+            If `base_period` is not "universal": the effects before adoption have to be differences from one
+            period. If there is no effect two periods before adoption, or none at this event time, with a
+            standard error and no gap between.
+
+        Notes
+        -----
+        Estimates are taken as normal with a known covariance, `vcov("dynamic")`: this needs many clusters.
+        Effects beyond a gap (a time without a standard error) are left out.
+
+        References
+        ----------
+        .. [2] Rambachan and Roth (2023), "A more credible approach to parallel trends", Review of Economic
+           Studies 90.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import StaggeredEffect
+        >>> cluster, year = np.repeat(np.arange(60), 6), np.tile(np.arange(2000, 2006), 60)
+        >>> treated = year >= np.array([2003, 9999])[cluster % 2]
+        >>> y = cluster + treated + 0.5 * np.random.default_rng(0).standard_normal(360)
+        >>> model = StaggeredEffect(base_period="universal").fit(
+        ...     np.empty((360, 0)), y, treated, cluster, year
+        ... )
+        >>> found = model.sensitivity([1.0])
+        >>> print(f"[{found.low[0]:.2f}, {found.high[0]:.2f}], breakdown at {found.breakdown:.1f}")
+        [-0.06, 1.80], breakdown at 0.9
+        """
+        self._effect()
+        if self._base != "universal":
+            raise ValueError(
+                f"base_period={self._base!r}; sensitivity needs effects before adoption that are differences "
+                "from one period: StaggeredEffect(base_period='universal')"
+            )
+        if self._anticipation:
+            raise ValueError(
+                f"anticipation={self._anticipation:g}; sensitivity is of trends up to the period before "
+                "adoption, and takes none"
+            )
+        replicates = self._replicates_of(self.aggregate("dynamic"))
+        before, since, _ = around_reference(self._events, replicates.errors)
+        if not before or not since:
+            raise ValueError(
+                f"there are {len(before)} effects before adoption and {len(since)} since, with standard "
+                "errors and no gap around the period before adoption; at least one of each is needed"
+            )
+        weights, name = weights_of(event_time, [self._events[i] for i in since])
+        chosen = before + since
+        estimates = np.array([replicates.effects[i].estimate for i in chosen])
+        found = covariance(replicates)[np.ix_(chosen, chosen)]
+        study = EventStudy(estimates, found, len(before), weights)
+        return sensitivity_of(study, m_bar, level, name, self._about.outcome)
+
     def event_times(self) -> list[float]:
         """Time since adoption of the effects that `aggregate("dynamic")` gives.
 
@@ -466,24 +661,69 @@ class StaggeredEffect(EffectEstimator):
         level : float in (0, 1)
             Of the interval in the columns ci_low and ci_high; pointwise.
         by : str, optional
-            As in `aggregate`. None: `effects_`. "dynamic" has the columns band_low and band_high besides, of
-            `uniform_band`.
+            As in `aggregate`. None: `effects_`.
 
         Returns
         -------
         frame : pandas.DataFrame
+            Columns event_time (None, "dynamic", "cells"), cohort ("group", "cells"), period ("calendar",
+            "cells"), n_treated and n_controls (clusters), estimate, std_error, t, p_value, ci_low, ci_high;
+            of "dynamic" also band_low and band_high, of `uniform_band`.
         """
         self._effect()
-        frame = to_frame(self.effects_ if by is None else self.aggregate(by), level)
+        frame = to_frame(self._chosen(by), level, self._columns_by(by))
         if by != "dynamic":
             return frame
         band = self.uniform_band(level)
         return frame.assign(band_low=band.low, band_high=band.high)
 
-    def summary(self, level: float = 0.95) -> str:
-        """A table in the style of statsmodels, to be printed; intervals are pointwise."""
+    def _chosen(self, by: Aggregation | None) -> list[Effect]:
+        return self.effects_ if by is None else self.aggregate(by)
+
+    def _columns_by(self, by: Aggregation | None) -> dict[str, Array]:
+        """What identifies effects, periods by their labels, and how many clusters they have."""
+        kinds = ("simple", "dynamic") if by is None else (by,)
+        rows = [i for kind in kinds for i, average in enumerate(self._averages) if average.kind == kind]
+        found = {}
+        for name, values in self._columns.items():
+            if name in ("n_treated", "n_controls"):
+                found[name] = values[rows]
+            elif kinds[-1] in IDENTIFIED_BY[name]:
+                found[name] = values[rows] if name == "event_time" else self.periods_[values[rows]]
+        return found
+
+    def to_latex(
+        self,
+        level: float = 0.95,
+        *,
+        digits: int = 3,
+        stars: bool = False,
+        by: Aggregation | None = None,
+    ) -> str:
+        r"""A table for a paper, of LaTeX's package booktabs.
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+            Of the intervals, which are pointwise.
+        digits : int
+            After the point.
+        stars : bool, default=False
+            Whether \*, \*\* and \*\*\* mark p-values below .1, .05 and .01.
+        by : str, optional
+            As in `aggregate`. None: `effects_`.
+
+        Returns
+        -------
+        text : str
+            A `tabular` environment; what there is no number for is a dash.
+        """
+        return latex_table(self._table()._replace(effects=self._chosen(by)), level, digits, stars)
+
+    def _table(self) -> EffectTable:
         effect = self._effect()
         facts = [
+            *self._about.facts(),
             ("Score", self._fitted_score),
             ("Controls", self.comparison),
             *([("Anticipation", f"{self._anticipation:g}")] if self._anticipation else []),
@@ -496,5 +736,4 @@ class StaggeredEffect(EffectEstimator):
             ("Clusters compared", f"{self.n_clusters_} of {len(self.clusters_)}"),
             ("Adopting clusters", self.n_adopting_),
         ]
-        title = "Effects of a staggered policy"
-        return summary_table(title, facts, self.effects_, level, notes(self.left_out_))
+        return EffectTable("Effects of a staggered policy", facts, self.effects_, notes(self.left_out_))

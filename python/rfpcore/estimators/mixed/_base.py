@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..._arrays import Array, as_floats, require_finite, require_length, require_total, row_weights
 from ..._frames import require_aligned
+from ..._maketables import MakesTables
 from ..._options import Activation, fraction
 from .._dealt import dealt
 from .._network import FeatureEstimator
@@ -22,13 +24,13 @@ from ._report import Learnt, report
 from ._rows import MixedRows, StandardUnits, grouping, origin, require_nested, require_repeats
 from ._saved import SavedMixed
 from ._settings import LIMITS, MeanName, SlopeCovariance, settings, structure
-from ._summary import summary_of
+from ._summary import coefficient_rows, summary_of
 
 LEAST_WEIGHT = 1e-100
 MOST_WEIGHT, MOST_COUNT = 1e12, 1e8  # over the median; of a row that is counted as several
 
 
-class MixedBase(Learnt, SavedMixed, FeatureEstimator):
+class MixedBase(Learnt, MakesTables, SavedMixed, FeatureEstimator):
     """All but the outcomes."""
 
     _limits = LIMITS
@@ -233,6 +235,25 @@ class MixedBase(Learnt, SavedMixed, FeatureEstimator):
         outcome, weights = self._encode(y, len(features)), self._weights(sample_weight, len(features))
         levels = None if groups is None else self._memory.effects.structure.levels
         return self._memory.adapted(features, outcome, grouping(groups, len(features), levels), weights)
+
+    def _coefficients(self) -> Any:
+        """Of a linear mean: what maketables shows beside other packages' models."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("tables need pandas: pip install pandas") from error
+        check_is_fitted(self)
+        if self.coefficients_ is None:
+            raise AttributeError(f"mean={self.mean_!r} has no coefficients; mean='linear' has")
+        names = ["name", "estimate", "std_error", "t", "p_value"]
+        frame = pandas.DataFrame(coefficient_rows(self), columns=names).set_index("name")
+        half = float(ndtri(0.975)) * frame["std_error"]
+        return frame.assign(ci_low=frame["estimate"] - half, ci_high=frame["estimate"] + half)
+
+    def _stats(self) -> dict[str, Any]:
+        sizes = np.diff(self._memory.effects.data.offsets)
+        found = {"N": int(sizes.sum()), "n_clusters": len(sizes), "ll": self.log_likelihood_}
+        return found | {"r2_marginal": self.r2_marginal_, "r2_conditional": self.r2_conditional_}
 
     def summary(self) -> str:
         """A table in the manner of lme4.

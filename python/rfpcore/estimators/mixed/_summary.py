@@ -82,6 +82,15 @@ def _variances(model: Any) -> tuple[list[str], list[list[str]]]:
 def _coefficients(model: Any) -> list[tuple[list[str], list[list[str]]]]:
     if not _is_linear(model):
         return []
+    rows = [
+        [name, number(b, 6), number(error), number(z, 3), number(p, 3)]
+        for name, b, error, z, p in coefficient_rows(model)
+    ]
+    return [(["Fixed effects", "coef", "std err", "z", "P>|z|"], rows)]
+
+
+def coefficient_rows(model: Any) -> list[tuple[str, float, float, float, float]]:
+    """Name, coefficient, standard error, z and p-value of the intercept and the columns of a linear model."""
     d = model.n_features_in_
     names = ["intercept", *model._names()]
     names += [f"mean of {name}" for name in model._names()] if len(model.coefficients_) > d + 1 else []
@@ -89,8 +98,8 @@ def _coefficients(model: Any) -> list[tuple[list[str], list[list[str]]]]:
     for name, b, error in zip(names, model.coefficients_, model.coefficient_std_errors_, strict=True):
         z = b / error if error > 0 else np.nan
         p = 2 * float(ndtr(-abs(z))) if np.isfinite(z) else np.nan
-        rows.append([name, number(b, 6), number(error), number(z, 3), number(p, 3)])
-    return [(["Fixed effects", "coef", "std err", "z", "P>|z|"], rows)]
+        rows.append((name, float(b), float(error), float(z), p))
+    return rows
 
 
 def _notes(model: Any) -> list[str]:

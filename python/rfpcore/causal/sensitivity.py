@@ -1,0 +1,214 @@
+"""How far trends may differ before an effect is gone: the result and its figure."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from .._arrays import Array, shown
+from .._axes import BLUE, GREY, axes
+from .._options import at_least, fraction, items
+from ._relative_magnitudes import EventStudy
+
+__all__ = ["Sensitivity", "SensitivityDisplay"]
+
+LARGEST = 1000.0  # multiple of what happened before adoption that means something
+FINE = 1e-4  # of the breakdown value
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """Confidence sets of an effect if trends differ by at most M̄ times as much as before adoption.
+
+    Attributes
+    ----------
+    name : str
+        Of the effect.
+    estimate : float
+    interval : tuple of float
+        Of the effect if trends are parallel, from the normal distribution as the sets.
+    m_bar : ndarray (M,)
+    low, high : ndarrays (M,)
+        Least and largest effect that is not rejected.
+    breakdown : float
+        The largest M̄ whose set is without zero; 0 if there is none, infinite above 1000.
+    level : float
+    outcome : str or None
+        Its name.
+    """
+
+    name: str
+    estimate: float
+    interval: tuple[float, float]
+    m_bar: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    breakdown: float
+    level: float
+    outcome: str | None = None
+
+    def to_frame(self) -> Any:
+        """The sets as a pandas DataFrame, one a row.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns m_bar, ci_low, ci_high.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas: pip install pandas") from error
+        return pandas.DataFrame({"m_bar": self.m_bar, "ci_low": self.low, "ci_high": self.high})
+
+    def plot(self, ax: Any = None) -> "SensitivityDisplay":
+        """Draw the sets.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        SensitivityDisplay
+        """
+        return SensitivityDisplay(self).plot(ax)
+
+
+class SensitivityDisplay:
+    """Confidence sets by how much trends may differ, beside that of parallel trends.
+
+    Parameters
+    ----------
+    sensitivity : Sensitivity
+
+    Attributes
+    ----------
+    ax_, figure_
+        What was drawn on, after `plot`.
+    """
+
+    def __init__(self, sensitivity: Sensitivity) -> None:
+        self.sensitivity = sensitivity
+
+    def plot(self, ax: Any = None) -> "SensitivityDisplay":
+        """Draw an interval for each M̄.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        self
+        """
+        if not isinstance(self.sensitivity, Sensitivity):
+            raise TypeError(f"sensitivity is a {type(self.sensitivity).__name__}; a Sensitivity is needed")
+        own, ax = self.sensitivity, axes(self, ax)
+        gap = float(np.diff(np.unique(own.m_bar)).min()) if len(np.unique(own.m_bar)) > 1 else 0.5
+        left = own.m_bar.min() - gap
+        percent = f"{100 * own.level:g} %"
+        ax.vlines(left, *own.interval, color=GREY, lw=2.5, label=f"{percent}, parallel trends")
+        ax.plot(left, own.estimate, "o", color=GREY)
+        ax.vlines(own.m_bar, own.low, own.high, color=BLUE, lw=2.5, label=f"{percent}, robust")
+        ax.axhline(0, color="black", linewidth=0.8)
+        if own.m_bar.min() < own.breakdown < own.m_bar.max():
+            ax.axvline(own.breakdown, color=GREY, lw=0.8, ls=":", label=f"breakdown {own.breakdown:.2f}")
+        ax.set_xticks([left, *own.m_bar], ["parallel", *(f"{m:g}" for m in own.m_bar)])
+        what = own.name if own.outcome is None else f"{own.name} on {own.outcome}"
+        ax.set(xlabel=r"$\bar M$: trends may differ by so many times the most before adoption", ylabel=what)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+        return self
+
+
+def sensitivity_of(
+    study: EventStudy, m_bar: Any, level: float, name: str, outcome: str | None
+) -> Sensitivity:
+    """The sets for each M̄, and where they begin to hold zero."""
+    share = fraction(level, "level")
+    values = [at_least(m, "m_bar", 0.0) for m in _several(m_bar)]
+    if max(values) > LARGEST:
+        raise ValueError(f"m_bar={max(values):g}; at most {LARGEST:g} is possible")
+    estimate, error = study.target
+    half = float(ndtri((1 + share) / 2)) * error
+    low, high = np.array([study.interval(m, share) for m in values]).T
+    return Sensitivity(
+        name,
+        estimate,
+        (estimate - half, estimate + half),
+        np.array(values),
+        low,
+        high,
+        _breakdown(study, share),
+        share,
+        outcome,
+    )
+
+
+def _several(m_bar: Any) -> list[Any]:
+    if np.ndim(m_bar) == 0 and not isinstance(m_bar, str):
+        return [m_bar]
+    found = items(m_bar, "m_bar", "a number or a sequence of numbers")
+    if not found:
+        raise ValueError("m_bar is empty; at least one number is needed")
+    return found
+
+
+def _breakdown(study: EventStudy, level: float) -> float:
+    """By doubling, then bisection."""
+
+    def is_significant(m: float) -> bool:
+        low, high = study.interval(m, level)
+        return low > 0 or high < 0
+
+    if not is_significant(0.0):
+        return 0.0
+    low, high = 0.0, 1.0
+    while is_significant(high):
+        low, high = high, 2 * high
+        if low > LARGEST:
+            return math.inf
+    while high - low > FINE * max(1.0, low):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if is_significant(middle) else (low, middle)
+    return low
+
+
+def around_reference(times: Sequence[float], errors: Array) -> tuple[list[int], list[int], float]:
+    """Which effects stand before and since adoption without a gap, in their order, and the reference's time.
+
+    Parameters
+    ----------
+    times : sequence of E floats
+        Increasing; the reference period is not among them.
+    errors : ndarray (E,)
+        Standard errors; an effect without one is a gap.
+    """
+    known = {time: i for i, time in enumerate(times) if errors[i] > 0}
+    gaps = np.diff(sorted({*times, 0.0}))
+    step = float(gaps.min()) if len(gaps) else 1.0
+    if -step in times:  # then a period between them is the reference
+        step /= 2
+    before: list[int] = []
+    since: list[int] = []
+    while -step * (2 + len(before)) in known:
+        before.append(known[-step * (2 + len(before))])
+    while step * len(since) in known:
+        since.append(known[step * len(since)])
+    return before[::-1], since, -step
+
+
+def weights_of(event_time: Any, times: Sequence[float]) -> tuple[Array, str]:
+    """(L,) the weights that make up the effect asked for, and its name."""
+    if event_time is None:
+        return np.full(len(times), 1 / len(times)), "mean effect since adoption"
+    if isinstance(event_time, bool | str) or event_time not in times:
+        raise ValueError(
+            f"event_time={shown(event_time)}; there are effects with standard errors, one period after the "
+            f"other, at {', '.join(f'{time:g}' for time in times)}; None is their mean"
+        )
+    return np.array([float(time == event_time) for time in times]), f"effect at event time {event_time:g}"
