@@ -59,9 +59,9 @@ def to_the_end(one: Contestant, steps: int) -> dict[str, Any]:
 
 def held_out_loss(theta: list[float], k: int) -> float:
     """Mean loss of 500 new sine tasks after k steps on ten of their rows."""
-    from train_rfpcore import network, sine_clusters
-
     import rfpcore
+
+    from .train_rfpcore import network, sine_clusters
 
     _, X, y = tasks.sine("float64", batches=20, seed=1)
     data = sine_clusters(X.reshape(-1, *X.shape[2:]), y.reshape(-1, y.shape[2]))

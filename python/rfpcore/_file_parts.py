@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ._arrays import F32, F64, Array, require_finite
-from ._scaling import Scaling
 
 __all__ = [
     "Document",
@@ -21,7 +20,6 @@ __all__ = [
     "object_of",
     "only",
     "require_used",
-    "scaling",
     "tensor",
     "text",
 ]
@@ -105,14 +103,6 @@ def tensor(
     if not nan:
         require_finite(array.ravel(), name, axis="index")
     return array
-
-
-def scaling(tensors: Tensors, level: str, spread: str, length: int) -> Scaling:
-    """Levels and spreads of so many columns, kept under these names; they are taken out."""
-    found = Scaling(*(tensor(tensors, name, length, dtype=F64) for name in (level, spread)))
-    if found.spread.min(initial=1.0) <= 0:
-        raise ValueError(f"{spread} has {found.spread.min()}; positive numbers are needed")
-    return found
 
 
 def require_used(tensors: Tensors) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from ._arrays import Array
+from ._arrays import F64, Array
+from ._file_parts import Tensors, tensor
 
 EPS = float(np.finfo(np.float64).eps)
 REDUNDANT = 1e-11  # of a column's length outside the others' span: rounding of a decomposition is a hundredth
@@ -107,6 +108,14 @@ class Scaling:
         matrix = np.diag(np.r_[1.0, 1.0 / self.spread])
         matrix[0, 1:] = -self.level / self.spread
         return matrix
+
+
+def read_scaling(tensors: Tensors, level: str, spread: str, length: int) -> Scaling:
+    """Of so many columns from a file's arrays, kept under these names; they are taken out."""
+    found = Scaling(*(tensor(tensors, name, length, dtype=F64) for name in (level, spread)))
+    if found.spread.min(initial=1.0) <= 0:
+        raise ValueError(f"{spread} has {found.spread.min()}; positive numbers are needed")
+    return found
 
 
 class Basis(NamedTuple):

@@ -15,11 +15,11 @@ from .._file_parts import (
     listed,
     object_of,
     only,
-    scaling,
     tensor,
     text,
 )
 from .._options import MAX_PARAMETERS, MAX_STEPS, integer
+from .._scaling import read_scaling
 from ..files import Saved, put, take
 from ..losses import read
 from ..network import MLP
@@ -165,7 +165,7 @@ def _learn_scalings(estimator: Any, tensors: Tensors) -> None:
             )
         if not needed:
             continue
-        setattr(estimator, name, scaling(tensors, f"{name}level", f"{name}spread", length))
+        setattr(estimator, name, read_scaling(tensors, f"{name}level", f"{name}spread", length))
 
 
 def _learn_scores(estimator: Any, tensors: Tensors, learnt: Document) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays import require_finite
-from .._file_parts import Document, Tensors, listed, object_of, scaling, tensor
+from .._file_parts import Document, Tensors, listed, object_of, tensor
 from .._options import MAX_PARAMETERS, integer, positive, real
+from .._scaling import read_scaling
 from ..files import Saved
 from ._data import Scales
 from ._linear import Linear
@@ -61,9 +62,9 @@ class SavedFlexible(SavedNPIV):
     def _restore(self: Any, tensors: Tensors, document: Document) -> None:
         n_inputs = sum(listed(document, "columns"))
         y_mean, y_scale = tensor(tensors, "outcome", 2)
-        inputs = scaling(tensors, "inputs_mean", "inputs_scale", n_inputs)
+        inputs = read_scaling(tensors, "inputs_mean", "inputs_scale", n_inputs)
         n_instruments = tensors["instruments_mean"].size
-        instruments = scaling(tensors, "instruments_mean", "instruments_scale", n_instruments)
+        instruments = read_scaling(tensors, "instruments_mean", "instruments_scale", n_instruments)
         y_mean, y_scale = real(y_mean, "the mean of y"), positive(y_scale, "the scale of y")
         self._scales = Scales(inputs, instruments, y_mean, y_scale)
         self._linear = Linear.nothing(n_inputs)  # older files have no linear part

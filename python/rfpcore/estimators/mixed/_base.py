@@ -20,7 +20,7 @@ from ._intervals import Calibration, calibrate
 from ._laplace import FamilyName, level_of
 from ._model import FittedModel, effects_of, with_means
 from ._problem import MixedProblem
-from ._report import Learnt, report
+from ._report import MixedReport, report
 from ._rows import MixedRows, StandardUnits, grouping, origin, require_nested, require_repeats
 from ._saved import SavedMixed
 from ._settings import LIMITS, MeanName, SlopeCovariance, settings, structure
@@ -30,7 +30,7 @@ LEAST_WEIGHT = 1e-100
 MOST_WEIGHT, MOST_COUNT = 1e12, 1e8  # over the median; of a row that is counted as several
 
 
-class MixedBase(Learnt, MakesTables, SavedMixed, FeatureEstimator):
+class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
     """All but the outcomes."""
 
     _limits = LIMITS

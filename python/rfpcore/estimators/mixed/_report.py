@@ -18,7 +18,7 @@ from .results import LikelihoodRatioTest, RandomEffects, VarianceComponents
 LEAST = 1e-8  # of a variance in standard units: less is nothing to take a share of
 
 
-class Learnt:
+class MixedReport:
     """What a fit is found to say: public attributes of `MixedRegressor`, which has the words for them."""
 
     mean_: str
@@ -38,9 +38,9 @@ class Learnt:
 
 def report(
     problem: MixedProblem, fitted: MixedFit, model: FittedModel, names: list[str], reml: bool
-) -> Learnt:
+) -> MixedReport:
     """All of it."""
-    found, estimate, scales = Learnt(), fitted.estimate, model.scales
+    found, estimate, scales = MixedReport(), fitted.estimate, model.scales
     own = variance_of(problem.structure, model.effects.values, problem.effects.columns).mean()
     of_mean, noise = fitted.chosen.mean.predict(problem.X).var(), _noise(problem, fitted, model)
     if np.ptp(problem.y) == 0:  # nothing varies, whatever the prior says

@@ -15,11 +15,11 @@ from ..._file_parts import (
     listed,
     object_of,
     only,
-    scaling,
     tensor,
     text,
 )
 from ..._options import MAX_PARAMETERS, MAX_STEPS, at_least, boolean, integer, real
+from ..._scaling import read_scaling
 from ...files import Saved
 from ...network import MLP
 from ._components import EffectData, Structure
@@ -176,7 +176,7 @@ def _units(tensors: Tensors, learnt: Document, d: int) -> StandardUnits:
     y_mean, y_scale, weight = (real(each, "y") for each in listed(learnt, "y"))
     if not (y_scale > 0 and weight > 0):
         raise ValueError(f"the scales are {y_scale} and {weight}; numbers above 0 are needed")
-    scales = StandardUnits(scaling(tensors, "x_mean", "x_scale", d), y_mean, y_scale, weight)
+    scales = StandardUnits(read_scaling(tensors, "x_mean", "x_scale", d), y_mean, y_scale, weight)
     scales.require_variances()
     return scales
 
