@@ -98,7 +98,8 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
         Returns
         -------
         frame : pandas.DataFrame
-            Columns n_treated, n_controls (clusters; with treatment inside clusters rows), estimate, std_error, t, p_value, ci_low, ci_high.
+            Columns n_treated, n_controls (clusters; rows, with treatment inside clusters), estimate,
+            std_error, t, p_value, ci_low, ci_high.
         """
         self._effect()
         return to_frame(self.effects_, level, self._columns)
