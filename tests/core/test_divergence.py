@@ -83,3 +83,13 @@ def test_skipping_all_clusters_is_an_error(diverging):
     for function in (rfpcore.value_and_grad, rfpcore.objective):
         with pytest.raises(rfpcore.DivergenceError, match="1 of 1 clusters diverged"):
             function(net, theta, data, inner_steps=100, inner_lr=0.1, on_divergence="skip")
+
+
+def test_errors_of_the_kernel_cross_processes():
+    """As a cause of others they are sent along where a package makes tracebacks picklable, as distributed does."""
+    from rfpcore import _rfpcore
+
+    for kind in (_rfpcore.DivergenceError, _rfpcore.InternalError):
+        error = pickle.loads(pickle.dumps(kind("told", 1)))
+        assert type(error) is kind
+        assert error.args == ("told", 1)

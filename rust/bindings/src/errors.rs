@@ -8,13 +8,13 @@ use pyo3::prelude::*;
 use rfp_kernel::KernelError;
 
 pyo3::create_exception!(
-    _rfpcore,
+    rfpcore._rfpcore,
     DivergenceError,
     PyArithmeticError,
     "Clusters whose loss became non-finite. `args` is (message, cluster, step, loss, n_diverged), \
      and the index of theta where many were given."
 );
-pyo3::create_exception!(_rfpcore, InternalError, PyRuntimeError, "A defect of rfpcore.");
+pyo3::create_exception!(rfpcore._rfpcore, InternalError, PyRuntimeError, "A defect of rfpcore.");
 
 /// The Python exception of a kernel error.
 pub fn to_python(error: KernelError) -> PyErr {
