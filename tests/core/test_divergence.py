@@ -86,7 +86,7 @@ def test_skipping_all_clusters_is_an_error(diverging):
 
 
 def test_errors_of_the_kernel_cross_processes():
-    """As a cause of others they are sent along where a package makes tracebacks picklable, as distributed does."""
+    """Packages that make tracebacks picklable, as distributed does, send causes of errors along."""
     from rfpcore import _rfpcore
 
     for kind in (_rfpcore.DivergenceError, _rfpcore.InternalError):
