@@ -8,6 +8,7 @@ from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..._arrays import Array, as_floats, require_finite, require_length, require_total, row_weights
+from ..._blas import one_blas_thread
 from ..._frames import require_aligned
 from ..._maketables import MakesTables
 from ..._options import Activation, fraction
@@ -150,6 +151,7 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
         require_total(weights, "sample_weight")
         return weights
 
+    @one_blas_thread
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> None:
         given = self._checked()
         self._forget()

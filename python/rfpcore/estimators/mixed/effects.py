@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array
+from ..._blas import one_blas_thread
 from ..._scaling import Scaling
 from ._components import Floats, Structure
 from ._effects import ClusterEffects
@@ -102,6 +103,7 @@ def _structure(d: int) -> Structure:
     return Structure(True, tuple(range(d)), "shared", True, tuple(range(d)))
 
 
+@one_blas_thread
 def effects_prior(
     X: Array, residual: Array, offsets: NDArray[np.int64], weights: Any, n_threads: int
 ) -> EffectsPrior | None:

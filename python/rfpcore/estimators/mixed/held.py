@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._arrays import Array
+from ..._blas import one_blas_thread
 from ._components import Floats, Structure, log_variances
 from ._gaussian_process import Process, maximize, posterior
 from ._problem import MixedProblem, Whitening
@@ -49,6 +50,7 @@ def coefficients(gram: Floats) -> Floats:
     return posterior(gram).mean
 
 
+@one_blas_thread
 def learn_process(X: Array, y: Array, codes: Array, weights: Array | None, seed: int) -> HeldProcess:
     """Lengths and variances of the largest marginal likelihood, rows sorted by cluster; X, y of order 1."""
     problem = _problem(X, y, codes, weights, seed)
