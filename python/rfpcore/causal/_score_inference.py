@@ -1,6 +1,6 @@
 """Standard errors with the nuisances held fixed: too short where a flexible model fits few clusters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -16,9 +16,10 @@ from .._warn import warn
 from ..exceptions import DesignWarning
 from . import _intervals, _scores
 from ._checks import warn_of_concentration
-from ._inference import MANY_DRAWS, TINY
+from ._inference import MANY_DRAWS, TINY, Replicable
 from ._nuisance import Fitted, Models, _predictions, is_flexible, propensities, with_left_out
 from ._sample import Sample
+from ._support import with_errors_only
 from .results import Effect
 
 ScoreMethod = Literal["cross-fit", "score-jackknife", "cr1", "wild", "webb"]
@@ -75,6 +76,23 @@ def warn_of_scores(parts: list[_scores.WeightedMean], sample: Sample) -> None:
     score = _scores.influence(parts, sample.codes, sample.n_clusters)[present]
     squares = (score / max(np.abs(score).max(), TINY)) ** 2
     warn_of_concentration(squares, sample.labels[present])
+
+
+def effects_from_terms(
+    terms: Iterable[tuple[str, list[_scores.WeightedMean]]],
+    sample: Sample,
+    problem: Replicable,
+    method: str,
+    n_draws: int,
+    seed: int,
+) -> list[Effect]:
+    """Effects by name with standard errors from their scores, and the warnings that go with them."""
+    effects = []
+    for name, parts in terms:
+        effects.append(from_terms(name, parts, sample, method, n_draws, seed))
+        if len(effects) == 1:
+            warn_of_scores(parts, sample)
+    return with_errors_only(effects, problem.support, problem.labels, problem.size)
 
 
 def clusters_behind(sample: Sample, models: Models, weight: Array) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Subgroups that have an effect of their own, and those that have no rows for one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from .._warn import warn
 from ..exceptions import DesignWarning
 from ._nuisance import Models
 from ._sample import Sample
+from .results import Effect
 
 
 def subgroup_masks(
@@ -50,6 +51,12 @@ def empty_arms(sample: Sample, models: Models, mask: NDArray[np.bool_]) -> list[
     if models.estimation_method == "regression":
         needed = {"treated": needed["treated"]} if models.estimand == "att" else {"weighted": own}
     return [what for what, rows in needed.items() if not rows.any()]
+
+
+def one_each(names: Sequence[str], effects: Iterable[Effect]) -> list[Effect]:
+    """Effects in the order of names; NaN where there is none, for lack of rows."""
+    found, nan = {effect.name: effect for effect in effects}, float("nan")
+    return [found.get(name, Effect(name, nan, nan, nan, "no rows")) for name in names]
 
 
 def warn_of_empty(lacking: dict[str, list[str]]) -> None:

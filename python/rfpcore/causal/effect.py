@@ -25,16 +25,15 @@ from ._outcome_report import outcome_report
 from ._sample import Sample, cluster_means, read_sample
 from ._score_inference import (
     clusters_behind,
-    from_terms,
+    effects_from_terms,
     make_folds,
     randomization,
     terms_of,
     warn_if_too_short,
-    warn_of_scores,
 )
 from ._scores import Estimand, EstimationMethod, value
-from ._subgroups import arm_counts, empty_arms, subgroup_masks, warn_of_empty
-from ._support import support_of, with_errors_only
+from ._subgroups import arm_counts, empty_arms, one_each, subgroup_masks, warn_of_empty
+from ._support import support_of
 from ._tables import EffectTable
 from .results import Effect
 
@@ -350,9 +349,7 @@ class ClusterEffect(EffectEstimator):
         """
         check_is_fitted(self, "clusters_")
         choice(inference, "inference", Inference)
-        found = {effect.name: effect for effect in self._infer(inference)}
-        nan = float("nan")
-        return [found.get(name, Effect(name, nan, nan, nan, "no rows")) for name in self._names]
+        return one_each(self._names, self._infer(inference))
 
     _counts = ("n_rows_", "n_clusters_", "n_treated_")
     _methods = Inference
@@ -385,14 +382,11 @@ class ClusterEffect(EffectEstimator):
         else:
             fitted = self._full_fit()
             warn_if_too_short(sample, models, inference)
-        effects = []
-        for name, mask in self._masks.items():
-            parts = terms_of(sample, models, fitted, sample.weight * mask)
-            effects.append(from_terms(name, parts, sample, inference, self.n_draws, seed))
-            if len(effects) == 1:
-                warn_of_scores(parts, sample)
-        problem = self._problem
-        return with_errors_only(effects, problem.support, sample.labels, problem.size)
+        terms = (
+            (name, terms_of(sample, models, fitted, sample.weight * mask))
+            for name, mask in self._masks.items()
+        )
+        return effects_from_terms(terms, sample, self._problem, inference, self.n_draws, seed)
 
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
         """(S, E) every effect under each row of counts."""

@@ -19,10 +19,10 @@ from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
 from ._nuisance import Fitted, models_of
 from ._outcome_report import outcome_report
-from ._score_inference import from_terms, warn_of_scores
+from ._score_inference import effects_from_terms
 from ._scores import Estimand, EstimationMethod
-from ._subgroups import empty_arms, subgroup_masks, warn_of_empty
-from ._support import support_of, with_errors_only
+from ._subgroups import empty_arms, one_each, subgroup_masks, warn_of_empty
+from ._support import support_of
 from ._tables import EffectTable
 from ._within import Within, read_within
 from .effect import TITLES
@@ -287,9 +287,7 @@ class IndividualEffect(EffectEstimator):
         """
         check_is_fitted(self, "clusters_")
         choice(inference, "inference", IndividualInference)
-        found = {effect.name: effect for effect in self._infer(inference)}
-        nan = float("nan")
-        return [found.get(name, Effect(name, nan, nan, nan, "no rows")) for name in self._names]
+        return one_each(self._names, self._infer(inference))
 
     def _infer(self, inference: IndividualInference) -> list[Effect]:
         """The effects that there are rows for."""
@@ -299,13 +297,8 @@ class IndividualEffect(EffectEstimator):
         seed = data.models.random_state
         if inference in get_args(Method):
             return infer(problem, inference, self.n_draws, seed)
-        effects = []
-        for name, mask in self._masks.items():
-            parts = data.terms(self._fitted, mask)
-            effects.append(from_terms(name, parts, data.clusters, inference, self.n_draws, seed))
-            if len(effects) == 1:
-                warn_of_scores(parts, data.clusters)
-        return with_errors_only(effects, problem.support, problem.labels, problem.size)
+        terms = ((name, data.terms(self._fitted, mask)) for name, mask in self._masks.items())
+        return effects_from_terms(terms, data.clusters, problem, inference, self.n_draws, seed)
 
     _counts = ("n_rows_", "n_clusters_", "n_treated_rows_")
     _methods = IndividualInference
