@@ -149,8 +149,6 @@ def _plain(value: Any) -> Any:
 
 
 def _latex(model: Any, level: float, more: dict[str, Any]) -> str:
-    if not hasattr(model, "to_latex"):
-        raise ValueError(f"--format latex: a {type(model).__name__} has no to_latex; text and json are there")
     return str(model.to_latex(level, **more))
 
 

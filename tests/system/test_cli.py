@@ -78,16 +78,9 @@ def test_what_there_is_no_number_for_is_null_in_json():
     ]  # fmt: skip
 
 
-@pytest.mark.skipif(not hasattr(ClusterEffect, "to_latex"), reason="effects have no to_latex")
 def test_effect_as_latex(file, capsys):
     assert main(["effect", file, *EFFECT, *COVARIATES, "--format", "latex"]) == 0
     assert capsys.readouterr().out == expected(FRAME).to_latex(0.95) + "\n"
-
-
-@pytest.mark.skipif(hasattr(ClusterEffect, "to_latex"), reason="effects have to_latex")
-def test_latex_that_is_not_there(file, capsys):
-    assert main(["effect", file, *EFFECT, "--format", "latex"]) == 2
-    assert "has no to_latex" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending", [".dta", ".parquet", ".tsv", ".csv.gz"])
