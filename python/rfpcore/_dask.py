@@ -10,7 +10,7 @@ from . import _rfpcore
 from ._arrays import shown
 from ._warn import warn
 
-__all__ = ["JOBS_A_THREAD", "on_workers", "require_client", "shares"]
+__all__ = ["on_workers", "require_client", "shares"]
 
 JOBS_A_THREAD = 8  # so that the last to finish keeps the others waiting for a small part of the time
 
@@ -62,14 +62,14 @@ def _compare(client: Any) -> None:
     own = installed()
     found = client.run(installed, on_error="return")
     for address, theirs in found.items():
-        if not isinstance(theirs, tuple):
+        if not isinstance(theirs, Installed):
             raise ValueError(f"worker {address} cannot use rfpcore: {type(theirs).__name__}: {theirs}")
-        if theirs[0] != own.version:
+        if theirs.version != own.version:
             raise ValueError(
-                f"worker {address} has rfpcore {theirs[0]}; this process has {own.version}, and both must "
-                "have the same"
+                f"worker {address} has rfpcore {theirs.version}; this process has {own.version}, and both "
+                "must have the same"
             )
-    sets = sorted({own.instruction_set, *(theirs[1] for theirs in found.values())})
+    sets = sorted({own.instruction_set, *(theirs.instruction_set for theirs in found.values())})
     if len(sets) > 1:
         warn(
             f"the workers and this process use the instructions {', '.join(sets)}, whose results differ in "
