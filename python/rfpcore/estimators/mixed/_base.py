@@ -96,12 +96,10 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
         """The data in standard units, sorted by cluster; and the effects before anything is known of them."""
         found, scales, names = rows.grouping, rows.scales, getattr(self, "feature_names_in_", None)
         effects = structure(given, rows.X.shape[1], names, 1 if found.inner is None else 2)
-        keeps_units = self._family is not None
-        if keeps_units:
+        if self._family is not None:
             effects = replace(effects, unit_noise=True)
         order = np.argsort(found.codes, kind="stable")
-        t = rows.y[order] if keeps_units else scales.outcomes(rows.y)[order]
-        Z, level = scales.features(rows.X)[order], scales.y_mean if keeps_units else 0.0
+        Z, t = scales.features(rows.X)[order], scales.outcomes(rows.y)[order]
         weights, nothing = scales.weights(rows.weights, order), np.zeros(effects.n_parameters)
         about = origin(effects, scales)
         before = effects_of(effects, nothing, found, Z, weights, about, None, given["n_jobs"])
@@ -109,7 +107,7 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
         fold = dealt(n_clusters, min(given["n_folds"], n_clusters), given["random_state"])
         inputs = with_means(before, Z) if given["cluster_means"] else Z
         problem = MixedProblem(
-            inputs, t, before.data, effects, fold, given["random_state"], given["n_jobs"], level
+            inputs, t, before.data, effects, fold, given["random_state"], given["n_jobs"], scales.level
         )
         return problem, before
 

@@ -148,7 +148,7 @@ class FittedModel:
     def adapted(self, X: Array, y: Array, found: Grouping, weights: Floats | None) -> "FittedModel":
         """The same population's function beside the effects of other clusters."""
         before, order = self.effects, np.argsort(found.codes, kind="stable")
-        Z = self.scales.features(X)[order]
+        Z, t = self.scales.features(X)[order], self.scales.outcomes(y)[order]
         own_weights = self.scales.weights(weights, order)
         effects = effects_of(
             before.structure,
@@ -162,16 +162,16 @@ class FittedModel:
         )
         f = self.mean.predict(with_means(effects, Z) if self.with_means else Z)
         if self.family is None:
-            return replace(self, effects=replace(effects, residual=self.scales.outcomes(y)[order] - f))
+            return replace(self, effects=replace(effects, residual=t - f))
         data = effects.data._replace(weights=None)
         model = LaplaceModel(
             before.structure,
             data,
             self.family,
-            np.asarray(y)[order],
+            t,
             own_weights,
             before.n_threads,
-            self.scales.y_mean,
+            self.scales.level,
         )
         mode = model.mode(f, before.parameters)
         return replace(self, effects=replace(effects, data=mode.data, residual=mode.working_residual))

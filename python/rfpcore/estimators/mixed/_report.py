@@ -105,7 +105,7 @@ def _coefficients(problem: MixedProblem, scales: StandardUnits, fitted: MixedFit
     coefficients, errors = np.full(problem.X.shape[1] + 1, np.nan), np.full(problem.X.shape[1] + 1, np.nan)
     where = [0, *(j + 1 for j in kept)]
     coefficients[where] = scales.y_scale * (T @ b)
-    coefficients[0] += scales.y_mean
+    coefficients[0] += scales.level + scales.y_mean
     errors[where] = scales.y_scale * np.sqrt(np.maximum(np.diag(T @ covariance @ T.T), 0.0))
     return coefficients, errors
 

@@ -19,12 +19,16 @@ UNITS = 1e151  # largest unit, and the smallest is its inverse: squares are numb
 
 @dataclass(frozen=True, eq=False)
 class StandardUnits:
-    """What standard units are: of columns and outcomes, and the mean weight."""
+    """What standard units are: of columns and outcomes, and the mean weight.
+
+    Counts and classes keep their units; `level` is what their linear predictors are counted from.
+    """
 
     x: Scaling
     y_mean: float
     y_scale: float
     weight: float = 1.0
+    level: float = 0.0
 
     @classmethod
     def of(cls, X: Floats, y: Floats | None, weights: Floats | None, level: float = 0.0) -> "StandardUnits":
@@ -34,7 +38,7 @@ class StandardUnits:
         """
         x = Scaling.plain(X)
         if y is None:
-            return cls(x, level, 1.0)
+            return cls(x, 0.0, 1.0, level=level)
         return cls(x, *level_and_spread(y), 1.0 if weights is None else float(weights.mean()))
 
     def require_variances(self) -> None:
@@ -64,7 +68,7 @@ class StandardUnits:
 
     def predictions(self, standard: Floats) -> Floats:
         """Predictions in the user's units."""
-        return self.y_mean + self.y_scale * standard
+        return self.level + self.y_mean + self.y_scale * standard
 
 
 def _standard(values: Array, scaling: Scaling, name: str) -> Floats:

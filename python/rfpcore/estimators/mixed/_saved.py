@@ -62,6 +62,7 @@ class SavedMixed(Saved):
             "family": model.family,
             "n_clusters": model.n_clusters,
             "y": [scales.y_mean, scales.y_scale, scales.weight],
+            "level": scales.level,
         } | {name: getattr(self, name) for name in _NUMBERS}
         tensors |= {
             "x_mean": scales.x.level,
@@ -91,16 +92,18 @@ class SavedMixed(Saved):
 
     def _restore(self: Any, tensors: Tensors, document: Document) -> None:
         learnt = object_of(document, "learnt")
-        only(learnt, "learnt", _LEARNT.union(_NUMBERS))
+        only(learnt, "learnt", _LEARNT.union(_NUMBERS, ("level",)))
         d = self.n_features_in_ = integer(learnt["n_features_in_"], "n_features_in_", 1, MAX_PARAMETERS)
         self._restore_names(document, d)
         structure = _structure(object_of(document, "structure"), d, learnt["family"] is not None)
         scales = _units(tensors, learnt, d)
         family = self._restore_outcomes(document, learnt["family"])
-        if family is not None and (scales.y_scale, scales.weight) != (1, 1):
+        if family is not None and (scales.y_mean, scales.y_scale, scales.weight) != (0, 1, 1):
             raise ValueError(
-                f"outcomes of the family {family} have units, {scales.y_scale} and {scales.weight}"
+                f"outcomes of the family {family} have units, {scales.y_mean} and {scales.y_scale}"
             )
+        if family is None and scales.level != 0:
+            raise ValueError(f"predictors of plain numbers are counted from {scales.level}; 0 is needed")
         n_clusters = integer(learnt["n_clusters"], "n_clusters", 2, MAX_PARAMETERS)
         with_means = boolean(learnt["with_means"], "with_means")
         width = d * (1 + with_means)
@@ -176,7 +179,8 @@ def _units(tensors: Tensors, learnt: Document, d: int) -> StandardUnits:
     y_mean, y_scale, weight = (real(each, "y") for each in listed(learnt, "y"))
     if not (y_scale > 0 and weight > 0):
         raise ValueError(f"the scales are {y_scale} and {weight}; numbers above 0 are needed")
-    scales = StandardUnits(read_scaling(tensors, "x_mean", "x_scale", d), y_mean, y_scale, weight)
+    level = real(learnt.get("level", 0.0), "level")  # older files have none
+    scales = StandardUnits(read_scaling(tensors, "x_mean", "x_scale", d), y_mean, y_scale, weight, level)
     scales.require_variances()
     return scales
 
