@@ -125,29 +125,11 @@ pub struct Block {
     pub cols: usize,
 }
 
-/// C = A₁·B₁ + A₂·B₂ + bias, stored, then passed through an epilogue.
+/// C = Σ A·B + bias, stored, then passed through an epilogue.
 ///
 /// # Safety
 /// `rows` × `cols` (padded to registers) of C, and what the factors name, must be valid; C must not overlap the factors.
 pub unsafe fn product<S: Isa, T: Real>(
-    processor: Processor<'_, S>,
-    order: Order,
-    (rows, cols): (usize, usize),
-    factors: [Option<Factors<T>>; 2],
-    bias: *const T,
-    into: Matrix<T>,
-    epilogue: &dyn Epilogue<S>,
-) {
-    let (factors, terms) = listed(factors);
-    // SAFETY: the caller's promise.
-    unsafe { sum_of_products(processor, order, (rows, cols), &factors[..terms], bias, into, epilogue) }
-}
-
-/// As [`product`], of any number of factors.
-///
-/// # Safety
-/// As [`product`].
-pub unsafe fn sum_of_products<S: Isa, T: Real>(
     processor: Processor<'_, S>,
     order: Order,
     (rows, cols): (usize, usize),
@@ -162,7 +144,7 @@ pub unsafe fn sum_of_products<S: Isa, T: Real>(
 }
 
 /// One or two factors as an array and its length.
-fn listed<T: Copy>([first, second]: [Option<Factors<T>>; 2]) -> ([Factors<T>; 2], usize) {
+pub fn listed<T: Copy>([first, second]: [Option<Factors<T>>; 2]) -> ([Factors<T>; 2], usize) {
     let none = Factors { a: Matrix::of(std::ptr::null(), 0), b: Matrix::of(std::ptr::null(), 0), depth: 0 };
     let first = first.unwrap_or(none);
     ([first, second.unwrap_or(first)], 1 + usize::from(second.is_some()))

@@ -96,8 +96,8 @@ pub struct Update<T> {
 
 impl<S: Isa, T: Real> Finish<S, T> for Update<T> {
     #[inline(always)]
-    unsafe fn start<const N: usize>(self, s: S, _: usize) -> [T::Lanes<S>; N] {
-        [T::constant(s, 0.0); N]
+    unsafe fn start(self, s: S, _: usize) -> T::Lanes<S> {
+        T::constant(s, 0.0)
     }
 
     #[inline(always)]

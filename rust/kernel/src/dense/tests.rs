@@ -98,7 +98,8 @@ fn check_product<S: Isa, T: Real>(isa: S) {
             let mut into = GuardedMatrix::<T>::new(rows, width, |_, _| f64::NAN);
             let at = into.matrix_mut();
             let epilogue = Double { into: at, blocks: RefCell::default() };
-            let factors = [0, 1].map(|i| both[i].as_ref().map(Operands::factors));
+            let (factors, terms) = listed([0, 1].map(|i| both[i].as_ref().map(Operands::factors)));
+            let factors = &factors[..terms];
             let bias_at = bias.as_ref().map_or(std::ptr::null(), GuardedMatrix::ptr);
             // SAFETY: the matrices have the sizes named, the columns padded to registers.
             unsafe { product(Processor::steady(isa), order, (rows, cols), factors, bias_at, at, &epilogue) };
@@ -271,14 +272,14 @@ fn check_nan<S: Isa, T: Real>(isa: S) {
         };
         let b = GuardedMatrix::<T>::new(depth, width, b);
         let mut into = GuardedMatrix::<T>::new(rows, width, |_, _| 0.0);
-        let factors = [Some(Factors { a: a.matrix(), b: b.matrix(), depth }), None];
+        let factors = [Factors { a: a.matrix(), b: b.matrix(), depth }];
         // SAFETY: the matrices have the sizes named, the columns padded to registers.
         unsafe {
             product(
                 Processor::steady(isa),
                 order,
                 (rows, cols),
-                factors,
+                &factors,
                 std::ptr::null(),
                 into.matrix_mut(),
                 &NoEpilogue,

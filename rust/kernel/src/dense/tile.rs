@@ -12,8 +12,8 @@ use crate::system::threads::Threads;
 pub trait Finish<S: Isa, T: Real>: Copy {
     /// After the rows of a block of tiles.
     unsafe fn stored(self, _: S, _: Block) {}
-    /// What the sums of a column of tiles start from.
-    unsafe fn start<const N: usize>(self, isa: S, col: usize) -> [T::Lanes<S>; N];
+    /// What the sums of a register of columns start from.
+    unsafe fn start(self, isa: S, col: usize) -> T::Lanes<S>;
     /// Takes a finished tile.
     unsafe fn finish<const M: usize, const N: usize>(
         self,
@@ -43,12 +43,9 @@ impl<S: Isa, T: Real> Finish<S, T> for Store<'_, S, T> {
     }
 
     #[inline(always)]
-    unsafe fn start<const N: usize>(self, s: S, col: usize) -> [T::Lanes<S>; N] {
-        if self.bias.is_null() {
-            return [T::constant(s, 0.0); N];
-        }
+    unsafe fn start(self, s: S, col: usize) -> T::Lanes<S> {
         // SAFETY: the bias is as long as the padded columns.
-        std::array::from_fn(|j| unsafe { T::load(s, self.bias.add(col + j * T::lanes::<S>())) })
+        unsafe { bias_or_zero(s, self.bias, col) }
     }
 
     #[inline(always)]
@@ -63,6 +60,16 @@ impl<S: Isa, T: Real> Finish<S, T> for Store<'_, S, T> {
             }
         }
     }
+}
+
+/// A register of a bias, null for none.
+///
+/// # Safety
+/// The bias must be as long as the padded columns.
+#[inline(always)]
+pub unsafe fn bias_or_zero<S: Isa, T: Real>(s: S, bias: *const T, col: usize) -> T::Lanes<S> {
+    // SAFETY: the caller's promise.
+    if bias.is_null() { T::constant(s, 0.0) } else { unsafe { T::load(s, bias.add(col)) } }
 }
 
 /// A product by tiles.
@@ -188,7 +195,9 @@ impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, C
     unsafe fn tile<const M: usize, const N: usize>(&self, row: usize, col: usize) {
         // SAFETY: the tile lies inside the matrices.
         unsafe {
-            let mut sums = [self.finish.start::<N>(self.isa, col); M];
+            // One by one: rows that are copies of one array would go through the stack.
+            let start = |j| self.finish.start(self.isa, col + j * T::lanes::<S>());
+            let mut sums = std::array::from_fn::<_, M, _>(|_| std::array::from_fn::<_, N, _>(start));
             for factors in self.factors {
                 Self::accumulate(self.isa, &mut sums, factors, row, col);
             }

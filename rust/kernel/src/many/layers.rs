@@ -8,7 +8,7 @@ use super::batch_norm::Normalization;
 use super::extended::Extended;
 use super::mask::{DropoutMasks, multiply};
 use crate::dense::{Block, Epilogue, Factors, Matrix, NoEpilogue, Order, column_sums, offset_targets, product, update};
-use crate::network::epilogues::{Backward, Forward, LayerTrace};
+use crate::network::epilogues::{Backward, Forward, LayerTrace, activated};
 use crate::network::head::{Dot, add_plane_sums, outputs};
 use crate::network::layout::HiddenLayer;
 use crate::network::loss;
@@ -171,13 +171,17 @@ impl<'a, T: Elementary> Layers<'a, T> {
         let (rows, isa) = (step.batch.rows, step.network.isa);
         let trace = self.layer(step, l);
         let activate = Forward(step.extended.layout.activation, trace);
-        let epilogue: &dyn Epilogue<S> = if self.normalization.is_some() { &NoEpilogue } else { &activate };
         // SAFETY: the caller's promise.
         unsafe {
             let b = Matrix::of(step.theta.as_ptr().add(layer.weights), layer.stride);
-            let factors = [Some(Factors { a: self.input(step, l), b, depth: layer.inputs }), None];
+            let factors = [Factors { a: self.input(step, l), b, depth: layer.inputs }];
             let bias = step.theta.as_ptr().add(layer.bias);
-            product(step.network.processor(), Order::Rows, (rows, layer.width), factors, bias, trace.value, epilogue);
+            let (processor, shape) = (step.network.processor(), (rows, layer.width));
+            if self.normalization.is_some() {
+                product(processor, Order::Rows, shape, &factors, bias, trace.value, &NoEpilogue);
+            } else {
+                activated(processor, Order::Rows, shape, &factors, bias, activate);
+            }
             let cols = layer.width.next_multiple_of(T::PAD);
             if let Some(normalization) = &mut self.normalization {
                 let lines = step.extended.scale_and_shift(l).map(|range| &step.theta[range]);
@@ -202,18 +206,10 @@ impl<'a, T: Elementary> Layers<'a, T> {
             if let Some(above) = top.checked_sub(1) {
                 let trace = self.layer(step, above);
                 let b = Matrix::of(step.theta.as_ptr().add(layout.head_weights), layout.head_stride);
-                let factors = [Some(Factors { a: deltas, b, depth: layout.n_outputs }), None];
+                let factors = [Factors { a: deltas, b, depth: layout.n_outputs }];
                 let epilogue = Backward(layout.activation, trace);
                 let shape = (rows, layout.head_inputs);
-                product(
-                    step.network.processor(),
-                    Order::Columns,
-                    shape,
-                    factors,
-                    std::ptr::null(),
-                    trace.delta,
-                    &epilogue,
-                );
+                activated(step.network.processor(), Order::Columns, shape, &factors, std::ptr::null(), epilogue);
                 self.hidden_backward(step, above, scales);
             }
             let factors = [Some(Factors { a: deltas, b: self.input(step, top), depth: rows }), None];
@@ -242,19 +238,11 @@ impl<'a, T: Elementary> Layers<'a, T> {
                 column_sums(isa, (rows, layer.width), trace.delta, offset_targets(&targets, layer.bias));
                 if let Some(below) = l.checked_sub(1) {
                     let b = Matrix::of(step.transposed.as_ptr().add(layer.transposed), layer.transposed_stride);
-                    let factors = [Some(Factors { a: trace.delta, b, depth: layer.width }), None];
+                    let factors = [Factors { a: trace.delta, b, depth: layer.width }];
                     let lower = self.layer(step, below);
                     let epilogue = Backward(layout.activation, lower);
                     let shape = (rows, layer.inputs);
-                    product(
-                        step.network.processor(),
-                        Order::Rows,
-                        shape,
-                        factors,
-                        std::ptr::null(),
-                        lower.delta,
-                        &epilogue,
-                    );
+                    activated(step.network.processor(), Order::Rows, shape, &factors, std::ptr::null(), epilogue);
                     self.hidden_backward(step, below, scales);
                 }
             }

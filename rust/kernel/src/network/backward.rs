@@ -1,7 +1,7 @@
 //! The backward pass: deltas from the outputs down, and the gradient into its targets.
 
-use crate::dense::{Factors, Matrix, Order, column_sums, offset_targets, product, update};
-use crate::network::epilogues::Backward;
+use crate::dense::{Factors, Matrix, Order, column_sums, offset_targets, update};
+use crate::network::epilogues::{Backward, activated};
 use crate::network::head::add_plane_sums;
 use crate::network::workspace::{Batch, Scratch, Sink};
 use crate::network::{Network, Point, Record};
@@ -32,10 +32,10 @@ impl<S: Isa> Network<'_, S> {
             if let Some(above) = top.checked_sub(1) {
                 let trace = record.layout.layer(layout, numbers, above, batch.first_row);
                 let b = Matrix::of(point.theta.as_ptr().add(layout.head_weights), layout.head_stride);
-                let factors = [Some(Factors { a: deltas, b, depth: layout.n_outputs }), None];
+                let factors = [Factors { a: deltas, b, depth: layout.n_outputs }];
                 let shape = (rows, layout.head_inputs);
                 let epilogue = Backward(layout.activation, trace);
-                product(self.processor(), Order::Columns, shape, factors, std::ptr::null(), trace.delta, &epilogue);
+                activated(self.processor(), Order::Columns, shape, &factors, std::ptr::null(), epilogue);
             }
             if let Some(targets) = &targets {
                 let b = self.input(top, batch, record.layout, numbers);
@@ -64,11 +64,11 @@ impl<S: Isa> Network<'_, S> {
                 }
                 if let Some(below) = l.checked_sub(1) {
                     let b = Matrix::of(point.transposed.as_ptr().add(layer.transposed), layer.transposed_stride);
-                    let factors = [Some(Factors { a: trace.delta, b, depth: layer.width }), None];
+                    let factors = [Factors { a: trace.delta, b, depth: layer.width }];
                     let lower = record.layout.layer(layout, numbers, below, batch.first_row);
                     let epilogue = Backward(layout.activation, lower);
                     let shape = (rows, layer.inputs);
-                    product(self.processor(), Order::Rows, shape, factors, std::ptr::null(), lower.delta, &epilogue);
+                    activated(self.processor(), Order::Rows, shape, &factors, std::ptr::null(), epilogue);
                 }
             }
         }

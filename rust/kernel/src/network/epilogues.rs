@@ -1,14 +1,17 @@
-//! What is done to a tile of sums while it is in the first cache.
+//! What is done to a tile of sums before it leaves the registers, or while it is in the first cache.
 //!
 //! Four moments: the forward pass turns z into φ(z) ([`Forward`]), the backward pass multiplies by φ′ ([`Backward`]), and
 //! the R-operator's two passes use φ′ and φ″ ([`TangentForward`], [`TangentBackward`]). Each says what happens to one
-//! register ([`OneRegister`]); [`EachRegister`] is the loop that all share. Where the derivatives are kept, the backward pass
-//! replaces φ″ by its product with the incoming delta.
+//! register of sums ([`OneRegister`]). [`activated`] multiplies and hands the sums over: from the registers they were
+//! summed in for the activations that most networks have ([`InRegisters`]), else stored first ([`EachRegister`]), since a
+//! tile compiled for each activation would make the library many times as large. Where the derivatives are kept, the
+//! backward pass replaces φ″ by its product with the incoming delta.
 
 use std::marker::PhantomData;
 
-use crate::dense::{Block, Epilogue, Matrix};
-use crate::network::activation::{Activation, Function, with_function};
+use crate::dense::tile::{Finish, bias_or_zero, tiled};
+use crate::dense::{Block, Epilogue, Factors, Matrix, Order, Processor, product};
+use crate::network::activation::{Activation, Function, Relu, Tanh, with_function};
 use crate::simd::math::Elementary;
 use crate::simd::{Isa, Pass, run};
 
@@ -54,12 +57,79 @@ impl<T: Elementary> LayerTrace<T> {
 }
 
 /// What an epilogue does to one register of its matrices.
-trait OneRegister<T: Elementary>: Copy {
-    /// Which function it belongs to, and the distance between rows of every matrix it touches.
-    fn of(self) -> (Activation, usize);
+pub trait OneRegister<T: Elementary>: Copy {
+    /// Which function it belongs to, and where sums are stored that do not come in registers: the matrix whose distance
+    /// between rows every matrix has that it touches.
+    fn of(self) -> (Activation, Matrix<T>);
+    /// Takes a register of sums whose place in the matrices is `at`.
+    ///
     /// # Safety
     /// The register at offset `at` must lie inside the layer's matrices.
-    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize);
+    unsafe fn take<S: Isa, F: Function>(self, s: S, at: usize, sums: T::Lanes<S>);
+}
+
+/// C = Σ A·B + bias through an epilogue.
+///
+/// # Safety
+/// As [`product`](crate::dense::product), with the epilogue's matrices in place of C.
+pub unsafe fn activated<S, T, E>(
+    processor: Processor<'_, S>,
+    order: Order,
+    shape: (usize, usize),
+    factors: &[Factors<T>],
+    bias: *const T,
+    epilogue: E,
+) where
+    S: Isa,
+    T: Elementary,
+    E: OneRegister<T> + Epilogue<S>,
+{
+    let (activation, sums) = epilogue.of();
+    // SAFETY: the caller's promise.
+    unsafe {
+        match activation {
+            Activation::Tanh => {
+                tiled(processor, order, shape, factors, InRegisters::<Tanh, T, E>(epilogue, bias, PhantomData));
+            }
+            Activation::Relu => {
+                tiled(processor, order, shape, factors, InRegisters::<Relu, T, E>(epilogue, bias, PhantomData));
+            }
+            Activation::Identity | Activation::Softplus | Activation::Silu | Activation::Gelu | Activation::Elu => {
+                product(processor, order, shape, factors, bias, sums, &epilogue)
+            }
+        }
+    }
+}
+
+/// Sums that start from a bias, null for none, and go to an epilogue before they are stored.
+struct InRegisters<F, T, E>(E, *const T, PhantomData<F>);
+
+impl<F, T, E: Copy> Clone for InRegisters<F, T, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F, T, E: Copy> Copy for InRegisters<F, T, E> {}
+
+impl<S: Isa, F: Function, T: Elementary, E: OneRegister<T>> Finish<S, T> for InRegisters<F, T, E> {
+    #[inline(always)]
+    unsafe fn start(self, s: S, col: usize) -> T::Lanes<S> {
+        // SAFETY: the bias is as long as the padded columns.
+        unsafe { bias_or_zero(s, self.1, col) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const M: usize, const N: usize>(self, s: S, row: usize, col: usize, sums: &[[T::Lanes<S>; N]; M]) {
+        let (_, matrix) = self.0.of();
+        for (i, line) in sums.iter().enumerate() {
+            for (j, &sum) in line.iter().enumerate() {
+                let at = (row + i) * matrix.stride + col + j * T::lanes::<S>();
+                // SAFETY: the tile lies inside the padded matrices.
+                unsafe { self.0.take::<S, F>(s, at, sum) };
+            }
+        }
+    }
 }
 
 /// The registers of a block, row by row.
@@ -71,12 +141,12 @@ impl<F: Function, T: Elementary, E: OneRegister<T>> Pass for EachRegister<F, T, 
     #[inline(always)]
     unsafe fn run<S: Isa>(self, s: S) {
         let Self(epilogue, block, _) = self;
-        let (_, stride) = epilogue.of();
+        let (_, sums) = epilogue.of();
         for row in block.row..block.row + block.rows {
-            let first = row * stride + block.col;
+            let first = row * sums.stride + block.col;
             for at in (first..first + block.cols).step_by(T::lanes::<S>()) {
                 // SAFETY: the block lies inside the layer's matrices.
-                unsafe { epilogue.at::<S, F>(s, at) };
+                unsafe { epilogue.take::<S, F>(s, at, T::load(s, sums.at.add(at))) };
             }
         }
     }
@@ -100,16 +170,16 @@ pub struct Forward<T>(pub Activation, pub LayerTrace<T>);
 
 impl<T: Elementary> OneRegister<T> for Forward<T> {
     #[inline(always)]
-    fn of(self) -> (Activation, usize) {
-        (self.0, self.1.value.stride)
+    fn of(self) -> (Activation, Matrix<T>) {
+        (self.0, self.1.value)
     }
 
     #[inline(always)]
-    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize) {
+    unsafe fn take<S: Isa, F: Function>(self, s: S, at: usize, sums: T::Lanes<S>) {
         let trace = self.1;
         // SAFETY: the caller's promise.
         unsafe {
-            let [value, slope, second_derivative] = F::evaluate::<S, T>(s, T::load(s, trace.value.at.add(at)));
+            let [value, slope, second_derivative] = F::evaluate::<S, T>(s, sums);
             T::store(s, trace.value.at.add(at), value);
             if F::KEEPS {
                 T::store(s, trace.slope.at.add(at), slope);
@@ -126,22 +196,21 @@ pub struct Backward<T>(pub Activation, pub LayerTrace<T>);
 
 impl<T: Elementary> OneRegister<T> for Backward<T> {
     #[inline(always)]
-    fn of(self) -> (Activation, usize) {
-        (self.0, self.1.delta.stride)
+    fn of(self) -> (Activation, Matrix<T>) {
+        (self.0, self.1.delta)
     }
 
     #[inline(always)]
-    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize) {
+    unsafe fn take<S: Isa, F: Function>(self, s: S, at: usize, sums: T::Lanes<S>) {
         let trace = self.1;
         // SAFETY: the caller's promise.
         unsafe {
-            let incoming = T::load(s, trace.delta.at.add(at));
             let slope = trace.slope_at::<S, F>(s, at);
             if F::KEEPS {
                 let second_derivative = trace.second_derivative.at.add(at);
-                T::store(s, second_derivative, T::mul(s, incoming, T::load(s, second_derivative)));
+                T::store(s, second_derivative, T::mul(s, sums, T::load(s, second_derivative)));
             }
-            T::store(s, trace.delta.at.add(at), T::mul(s, incoming, slope));
+            T::store(s, trace.delta.at.add(at), T::mul(s, sums, slope));
         }
     }
 }
@@ -162,19 +231,18 @@ pub struct TangentForward<T> {
 
 impl<T: Elementary> OneRegister<T> for TangentForward<T> {
     #[inline(always)]
-    fn of(self) -> (Activation, usize) {
-        (self.activation, self.value.stride)
+    fn of(self) -> (Activation, Matrix<T>) {
+        (self.activation, self.value)
     }
 
     #[inline(always)]
-    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize) {
+    unsafe fn take<S: Isa, F: Function>(self, s: S, at: usize, sums: T::Lanes<S>) {
         // SAFETY: the caller's promise.
         unsafe {
-            let rz = T::load(s, self.value.at.add(at));
             let (slope, second_derivative) =
                 (self.trace.slope_at::<S, F>(s, at), self.trace.second_derivative_at::<S, F>(s, at));
-            T::store(s, self.value.at.add(at), T::mul(s, rz, slope));
-            T::store(s, self.delta.at.add(at), T::mul(s, rz, second_derivative));
+            T::store(s, self.value.at.add(at), T::mul(s, sums, slope));
+            T::store(s, self.delta.at.add(at), T::mul(s, sums, second_derivative));
         }
     }
 }
@@ -195,17 +263,17 @@ pub struct TangentBackward<T> {
 
 impl<T: Elementary> OneRegister<T> for TangentBackward<T> {
     #[inline(always)]
-    fn of(self) -> (Activation, usize) {
-        (self.activation, self.delta.stride)
+    fn of(self) -> (Activation, Matrix<T>) {
+        (self.activation, self.incoming)
     }
 
     #[inline(always)]
-    unsafe fn at<S: Isa, F: Function>(self, s: S, at: usize) {
+    unsafe fn take<S: Isa, F: Function>(self, s: S, at: usize, sums: T::Lanes<S>) {
         // SAFETY: the caller's promise.
         unsafe {
             let slope = self.trace.slope_at::<S, F>(s, at);
             let to = self.delta.at.add(at);
-            T::store(s, to, T::fma(s, T::load(s, self.incoming.at.add(at)), slope, T::load(s, to)));
+            T::store(s, to, T::fma(s, sums, slope, T::load(s, to)));
         }
     }
 }

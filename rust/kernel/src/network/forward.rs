@@ -1,7 +1,7 @@
 //! The forward pass: activations kept, then the linear outputs and their loss.
 
-use crate::dense::{Factors, Matrix, Order, product};
-use crate::network::epilogues::Forward;
+use crate::dense::{Factors, Matrix, Order};
+use crate::network::epilogues::{Forward, activated};
 use crate::network::head::{Dot, outputs};
 use crate::network::layout::Layout;
 use crate::network::loss;
@@ -44,10 +44,10 @@ impl<S: Isa> Network<'_, S> {
                 let trace = record.layout.layer(layout, numbers, l, batch.first_row);
                 let a = self.input(l, batch, record.layout, numbers);
                 let b = Matrix::of(theta.add(layer.weights), layer.stride);
-                let factors = [Some(Factors { a, b, depth: layer.inputs }), None];
+                let factors = [Factors { a, b, depth: layer.inputs }];
                 let epilogue = Forward(layout.activation, trace);
                 let shape = (batch.rows, layer.width);
-                product(self.processor(), Order::Rows, shape, factors, theta.add(layer.bias), trace.value, &epilogue);
+                activated(self.processor(), Order::Rows, shape, &factors, theta.add(layer.bias), epilogue);
             }
             let rows = self.input(layout.hidden.len(), batch, record.layout, numbers);
             let weights = Matrix::of(theta.add(layout.head_weights), layout.head_stride);

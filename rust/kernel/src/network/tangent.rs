@@ -4,8 +4,8 @@
 //! quantity along the direction, so R{gradient} is the Hessian times the direction. It takes a forward and a backward
 //! pass on a record that is already there; each product has a term with the direction and one with the tangent.
 
-use crate::dense::{Factors, Matrix, Order, column_sums, offset_targets, product, update};
-use crate::network::epilogues::{TangentBackward, TangentForward};
+use crate::dense::{Factors, Matrix, Order, column_sums, listed, offset_targets, update};
+use crate::network::epilogues::{TangentBackward, TangentForward, activated};
 use crate::network::head::{Dot, add_plane_sums, outputs};
 use crate::network::loss;
 use crate::network::workspace::{Batch, Scratch, Sink};
@@ -111,9 +111,9 @@ impl<S: Isa> Network<'_, S> {
                 });
                 let epilogue =
                     TangentForward { activation: layout.activation, trace, value: tangent.value, delta: tangent.delta };
-                let factors = [Some(from_direction), from_tangent];
+                let (factors, terms) = listed([Some(from_direction), from_tangent]);
                 let shape = (batch.rows, layer.width);
-                product(self.processor(), Order::Rows, shape, factors, along.add(layer.bias), tangent.value, &epilogue);
+                activated(self.processor(), Order::Rows, shape, &factors[..terms], along.add(layer.bias), epilogue);
             }
             let top = layout.hidden.len();
             let weights = |vector: *const T| Matrix::of(vector.add(layout.head_weights), layout.head_stride);
@@ -152,8 +152,8 @@ impl<S: Isa> Network<'_, S> {
             if let Some(last) = top.checked_sub(1) {
                 let depth = layout.n_outputs;
                 let factors = [
-                    Some(Factors { a: tangent_deltas, b: head(point.theta), depth }),
-                    Some(Factors { a: deltas, b: head(direction.theta), depth }),
+                    Factors { a: tangent_deltas, b: head(point.theta), depth },
+                    Factors { a: deltas, b: head(direction.theta), depth },
                 ];
                 self.onto_delta(Order::Columns, factors, last, batch, record, scratch);
             }
@@ -201,8 +201,8 @@ impl<S: Isa> Network<'_, S> {
                     };
                     let depth = layer.width;
                     let factors = [
-                        Some(Factors { a: delta, b: transposed(point), depth }),
-                        Some(Factors { a: trace.delta, b: transposed(direction), depth }),
+                        Factors { a: delta, b: transposed(point), depth },
+                        Factors { a: trace.delta, b: transposed(direction), depth },
                     ];
                     self.onto_delta(Order::Rows, factors, below, batch, record, scratch);
                 }
@@ -214,7 +214,7 @@ impl<S: Isa> Network<'_, S> {
     unsafe fn onto_delta<T: Elementary>(
         &self,
         order: Order,
-        factors: [Option<Factors<T>>; 2],
+        factors: [Factors<T>; 2],
         l: usize,
         batch: &Batch<'_, T>,
         record: &mut Record<'_, T>,
@@ -229,8 +229,6 @@ impl<S: Isa> Network<'_, S> {
             delta: self.layer_tangent(l, scratch).delta,
         };
         // SAFETY: the caller checked the lengths; the scratch has room for the widest product.
-        unsafe {
-            product(self.processor(), order, (batch.rows, layer.width), factors, std::ptr::null(), incoming, &epilogue)
-        }
+        unsafe { activated(self.processor(), order, (batch.rows, layer.width), &factors, std::ptr::null(), epilogue) }
     }
 }

@@ -1,9 +1,9 @@
 //! One network on a block of rows: its outputs, and the sums that its gradients are made of.
 
-use crate::dense::{Factors, Matrix, Order, Processor, Target, product, update};
+use crate::dense::{Factors, Matrix, Order, Processor, Target, update};
 use crate::network::activation::Activation;
 use crate::network::activation::{Function, Relu, Tanh};
-use crate::network::epilogues::{Forward, LayerTrace};
+use crate::network::epilogues::{Forward, LayerTrace, activated};
 use crate::network::workspace::Buffer;
 use crate::simd::math::{Elementary, tanh};
 use crate::simd::{Isa, Pass, run};
@@ -62,14 +62,13 @@ impl<S: Isa> ParticleNetwork<'_, S> {
         // SAFETY: the lengths were compared above; the rows of all matrices are padded to whole registers.
         unsafe {
             let epilogue = Forward(shape.activation, layer);
-            product(
+            activated(
                 Processor { isa, threads: &self.threads },
                 Order::Rows,
                 (rows, shape.n_particles),
-                [Some(factors), None],
+                &[factors],
                 bias,
-                value,
-                &epilogue,
+                epilogue,
             );
             let psi = shape.clip.map(|bound| (trace.psi.as_mut_ptr(), T::from_f64(bound)));
             let scale = T::from_f64(1.0 / shape.n_particles as f64);

@@ -2,8 +2,8 @@
 
 use super::Dual;
 use super::walk::DualPath;
-use crate::dense::{Factors, Matrix, Order, Target, Targets, column_sums, sum_of_products, update_sum};
-use crate::network::epilogues::{TangentBackward, TangentForward};
+use crate::dense::{Factors, Matrix, Order, Target, Targets, column_sums, update_sum};
+use crate::network::epilogues::{TangentBackward, TangentForward, activated};
 use crate::network::head::{Dot, add_plane_sums, dots};
 use crate::network::loss;
 use crate::simd::Isa;
@@ -65,15 +65,7 @@ impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
                 let (value, delta) = (self.tangent_input(l + 1, t), self.tangent_delta(l, t));
                 let epilogue = TangentForward { activation: layout.activation, trace, value, delta };
                 let shape = (self.n, layer.width);
-                sum_of_products(
-                    network.processor(),
-                    Order::Rows,
-                    shape,
-                    &factors[..terms],
-                    std::ptr::null(),
-                    value,
-                    &epilogue,
-                );
+                activated(network.processor(), Order::Rows, shape, &factors[..terms], std::ptr::null(), epilogue);
             }
             let top = self.top();
             let grams = self.tangent_grams(top, t);
@@ -177,15 +169,7 @@ impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
         let epilogue = TangentBackward { activation: self.layout().activation, trace, incoming, delta };
         // SAFETY: as the caller's.
         unsafe {
-            sum_of_products(
-                self.setting.network.processor(),
-                order,
-                (self.n, width),
-                factors,
-                std::ptr::null(),
-                incoming,
-                &epilogue,
-            );
+            activated(self.setting.network.processor(), order, (self.n, width), factors, std::ptr::null(), epilogue);
         }
     }
 

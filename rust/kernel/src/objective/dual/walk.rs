@@ -1,8 +1,8 @@
 //! The way to θ^k: forward and backward passes with W_t in its dual form.
 
 use super::{Dual, Stack};
-use crate::dense::{Factors, Matrix, NoEpilogue, Order, sum_of_products};
-use crate::network::epilogues::{Backward, Forward, LayerTrace};
+use crate::dense::{Factors, Matrix, NoEpilogue, Order, product};
+use crate::network::epilogues::{Backward, Forward, LayerTrace, activated};
 use crate::network::head::{Dot, dots};
 use crate::network::layout::Layout;
 use crate::network::loss::{self, Planes};
@@ -112,7 +112,7 @@ impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
         let factors = [Factors { a: right, b: left, depth: self.layout().n_outputs }];
         // SAFETY: as the caller's.
         unsafe {
-            sum_of_products(
+            product(
                 self.setting.network.processor(),
                 Order::Columns,
                 (depth, self.n),
@@ -154,15 +154,7 @@ impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
                 let shape = (self.n, layer.width);
                 let terms = &factors[..1 + usize::from(t > 0)];
                 let epilogue = Forward(layout.activation, trace);
-                sum_of_products(
-                    network.processor(),
-                    Order::Rows,
-                    shape,
-                    terms,
-                    theta.add(layer.bias),
-                    trace.value,
-                    &epilogue,
-                );
+                activated(network.processor(), Order::Rows, shape, terms, theta.add(layer.bias), epilogue);
             }
             self.outputs(t)
         }
@@ -258,15 +250,7 @@ impl<S: Isa, T: Elementary> DualPath<'_, '_, S, T> {
         let epilogue = Backward(self.layout().activation, trace);
         // SAFETY: as the caller's.
         unsafe {
-            sum_of_products(
-                self.setting.network.processor(),
-                order,
-                shape,
-                factors,
-                std::ptr::null(),
-                trace.delta,
-                &epilogue,
-            );
+            activated(self.setting.network.processor(), order, shape, factors, std::ptr::null(), epilogue);
         }
     }
 }
