@@ -3,9 +3,11 @@
 //! Every product of the passes is `C = A·B` or, for a Hessian-vector product, `C = A₁·B₁ + A₂·B₂` in one tile of double
 //! inner length. C and B are read and written along their rows in whole registers; A is read one number at a time and
 //! may be stored either way round. A tile keeps up to [`Isa::ACCUMULATORS`] registers of C while it walks the inner
-//! length, and hands them to a [`Finish`]: the store that an [`Epilogue`] then turns into activations or deltas while it
-//! is in the first cache, or the update of a parameter vector.
+//! length, and hands them to a [`Finish`](tile::Finish): the store that an [`Epilogue`] then turns into activations or deltas
+//! while it is in the first cache, an epilogue that takes the registers, or the update of a parameter vector. Products whose
+//! operands leave the second cache go by blocks (`blocked.rs`).
 
+mod blocked;
 pub mod streams;
 pub mod target;
 pub mod tile;

@@ -3,6 +3,7 @@
 //! A tile keeps up to [`Isa::ACCUMULATORS`] registers of C while it walks the inner length (`accumulate`, the heart), and
 //! hands them to a [`Finish`]: the store that an epilogue then works on, or the update of a parameter vector.
 
+use crate::dense::blocked;
 use crate::dense::target::Update;
 use crate::dense::{Block, Epilogue, Factors, Matrix, Order, Processor};
 use crate::simd::{Isa, Pass, Real, run};
@@ -83,16 +84,36 @@ pub unsafe fn tiled<S: Isa, T: Real, F: Finish<S, T>>(
     factors: &[Factors<T>],
     finish: F,
 ) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match order {
+            Order::Rows => tiled_as::<S, T, F, false>(processor, (rows, cols), factors, finish),
+            Order::Columns => tiled_as::<S, T, F, true>(processor, (rows, cols), factors, finish),
+        }
+    }
+}
+
+/// As [`tiled`], in an order known to the compiler: C's rows are A's columns or not.
+///
+/// # Safety
+/// As [`product`](crate::dense::product).
+pub unsafe fn tiled_as<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool>(
+    processor: Processor<'_, S>,
+    (rows, cols): (usize, usize),
+    factors: &[Factors<T>],
+    finish: F,
+) {
     let isa = processor.isa;
     // Of the first factors, which are as long as the others or longer: small products must not pay for the question.
     let depth = factors.first().map_or(0, |factors| factors.depth);
     let asked = processor.asked(rows.wrapping_mul(cols).wrapping_mul(depth));
     // SAFETY: the caller's promise.
     unsafe {
-        match order {
-            Order::Rows => run(isa, Tiled::<S, T, F, false> { rows, cols, factors, finish, isa, asked }),
-            Order::Columns => run(isa, Tiled::<S, T, F, true> { rows, cols, factors, finish, isa, asked }),
+        let mut product = Tiled::<S, T, F, COLUMNS> { rows, first: 0, cols, factors, finish, isa, asked };
+        if blocked::is_large((rows, cols), factors) {
+            product.first = blocked::panels(&product);
         }
+        run(isa, product);
     }
 }
 
@@ -101,12 +122,14 @@ pub unsafe fn tiled<S: Isa, T: Real, F: Finish<S, T>>(
 const EPILOGUE_ROWS: usize = 48;
 
 /// The whole product: panels of columns, and in each the rows in tiles of nearly equal height.
-struct Tiled<'a, S, T, F, const COLUMNS: bool> {
-    rows: usize,
-    cols: usize,
-    factors: &'a [Factors<T>],
-    finish: F,
-    isa: S,
+pub(super) struct Tiled<'a, S, T, F, const COLUMNS: bool> {
+    pub(super) rows: usize,
+    /// The first column that is still to be done.
+    first: usize,
+    pub(super) cols: usize,
+    pub(super) factors: &'a [Factors<T>],
+    pub(super) finish: F,
+    pub(super) isa: S,
     /// Who may stop it, after each block.
     asked: Option<&'a Threads<'a>>,
 }
@@ -119,8 +142,8 @@ impl<S0: Isa, T: Real, F: Finish<S0, T>, const COLUMNS: bool> Pass for Tiled<'_,
 
     #[inline(always)]
     unsafe fn run<S: Isa>(self, _: S) {
-        let mut registers = self.cols.div_ceil(T::lanes::<S0>());
-        let mut col = 0;
+        let mut registers = (self.cols - self.first).div_ceil(T::lanes::<S0>());
+        let mut col = self.first;
         while registers > 0 && self.rows > 0 && !self.is_stopped() {
             let taken = panel_width::<S0>(registers);
             // SAFETY: the panel lies inside the padded columns.
@@ -150,7 +173,7 @@ fn panel_width<S: Isa>(left: usize) -> usize {
 
 impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, COLUMNS> {
     #[inline(always)]
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.asked.is_some_and(|threads| threads.is_stopped())
     }
 
@@ -199,37 +222,37 @@ impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, C
             let start = |j| self.finish.start(self.isa, col + j * T::lanes::<S>());
             let mut sums = std::array::from_fn::<_, M, _>(|_| std::array::from_fn::<_, N, _>(start));
             for factors in self.factors {
-                Self::accumulate(self.isa, &mut sums, factors, row, col);
+                accumulate::<S, T, M, N, COLUMNS>(self.isa, &mut sums, factors, row, col);
             }
             self.finish.finish(self.isa, row, col, &sums);
         }
     }
+}
 
-    /// The heart: one register of A's number times N registers of B, for each of M rows, at every inner index.
-    #[inline(always)]
-    unsafe fn accumulate<const M: usize, const N: usize>(
-        s: S,
-        sums: &mut [[T::Lanes<S>; N]; M],
-        factors: &Factors<T>,
-        row: usize,
-        col: usize,
-    ) {
-        // SAFETY: the caller's tile lies inside the matrices; the last pointers are made but not read.
-        unsafe {
-            let (step, apart) = if COLUMNS { (factors.a.stride, 1) } else { (1, factors.a.stride) };
-            let mut a = factors.a.at.add(row * apart).cast_const();
-            let mut b = factors.b.at.add(col).cast_const();
-            for _ in 0..factors.depth {
-                let line: [T::Lanes<S>; N] = std::array::from_fn(|j| T::load(s, b.add(j * T::lanes::<S>())));
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    let x = T::splat(s, *a.add(i * apart));
-                    for j in 0..N {
-                        sum[j] = T::fma(s, x, line[j], sum[j]);
-                    }
+/// The heart: one register of A's number times N registers of B, for each of M rows, at every inner index.
+#[inline(always)]
+pub(super) unsafe fn accumulate<S: Isa, T: Real, const M: usize, const N: usize, const COLUMNS: bool>(
+    s: S,
+    sums: &mut [[T::Lanes<S>; N]; M],
+    factors: &Factors<T>,
+    row: usize,
+    col: usize,
+) {
+    // SAFETY: the caller's tile lies inside the matrices; the last pointers are made but not read.
+    unsafe {
+        let (step, apart) = if COLUMNS { (factors.a.stride, 1) } else { (1, factors.a.stride) };
+        let mut a = factors.a.at.add(row * apart).cast_const();
+        let mut b = factors.b.at.add(col).cast_const();
+        for _ in 0..factors.depth {
+            let line: [T::Lanes<S>; N] = std::array::from_fn(|j| T::load(s, b.add(j * T::lanes::<S>())));
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let x = T::splat(s, *a.add(i * apart));
+                for j in 0..N {
+                    sum[j] = T::fma(s, x, line[j], sum[j]);
                 }
-                a = a.wrapping_add(step);
-                b = b.wrapping_add(factors.b.stride);
             }
+            a = a.wrapping_add(step);
+            b = b.wrapping_add(factors.b.stride);
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use std::marker::PhantomData;
 
-use crate::dense::tile::{Finish, bias_or_zero, tiled};
+use crate::dense::tile::{Finish, bias_or_zero, tiled_as};
 use crate::dense::{Block, Epilogue, Factors, Matrix, Order, Processor, product};
 use crate::network::activation::{Activation, Function, Relu, Tanh, with_function};
 use crate::simd::math::Elementary;
@@ -87,18 +87,47 @@ pub unsafe fn activated<S, T, E>(
     let (activation, sums) = epilogue.of();
     // SAFETY: the caller's promise.
     unsafe {
-        match activation {
-            Activation::Tanh => {
-                tiled(processor, order, shape, factors, InRegisters::<Tanh, T, E>(epilogue, bias, PhantomData));
-            }
-            Activation::Relu => {
-                tiled(processor, order, shape, factors, InRegisters::<Relu, T, E>(epilogue, bias, PhantomData));
-            }
-            Activation::Identity | Activation::Softplus | Activation::Silu | Activation::Gelu | Activation::Elu => {
-                product(processor, order, shape, factors, bias, sums, &epilogue)
+        if let (Order::Columns, Some((factors, terms))) = (order, single_columns(factors)) {
+            return activated(processor, Order::Rows, shape, &factors[..terms], bias, epilogue);
+        }
+        if const { finishes_in_registers::<S, T>() } {
+            match (activation, order) {
+                (Activation::Tanh, Order::Rows) => {
+                    let finish = InRegisters::<Tanh, T, E>(epilogue, bias, PhantomData);
+                    return tiled_as::<S, T, _, false>(processor, shape, factors, finish);
+                }
+                (Activation::Relu, Order::Rows) => {
+                    let finish = InRegisters::<Relu, T, E>(epilogue, bias, PhantomData);
+                    return tiled_as::<S, T, _, false>(processor, shape, factors, finish);
+                }
+                (
+                    Activation::Identity | Activation::Softplus | Activation::Silu | Activation::Gelu | Activation::Elu,
+                    Order::Rows,
+                )
+                | (_, Order::Columns) => {}
             }
         }
+        product(processor, order, shape, factors, bias, sums, &epilogue);
     }
+}
+
+/// Factors of inner length 1, read by rows: a line of A, as the deltas of one output, is a column whose rows are 1 apart.
+fn single_columns<T: Copy>(factors: &[Factors<T>]) -> Option<([Factors<T>; 4], usize)> {
+    let mut by_rows = [*factors.first()?; 4];
+    if factors.len() > by_rows.len() || factors.iter().any(|factors| factors.depth != 1) {
+        return None;
+    }
+    for (to, &factors) in by_rows.iter_mut().zip(factors) {
+        *to = Factors { a: Matrix { at: factors.a.at, stride: 1 }, ..factors };
+    }
+    Some((by_rows, factors.len()))
+}
+
+/// Where a tile for each epilogue is worth its compilation, which takes minutes for all of them: not for one number at a
+/// time, and not for the element type that is used where speed is not what counts. Nor where A is read across its rows,
+/// as by the head's few outputs.
+const fn finishes_in_registers<S: Isa, T: Elementary>() -> bool {
+    size_of::<T::Lanes<S>>() > T::SIZE && T::SIZE == 4
 }
 
 /// Sums that start from a bias, null for none, and go to an epilogue before they are stored.

@@ -94,6 +94,7 @@ fn fresh(bytes: usize) -> Option<NonNull<u8>> {
     unsafe {
         let at = base.add(moved);
         at.cast::<usize>().sub(1).write(moved);
+        prefer_large_pages(std::slice::from_raw_parts_mut(at.as_ptr().cast::<std::mem::MaybeUninit<u8>>(), bytes));
         Some(at)
     }
 }
