@@ -1,6 +1,6 @@
 """What all estimators of effects offer once they are fitted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._arrays import shown
 from .._limits import Limited, Limits, one_of, seed, shown_progress, threads, unchecked, whole
 from .._scaling import named
-from ._complete import Complete, Missing, facts
+from ._about import about
+from ._complete import Complete, Missing
 from ._covariance import Replicates, covariance, difference
 from ._effort import MANY_REFITS
 from ._file import SavedEffect
@@ -48,12 +49,14 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
     _treated_count: ClassVar[str] = "n_treated_"
     """The attribute that counts treated clusters."""
 
-    def _keep_complete(self, data: Complete) -> None:
-        self.n_dropped_, self.references_ = data.n_dropped, data.references
+    def _keep_about(self, data: Complete, given: Mapping[str, Any], sample: Any) -> None:
+        """What summaries say of the arguments of `fit`, and of rows without a value."""
+        self._about = about(data.X, given, sample.names, sample.references)
+        self.n_dropped_, self.references_ = data.n_dropped, dict(sample.references)
 
     def _facts_of_rows(self) -> list[tuple[str, Any]]:
-        """Lines of a summary on rows dropped and text encoded."""
-        return facts(self.n_dropped_, self.references_)
+        """A line of a summary on rows dropped."""
+        return [("Rows dropped, no value", self.n_dropped_)] if self.n_dropped_ else []
 
     @property
     def estimate_(self) -> float:

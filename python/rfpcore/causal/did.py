@@ -12,7 +12,6 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, text
 from .._limits import Limits, one_of, whole
 from .._options import boolean
-from ._about import about
 from ._checks import require_overlap, warn_of_design
 from ._complete import Missing, complete
 from ._cross_sections import PooledPeriods, pooled_periods
@@ -199,12 +198,11 @@ class DifferenceInDifferences(EffectEstimator):
         given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
         given["sample_weight"] = sample_weight
         rows = complete(X, given, covariates, params["missing"], whole="unit")
-        self._keep_complete(rows)
         alone = groups is None and unit is None
         if alone and self.efficient:
             raise ValueError("efficient=True needs clusters, but groups is None")
         data = read_long(rows.X, **rows.given, covariates=covariates, alone=alone)
-        self._about = about(given, data.names)
+        self._keep_about(rows, given, data)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"

@@ -11,7 +11,6 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, not_negative, one_of
 from .._options import boolean, choice, fraction, integer
-from ._about import about
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._complete import Missing, complete
@@ -231,9 +230,8 @@ class StaggeredEffect(EffectEstimator):
         given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
         given["sample_weight"] = sample_weight
         rows = complete(X, given, covariates, params["missing"])
-        self._keep_complete(rows)
         data = read_long(rows.X, **rows.given, covariates=covariates)
-        self._about = about(given, data.names)
+        self._keep_about(rows, given, data)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
