@@ -15,6 +15,7 @@ from ..._progress import make_progress
 from ..._warn import warn
 from ...exceptions import InterruptedWarning
 from ...many import ModelResult
+from .._callbacks import told
 from .._network import FeatureEstimator
 from .._saved import SavedEnsemble
 from . import _training
@@ -73,12 +74,16 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
     def _check_params(self) -> None:
         self._checked()
 
+    def _tasks(self) -> tuple[int | None, bool]:
+        return self._checked()["n_estimators"], False
+
     def _require_usable(self) -> None:
         self._check_params()
         for member in self.estimators_:
             member._require_usable()
 
     @all_or_nothing
+    @told
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> "Self":
         """Train the networks, as many at a time as there are threads.
 
@@ -148,6 +153,8 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
 
             def finished(index: int, result: ModelResult) -> None:
                 done[index] = result
+                if self._watched is not None:
+                    self._watched.network(index)
                 progress.update(len(done), f"loss {result.loss_curve[-1]:.4g}")
 
             try:
