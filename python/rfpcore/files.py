@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ __all__ = ["NotSaved", "Saved", "load"]
 
 # Where the classes are that files hold: those that a module names as its own.
 _MODULES = ("estimators", "causal", "npiv", "npiv.ope")
-_ENTRIES = {"class", "params", "format_version", "digests"}
+_ENTRIES = {"class", "params", "labels", "format_version", "digests"}
 _ARRAYS = ("inner_lr",)  # parameters that may be arrays
 
 SavedT = TypeVar("SavedT", bound="Saved")
@@ -45,6 +46,8 @@ class Saved:
     """Parameters' names in older files, and today's."""
     _added: ClassVar[Mapping[str, Any]] = {}
     """Parameters that older files do not have, and what was done when there were none."""
+    _text_labels: Mapping[str, list[str]] = MappingProxyType({})
+    """Labels of columns of text that the program `rfpcore` made features of; the first is the reference."""
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to a file: safetensors with JSON metadata, nothing executable.
@@ -107,6 +110,8 @@ class Saved:
         self._require_usable()
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
         head = {"class": type(self).__name__, "params": _params_to_json(params, tensors, "param.")}
+        if self._text_labels:
+            head["labels"] = dict(self._text_labels)
         return head | self._describe(tensors)
 
     @classmethod
@@ -115,6 +120,12 @@ class Saved:
         only(document, "the file", _ENTRIES | cls._entries)
         found = cls(**_params_from_json(object_of(document, "params"), tensors, "param.", cls))
         found._restore(tensors, document)
+        if "labels" in document:
+            found._text_labels = {
+                name: [text(label, f"a label of {name}") for label in listed(own, name)]
+                for own in [object_of(document, "labels")]
+                for name in own
+            }
         found._require_usable()
         return found
 

@@ -1,6 +1,7 @@
 """What all estimators of effects offer once they are fitted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -53,6 +54,11 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
         """What summaries say of the arguments of `fit`, and of rows without a value."""
         self._about = about(data.X, given, sample.names, sample.references)
         self.n_dropped_, self.references_ = data.n_dropped, dict(sample.references)
+
+    def _named(self, effects: Iterable[Effect]) -> list[Effect]:
+        """The same effects, which say what they are of."""
+        own = replace(self._about, n_rows=self.n_rows_, n_clusters=self.n_clusters_)
+        return [replace(effect, about=own) for effect in effects]
 
     def _facts_of_rows(self) -> list[tuple[str, Any]]:
         """A line of a summary on rows dropped."""
@@ -172,7 +178,7 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
             if not (isinstance(name, str) and name in names):
                 raise ValueError(f"{role}={shown(name)} names no effect; there are {named(names, SHOWN)}")
         chosen = self._replicates_of([effects[names.index(name)] for name in (first, second)])
-        return difference(chosen, 0, 1, self._problem.size)
+        return self._named([difference(chosen, 0, 1, self._problem.size)])[0]
 
     def _replicates_of(self, effects: Sequence[Effect]) -> Replicates:
         """Those of the fit; NaN for effects without rows."""

@@ -34,7 +34,7 @@ from ._scores import Estimand, EstimationMethod, value
 from ._subgroups import arm_counts, empty_arms, one_each, subgroup_masks, warn_of_empty
 from ._support import support_of
 from ._tables import EffectTable
-from .results import Effect
+from .results import TITLES, Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,7 +52,6 @@ Inference = Literal[
     "webb",
     "randomization",
 ]
-TITLES = {"att": "Average effect on the treated", "ate": "Average effect"}
 
 
 class ClusterEffect(EffectEstimator):
@@ -350,7 +349,7 @@ class ClusterEffect(EffectEstimator):
         """
         check_is_fitted(self, "clusters_")
         choice(inference, "inference", Inference)
-        return one_each(self._names, self._infer(inference))
+        return self._named(one_each(self._names, self._infer(inference)))
 
     _counts = ("n_rows_", "n_clusters_", "n_treated_")
     _methods = Inference

@@ -24,8 +24,7 @@ from ._subgroups import empty_arms, one_each, subgroup_masks, warn_of_empty
 from ._support import support_of
 from ._tables import EffectTable
 from ._within import Within, read_within
-from .effect import TITLES
-from .results import Effect
+from .results import TITLES, Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -285,7 +284,7 @@ class IndividualEffect(EffectEstimator):
         """
         check_is_fitted(self, "clusters_")
         choice(inference, "inference", IndividualInference)
-        return one_each(self._names, self._infer(inference))
+        return self._named(one_each(self._names, self._infer(inference)))
 
     def _infer(self, inference: IndividualInference) -> list[Effect]:
         """The effects that there are rows for."""

@@ -16,6 +16,8 @@ from ._callbacks import CallbackSupportMixin, Watched
 from ._saved import SavedNetwork
 from ._warnings import warn_of_scales
 
+LEARNT = ("_memory", "_y_ndim", "_fit_loss", "_text_labels")
+
 __all__ = ["FeatureEstimator", "NetworkEstimator"]
 
 
@@ -168,4 +170,4 @@ def _require_own_names(X: Any) -> None:
 
 def _is_learnt(name: str) -> bool:
     """Whether an attribute was set by a fit."""
-    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim", "_fit_loss")
+    return (name.endswith("_") and not name.startswith("__")) or name in LEARNT
