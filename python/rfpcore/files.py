@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["NotSaved", "Saved", "load"]
 
 # Where the classes are that files hold: those that a module names as its own.
-_MODULES = ("estimators", "causal", "npiv", "npiv.ope")
+_MODULES = ("estimators", "causal", "conformal", "npiv", "npiv.ope")
 _ENTRIES = {"class", "params", "labels", "format_version", "digests"}
 _ARRAYS = ("inner_lr",)  # parameters that may be arrays
 
@@ -183,15 +183,15 @@ def _load(path: str | PathLike[str], cls: Any) -> Any:
     tensors, document = _files.read(place)
     name = document.get("class")
     if cls is None:
-        cls = _class_of(name, place)
+        cls = class_of(name, place)
     elif name != cls.__name__:
         raise ValueError(f"{place} holds a {name}; {cls.__name__}.load was called")
     with _files.holding_together(place):
         return whole(cls, tensors, document)
 
 
-def _class_of(name: Any, path: Path) -> Any:
-    """The package's class of a name."""
+def class_of(name: Any, path: Path) -> Any:
+    """The package's class of a name; the path is for messages."""
     for module in _MODULES:
         home = import_module(f".{module}", __package__)
         found = getattr(home, name) if isinstance(name, str) and name in home.__all__ else None
@@ -279,7 +279,7 @@ def _params_from_json(plain: Document, tensors: Tensors, prefix: str, cls: type[
 
 def _value_of(value: Any, tensors: Tensors, prefix: str) -> Any:
     if isinstance(value, dict) and value.keys() == {"estimator", "params"}:
-        cls = _class_of(value["estimator"], Path("a parameter"))
+        cls = class_of(value["estimator"], Path("a parameter"))
         return cls(**_params_from_json(object_of(value, "params"), tensors, prefix, cls))
     if isinstance(value, dict) and value.keys() == {"not saved"}:
         return NotSaved(text(value["not saved"], "the model"))
