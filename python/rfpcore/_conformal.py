@@ -15,6 +15,31 @@ from .files import class_of, take
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-9  # of a sum of weights, in clusters
+CELLS = 1 << 22  # of a table of rows to predict by rows left out, at a time
+
+
+def require_level(level: float, K: int, unit: str = "clusters") -> None:
+    """ValueError where K of them are too few: the interval would be the whole line."""
+    if level * (K + 1) > K + ROUNDING:
+        needed = int(np.ceil(level / (1 - level) - ROUNDING))
+        raise ValueError(
+            f"level={level:g} needs at least {needed} {unit} that measure errors; there are {K}, which "
+            f"allow a level of {K / (K + 1):.4g}"
+        )
+
+
+def intervals_around(
+    each: Floats, which: NDArray[np.intp], errors: Floats, weights: Floats, mass: float
+) -> Floats:
+    """(N, 2) around predictions (F, N): weighted quantiles of `which` of them less, and plus, the errors."""
+    found = np.empty((each.shape[1], 2))
+    size = max(1, CELLS // len(errors))
+    for start in range(0, len(found), size):
+        part = slice(start, start + size)
+        centre = each[which, part].T
+        found[part, 0] = -weighted_quantiles(errors - centre, weights, mass)
+        found[part, 1] = weighted_quantiles(centre + errors, weights, mass)
+    return found
 
 
 def weighted_quantiles(values: Floats, weights: Floats, mass: float) -> Floats:

@@ -14,14 +14,15 @@ from sklearn.utils.validation import check_is_fitted
 from ._arrays import F64, I64, Array
 from ._atomic import all_or_nothing
 from ._conformal import (
-    ROUNDING,
     ConformalRows,
     Floats,
     deal,
     fitted_to,
+    intervals_around,
     predicted,
     read_member,
     read_rows,
+    require_level,
     require_regressor,
     take_rows,
     weighted_quantiles,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["ClusterConformal"]
 
 Method = Literal["split", "cv+", "jackknife+"]
-CELLS = 1 << 22  # of a table of rows to predict by rows left out, at a time
 
 
 class ClusterConformal(Saved, Limited, RegressorMixin, BaseEstimator):
@@ -283,22 +283,10 @@ class ClusterConformal(Saved, Limited, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         level = fraction(level, "level")
         K = self.n_clusters_
-        if level * (K + 1) > K + ROUNDING:
-            needed = int(np.ceil(level / (1 - level) - ROUNDING))
-            raise ValueError(
-                f"level={level:g} needs at least {needed} clusters that measure errors; there are {K}, which "
-                f"allow a level of {self.largest_level_:.4g}"
-            )
+        require_level(level, K)
         mass = level * (K + 1)
         each = np.stack([predicted(estimator, X) for estimator in self.estimators_])
         if len(each) == 1:
             half = weighted_quantiles(self.errors_[None], self._weights, mass)
             return np.column_stack([each[0] - half, each[0] + half])
-        found = np.empty((each.shape[1], 2))
-        size = max(1, CELLS // len(self.errors_))
-        for start in range(0, len(found), size):
-            part = slice(start, start + size)
-            centre = each[self._fold_of_row, part].T
-            found[part, 0] = -weighted_quantiles(self.errors_ - centre, self._weights, mass)
-            found[part, 1] = weighted_quantiles(centre + self.errors_, self._weights, mass)
-        return found
+        return intervals_around(each, self._fold_of_row, self.errors_, self._weights, mass)

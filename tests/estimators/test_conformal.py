@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import rfpcore
-from rfpcore import _files
+from rfpcore import _conformal, _files
 from rfpcore.conformal import ClusterConformal
 from rfpcore.datasets import make_vee
 
@@ -73,7 +73,7 @@ def test_cross_validation_plus_by_its_definition(method, n_folds, monkeypatch):
             [-by_copies(-low[i], GROUPS, level), by_copies(high[i], GROUPS, level)] for i in range(len(NEW))
         ]
         assert_allclose(model.predict_interval(NEW, level=level), expected, rtol=1e-10)
-    monkeypatch.setattr(rfpcore.conformal, "CELLS", 70)
+    monkeypatch.setattr(_conformal, "CELLS", 70)
     assert_allclose(model.predict_interval(NEW, level=level), expected, rtol=1e-10)
     assert_allclose(model.predict(NEW), LinearRegression().fit(X, Y).predict(NEW))
 

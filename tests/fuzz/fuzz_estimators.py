@@ -204,6 +204,12 @@ TARGETS: list[Target] = [
     *after_fit(rfpcore.MLPRegressor, "predict"),
     *after_fit(rfpcore.MLPClassifier, "predict", "predict_proba", "decision_function"),
     *after_fit(rfpcore.EnsembleRegressor, "predict", "predict_each"),
+    method(
+        lambda: rfpcore.EnsembleRegressor(MEMBER, 5, bootstrap=True, random_state=0).fit(X, Y),
+        "EnsembleRegressor",
+        "predict_interval",
+        lambda: {"X": X, "level": 0.6},
+    ),
     *after_fit(rfpcore.EnsembleClassifier, "predict", "predict_proba", "predict_proba_each"),
     *after_fit(CV, "predict"),
     *(scored(kind, Y) for kind in (REGRESSOR, rfpcore.MLPRegressor, rfpcore.EnsembleRegressor, CV)),
