@@ -5,7 +5,7 @@ import json
 import math
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.utils.validation import has_fit_parameter
 
 from . import causal, estimators, files
+from ._frame_columns import encoded, encoded_as, is_text
 
 Frame = Any
 
@@ -54,11 +55,14 @@ def fit(options: Namespace) -> str:
     if options.clusters is None and options.estimator.startswith("Mixed"):
         raise ValueError(f"a {options.estimator} needs --clusters, the column that says who belongs together")
     more = {name: frame[column].to_numpy() for name, column in given.items() if column is not None}
-    X, y = frame[options.features], frame[options.outcome].to_numpy()
+    labels = _labels(frame, options.features)
+    X, y = _features(frame, options.features, labels), frame[options.outcome].to_numpy()
     model.fit(X, y, **more)
-    lines = [f"{options.estimator}: {len(frame)} rows, {len(options.features)} features"]
+    model._text_labels = labels
+    lines = [f"{options.estimator}: {len(frame)} rows, {X.shape[1]} features"]
     if hasattr(model, "summary"):
         lines = [model.summary()]
+    lines += [f"reference of {name}: {own[0]}" for name, own in labels.items()]
     measure = "accuracy" if is_classifier(model) else "R2"
     lines.append(f"{measure} on the rows it was trained on: {model.score(X, y):.4f}")
     if options.save is not None:
@@ -76,22 +80,53 @@ def predict(options: Namespace) -> str:
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         raise ValueError(f"{options.model} was trained without names of columns, so none can be looked up")
-    _require(frame, [*names, options.clusters])
+    made_of = _made_of(list(names), model._text_labels)
+    _require(frame, [*made_of, options.clusters])
+    X = _features(frame, made_of, model._text_labels)[list(names)]
     if options.jobs is not None and hasattr(model, "n_jobs"):
         model.n_jobs = options.jobs
     more = {} if options.clusters is None else {"groups": frame[options.clusters].to_numpy()}
     if more and not type(model).__name__.startswith("Mixed"):
         raise ValueError(f"--clusters is for mixed models; {options.model} holds a {type(model).__name__}")
     if not options.probabilities:
-        found = np.asarray(model.predict(frame[list(names)], **more))
+        found = np.asarray(model.predict(X, **more))
         columns = ["prediction"] if found.ndim == 1 else [f"prediction_{i}" for i in range(found.shape[1])]
         return _csv(found, columns)
     if not hasattr(model, "predict_proba"):
         raise ValueError(
             f"--probabilities are of classifiers; {options.model} holds a {type(model).__name__}"
         )
-    found = model.predict_proba(frame[list(names)], **more)
+    found = model.predict_proba(X, **more)
     return _csv(found, [f"probability_{label}" for label in model.classes_.tolist()])
+
+
+def _labels(frame: Frame, columns: list[str]) -> dict[str, list[str]]:
+    """Of columns of text the labels, of which the first is the reference."""
+    return {
+        name: [str(label) for label in encoded(frame[name], name).labels]
+        for name in columns
+        if is_text(frame[name])
+    }
+
+
+def _features(frame: Frame, columns: list[str], labels: Mapping[str, list[str]]) -> Frame:
+    """The columns, those with labels as columns of zeros and ones."""
+    import pandas
+
+    parts: dict[str, Any] = {}
+    for name in columns:
+        if name in labels:
+            found = encoded_as(frame[name], name, labels[name])
+            parts |= dict(zip(found.names, found.columns.T, strict=True))
+        else:
+            parts[name] = frame[name]
+    return pandas.DataFrame(parts, index=frame.index)
+
+
+def _made_of(features: list[str], labels: Mapping[str, list[str]]) -> list[str]:
+    """The columns that features were made of."""
+    made = {f"{name}[{label}]" for name, own in labels.items() for label in own}
+    return [*labels, *(name for name in features if name not in made)]
 
 
 def _settings(options: Namespace) -> dict[str, Any]:

@@ -8,14 +8,30 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
-from ._arrays import Array, as_floats, group_codes, require_finite, require_length, shown
+from ._arrays import F64, I64, Array
 from ._atomic import all_or_nothing
+from ._conformal import (
+    ConformalRows,
+    Floats,
+    deal,
+    fitted_to,
+    intervals_around,
+    predicted,
+    read_member,
+    read_rows,
+    require_level,
+    require_regressor,
+    take_rows,
+    weighted_quantiles,
+)
+from ._file_parts import Document, Tensors, listed, object_of, only, tensor
 from ._frames import require_aligned
 from ._limits import Limited, Limits, one_of, randomness, unchecked, whole
-from ._options import fraction
+from ._options import MAX_ROWS, fraction, integer
+from .files import Saved, put
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,13 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["ClusterConformal"]
 
 Method = Literal["split", "cv+", "jackknife+"]
-Floats = NDArray[np.float64]
-
-CELLS = 1 << 22  # of a table of rows to predict by rows left out, at a time
-ROUNDING = 1e-9  # of a sum of weights, in clusters
 
 
-class ClusterConformal(Limited, RegressorMixin, BaseEstimator):
+class ClusterConformal(Saved, Limited, RegressorMixin, BaseEstimator):
     """Intervals that hold the outcome of a random row of a new cluster with a known probability.
 
     The clusters and the new one have to be exchangeable, such as drawn at random from one population, and so
@@ -43,6 +55,9 @@ class ClusterConformal(Limited, RegressorMixin, BaseEstimator):
       ([1]_, after [3]_), and mostly about `level`.
     - "cv+" leaves out folds of clusters, at the cost of `n_folds` fits and one. With folds of m clusters each
       the probability is at least 2 · `level` − 1 − (m − 1)/(K + m), by the argument of [3]_ for clusters.
+
+    Clusters have no weights: a new one of unequal odds needs its own weight for the mass at infinity [4]_,
+    and weights that stand for several clusters would claim more of them than there are.
 
     These probabilities are over data and new cluster together. They are not of each cluster: in one whose
     effect is extreme, all rows may lie outside. Where the clusters' own rows are observed, `MixedRegressor`
@@ -82,6 +97,7 @@ class ClusterConformal(Limited, RegressorMixin, BaseEstimator):
        models".
     .. [3] Barber, Candès, Ramdas and Tibshirani (2021), "Predictive inference with the jackknife+", theorems
        1 and 4.
+    .. [4] Tibshirani, Barber, Candès and Ramdas (2019), "Conformal prediction under covariate shift".
 
     Examples
     --------
@@ -129,7 +145,7 @@ class ClusterConformal(Limited, RegressorMixin, BaseEstimator):
         return self.n_clusters_ / (self.n_clusters_ + 1)
 
     @all_or_nothing
-    def fit(self, X: Any, y: Any, groups: Any) -> "Self":
+    def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> "Self":
         """Fit the regressor, and measure its errors on clusters that it has not seen.
 
         Parameters
@@ -139,6 +155,11 @@ class ClusterConformal(Limited, RegressorMixin, BaseEstimator):
         y : array (N,)
         groups : array (N,)
             The cluster of each row.
+        sample_weight : array (N,), optional
+            Weights of the rows, such as how many people each stands for. The probability is then that of a
+            row of the new cluster which is drawn in proportion to these weights; how they compare between
+            clusters does not matter. They go to the estimator if its `fit` takes them; a row of weight 0 is
+            left out.
 
         Returns
         -------
@@ -150,37 +171,80 @@ class ClusterConformal(Limited, RegressorMixin, BaseEstimator):
             On misuse, before any work.
         """
         given = self._checked()
-        _require_regressor(self.estimator)
-        require_aligned(X=X, y=y, groups=groups)
-        n = _n_rows(X)
-        outcomes = _outcomes(y, n)
-        if groups is None:
-            raise ValueError("groups is None; the cluster of each row is needed")
-        labels, codes = group_codes(groups, n)
-        folds = _folds(given, len(labels))
+        require_regressor(self.estimator)
+        require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
+        data = read_rows(X, y, groups, sample_weight)
+        folds = deal(given, int(data.codes.max()) + 1)
+        of_row = folds[data.codes]
         fitted = [
-            _fitted(self.estimator, X, outcomes, codes, np.flatnonzero(folds[codes] != fold))
-            for fold in range(folds.max() + 1)
+            fitted_to(self.estimator, data, np.flatnonzero(of_row != fold)) for fold in range(folds.max() + 1)
         ]
         self.estimators_ = fitted
         self.estimator_ = fitted[0]
         if given["method"] != "split":
-            self.estimator_ = _fitted(self.estimator, X, outcomes, codes, np.arange(n))
-        self._measure(X, outcomes, codes, folds)
+            self.estimator_ = fitted_to(self.estimator, data, np.arange(len(data.y)))
+        self._measure(data, of_row)
         return self
 
-    def _measure(self, X: Any, y: Floats, codes: NDArray[np.intp], folds: NDArray[np.intp]) -> None:
+    def _measure(self, data: ConformalRows, of_row: NDArray[np.intp]) -> None:
         """Errors of the rows that were left out, and their weights: a cluster's sum to 1."""
         rows, errors = [], []
         for fold, estimator in enumerate(self.estimators_):
-            own = np.flatnonzero(folds[codes] == fold)
+            own = np.flatnonzero(of_row == fold)
             rows.append(own)
-            errors.append(np.abs(y[own] - _predicted(estimator, _take(X, own))))
+            errors.append(np.abs(data.y[own] - predicted(estimator, take_rows(data.X, own))))
         order = np.concatenate(rows)
         self.errors_ = np.concatenate(errors)
-        self._fold_of_row = folds[codes][order]
-        self._weights = 1.0 / np.bincount(codes)[codes[order]]
+        self._fold_of_row = of_row[order]
+        codes, weight = data.codes, np.ones(len(of_row)) if data.weight is None else data.weight
+        self._weights = weight[order] / np.bincount(codes, weight)[codes[order]]
         self.n_clusters_ = len(np.unique(codes[order]))
+
+    _entries = frozenset({"learnt", "members", "whole"})
+
+    def _describe(self, tensors: Tensors) -> Document:
+        for estimator in self.estimators_:
+            if not isinstance(estimator, Saved):
+                raise ValueError(
+                    f"estimators_ are of the class {type(estimator).__name__}, of another package, which a "
+                    "file does not hold; those of rfpcore can be saved"
+                )
+        tensors |= {"errors": self.errors_, "weights": self._weights}
+        tensors["folds"] = self._fold_of_row.astype(np.int64)
+        members = [put(one, tensors, f"{i}.") for i, one in enumerate(self.estimators_)]
+        whole = None if self.method == "split" else put(self.estimator_, tensors, "whole.")
+        return {"learnt": {"n_clusters": self.n_clusters_}, "members": members, "whole": whole}
+
+    def _restore(self, tensors: Tensors, document: Document) -> None:
+        learnt = object_of(document, "learnt")
+        only(learnt, "learnt", {"n_clusters"})
+        K = self.n_clusters_ = integer(learnt["n_clusters"], "n_clusters", 1, MAX_ROWS)
+        members = [
+            read_member(tensors, own, f"member {i}", f"{i}.")
+            for i, own in enumerate(listed(document, "members"))
+        ]
+        if not members or (document["whole"] is None) != (self.method == "split"):
+            raise ValueError(
+                f"there are {len(members)} members, and not what method={self.method!r} predicts"
+            )
+        self.estimators_ = members
+        self.estimator_ = members[0]
+        if self.method != "split":
+            self.estimator_ = read_member(tensors, document["whole"], "whole", "whole.")
+        self.errors_ = tensor(tensors, "errors", None, dtype=F64)
+        n = len(self.errors_)
+        self._weights = tensor(tensors, "weights", n, dtype=F64)
+        self._fold_of_row = tensor(tensors, "folds", n, dtype=I64).astype(np.intp)
+        if n == 0 or min(self.errors_.min(), self._weights.min()) < 0:
+            raise ValueError(f"there are {n} errors and weights; some, and none below 0, are needed")
+        if abs(self._weights.sum() - K) > 1e-6 * K:
+            raise ValueError(f"the weights sum to {self._weights.sum()}; of {K} clusters they sum to {K}")
+        if not np.isin(self._fold_of_row, range(len(members))).all():
+            raise ValueError(f"folds have numbers that are none of the {len(members)} members")
+
+    def _require_usable(self) -> None:
+        self._checked()
+        require_regressor(self.estimator)
 
     def predict(self, X: Any) -> Array:
         """Predict with `estimator_`.
@@ -194,7 +258,7 @@ class ClusterConformal(Limited, RegressorMixin, BaseEstimator):
         y : ndarray (N,)
         """
         check_is_fitted(self)
-        return _predicted(self.estimator_, X)
+        return predicted(self.estimator_, X)
 
     def predict_interval(self, X: Any, *, level: float = 0.9) -> Array:
         """Intervals for the outcomes of rows of new clusters.
@@ -219,102 +283,10 @@ class ClusterConformal(Limited, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         level = fraction(level, "level")
         K = self.n_clusters_
-        if level * (K + 1) > K + ROUNDING:
-            needed = int(np.ceil(level / (1 - level) - ROUNDING))
-            raise ValueError(
-                f"level={level:g} needs at least {needed} clusters that measure errors; there are {K}, which "
-                f"allow a level of {self.largest_level_:.4g}"
-            )
+        require_level(level, K)
         mass = level * (K + 1)
-        each = np.stack([_predicted(estimator, X) for estimator in self.estimators_])
+        each = np.stack([predicted(estimator, X) for estimator in self.estimators_])
         if len(each) == 1:
-            half = _quantiles(self.errors_[None], self._weights, mass)
+            half = weighted_quantiles(self.errors_[None], self._weights, mass)
             return np.column_stack([each[0] - half, each[0] + half])
-        found = np.empty((each.shape[1], 2))
-        size = max(1, CELLS // len(self.errors_))
-        for start in range(0, len(found), size):
-            part = slice(start, start + size)
-            centre = each[self._fold_of_row, part].T
-            found[part, 0] = -_quantiles(self.errors_ - centre, self._weights, mass)
-            found[part, 1] = _quantiles(centre + self.errors_, self._weights, mass)
-        return found
-
-
-def _quantiles(values: Floats, weights: Floats, mass: float) -> Floats:
-    """Of each row of values, the smallest up to which the weights reach a mass."""
-    order = np.argsort(values, axis=1)
-    reached = np.cumsum(weights[order], axis=1) >= mass - ROUNDING
-    first = np.take_along_axis(order, reached.argmax(axis=1)[:, None], axis=1)
-    found: Floats = np.take_along_axis(values, first, axis=1)[:, 0]
-    return found
-
-
-def _folds(given: dict[str, Any], n_clusters: int) -> NDArray[np.intp]:
-    """(C,) the fold in which each cluster is left out; of "split" −1 for those that train."""
-    if n_clusters < 2:
-        raise ValueError(
-            f"there is {n_clusters} cluster; at least 2 are needed, to train and to measure errors"
-        )
-    random = given["random_state"]
-    shuffled = random.permutation(n_clusters)
-    folds = np.full(n_clusters, -1, np.intp)
-    if given["method"] == "split":
-        count = min(max(1, round(given["validation_fraction"] * n_clusters)), n_clusters - 1)
-        folds[shuffled[:count]] = 0
-        return folds
-    count = n_clusters if given["method"] == "jackknife+" else min(given["n_folds"], n_clusters)
-    folds[shuffled] = np.arange(n_clusters) % count
-    return folds
-
-
-def _require_regressor(estimator: Any) -> None:
-    if isinstance(estimator, type) or not (hasattr(estimator, "fit") and hasattr(estimator, "predict")):
-        raise TypeError(f"estimator={shown(estimator)}; a regressor with fit and predict is needed")
-    if is_classifier(estimator):
-        raise TypeError(f"estimator is a {type(estimator).__name__}; intervals need a regressor")
-
-
-def _fitted(estimator: Any, X: Any, y: Floats, codes: NDArray[np.intp], rows: NDArray[np.intp]) -> Any:
-    """A copy fitted to some rows."""
-    more = {"groups": codes[rows]} if has_fit_parameter(estimator, "groups") else {}
-    return clone(estimator).fit(_take(X, rows), y[rows], **more)
-
-
-def _predicted(estimator: Any, X: Any) -> Floats:
-    """Its predictions, finite, one a row."""
-    values = as_floats(estimator.predict(X), "the predictions").astype(np.float64, copy=False)
-    n = _n_rows(X)
-    if values.shape not in ((n,), (n, 1)):
-        raise ValueError(f"the predictions have shape {values.shape}; ({n},) is needed")
-    require_finite(values, "the predictions", axis="row")
-    return values.ravel()
-
-
-def _outcomes(y: Any, n: int) -> Floats:
-    values = as_floats(y, "y").astype(np.float64, copy=False)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise ValueError(f"y has shape {values.shape}; ({n},), one outcome, is needed")
-    require_length(values, "y", n)
-    require_finite(values, "y")
-    return values
-
-
-def _n_rows(X: Any) -> int:
-    """Rows of an array, a list or a frame."""
-    shape = getattr(X, "shape", None)
-    if shape is not None and len(shape) > 0:
-        return int(shape[0])
-    if shape is None and hasattr(X, "__len__") and not isinstance(X, str | bytes | dict | set):
-        return len(X)
-    raise TypeError(f"X is a {type(X).__name__}; an array or frame is needed")
-
-
-def _take(X: Any, rows: NDArray[np.intp]) -> Any:
-    """Some rows, of the kind that X is."""
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    if hasattr(X, "columns"):  # of polars
-        return X[rows]
-    return np.asarray(X)[rows]
+        return intervals_around(each, self._fold_of_row, self.errors_, self._weights, mass)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["NotSaved", "Saved", "load"]
 
 # Where the classes are that files hold: those that a module names as its own.
-_MODULES = ("estimators", "causal", "npiv", "npiv.ope")
-_ENTRIES = {"class", "params", "format_version", "digests"}
+_MODULES = ("estimators", "causal", "conformal", "npiv", "npiv.ope")
+_ENTRIES = {"class", "params", "labels", "format_version", "digests"}
 _ARRAYS = ("inner_lr",)  # parameters that may be arrays
 
 SavedT = TypeVar("SavedT", bound="Saved")
@@ -45,6 +46,8 @@ class Saved:
     """Parameters' names in older files, and today's."""
     _added: ClassVar[Mapping[str, Any]] = {}
     """Parameters that older files do not have, and what was done when there were none."""
+    _text_labels: Mapping[str, list[str]] = MappingProxyType({})
+    """Labels of columns of text that the program `rfpcore` made features of; the first is the reference."""
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to a file: safetensors with JSON metadata, nothing executable.
@@ -107,6 +110,8 @@ class Saved:
         self._require_usable()
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
         head = {"class": type(self).__name__, "params": _params_to_json(params, tensors, "param.")}
+        if self._text_labels:
+            head["labels"] = dict(self._text_labels)
         return head | self._describe(tensors)
 
     @classmethod
@@ -115,6 +120,12 @@ class Saved:
         only(document, "the file", _ENTRIES | cls._entries)
         found = cls(**_params_from_json(object_of(document, "params"), tensors, "param.", cls))
         found._restore(tensors, document)
+        if "labels" in document:
+            found._text_labels = {
+                name: [text(label, f"a label of {name}") for label in listed(own, name)]
+                for own in [object_of(document, "labels")]
+                for name in own
+            }
         found._require_usable()
         return found
 
@@ -172,15 +183,15 @@ def _load(path: str | PathLike[str], cls: Any) -> Any:
     tensors, document = _files.read(place)
     name = document.get("class")
     if cls is None:
-        cls = _class_of(name, place)
+        cls = class_of(name, place)
     elif name != cls.__name__:
         raise ValueError(f"{place} holds a {name}; {cls.__name__}.load was called")
     with _files.holding_together(place):
         return whole(cls, tensors, document)
 
 
-def _class_of(name: Any, path: Path) -> Any:
-    """The package's class of a name."""
+def class_of(name: Any, path: Path) -> Any:
+    """The package's class of a name; the path is for messages."""
     for module in _MODULES:
         home = import_module(f".{module}", __package__)
         found = getattr(home, name) if isinstance(name, str) and name in home.__all__ else None
@@ -268,7 +279,7 @@ def _params_from_json(plain: Document, tensors: Tensors, prefix: str, cls: type[
 
 def _value_of(value: Any, tensors: Tensors, prefix: str) -> Any:
     if isinstance(value, dict) and value.keys() == {"estimator", "params"}:
-        cls = _class_of(value["estimator"], Path("a parameter"))
+        cls = class_of(value["estimator"], Path("a parameter"))
         return cls(**_params_from_json(object_of(value, "params"), tensors, prefix, cls))
     if isinstance(value, dict) and value.keys() == {"not saved"}:
         return NotSaved(text(value["not saved"], "the model"))

@@ -15,6 +15,7 @@ from rfpcore.causal import (
     StaggeredEffect,
     linear_effect,
 )
+from rfpcore.causal.sensitivity import reference_time
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("agg")
@@ -111,3 +112,32 @@ def test_effects_of_several_models():
 def test_two_periods_are_drawn():
     display = DifferenceInDifferences().fit(**followed(1.0)).plot()
     assert display.names == ["Average effect on the treated"]
+
+
+@pytest.mark.parametrize(("options", "reference"), [({"base_period": "universal"}, -2.0), ({}, None)])
+def test_anticipation_is_shaded_and_moves_the_reference(options, reference):
+    model = staggered(anticipation=1, **options)
+    display = EventStudyDisplay.from_estimator(model).plot()
+    assert display.reference == reference
+    assert reference not in display.times
+    (shade,) = [patch for patch in display.ax_.patches if patch.get_label() == "anticipation"]
+    # The year before adoption, up to the line that marks it.
+    assert (shade.get_x(), shade.get_width()) == (-1.5, 1.0)
+    assert "anticipation" in labels(display.ax_)
+    assert not EventStudyDisplay.from_estimator(staggered()).plot().ax_.patches
+
+
+@pytest.mark.parametrize(
+    ("times", "anticipation", "reference"),
+    [
+        ([-3, -2, 0, 1], 0.0, -1.0),
+        ([-3, -1, 0, 1], 1.0, -2.0),
+        ([-4, -1, 0, 1], 2.0, -3.0),
+        ([-6, -4, 0, 2], 0.0, -2.0),
+        ([-6, -4, 0, 2], 1.5, -2.0),  # two years a period: the one before adoption begins too early
+        ([-6, -2, 0, 2], 2.0, -4.0),
+        ([0], 0.0, -1.0),
+    ],
+)
+def test_the_reference_is_the_last_period_before_it_can_be_felt(times, anticipation, reference):
+    assert reference_time([float(time) for time in times], anticipation) == reference

@@ -3,6 +3,7 @@
 import html.parser
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,14 @@ from sklearn.linear_model import LinearRegression
 from small_effects import followed, panel, policy, staggered
 
 import rfpcore
-from rfpcore.causal import ClusterEffect, DifferenceInDifferences, Effect, StaggeredEffect, linear_effect
+from rfpcore.causal import (
+    ClusterEffect,
+    DifferenceInDifferences,
+    Effect,
+    IndividualEffect,
+    StaggeredEffect,
+    linear_effect,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
 NUMBERS = ["estimate", "std_error", "t", "p_value", "ci_low", "ci_high"]
@@ -244,3 +252,37 @@ def test_beside_the_models_of_other_packages():
     assert "event time" in text
     assert "nan" not in text
     assert page is not None
+
+
+MODELS = {
+    "ClusterEffect": lambda: fitted(by="urban"),
+    "IndividualEffect": lambda: IndividualEffect(outcome=LinearRegression()).fit(
+        framed(), "rent <$>", "urban", "zip", covariates=["age & sex"], by="law_2"
+    ),
+    "DifferenceInDifferences": lambda: DifferenceInDifferences().fit(**followed(1.0)),
+    "StaggeredEffect": staggered_effect,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_effects_know_what_they_are_of(name, tmp_path):
+    model = MODELS[name]()
+    model.save(tmp_path / "model")
+    loaded = rfpcore.load(tmp_path / "model")
+    expected = replace(model._about, n_rows=model.n_rows_, n_clusters=model.n_clusters_)
+    for own in (model, loaded):
+        effects = [own.effect_, *own.effects_, *own.infer("cv3"), *own.infer("jackknife")]
+        if len(own.effects_) > 1:
+            effects.append(own.difference(own.effects_[0].name, own.effects_[1].name))
+        if name == "StaggeredEffect":
+            effects += [*own.aggregate("cells"), own.overall("group")]
+        assert all(effect.about == expected for effect in effects)
+
+
+def test_an_effect_alone_is_called_after_the_treatment_and_its_parts_are_not():
+    whole, urban, _ = fitted(by="urban").effects_
+    assert list(whole.__maketables_coef_table__.index) == ["law_2"]
+    assert list(urban.__maketables_coef_table__.index) == ["urban = 0"]
+    assert whole.__maketables_depvar__ == "rent <$>"
+    assert "Outcome" in whole.summary()
+    assert "rent <$>" in whole.summary()

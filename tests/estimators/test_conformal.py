@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import rfpcore
+from rfpcore import _conformal, _files
 from rfpcore.conformal import ClusterConformal
 from rfpcore.datasets import make_vee
 
@@ -71,7 +73,7 @@ def test_cross_validation_plus_by_its_definition(method, n_folds, monkeypatch):
             [-by_copies(-low[i], GROUPS, level), by_copies(high[i], GROUPS, level)] for i in range(len(NEW))
         ]
         assert_allclose(model.predict_interval(NEW, level=level), expected, rtol=1e-10)
-    monkeypatch.setattr(rfpcore.conformal, "CELLS", 70)
+    monkeypatch.setattr(_conformal, "CELLS", 70)
     assert_allclose(model.predict_interval(NEW, level=level), expected, rtol=1e-10)
     assert_allclose(model.predict(NEW), LinearRegression().fit(X, Y).predict(NEW))
 
@@ -136,3 +138,110 @@ def test_what_is_refused(changed, error, words):
     model = ClusterConformal(**{"estimator": LinearRegression()} | own)
     with pytest.raises(error, match=words):
         model.fit(**{"X": X, "y": Y, "groups": GROUPS} | changed)
+
+
+@pytest.mark.parametrize("method", ["split", "jackknife+"])
+def test_a_row_of_weight_two_is_two_rows(method):
+    """Of a regressor without weights, so that the same line is fitted: whole copies of all rows."""
+
+    class Middle(RegressorMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.middle_ = np.median(X)
+            return self
+
+        def predict(self, X):
+            return np.full(len(X), self.middle_)
+
+    options = {"method": method, "random_state": 3}
+    twice = np.random.default_rng(5).integers(1, 3, len(Y))
+    copies = np.repeat(np.arange(len(Y)), twice)
+    x = np.full_like(X, 0.5)  # the middle is the same, whatever is repeated
+    weighed = ClusterConformal(Middle(), **options).fit(x, Y, GROUPS, sample_weight=twice)
+    repeated = ClusterConformal(Middle(), **options).fit(x[copies], Y[copies], GROUPS[copies])
+    for level in (0.3, 0.6, 0.8):
+        assert_array_equal(
+            weighed.predict_interval(NEW, level=level), repeated.predict_interval(NEW, level=level)
+        )
+    # How weights compare between clusters does not matter.
+    other = ClusterConformal(Middle(), **options).fit(x, Y, GROUPS, sample_weight=twice * 4.0 ** (GROUPS % 3))
+    assert_array_equal(other.predict_interval(NEW, level=0.6), weighed.predict_interval(NEW, level=0.6))
+
+
+def test_weights_reach_the_estimator_and_leave_rows_out():
+    weight = np.where(np.arange(len(Y)) % 5 == 4, 0.0, 1.0 + np.arange(len(Y)) % 3)
+    used = weight > 0
+    model = ClusterConformal(LinearRegression(), random_state=0).fit(X, Y, GROUPS, weight)
+    alone = ClusterConformal(LinearRegression(), random_state=0)
+    alone.fit(X[used], Y[used], GROUPS[used], weight[used])
+    assert_array_equal(model.predict_interval(NEW, level=0.8), alone.predict_interval(NEW, level=0.8))
+    line = LinearRegression().fit(X[used], Y[used], weight[used])
+    assert_array_equal(model.predict(NEW), line.predict(NEW))
+    with pytest.raises(ValueError, match="sample_weight is 0 in every row of cluster 0"):
+        ClusterConformal(LinearRegression()).fit(X, Y, GROUPS, np.where(GROUPS == 0, 0.0, 1.0))
+    with pytest.raises(ValueError, match="must not be negative"):
+        ClusterConformal(LinearRegression()).fit(X, Y, GROUPS, np.full(len(Y), -1.0))
+
+
+def test_coverage_of_a_row_that_is_drawn_by_its_weight():
+    """Rows of large weight are noisier; 300 data sets, whose share has a standard error of .023."""
+    random, hits, blind = np.random.default_rng(2), [], []
+    for _ in range(300):
+        sizes = random.integers(4, 12, 21)
+        x, y, groups = draw(random, sizes)
+        weight = np.where(random.random(len(y)) < 0.3, 20.0, 1.0)
+        y = y + (weight > 1) * 8 * random.standard_normal(len(y))
+        seen = groups < 20
+        row = random.choice(np.flatnonzero(~seen), p=weight[~seen] / weight[~seen].sum())
+        for weights, found in ((weight[seen], hits), (None, blind)):
+            model = ClusterConformal(LinearRegression(), method="split", random_state=0)
+            model.fit(x[seen], y[seen], groups[seen], weights)
+            low, high = model.predict_interval(x[[row]], level=0.8)[0]
+            found.append(low <= y[row] <= high)
+    assert np.mean(hits) > 0.8 - 3 * 0.023
+    assert np.mean(blind) < 0.8 - 3 * 0.023
+
+
+@pytest.mark.parametrize("method", ["split", "cv+"])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        rfpcore.MLPRegressor(hidden_layer_sizes=(3,), max_iter=3, random_state=0),
+        rfpcore.RFPRegressor(hidden_layer_sizes=(3,), max_iter=5, inner_lr=0.05, random_state=0),
+        rfpcore.MixedRegressor(mean="linear"),
+    ],
+    ids=["MLPRegressor", "RFPRegressor", "MixedRegressor"],
+)
+def test_saved_and_loaded_to_the_same_bits(method, estimator, tmp_path):
+    model = ClusterConformal(estimator, method=method, n_folds=2, random_state=0).fit(X, Y, GROUPS)
+    model.save(tmp_path / "model")
+    for loaded in (rfpcore.load(tmp_path / "model"), ClusterConformal.load(tmp_path / "model")):
+        assert_array_equal(loaded.predict(NEW), model.predict(NEW))
+        assert_array_equal(loaded.predict_interval(NEW, level=0.6), model.predict_interval(NEW, level=0.6))
+        assert loaded.largest_level_ == model.largest_level_
+        assert loaded.get_params()["method"] == method
+
+
+def test_models_of_other_packages_are_in_no_file(tmp_path):
+    model = ClusterConformal(LinearRegression(), random_state=0).fit(X, Y, GROUPS)
+    with pytest.raises(ValueError, match="of the class LinearRegression, of another package"):
+        model.save(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("errors", lambda old: -old, "none below 0"),
+        ("weights", lambda old: 2 * old, "weights sum to"),
+        ("folds", lambda old: old + 7, "none of the 2 members"),
+        ("folds", lambda old: old[1:], "folds is int64 of shape"),
+    ],
+)
+def test_files_that_do_not_hold_together(name, value, words, tmp_path):
+    estimator = rfpcore.MLPRegressor(hidden_layer_sizes=(3,), max_iter=3, random_state=0)
+    model = ClusterConformal(estimator, n_folds=2, random_state=0).fit(X, Y, GROUPS)
+    tensors = {}
+    document = model._document(tensors)
+    tensors[name] = value(tensors[name])
+    _files.write(tmp_path / "model", tensors, document)
+    with pytest.raises(ValueError, match=words):
+        rfpcore.load(tmp_path / "model")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from fuzz_core import GROUPS, THETA, X, Y
 from fuzz_target import Target, estimator, function, method
@@ -15,7 +16,9 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 import rfpcore
 from rfpcore import conformal, estimators
 from rfpcore.export import to_torch
+from rfpcore.formula import FormulaFeatures
 
+TABLE = pd.DataFrame(X, columns=["a", "b"]).assign(region=np.array(["north", "south"])[GROUPS % 2])
 CLASSES = np.array(["a", "b", "c"])[np.digitize(Y, [-0.4, 0.4])]
 WEIGHTS = np.linspace(0.5, 2, 18)
 RFP = {"hidden_layer_sizes": (3,), "max_iter": 3, "random_state": 0, "n_jobs": 1, "batch_size": None}
@@ -178,6 +181,19 @@ TARGETS: list[Target] = [
         )
     ),
     Target(
+        "FormulaFeatures",
+        lambda X, **params: FormulaFeatures(**params).fit(X).transform(X),
+        lambda: {"X": TABLE, "formula": "a*region"},
+        lambda: function(FormulaFeatures, dict).signature(),
+        covers=tuple(
+            f"FormulaFeatures.{name}" for name in ("fit", "get_params", "set_params", "fit_transform")
+        ),
+    ),
+    *(
+        method(lambda: FormulaFeatures("a*region").fit(TABLE), "FormulaFeatures", name, base)
+        for name, base in (("transform", lambda: {"X": TABLE}), ("get_feature_names_out", dict))
+    ),
+    Target(
         "to_torch",
         lambda **given: to_torch(**given)(torch.tensor(X)).detach().numpy(),
         lambda: {"model": fitted(rfpcore.MLPRegressor), "output": "prediction"},
@@ -188,6 +204,12 @@ TARGETS: list[Target] = [
     *after_fit(rfpcore.MLPRegressor, "predict"),
     *after_fit(rfpcore.MLPClassifier, "predict", "predict_proba", "decision_function"),
     *after_fit(rfpcore.EnsembleRegressor, "predict", "predict_each"),
+    method(
+        lambda: rfpcore.EnsembleRegressor(MEMBER, 5, bootstrap=True, random_state=0).fit(X, Y),
+        "EnsembleRegressor",
+        "predict_interval",
+        lambda: {"X": X, "level": 0.6},
+    ),
     *after_fit(rfpcore.EnsembleClassifier, "predict", "predict_proba", "predict_proba_each"),
     *after_fit(CV, "predict"),
     *(scored(kind, Y) for kind in (REGRESSOR, rfpcore.MLPRegressor, rfpcore.EnsembleRegressor, CV)),

@@ -57,6 +57,7 @@ EXEMPT: dict[str, str] = {
     ".get_metadata_routing": CHECKED,
     ".load": SAVED,
     ".save": SAVED,
+    ".set_callbacks": CHECKED,
     ".set_fit_request": CHECKED,
     ".set_partial_fit_request": CHECKED,
     ".set_predict_request": CHECKED,

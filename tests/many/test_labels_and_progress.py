@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
+import rfpcore
 from rfpcore.many import Model, Record, fit_many
 
 RANDOM = np.random.default_rng(0)
@@ -34,6 +35,20 @@ def test_texts_are_their_codes(kind, loss, n):
     assert_array_equal(found.held_out_losses, expected.held_out_losses)
     assert_array_equal(found.test_accuracies, expected.test_accuracies)
     assert found.predict(X).shape[-1] == (3 if n == 3 else 1)
+
+
+def test_sweeps_list_the_classes(tmp_path):
+    model, points = Model(**SMALL, loss="softmax"), {"seed": [0, 1]}
+    place = tmp_path / "sweep"
+    found, expected, again = (
+        rfpcore.sweep(X, y, points, model, held_out=(X[:9], y[:9]), record=Record(every=1), path=path)
+        for y, path in ((NAMES[CODES], place), (CODES, None), (NAMES[CODES], place))
+    )
+    assert found.classes.tolist() == found.result.classes.tolist() == NAMES.tolist()
+    assert again.classes.tolist() == NAMES.tolist()
+    assert expected.classes is None
+    assert_array_equal(found.result.thetas, expected.result.thetas)
+    assert_array_equal(again.result.held_out_losses, expected.result.held_out_losses)
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,54 @@ def test_classes(file, tmp_path, capsys):
     assert set(capsys.readouterr().out.split()) <= {"prediction", "0", "1"}
 
 
+REGION = np.array(["north", "south", "east"])[np.arange(64) % 3]
+
+
+def test_text_is_encoded_as_it_is_for_effects(tmp_path, capsys):
+    place, model = str(tmp_path / "text.csv"), str(tmp_path / "model")
+    FRAME.assign(region=REGION, one="same").to_csv(place, index=False)
+    features = ["--outcome", "rent", "--features", "region", "x0", "one"]
+    assert main(["fit", place, *features, "--estimator", "MLPRegressor", *SMALL, "--save", model]) == 0
+    out = capsys.readouterr().out
+    assert "64 rows, 3 features\nreference of region: east\nreference of one: same\n" in out
+    by_hand = pd.DataFrame(
+        {"region[north]": REGION == "north", "region[south]": REGION == "south", "x0": FRAME["x0"]},
+        dtype=float,
+    )
+    alone = rfpcore.MLPRegressor(hidden_layer_sizes=(3,), max_iter=5, random_state=0)
+    alone.fit(by_hand, FRAME["rent"])
+    # Rows without some label have its column nevertheless.
+    FRAME.assign(region=REGION, one="same").iloc[:2].to_csv(place, index=False)
+    assert main(["predict", model, place]) == 0
+    found = np.loadtxt(capsys.readouterr().out.splitlines()[1:])
+    assert_allclose(found, alone.predict(by_hand[:2]), rtol=1e-6)  # printed digits
+    loaded = rfpcore.load(model)
+    loaded.save(tmp_path / "again")
+    assert main(["predict", str(tmp_path / "again"), place]) == 0
+    assert_array_equal(np.loadtxt(capsys.readouterr().out.splitlines()[1:]), found)
+    assert loaded.fit(by_hand, FRAME["rent"])._text_labels == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"region": "west"},
+            "column 'region' holds 'west' in 64 of 64 rows, a label that the model has not seen",
+        ),
+        ({"region": None}, "column 'region' has no label in row 0"),
+    ],
+)
+def test_text_that_the_model_does_not_know(change, words, tmp_path, capsys):
+    place, model = str(tmp_path / "text.csv"), str(tmp_path / "model")
+    FRAME.assign(region=REGION).to_csv(place, index=False)
+    options = ["--outcome", "rent", "--features", "region", "--estimator", "MLPRegressor", *SMALL]
+    assert main(["fit", place, *options, "--save", model]) == 0
+    FRAME.assign(**change).to_csv(place, index=False)
+    assert main(["predict", model, place]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_mixed_models_know_their_clusters(file, tmp_path, capsys):
     model = str(tmp_path / "model")
     options = [*FIT, "--clusters", "town", "--set", "mean=linear", "--save", model]

@@ -12,12 +12,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "pipelines.md"
 RECIPES = {
     found.group(1): block
     for block in re.findall(r"^```py\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    if (found := re.search(r"\b(onnx|optuna|shap|tensorboard)\b", block))
+    if (found := re.search(r"\b(onnx|optuna|shap|tensorboard|sklearn\.callback)\b", block))
 }
 
 
 def test_every_recipe_is_known():
-    assert RECIPES.keys() == {"onnx", "optuna", "shap", "tensorboard"}
+    assert RECIPES.keys() == {"onnx", "optuna", "shap", "tensorboard", "sklearn.callback"}
 
 
 @pytest.mark.filterwarnings("ignore")  # of other packages

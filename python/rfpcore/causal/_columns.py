@@ -1,33 +1,18 @@
 """Arguments as arrays, or as names of columns of a frame."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._arrays import (
-    Array,
-    as_floats,
-    group_codes,
-    is_missing,
-    label_array,
-    matrix,
-    require_finite,
-    require_length,
-    shown,
-)
+from .._arrays import Array, as_floats, matrix, require_finite, require_length, shown
+from .._formula import Formula, design, is_formula, outcome_column, outcome_formula
+from .._frame_columns import encoded, is_frame, is_text
 from .._frames import require_aligned
 from .._options import is_integer, items
-from .._order import is_unordered_categorical, own_order
 
 LIST = "a list of columns or 'all'"
 LARGEST = 1e300  # outcome
-MOST_LABELS = 100  # of a column of text
-
-
-def is_frame(X: Any) -> bool:
-    """Whether X has named columns (pandas, polars)."""
-    return hasattr(X, "columns") and hasattr(X, "__getitem__")
 
 
 def column(X: Any, values: Any, name: str) -> Any:
@@ -42,23 +27,57 @@ def column(X: Any, values: Any, name: str) -> Any:
     return X[values]
 
 
-def read_columns(
-    X: Any, given: Mapping[str, Any], covariates: Any
-) -> tuple[dict[str, Any], Array, list[str]]:
-    """The values of every argument given by name or as an array, the covariates, and their names.
+class Columns(NamedTuple):
+    """Values of the arguments by name, covariates (N, d), their names, and the labels of text without one."""
 
-    ValueError where pandas objects have different indexes.
+    values: dict[str, Any]
+    rows: Array
+    names: list[str]
+    references: dict[str, str]
+
+
+def read_columns(X: Any, given: Mapping[str, Any], covariates: Any) -> Columns:
+    """The values of every argument given by name or as an array, and the covariates.
+
+    Where y is a formula, outcome and covariates are what it says. ValueError where pandas objects have
+    different indexes.
     """
-    columns = {name: column(X, values, name) for name, values in given.items()}
+    formula = formula_of(X, given, covariates)
+    columns = {name: column(X, values, name) for name, values in given.items() if name != "y" or not formula}
     require_aligned(X=X, **columns)
-    rows, names = covariate_matrix(X, covariates, given)
+    if formula is None:
+        rows, names, references = covariate_matrix(X, covariates, given)
+    else:
+        columns["y"] = outcome_column(formula, X)
+        found = design(formula, X)
+        rows, names, references = found.columns, found.names, found.references
     if len(rows) == 0:
         raise ValueError("X has 0 rows; at least one is needed")
-    return columns, rows, names
+    return Columns(columns, rows, names, references)
 
 
-def covariate_matrix(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple[Array, list[str]]:
-    """The covariates (N, d) as floats, and their names.
+def formula_of(X: Any, given: Mapping[str, Any], covariates: Any) -> Formula | None:
+    """The formula that y is, without the treatment; None where it is none."""
+    y, treatment = given["y"], given["treatment"]
+    if is_formula(None, X):
+        raise TypeError(f"X={shown(X)} is a formula; the frame comes first, then the formula in y's place")
+    if not is_formula(X, y):
+        return None
+    if covariates is not None:
+        raise ValueError(f"y={y!r} names the covariates; leave the argument `covariates` out")
+    found = outcome_formula(X, y)
+    if found.fixed and "absorb[0]" not in given:
+        raise ValueError(
+            f"the formula {y!r} has fixed effects, behind its '|', which are of linear_effect alone; as "
+            f"covariates: + C({found.fixed[0]})"
+        )
+    return found.without(treatment) if isinstance(treatment, str) else found
+
+
+def covariate_matrix(
+    X: Any, covariates: Any, given: Mapping[str, Any]
+) -> tuple[Array, list[str], dict[str, str]]:
+    """The covariates (N, d) as floats, their names, and the labels of text that have no column.
 
     `covariates` lists columns of a frame by name, or of an array by number. "all" takes all columns that no
     argument `given` names, and so does None of an array. There may be none. A frame's columns of text are
@@ -72,10 +91,10 @@ def covariate_matrix(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple
         )
     array = as_floats(X, "X")
     if array.ndim == 2 and array.shape[1] == 0 and array.shape[0] > 0:
-        return array.astype(np.float64), []
+        return array.astype(np.float64), [], {}
     array = matrix(X).astype(np.float64)
     chosen = array_columns(covariates, array.shape[1])
-    return np.ascontiguousarray(array[:, chosen]), [f"x{i}" for i in chosen]
+    return np.ascontiguousarray(array[:, chosen]), [f"x{i}" for i in chosen], {}
 
 
 def array_columns(covariates: Any, n_columns: int) -> list[int]:
@@ -98,43 +117,20 @@ def chosen_columns(X: Any, covariates: Any, given: Mapping[str, Any]) -> list[Ha
     return found
 
 
-def _frame_covariates(X: Any, covariates: Any, given: Mapping[str, Any]) -> tuple[Array, list[str]]:
-    parts, names = [np.empty((len(X), 0))], []
+def _frame_covariates(
+    X: Any, covariates: Any, given: Mapping[str, Any]
+) -> tuple[Array, list[str], dict[str, str]]:
+    parts, names, references = [np.empty((len(X), 0))], [], {}
     for name in chosen_columns(X, covariates, given):
         if is_text(X[name]):
-            part, own, _ = encoded(X[name], name)
+            part, own, labels = encoded(X[name], name)
+            references[str(name)] = str(labels[0])
         else:
             part, own = as_floats(X[name], f"column {name!r}").astype(np.float64), [str(name)]
             require_finite(part, f"column {name!r}")
         parts.append(part)
         names += own
-    return np.column_stack(parts), names
-
-
-def is_text(values: Any) -> bool:
-    """Whether a frame's column holds labels and no numbers: text, or a Categorical of whatever."""
-    if own_order(values) is not None or is_unordered_categorical(values):
-        return True
-    labels = label_array(values)
-    if labels.dtype.kind != "O":
-        return labels.dtype.kind in "UT"
-    known = [value for value in labels.ravel().tolist() if not is_missing(value)]
-    return bool(known) and all(isinstance(value, str) for value in known)
-
-
-def encoded(values: Any, name: Hashable) -> tuple[Array, list[str], str]:
-    """A column of labels as columns of 0 and 1 (N, L - 1): one for each label but the first, the reference.
-
-    Labels are in their own order, or sorted; columns are called name[label].
-    """
-    labels, codes = group_codes(values, len(values), f"column {name!r}")
-    if len(labels) > MOST_LABELS:
-        raise ValueError(
-            f"column {name!r} has {len(labels)} different labels, each of which would become a covariate of "
-            f"its own; at most {MOST_LABELS} are possible. If they name clusters, give them as `groups`"
-        )
-    columns = (codes[:, None] == np.arange(1, len(labels))).astype(np.float64)
-    return columns, [f"{name}[{label}]" for label in labels[1:]], str(labels[0])
+    return np.column_stack(parts), names, references
 
 
 def _chosen(covariates: Any, rest: list[Hashable]) -> list[Hashable]:

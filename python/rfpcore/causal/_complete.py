@@ -1,4 +1,4 @@
-"""Rows without missing values, and what the columns of zeros and ones made of text are compared with."""
+"""Rows without missing values."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -6,10 +6,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import as_floats, group_codes, is_missing, label_array, require_length
+from .._arrays import as_floats, group_codes, require_length
+from .._formula import Formula
+from .._frame_columns import is_frame, missing_in
 from .._frames import require_aligned
 from .._options import choice
-from ._columns import array_columns, chosen_columns, column, encoded, is_frame, is_text
+from ._columns import array_columns, chosen_columns, column, formula_of
 
 Missing = Literal["raise", "drop"]
 Rows = NDArray[np.bool_]
@@ -24,14 +26,11 @@ class Complete(NamedTuple):
         As they came, or without the rows that lack a value.
     n_dropped : int
         How many these are.
-    references : dict
-        By name of a column of text, the label that has no column of its own.
     """
 
     X: Any
     given: dict[str, Any]
     n_dropped: int
-    references: dict[str, str]
 
     def take(self, rows: NDArray[np.intp]) -> "Complete":
         """Some rows of everything."""
@@ -51,14 +50,14 @@ def complete(
     """
     choice(missing, "missing", Missing)
     arguments = dict(given)
-    columns = {name: column(X, values, name) for name, values in given.items() if values is not None}
+    formula = formula_of(X, given, covariates)
+    named = {name: values for name, values in given.items() if name != "y" or formula is None}
+    columns = {name: column(X, values, name) for name, values in named.items() if values is not None}
     require_aligned(X=X, **columns)
-    if missing == "raise":
-        return Complete(X, arguments, 0, _references(X, covariates, given))
+    if missing == "raise" or X is None:  # who reads it says what is needed
+        return Complete(X, arguments, 0)
     lacking = {name: missing_in(values) for name, values in columns.items()}
-    lacking |= _missing_covariates(X, covariates, given)
-    if X is None:  # who reads it says what is needed
-        return Complete(X, arguments, 0, {})
+    lacking |= _missing_covariates(X, covariates, given, formula)
     for name, mask in lacking.items():
         require_length(mask, name, len(X))
     keep = ~np.any(list(lacking.values()), axis=0)
@@ -70,35 +69,16 @@ def complete(
             f"missing='drop' leaves none of the {len(keep)} rows; without a value are, of {counts}"
         )
     rows = np.flatnonzero(keep)
-    found = Complete(X, arguments, len(keep) - len(rows), {})
-    found = found.take(rows) if found.n_dropped else found
-    return found._replace(references=_references(found.X, covariates, given))
+    found = Complete(X, arguments, len(keep) - len(rows))
+    return found.take(rows) if found.n_dropped else found
 
 
-def missing_in(values: Any) -> Rows:
-    """(N,) whether a row has no value."""
-    if isinstance(values, np.ma.MaskedArray):
-        found = np.ma.getmaskarray(values) | missing_in(values.data)
-    else:
-        array = label_array(values)
-        if array.dtype.kind in "fc":
-            found = np.isnan(array)
-        elif array.dtype.kind in "mM":
-            found = np.isnat(array)
-        elif array.dtype.kind in "OTV":
-            found = np.array([is_missing(value) for value in array.ravel().tolist()], bool)
-            found = found.reshape(array.shape)
-        else:
-            found = np.zeros(array.shape, bool)
-    found = np.asarray(found)
-    return np.asarray(found.reshape(len(found), -1).any(axis=1) if found.ndim else found.ravel())
-
-
-def _missing_covariates(X: Any, covariates: Any, given: Mapping[str, Any]) -> dict[str, Rows]:
+def _missing_covariates(
+    X: Any, covariates: Any, given: Mapping[str, Any], formula: Formula | None
+) -> dict[str, Rows]:
     if is_frame(X):
-        return {f"column {name!r}": missing_in(X[name]) for name in chosen_columns(X, covariates, given)}
-    if X is None:
-        return {}
+        names = sorted(formula.variables()) if formula else chosen_columns(X, covariates, given)
+        return {f"column {name!r}": missing_in(X[name]) for name in names}
     array = as_floats(X, "X")
     if array.ndim != 2:
         return {"X": np.isnan(array).ravel()}
@@ -123,16 +103,3 @@ def take_rows(values: Any, rows: NDArray[np.intp]) -> Any:
     if isinstance(values, list | tuple):
         return [values[row] for row in rows]
     return values[rows]
-
-
-def _references(X: Any, covariates: Any, given: Mapping[str, Any]) -> dict[str, str]:
-    if not is_frame(X):
-        return {}
-    texts = [name for name in chosen_columns(X, covariates, given) if is_text(X[name])]
-    return {str(name): encoded(X[name], name)[2] for name in texts}
-
-
-def facts(n_dropped: int, references: Mapping[str, str]) -> list[tuple[str, Any]]:
-    """Lines of a summary; none where there is nothing to say."""
-    lines: list[tuple[str, Any]] = [("Rows dropped, no value", n_dropped)] if n_dropped else []
-    return lines + [(f"Reference of {name}", label) for name, label in references.items()]

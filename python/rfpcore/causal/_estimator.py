@@ -1,6 +1,7 @@
 """What all estimators of effects offer once they are fitted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -11,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._arrays import shown
 from .._limits import Limited, Limits, one_of, seed, shown_progress, threads, unchecked, whole
 from .._scaling import named
-from ._complete import Complete, Missing, facts
+from ._about import about
+from ._complete import Complete, Missing
 from ._covariance import Replicates, covariance, difference
 from ._effort import MANY_REFITS
 from ._file import SavedEffect
@@ -48,12 +50,19 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
     _treated_count: ClassVar[str] = "n_treated_"
     """The attribute that counts treated clusters."""
 
-    def _keep_complete(self, data: Complete) -> None:
-        self.n_dropped_, self.references_ = data.n_dropped, data.references
+    def _keep_about(self, data: Complete, given: Mapping[str, Any], sample: Any) -> None:
+        """What summaries say of the arguments of `fit`, and of rows without a value."""
+        self._about = about(data.X, given, sample.names, sample.references)
+        self.n_dropped_, self.references_ = data.n_dropped, dict(sample.references)
+
+    def _named(self, effects: Iterable[Effect]) -> list[Effect]:
+        """The same effects, which say what they are of."""
+        own = replace(self._about, n_rows=self.n_rows_, n_clusters=self.n_clusters_)
+        return [replace(effect, about=own) for effect in effects]
 
     def _facts_of_rows(self) -> list[tuple[str, Any]]:
-        """Lines of a summary on rows dropped and text encoded."""
-        return facts(self.n_dropped_, self.references_)
+        """A line of a summary on rows dropped."""
+        return [("Rows dropped, no value", self.n_dropped_)] if self.n_dropped_ else []
 
     @property
     def estimate_(self) -> float:
@@ -169,7 +178,7 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
             if not (isinstance(name, str) and name in names):
                 raise ValueError(f"{role}={shown(name)} names no effect; there are {named(names, SHOWN)}")
         chosen = self._replicates_of([effects[names.index(name)] for name in (first, second)])
-        return difference(chosen, 0, 1, self._problem.size)
+        return self._named([difference(chosen, 0, 1, self._problem.size)])[0]
 
     def _replicates_of(self, effects: Sequence[Effect]) -> Replicates:
         """Those of the fit; NaN for effects without rows."""

@@ -1,6 +1,7 @@
 """Effects in files: what their tables, intervals and figures need, not the data."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -49,6 +50,10 @@ class SavedEffect(Saved):
     n_dropped_: int
     references_: dict[str, str]
 
+    def _named(self, effects: Iterable[Effect]) -> list[Effect]:
+        """The same effects, which say what they are of."""
+        raise NotImplementedError
+
     def _all_effects(self) -> list[Effect]:
         """Those that the file holds."""
         return self.effects_
@@ -64,7 +69,11 @@ class SavedEffect(Saved):
         learnt["about"], learnt["columns"] = about_to_file(self._about), list(self._columns)
         tensors |= {f"column.{name}": values for name, values in self._columns.items()}
         learnt["problem"] = _problem_to_file(self._problem, tensors)
-        effects = [put(e, tensors, f"effect.{i}.") for i, e in enumerate(self._all_effects())]
+        # What they are of is said once.
+        effects = [
+            put(replace(effect, about=About()), tensors, f"effect.{i}.")
+            for i, effect in enumerate(self._all_effects())
+        ]
         return {"learnt": learnt | self._describe_learnt(tensors), "effects": effects}
 
     def _restore(self, tensors: Tensors, document: Document) -> None:
@@ -98,7 +107,7 @@ class SavedEffect(Saved):
             columns[name] = tensor(tensors, f"column.{name}", len(effects), nan=True, dtype=dtype)
         self._columns = columns
         self._problem = _problem_of_file(object_of(learnt, "problem"), tensors, self.clusters_)
-        self._restore_learnt(tensors, learnt, effects)
+        self._restore_learnt(tensors, learnt, self._named(effects))
         self.effect_ = self.effects_[0]
 
     def _describe_learnt(self, tensors: Tensors) -> Document:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes, require_total, row_weights
+from .._formula import is_formula, outcome_formula
 from ._absorbed import FixedEffects, absorbed, listed
 from ._columns import number_vector, read_columns
 from ._complete import complete
@@ -22,6 +23,7 @@ class LinearRows(NamedTuple):
     codes: NDArray[np.intp]
     fixed: FixedEffects | None
     n_dropped: int
+    references: dict[str, str]
 
 
 def read_rows(
@@ -35,10 +37,10 @@ def read_rows(
     missing: str,
 ) -> LinearRows:
     """Check everything; rows of weight 0 are none."""
-    effects = listed(absorb)
+    effects = listed(_fixed_effects(X, y, absorb))
     given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight} | effects
     whole = complete(X, given, covariates, missing)
-    columns, rows, names = read_columns(whole.X, whole.given, covariates)
+    columns, rows, names, references = read_columns(whole.X, whole.given, covariates)
     n, weight = len(rows), None
     labels, codes = group_codes(columns["groups"], n)
     d = number_vector(columns["treatment"], "treatment", n)
@@ -54,9 +56,19 @@ def read_rows(
     if len(labels) < 2:
         raise ValueError(f"there is {len(labels)} cluster; at least 2 are needed")
     if weight is None and not effects:
-        return LinearRows(rows, names, d, outcome, labels, codes, None, whole.n_dropped)
+        return LinearRows(rows, names, d, outcome, labels, codes, None, whole.n_dropped, references)
     found = absorbed(levels, codes)
     weight = np.ones(n) if weight is None else weight / weight.mean()
     fixed = FixedEffects(found.group, weight)
     columns_of = np.column_stack([rows, found.dummies])
-    return LinearRows(columns_of, names, d, outcome, labels, codes, fixed, whole.n_dropped)
+    return LinearRows(columns_of, names, d, outcome, labels, codes, fixed, whole.n_dropped, references)
+
+
+def _fixed_effects(X: Any, y: Any, absorb: Any) -> Any:
+    """`absorb`, or what is behind the "|" of a formula."""
+    fixed = outcome_formula(X, y).fixed if is_formula(X, y) else ()
+    if not fixed:
+        return absorb
+    if absorb is not None:
+        raise ValueError(f"y={y!r} names the fixed effects; leave the argument `absorb` out")
+    return list(fixed)

@@ -33,6 +33,8 @@ class Long:
     unit_labels : ndarray or None
     names : list of str
         Of the covariates.
+    references : dict
+        Labels of text that have no column, by name.
     """
 
     X: Array
@@ -46,6 +48,7 @@ class Long:
     unit: NDArray[np.intp] | None
     unit_labels: Array | None
     names: list[str]
+    references: dict[str, str]
 
 
 def read_long(
@@ -67,7 +70,7 @@ def read_long(
         raise ValueError(f"{'time' if time is None else 'groups'} is None; both are needed")
     given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
     given["sample_weight"] = sample_weight
-    columns, rows, names = read_columns(X, given, covariates)
+    columns, rows, names, references = read_columns(X, given, covariates)
     n = len(rows)
     periods, period = read_periods(columns["time"], n)
     unit_labels, units = (None, None) if unit is None else group_codes(columns["unit"], n, "unit")
@@ -91,6 +94,7 @@ def read_long(
         unit=units,
         unit_labels=unit_labels,
         names=names,
+        references=references,
     )
 
 

@@ -1,7 +1,7 @@
 """Clustered data with a treatment that is on or off for whole clusters."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Sample:
         Covariates of the clusters, scaled alike.
     names, cluster_names : list of str
         Of the columns of X and Z.
+    references : dict
+        Labels of text that have no column, by name.
     """
 
     X: Array
@@ -45,6 +47,7 @@ class Sample:
     Z: Array
     names: list[str]
     cluster_names: list[str]
+    references: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_clusters(self) -> int:
@@ -75,7 +78,7 @@ def read_sample(
     if groups is None:
         raise ValueError("groups is None; the effect of a policy that comes by cluster needs the clusters")
     given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
-    columns, rows, names = read_columns(X, given, covariates)
+    columns, rows, names, references = read_columns(X, given, covariates)
     n = len(rows)
     outcome = outcomes(columns["y"], n)
     labels, codes = group_codes(columns["groups"], n)
@@ -92,6 +95,7 @@ def read_sample(
         Z=cluster_means(scaled[:, chosen], codes, len(labels)),
         names=names,
         cluster_names=[names[i] for i in chosen],
+        references=references,
     )
 
 

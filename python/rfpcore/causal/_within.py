@@ -132,7 +132,7 @@ def read_within(X: Any, given: Mapping[str, Any], covariates: Any, models: Model
 
     `given` has y, treatment, groups, sample_weight and by.
     """
-    columns, rows, names = read_columns(X, given, covariates)
+    columns, rows, names, references = read_columns(X, given, covariates)
     n = len(rows)
     outcome = outcomes_of(columns["y"], n)
     labels, codes = group_codes(np.arange(n) if given["groups"] is None else columns["groups"], n)
@@ -141,7 +141,7 @@ def read_within(X: Any, given: Mapping[str, Any], covariates: Any, models: Model
     _require_both(treated, weight, codes, labels)
     _require_overlap(rows, treated, names)
     cells = _cells(standardized(rows), outcome, weight, treated, codes, labels, names)
-    cells = without_level(cells, models)
+    cells = replace(without_level(cells, models), references=references)
     clusters = replace(cells, codes=codes, labels=labels, arm=np.zeros(len(labels), np.int64))
     has_arm = cells.arm.reshape(2, -1) >= 0
     _warn_of_few(has_arm, labels)

@@ -12,7 +12,6 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, text
 from .._limits import Limits, one_of, whole
 from .._options import boolean
-from ._about import about
 from ._checks import require_overlap, warn_of_design
 from ._complete import Missing, complete
 from ._cross_sections import PooledPeriods, pooled_periods
@@ -199,12 +198,11 @@ class DifferenceInDifferences(EffectEstimator):
         given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
         given["sample_weight"] = sample_weight
         rows = complete(X, given, covariates, params["missing"], whole="unit")
-        self._keep_complete(rows)
         alone = groups is None and unit is None
         if alone and self.efficient:
             raise ValueError("efficient=True needs clusters, but groups is None")
         data = read_long(rows.X, **rows.given, covariates=covariates, alone=alone)
-        self._about = about(given, data.names)
+        self._keep_about(rows, given, data)
         if len(data.periods) != 2:
             raise ValueError(
                 f"time has {len(data.periods)} periods; two are needed. StaggeredEffect takes more than two"
@@ -248,7 +246,8 @@ class DifferenceInDifferences(EffectEstimator):
         inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, effort)
         self._inner: ClusterEffect | None = inner
         self._problem, self._followed = inner._problem, True
-        self.effects_, self.n_rows_, self._report = inner.effects_, inner.n_rows_, inner._report
+        self.n_rows_, self._report = inner.n_rows_, inner._report
+        self.effects_ = self._named(inner.effects_)
         self._columns = inner._columns
 
     def _fit_cross_sections(
@@ -306,15 +305,15 @@ class DifferenceInDifferences(EffectEstimator):
         """
         check_is_fitted(self, "periods_")
         if not hasattr(self, "_inner"):  # it was loaded
-            return self._infer_without_data(inference)
+            return self._named(self._infer_without_data(inference))
         if self._inner is not None:
-            return self._inner.infer(inference)
+            return self._named(self._inner.infer(inference))
         if not isinstance(inference, str) or inference not in get_args(Method):
             raise ValueError(
                 f"inference={shown(inference)} is for units that are followed; repeated cross-sections have "
                 f"{', '.join(map(repr, get_args(Method)))}"
             )
-        return infer(self._problem, inference, self.n_draws, self._seed)
+        return self._named(infer(self._problem, inference, self.n_draws, self._seed))
 
     _counts = ("n_rows_", "n_clusters_", "n_treated_")
     _methods = Inference

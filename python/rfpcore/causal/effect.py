@@ -12,7 +12,6 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
-from ._about import about
 from ._checks import outside_support, require_overlap, warn_of_design
 from ._columns import column
 from ._complete import Missing, complete
@@ -35,7 +34,7 @@ from ._scores import Estimand, EstimationMethod, value
 from ._subgroups import arm_counts, empty_arms, one_each, subgroup_masks, warn_of_empty
 from ._support import support_of
 from ._tables import EffectTable
-from .results import Effect
+from .results import TITLES, Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,7 +52,6 @@ Inference = Literal[
     "webb",
     "randomization",
 ]
-TITLES = {"att": "Average effect on the treated", "ate": "Average effect"}
 
 
 class ClusterEffect(EffectEstimator):
@@ -237,16 +235,19 @@ class ClusterEffect(EffectEstimator):
         X : array or frame (N, d)
             Covariates, finite; they are scaled to unit variance, once, over all rows. d may be 0.
         y : array (N,) or str
-            Outcomes; a string names a column of the frame X, here and below.
+            Outcomes; a string names a column of the frame X, here and below. Or a formula with outcome and
+            covariates, such as "rent ~ np.log(size) + C(region)", in the language of `formulaic` (the extra
+            "formula"); see `rfpcore.formula.FormulaFeatures`. It may name the treatment as a term of its own.
         treatment : array (N,) of 0 and 1, or str
             The same for all rows of a cluster.
         groups : array (N,) or str
             The cluster of each row.
         covariates : list or "all"
-            Columns of X to use: names of a frame's, which have to be given, for a column that the treatment
-            moved is no covariate; or numbers of an array's, whose default is all. "all" takes those not named
-            in the other arguments, [] none. Of a frame's columns of text or Categoricals each label but the
-            first, the reference, becomes a column name[label] of zeros and ones.
+            Columns of X to use: names of a frame's, which have to be given unless y is a formula, for a
+            column that the treatment moved is no covariate; or numbers of an array's, whose default is all.
+            "all" takes those not named in the other arguments, [] none. Of a frame's columns of text or
+            Categoricals each label but the first, the reference, becomes a column name[label] of zeros and
+            ones.
         by : array (N,) or str, optional
             Subgroups, each of which gets an effect of its own, in the order of the labels; an ordered
             Categorical's own. Models are fitted on all rows.
@@ -275,11 +276,10 @@ class ClusterEffect(EffectEstimator):
         models = models_of(params, params["estimand"])
         given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
         data = complete(X, given, covariates, params["missing"])
-        self._keep_complete(data)
         sample = read_sample(
             data.X, **data.given, covariates=covariates, cluster_columns=self.cluster_columns
         )
-        self._about = about(given, sample.names)
+        self._keep_about(data, given, sample)
         strata = column(data.X, data.given["by"], "by")
         masks = subgroup_masks(TITLES[models.estimand], strata, len(sample.y), self._about.by)
         return self._estimate(sample, models, masks, effort_of(params))
@@ -349,7 +349,7 @@ class ClusterEffect(EffectEstimator):
         """
         check_is_fitted(self, "clusters_")
         choice(inference, "inference", Inference)
-        return one_each(self._names, self._infer(inference))
+        return self._named(one_each(self._names, self._infer(inference)))
 
     _counts = ("n_rows_", "n_clusters_", "n_treated_")
     _methods = Inference

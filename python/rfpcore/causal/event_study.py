@@ -36,6 +36,8 @@ class EventStudyDisplay:
         Of the intervals and the band.
     outcome : str, optional
         Its name.
+    anticipation : float
+        How long before adoption outcomes may answer to it already; these times are shaded.
 
     Attributes
     ----------
@@ -54,9 +56,10 @@ class EventStudyDisplay:
         reference: float | None = None,
         level: float = 0.95,
         outcome: str | None = None,
+        anticipation: float = 0.0,
     ) -> None:
         self.times, self.estimates, self.low, self.high = times, estimates, low, high
-        self.band, self.axis = band, axis
+        self.band, self.axis, self.anticipation = band, axis, anticipation
         self.reference, self.level, self.outcome = reference, level, outcome
 
     @classmethod
@@ -89,6 +92,7 @@ class EventStudyDisplay:
             model._reference(),
             level,
             model._about.outcome,
+            model._anticipation,
         )
 
     def plot(self, ax: Any = None) -> "EventStudyDisplay":
@@ -138,11 +142,14 @@ class EventStudyDisplay:
         )
 
     def _mark_adoption(self, ax: Any) -> None:
-        """A dotted line before adoption, and a tick for each event time where there are few."""
+        """A dotted line before adoption, shade where it is felt early, and a tick for each of few times."""
         at = np.unique(np.append(self.times, [0, *([] if self.reference is None else [self.reference])]))
         gaps = np.diff(at)
         step = gaps.min() if len(gaps) else 1.0
         ax.axvline(-step / 2, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
+        if self.anticipation:
+            ends = -self.anticipation - step / 2, -step / 2
+            ax.axvspan(*ends, color=GREY, alpha=0.15, linewidth=0, label="anticipation", zorder=0)
         if len(at) <= WHOLE:
             ax.set_xticks(at)
 

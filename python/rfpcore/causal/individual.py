@@ -11,7 +11,6 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
-from ._about import about
 from ._columns import column
 from ._complete import Missing, complete
 from ._effort import MAX_REFITS, Effort, effort_of
@@ -25,8 +24,7 @@ from ._subgroups import empty_arms, one_each, subgroup_masks, warn_of_empty
 from ._support import support_of
 from ._tables import EffectTable
 from ._within import Within, read_within
-from .effect import TITLES
-from .results import Effect
+from .results import TITLES, Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -221,9 +219,8 @@ class IndividualEffect(EffectEstimator):
             )
         given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
         rows = complete(X, given, covariates, params["missing"])
-        self._keep_complete(rows)
         data = read_within(rows.X, rows.given, covariates, models, params["n_folds"])
-        self._about = about(given, data.cells.names)
+        self._keep_about(rows, given, data.cells)
         strata = column(rows.X, rows.given["by"], "by")
         masks = subgroup_masks(TITLES[models.estimand], strata, len(data.cells.y), self._about.by)
         return self._estimate(data, masks, effort_of(params))
@@ -287,7 +284,7 @@ class IndividualEffect(EffectEstimator):
         """
         check_is_fitted(self, "clusters_")
         choice(inference, "inference", IndividualInference)
-        return one_each(self._names, self._infer(inference))
+        return self._named(one_each(self._names, self._infer(inference)))
 
     def _infer(self, inference: IndividualInference) -> list[Effect]:
         """The effects that there are rows for."""

@@ -52,8 +52,9 @@ def linear_effect(
     X, y, treatment, groups, covariates
         As in `ClusterEffect.fit`; the treatment may be any number, and vary inside a cluster.
     absorb : list of columns or of arrays (N,), or one of them, optional
-        Fixed effects: each label of each column has a constant of its own. The finest column whose labels are
-        inside clusters may have any number of labels; its means are taken off, and it does not count as
+        Fixed effects: each label of each column has a constant of its own. In a formula they are behind a
+        bar, as in pyfixest: "rent ~ law + size | town + year". The finest column whose labels are inside
+        clusters may have any number of labels; its means are taken off, and it does not count as
         coefficients. Those of all others do, and there may be 1000.
     sample_weight : array (N,) or str, optional
         Weights of the rows; those of weight 0 are left out.
@@ -131,7 +132,7 @@ def linear_effect(
     else:
         effect = _from_scores(model, labels, inference, n_draws, chosen)
     given = {"y": y, "treatment": treatment, "groups": groups}
-    effect = replace(effect, about=about(given, names, len(data.y), len(labels)))
+    effect = replace(effect, about=about(X, given, names, data.references, len(data.y), len(labels)))
     if not data.n_dropped:
         return effect
     return replace(effect, method=f"{effect.method}, {data.n_dropped} rows without a value dropped")

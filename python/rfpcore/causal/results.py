@@ -18,6 +18,8 @@ from ._tables import EffectTable, Tabulated, summary_table, to_frame
 
 __all__ = ["Effect", "summary_table", "to_frame"]
 
+TITLES = {"att": "Average effect on the treated", "ate": "Average effect"}
+
 
 @dataclass(frozen=True, eq=False)
 class Effect(Tabulated, Saved):
@@ -131,7 +133,9 @@ class Effect(Tabulated, Saved):
         return self._html()
 
     def _coefficients(self) -> Any:
-        return self.to_frame().rename(index={self.name: self.about.treatment or self.name})
+        is_whole = self.name in ("treatment", *TITLES.values())  # and no event time or subgroup
+        name = self.about.treatment if is_whole else None
+        return self.to_frame().rename(index={self.name: name or self.name})
 
     def _stats(self) -> dict[str, Any]:
         counts = {"N": self.about.n_rows, "n_clusters": self.about.n_clusters}

@@ -189,10 +189,7 @@ def around_reference(times: Sequence[float], errors: Array) -> tuple[list[int], 
         Standard errors; an effect without one is a gap.
     """
     known = {time: i for i, time in enumerate(times) if errors[i] > 0}
-    gaps = np.diff(sorted({*times, 0.0}))
-    step = float(gaps.min()) if len(gaps) else 1.0
-    if -step in times:  # then a period between them is the reference
-        step /= 2
+    step = -reference_time(times)
     before: list[int] = []
     since: list[int] = []
     while -step * (2 + len(before)) in known:
@@ -200,6 +197,20 @@ def around_reference(times: Sequence[float], errors: Array) -> tuple[list[int], 
     while step * len(since) in known:
         since.append(known[step * len(since)])
     return before[::-1], since, -step
+
+
+def reference_time(times: Sequence[float], anticipation: float = 0.0) -> float:
+    """The time of the period that all others are compared with: the last before adoption can be felt.
+
+    It is none of the increasing `times`, which are multiples of one step.
+    """
+    gaps = np.diff(sorted({*times, 0.0}))
+    step = float(gaps.min()) if len(gaps) else 1.0
+    for smaller in (step, step / 2):  # where there are few, a period between two of them may be it
+        found = -smaller * (np.floor(anticipation / smaller) + 1)
+        if found not in times:
+            break
+    return float(found)
 
 
 def weights_of(event_time: Any, times: Sequence[float]) -> tuple[Array, str]:

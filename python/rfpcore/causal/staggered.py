@@ -11,7 +11,6 @@ from .._atomic import all_or_nothing
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, not_negative, one_of
 from .._options import boolean, choice, fraction, integer
-from ._about import about
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._complete import Missing, complete
@@ -43,7 +42,7 @@ from ._scores import EstimationMethod
 from ._tables import EffectTable, latex_table, to_frame
 from .event_study import EffectsDisplay, EventStudyDisplay
 from .results import Effect
-from .sensitivity import Sensitivity, around_reference, sensitivity_of, weights_of
+from .sensitivity import Sensitivity, around_reference, reference_time, sensitivity_of, weights_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,8 +51,8 @@ __all__ = ["StaggeredEffect"]
 
 Comparison = Literal["not-yet", "never"]
 BasePeriod = Literal["varying", "universal"]
-Aggregation = Literal["simple", "dynamic", "group", "calendar", "cells"]
 Overall = Literal["simple", "dynamic", "group", "calendar"]
+Aggregation = Literal[Overall, "cells"]
 Kind = Literal[Aggregation, "overall dynamic", "overall group", "overall calendar"]
 IDENTIFIED_BY = {
     "event_time": ("dynamic", "cells"),
@@ -231,9 +230,8 @@ class StaggeredEffect(EffectEstimator):
         given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
         given["sample_weight"] = sample_weight
         rows = complete(X, given, covariates, params["missing"])
-        self._keep_complete(rows)
         data = read_long(rows.X, **rows.given, covariates=covariates)
-        self._about = about(given, data.names)
+        self._keep_about(rows, given, data)
         start = start_of_treatment(data)
         require_cohorts(data, start, self.comparison)
         warn_of_codes(data.periods)
@@ -272,7 +270,7 @@ class StaggeredEffect(EffectEstimator):
         self.n_adopting_, self._n_rows = int(made.treated.sum()), len(made.rows)
         self.left_out_ = left_out(data, start, made, design)
         warn_of_missing_rows(self.left_out_, len(start))
-        self._all = self._infer(self.inference)
+        self._all = self._named(self._infer(self.inference))
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         self._anticipation = design.anticipation
         self._base = str(self.base_period)
@@ -309,7 +307,7 @@ class StaggeredEffect(EffectEstimator):
         """
         self._effect()
         data = hasattr(self, "_cells")  # where it was not loaded
-        found = self._infer(inference) if data else self._infer_without_data(inference)
+        found = self._named(self._infer(inference) if data else self._infer_without_data(inference))
         return of_kind(self._averages, found, "simple") + of_kind(self._averages, found, "dynamic")
 
     def _keep_replicates(self) -> None:
@@ -510,9 +508,7 @@ class StaggeredEffect(EffectEstimator):
 
     def _reference(self) -> float | None:
         """The time since adoption of the period that all are compared with, where there is one."""
-        if self._base != "universal" or self._anticipation:
-            return None
-        return around_reference(self._events, np.ones(len(self._events)))[2]
+        return reference_time(self._events, self._anticipation) if self._base == "universal" else None
 
     def pretrend_test(self) -> WaldTest:
         """A joint test that there are no effects before adoption.

@@ -12,13 +12,16 @@ from .._limits import Limited
 from .._scaling import Scaling
 from ..losses import Known, Loss
 from ..network import MLP
+from ._callbacks import CallbackSupportMixin, Watched
 from ._saved import SavedNetwork
 from ._warnings import warn_of_scales
+
+LEARNT = ("_memory", "_y_ndim", "_fit_loss", "_text_labels")
 
 __all__ = ["FeatureEstimator", "NetworkEstimator"]
 
 
-class FeatureEstimator(Limited, BaseEstimator):
+class FeatureEstimator(CallbackSupportMixin, Limited, BaseEstimator):
     """What has features: an estimator of one network or of several.
 
     Fitting works on a copy (`all_or_nothing`), so that whatever interrupts it leaves the estimator as it was.
@@ -27,6 +30,12 @@ class FeatureEstimator(Limited, BaseEstimator):
     n_jobs: int | None
     n_features_in_: int
     feature_names_in_: Array
+    _watched: Watched | None = None
+    """What tells callbacks of the fit that goes on."""
+
+    def _tasks(self) -> tuple[int | None, bool]:
+        """How many tasks callbacks are told of at most (None: not known), and whether they are in order."""
+        return 0, True
 
     def _forget(self) -> None:
         """Drop what was learnt before."""
@@ -161,4 +170,4 @@ def _require_own_names(X: Any) -> None:
 
 def _is_learnt(name: str) -> bool:
     """Whether an attribute was set by a fit."""
-    return (name.endswith("_") and not name.startswith("__")) or name in ("_memory", "_y_ndim", "_fit_loss")
+    return (name.endswith("_") and not name.startswith("__")) or name in LEARNT

@@ -86,6 +86,8 @@ class SavedEnsemble(Saved):
     _entries = frozenset({"members", "estimator"})
 
     def _describe(self: Any, tensors: Tensors) -> Document:
+        if self._left_out is not None:
+            self._left_out.to_file(tensors)
         return {"members": [put(member, tensors, f"{i}.") for i, member in enumerate(self.estimators_)]}
 
     @classmethod

@@ -9,6 +9,9 @@ from ._data import require_pair as require_pair  # not public: what files of swe
 from ._data import row_lists as row_lists
 from ._data import row_numbers as row_numbers
 from ._fit import fit_many
+from ._labels import coded as coded
+from ._labels import coded_pair as coded_pair
+from ._labels import text_classes as text_classes
 from ._model import Model
 from ._norms import Norms
 from ._record import Record

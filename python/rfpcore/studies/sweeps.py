@@ -6,13 +6,25 @@ from os import PathLike
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._arrays import Array, has_entries, shown
+from .._frames import require_aligned
 from .._options import choice, file_path, items, shows
 from .._progress import NoProgress, make_progress
 from .._warn import warn
 from ..exceptions import InterruptedWarning
-from ..many import ManyResult, Model, ModelResult, Record, Score, fit_many
+from ..many import (
+    ManyResult,
+    Model,
+    ModelResult,
+    Record,
+    Score,
+    coded,
+    coded_pair,
+    fit_many,
+    text_classes,
+)
 from . import _sweep_file
 from ._sweep_best import BestPoint, best_points
 from ._sweep_points import ROWS, PointRows, listed_points, models_of
@@ -131,6 +143,11 @@ def sweep(
     visible = shows(verbose)
     listed = listed_points(points)
     models = models_of(listed, Model() if base is None else base)
+    classes = text_classes(y, models)
+    if classes is not None:
+        require_aligned(X=X, y=y)  # codes have no index
+        y = coded(y, classes, "y")
+        held_out, test = coded_pair(held_out, classes, "held_out"), coded_pair(test, classes, "test")
     options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}
     options |= {"held_out_rows": held_out_rows, "test": test, "test_rows": test_rows}
     options |= {"n_outputs": n_outputs, "dtype": dtype}
@@ -157,7 +174,7 @@ def sweep(
             + ("" if path is None else f" and in {path}; the same call goes on from there"),
             InterruptedWarning,
         )
-    return SweepResult(listed, done)
+    return SweepResult(listed, done, classes)
 
 
 def _train_missing(
@@ -249,16 +266,24 @@ class SweepResult:
         Which of them have a model: all, unless the sweep was interrupted.
     result : ManyResult
         The finished models, in the order of their points.
+    classes : ndarray of str or None
+        Where y holds texts: they are the outputs' order, and `result` predicts them.
 
     See Also
     --------
     rfpcore.many.ManyResult : arrays stacked over models, and predictions.
     """
 
-    def __init__(self, points: list[dict[str, Any]], done: Mapping[int, ModelResult]) -> None:
+    def __init__(
+        self,
+        points: list[dict[str, Any]],
+        done: Mapping[int, ModelResult],
+        classes: NDArray[np.str_] | None = None,
+    ) -> None:
         self.points = points
         self.finished = np.isin(np.arange(len(points)), list(done))
-        self.result = ManyResult([done[index] for index in sorted(done)])
+        self.result = ManyResult([done[index] for index in sorted(done)], classes)
+        self.classes = classes
 
     def __len__(self) -> int:
         return len(self.points)

@@ -8,6 +8,7 @@ from ..._arrays import Array
 from ..._atomic import all_or_nothing
 from ..._file_parts import Document, Tensors, class_labels, labels_to_json, object_of
 from ..._frames import AlignedScore, require_aligned
+from .._callbacks import told
 from .._known import Unknown
 from .._targets import ClassTargets
 from ._base import MixedBase
@@ -88,6 +89,7 @@ coefficients_, coefficient_std_errors_, log_likelihood_, no_effects_test_, label
         return codes
 
     @all_or_nothing
+    @told
     def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> "Self":
         """Estimate the population's logit and the variances.
 

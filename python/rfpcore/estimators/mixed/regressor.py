@@ -10,6 +10,7 @@ from ..._atomic import all_or_nothing
 from ..._frames import AlignedScore, require_aligned
 from ..._limits import one_of
 from ..._options import Activation, boolean
+from .._callbacks import told
 from ._base import MixedBase, numbers
 from ._laplace import FamilyName
 from ._predictions import PredictsNumbers
@@ -197,6 +198,7 @@ class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
         return outcome
 
     @all_or_nothing
+    @told
     def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> "Self":
         """Estimate the population's function and the variances.
 

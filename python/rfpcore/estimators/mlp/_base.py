@@ -13,6 +13,7 @@ from ..._options import Activation, DType
 from ...many import ModelResult
 from ...network import MLP
 from ...regularize import BatchNorm, Regularization
+from .._callbacks import told
 from .._network import NetworkEstimator
 from . import _training
 
@@ -92,6 +93,7 @@ class MLPBase(NetworkEstimator):
         return [b for _, b in self.net_.unflatten(self.theta_)]
 
     @all_or_nothing
+    @told
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> "Self":
         """Train the network.
 

@@ -9,15 +9,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import Array
 from ..._atomic import all_or_nothing
+from ..._file_parts import Document, Tensors
 from ..._limits import Limits, randomness, shown_progress, threads, unchecked, whole
 from ..._options import boolean, shows
 from ..._progress import make_progress
 from ..._warn import warn
 from ...exceptions import InterruptedWarning
 from ...many import ModelResult
+from .._callbacks import told
 from .._network import FeatureEstimator
 from .._saved import SavedEnsemble
 from . import _training
+from ._left_out import ErrorsLeftOut, left_out_of
 from .estimators import MLPClassifier, MLPRegressor
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
     estimators_: list[MemberT]
     estimator: MemberT | None
     _Member: type[MemberT]
+    _left_out: ErrorsLeftOut | None = None
     _limits: ClassVar[Limits] = {
         "estimator": unchecked,
         "n_estimators": whole(),
@@ -73,12 +77,16 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
     def _check_params(self) -> None:
         self._checked()
 
+    def _tasks(self) -> tuple[int | None, bool]:
+        return self._checked()["n_estimators"], False
+
     def _require_usable(self) -> None:
         self._check_params()
         for member in self.estimators_:
             member._require_usable()
 
     @all_or_nothing
+    @told
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> "Self":
         """Train the networks, as many at a time as there are threads.
 
@@ -121,6 +129,9 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         plans = [_training.plan(member, given, size) for size in sizes]
         results = self._train(member, data, plans, seeds, rows)
         self._take_members(member, results, plans)
+        self._left_out = None
+        if rows is not None and self._measures_errors(member):
+            self._left_out = left_out_of(dict(zip(results, self.estimators_, strict=True)), data, rows)
         if len(results) < count:
             warn(
                 f"interrupted: {len(results)} of {count} networks are done, and make up the ensemble",
@@ -128,6 +139,10 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
             )
         _training.warn_unless_converged(plans[0], list(results.values()))
         return self
+
+    def _measures_errors(self, member: MemberT) -> bool:
+        """Whether intervals can be made of errors."""
+        return False
 
     def _train(
         self,
@@ -148,6 +163,8 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
 
             def finished(index: int, result: ModelResult) -> None:
                 done[index] = result
+                if self._watched is not None:
+                    self._watched.network(index)
                 progress.update(len(done), f"loss {result.loss_curve[-1]:.4g}")
 
             try:
@@ -178,6 +195,10 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
             own._take(result, plans[index].epoch)
             members.append(own)
         self._adopt(members)
+
+    def _restore(self, tensors: Tensors, document: Document) -> None:
+        super()._restore(tensors, document)
+        self._left_out = ErrorsLeftOut.of_file(tensors, len(self.estimators_))
 
     def _adopt(self, members: list[MemberT]) -> None:
         """Be the ensemble of these fitted members."""

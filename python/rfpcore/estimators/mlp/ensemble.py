@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import Array
 from ..._frames import AlignedScore
-from ..._options import boolean
+from ..._options import boolean, fraction
+from ...losses import read
 from .._targets import require_labels
 from ._ensemble import EnsembleBase, mean_and_spread
 from .estimators import MLPClassifier, MLPRegressor
@@ -20,7 +22,8 @@ class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, Ensemble
 
     The networks differ in their seeds: first parameters, batches, masks and noise. With `bootstrap` they
     also differ in their rows, drawn with replacement, without copying any. The spread says how much of the
-    prediction is the seed's, or the sample's, doing; it is no standard error of the mean.
+    prediction is the seed's, or the sample's, doing; it is no standard error of the mean. Of a bootstrap
+    `predict_interval` has intervals for outcomes.
 
     Parameters
     ----------
@@ -50,6 +53,8 @@ class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, Ensemble
     ----------
     Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive uncertainty estimation
     using deep ensembles"; Breiman (1996), "Bagging predictors".
+
+    .. [1] Kim, Xu and Barber (2020), "Predictive inference is free with the jackknife+-after-bootstrap".
 
     Examples
     --------
@@ -95,6 +100,51 @@ class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, Ensemble
         """
         mean, std = mean_and_spread(self.predict_each(X))
         return (mean, std) if boolean(return_std, "return_std") else mean
+
+    def predict_interval(self, X: Any, *, level: float = 0.9) -> Array:
+        """Intervals for the outcomes of new rows, or of rows of new clusters where `fit` had groups.
+
+        Jackknife+ after bootstrap [1]_: the error of a row is that of the mean of the networks that have not
+        drawn it, or its cluster; a cluster counts once, as in `ClusterConformal`. A random row of a new
+        cluster is inside with a probability of about `level`; where clusters are exchangeable, their number
+        of networks random and nothing else learnt from all rows (`standardize`, `early_stopping`), of at
+        least 2 · `level` − 1.
+
+        Parameters
+        ----------
+        X : array or frame (N, n_features)
+        level : float in (0, 1), default=0.9
+
+        Returns
+        -------
+        interval : ndarray (N, 2)
+            Lower and upper ends.
+
+        Raises
+        ------
+        ValueError
+            If the ensemble is no bootstrap, of counts, or of several outcomes; or if there are too few rows
+            or clusters for the level.
+        """
+        check_is_fitted(self)
+        share = fraction(level, "level")
+        if read(self._fit_loss).name == "poisson":
+            raise ValueError(
+                "there are no intervals for counts: their errors grow with their mean, and one width for all "
+                "rows would be wrong for most of them"
+            )
+        if self.n_outputs_ > 1:
+            raise ValueError(f"there are no intervals for {self.n_outputs_} outcomes; one is needed")
+        if self._left_out is None:
+            raise ValueError(
+                "intervals need errors of rows that networks have not drawn: fit with bootstrap=True, and "
+                "with so many networks that not all draw each row, or cluster"
+            )
+        each = self.predict_each(X)
+        return self._left_out.intervals(each.reshape(len(each), -1), share, "rows or clusters")
+
+    def _measures_errors(self, member: MLPRegressor) -> bool:
+        return member._known.name != "poisson" and member.n_outputs_ == 1
 
 
 class EnsembleClassifier(AlignedScore, ClassifierMixin, EnsembleBase[MLPClassifier]):

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -40,6 +41,7 @@ from ._regularization import soften, training_loss
 from ._settings import AUTO_STEPS, LIMITS, ScheduleName, Settings, Solver, check_settings
 from ._shrinkage import STEPS, choose_kappa, moved, rows_of
 from ._splits import ClusteredRows, split
+from ._training import CHECK_EVERY
 from .adapted import AdaptedClassifier, AdaptedRegressor
 
 if TYPE_CHECKING:
@@ -129,6 +131,10 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         self.verbose = verbose
         self.warm_start = warm_start
         self.callbacks = callbacks
+
+    def _tasks(self) -> tuple[int | None, bool]:
+        steps = self._checked()["max_iter"]
+        return None if steps is None else -(-steps // CHECK_EVERY), True
 
     def _check_params(self) -> None:
         net = self.net_
@@ -221,21 +227,39 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         if not incremental and given["max_iter"] is None and share is None:
             chosen = self._steps(net, data, start, given)
             settings = self._settings(net, given, chosen.steps)
+        fit = self._run(net, data, held_out, settings, start, 1 if incremental else None)
+        if self._adapts_exactly and not goes_on:
+            residual = data.y[:, 0] - chosen.predict(net, data, fit.theta)[:, 0]
+            self.effects_ = effects_prior(
+                data.X, residual, data.offsets, data.sample_weight, settings.n_threads
+            )
+        return fit
+
+    def _run(
+        self,
+        net: MLP,
+        data: Clusters,
+        held_out: Clusters | None,
+        settings: Settings,
+        start: StartingPoint,
+        passes: int | None,
+    ) -> Fit:
+        """The outer loop, of which callbacks are told."""
+        if self._watched is not None:
+            settings = replace(settings, callbacks=(*settings.callbacks, self._watched))
+            self._watched.begin_steps()
         fit = _fit.run(
             net,
             data,
             held_out,
             settings,
             start,
-            passes=1 if incremental else None,
+            passes=passes,
             view=lambda theta, inner_lr: self._view(net, theta, inner_lr),
             name=type(self).__name__,
         )
-        if self._adapts_exactly and not goes_on:
-            residual = data.y[:, 0] - chosen.predict(net, data, fit.theta)[:, 0]
-            self.effects_ = effects_prior(
-                data.X, residual, data.offsets, data.sample_weight, settings.n_threads
-            )
+        if self._watched is not None:
+            self._watched.end_steps()
         return fit
 
     @property

@@ -10,6 +10,7 @@ from ..._atomic import all_or_nothing
 from ..._frames import AlignedScore
 from ..._options import Activation, DType, Layers, OnDivergence, Order
 from ...optimizers import Schedule
+from .._callbacks import told
 from .._class_weight import WeighedClasses, class_weight
 from .._targets import _labels
 from ._base import RFPBase
@@ -236,6 +237,7 @@ class RFPClassifier(WeighedClasses, AlignedScore, ClassifierMixin, RFPBase[Adapt
         self.class_weight = class_weight
 
     @all_or_nothing
+    @told
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.
 

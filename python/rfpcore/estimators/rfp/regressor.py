@@ -12,6 +12,7 @@ from ..._frames import AlignedScore
 from ..._options import Activation, DType, Layers, OnDivergence, Order, choice, n_threads
 from ...losses import RegressionLoss
 from ...optimizers import Schedule
+from .._callbacks import told
 from .._targets import NumberTargets, regression_loss
 from ._base import RFPBase
 from ._settings import ScheduleName, Solver
@@ -239,6 +240,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         self.loss = loss
 
     @all_or_nothing
+    @told
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> "Self":
         """Minimize R_k over the clusters.
 
