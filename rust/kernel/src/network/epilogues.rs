@@ -71,7 +71,7 @@ pub trait OneRegister<T: Elementary>: Copy {
 /// C = Σ A·B + bias through an epilogue.
 ///
 /// # Safety
-/// As [`product`](crate::dense::product), with the epilogue's matrices in place of C.
+/// As [`product`], with the epilogue's matrices in place of C.
 pub unsafe fn activated<S, T, E>(
     processor: Processor<'_, S>,
     order: Order,
