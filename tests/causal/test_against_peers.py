@@ -1,8 +1,8 @@
 """Estimates against those of DoubleML, csdid and R's did, stored.
 
 Those of simulated data come from `benches/effects/agreement.py` (DoubleML 0.11.4, csdid 0.4.3); those of the
-counties' teen employment from the documentation of did 2.5 (`did-basics`, `att_gt`, `aggte`), which prints four
-digits.
+counties' teen employment from the documentation of did 2.5 (`did-basics`, `att_gt`, `aggte`), which prints
+four digits.
 """
 
 import gzip
