@@ -145,7 +145,16 @@ def effect(std_error=0.5):
     return causal.Effect("a", 1.0, std_error, 5.0, "made", None, None)
 
 
-COMMON = ("confidence_interval", "summary", "to_frame", "to_latex", "infer", "vcov", "difference")
+COMMON = (
+    "confidence_interval",
+    "summary",
+    "to_frame",
+    "to_latex",
+    "infer",
+    "vcov",
+    "difference",
+    "equality_test",
+)
 TARGETS: list[Target] = [
     *(estimator(kind, settings(kind), data, told, allowed=EFFECT) for kind, data in DATA.items()),
     *after(causal.ClusterEffect, *COMMON),

@@ -322,6 +322,9 @@ class StaggeredEffect(EffectEstimator):
     _treated_count = "n_adopting_"
     _anticipation: float = 0.0
 
+    def _compared(self) -> list[str]:
+        return []  # effects before adoption are not to be equal to those since
+
     def _all_effects(self) -> list[Effect]:
         return self._all
 
