@@ -170,6 +170,7 @@ TARGETS: list[Target] = [
         "pretrend_test",
     ),
     method(universal, "StaggeredEffect", "sensitivity", lambda: {"m_bar": 1.0}, allowed=EFFECT),
+    method(universal, "StaggeredEffect", "smoothness_sensitivity", lambda: {"m": 1.0}, allowed=EFFECT),
     method(lambda: universal().sensitivity(1.0), "Sensitivity", "to_frame"),
     drawn(lambda: universal().sensitivity(1.0), "Sensitivity"),
     drawn(lambda: causal.SensitivityDisplay(universal().sensitivity(1.0)), "SensitivityDisplay"),

@@ -115,7 +115,7 @@ def difference(replicates: Replicates, first: int, second: int, size: float) -> 
 
 
 def equality_test(replicates: Replicates, size: float) -> WaldTest:
-    """Whether effects are all equal: their differences from the first one are zero; any other gives the same."""
+    """Whether effects are equal: differences from the first are zero; from any other it is the same."""
     rest = range(1, len(replicates.effects))
     pairs = [difference(replicates, i, 0, size) for i in rest]
     if any(math.isnan(pair.std_error) for pair in pairs):

@@ -205,7 +205,8 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
         chosen = self._compared() if names is None else items(names, "names", "a sequence of names")
         if len(chosen) < 2:
             raise ValueError(
-                f"there are {len(chosen)} effects to compare; at least two are needed: fit with by=, or names="
+                f"there are {len(chosen)} effects to compare; at least two are needed: fit with by=, or give "
+                "names="
             )
         if repeated := sorted({name for name in chosen if isinstance(name, str) and chosen.count(name) > 1}):
             raise ValueError(f"names has {named(repeated)} more than once")
