@@ -92,6 +92,16 @@ def fitted(kind):
 
 
 @functools.cache
+def in_halves(kind):
+    data = DATA[kind]()
+    return quietly(lambda: kind(**settings(kind)).fit(**data, by=np.arange(len(data["y"])) // 2 % 2))()
+
+
+def equality(make, name, *names):
+    return method(make, name, "equality_test", lambda: {"names": list(names)}, allowed=EFFECT)
+
+
+@functools.cache
 def universal():
     own = settings(causal.StaggeredEffect) | {"base_period": "universal"}
     return quietly(lambda: causal.StaggeredEffect(**own).fit(**panel_of_many()))()
@@ -145,16 +155,7 @@ def effect(std_error=0.5):
     return causal.Effect("a", 1.0, std_error, 5.0, "made", None, None)
 
 
-COMMON = (
-    "confidence_interval",
-    "summary",
-    "to_frame",
-    "to_latex",
-    "infer",
-    "vcov",
-    "difference",
-    "equality_test",
-)
+COMMON = ("confidence_interval", "summary", "to_frame", "to_latex", "infer", "vcov", "difference")
 TARGETS: list[Target] = [
     *(estimator(kind, settings(kind), data, told, allowed=EFFECT) for kind, data in DATA.items()),
     *after(causal.ClusterEffect, *COMMON),
@@ -169,6 +170,11 @@ TARGETS: list[Target] = [
         "event_times",
         "pretrend_test",
     ),
+    *(
+        equality(lambda kind=kind: in_halves(kind), kind.__name__, "0", "1")
+        for kind in (causal.ClusterEffect, causal.IndividualEffect)
+    ),
+    equality(universal, "StaggeredEffect", "event time 0", "event time 1"),
     method(universal, "StaggeredEffect", "sensitivity", lambda: {"m_bar": 1.0}, allowed=EFFECT),
     method(universal, "StaggeredEffect", "smoothness_sensitivity", lambda: {"m": 1.0}, allowed=EFFECT),
     method(lambda: universal().sensitivity(1.0), "Sensitivity", "to_frame"),

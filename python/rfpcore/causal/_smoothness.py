@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import log_ndtr, ndtr
+from scipy.special import ndtr
 from sklearn.linear_model import lars_path_gram
 
 from .._arrays import Array
 from ._relative_magnitudes import EventStudy
 
 LARGE = 1e6
+FAR = 40.0  # standard deviations, beyond which there is nothing
 SINGULAR = 1e-10  # least eigenvalue of a correlation matrix that is more than rounding
 
 
@@ -120,9 +121,10 @@ def folded_quantile(mean: float, error: float, share: float) -> float:
     shift = abs(mean) / error
 
     def excess(c: float) -> float:
-        return float(ndtr(c - shift) - math.exp(log_ndtr(-c - shift))) - share
+        return float(ndtr(c - shift) - ndtr(-c - shift)) - share
 
-    return error * float(brentq(excess, 0.0, shift + 40.0, xtol=1e-13))
+    low = max(0.0, shift - FAR)
+    return error * (float(brentq(excess, low, shift + FAR, xtol=1e-13)) if excess(low) < 0 else low)
 
 
 def smooth_interval(study: EventStudy, path: Frontier, m: float, level: float) -> tuple[float, float]:

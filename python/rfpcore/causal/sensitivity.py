@@ -19,6 +19,7 @@ from ._smoothness import frontier, smooth_interval
 __all__ = ["Sensitivity", "SensitivityDisplay"]
 
 LARGEST = 1000.0  # multiple of what happened before adoption that means something
+MOST_BEND = 1e6  # standard errors of the estimate
 FINE = 1e-4  # of the breakdown value
 
 Restriction = Literal["relative magnitudes", "smoothness"]
@@ -153,7 +154,9 @@ def sensitivity_of(
 
 def smoothness_of(study: EventStudy, m: Any, level: float, name: str, outcome: str | None) -> Sensitivity:
     """The same for each M, of the changes of slope."""
-    share, values = fraction(level, "level"), _several(m, "m")
+    share, values, largest = fraction(level, "level"), _several(m, "m"), MOST_BEND * study.target[1]
+    if max(values) > largest:
+        raise ValueError(f"m={max(values):g}; at most {largest:g}, a million standard errors, is possible")
     sets = partial(smooth_interval, study, frontier(study), level=share)
     return _sensitivity(study, sets, values, share, name, outcome, "smoothness")
 
