@@ -9,6 +9,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect, _replicates
 from rfpcore.causal._delete_one_logistic import logistic_without_each
+from rfpcore.causal._delete_one_odds import OddsWithoutEach
 from rfpcore.causal._delete_one_squares import least_squares_without_each
 from rfpcore.causal._linear_fits import ridge_logistic
 from rfpcore.causal._series import make_monomials, moments, series
@@ -208,6 +209,10 @@ def to_rounding(Z, arm, count):
     return 1 / (1 + np.exp(-design @ beta))
 
 
+def own_odds(Z, arm):
+    return OddsWithoutEach.of_its_own(logistic_without_each(Z, arm), (0.1, 0.9))
+
+
 @pytest.mark.parametrize("n_clusters", [12, 300, 700])
 @pytest.mark.parametrize("n_columns", [1, 3, 12])
 @pytest.mark.parametrize("signal", [0.5, 6.0])
@@ -218,7 +223,8 @@ def test_propensities(n_clusters, n_columns, signal):
     arm = (signal * Z[:, 0] + random.logistic(size=n_clusters) > 0).astype(int)
     arm[:4] = [0, 1, 0, 1]
     values = random.standard_normal((n_clusters, 3))
-    fits = logistic_without_each(Z, arm, (0.1, 0.9))
+    odds = own_odds(Z, arm)
+    fits = odds.fits
     some = np.append(0, random.permutation(n_clusters)[:30] + 1)[: n_clusters + 1]
     counts = without_each(n_clusters)[some]
     p = np.clip([to_rounding(Z, arm, count) for count in counts], 0.1, 0.9)
@@ -228,7 +234,7 @@ def test_propensities(n_clusters, n_columns, signal):
     solved = np.append(True, fits.solved)[some]
     for power in (1, -1):
         exact = (counts * (p / (1 - p)) ** power) @ values
-        found = fits.sums(power, values)[some]
+        found = odds.sums_without_own(power, values)[some]
         assert_allclose(found[solved], exact[solved], rtol=0, atol=1e-13 * n_clusters)
 
 
@@ -236,14 +242,14 @@ def test_pieces_change_nothing(monkeypatch):
     random = np.random.default_rng(0)
     Z, values = random.standard_normal((300, 2)), random.standard_normal((300, 3))
     arm = (random.random(300) < 0.4).astype(int)
-    whole = logistic_without_each(Z, arm, (0.1, 0.9)).sums(1, values)
+    whole = own_odds(Z, arm).sums_without_own(1, values)
     monkeypatch.setattr(_replicates, "PIECE", 500)
-    assert_allclose(logistic_without_each(Z, arm, (0.1, 0.9)).sums(1, values), whole, atol=1e-11)
+    assert_allclose(own_odds(Z, arm).sums_without_own(1, values), whole, atol=1e-11)
 
 
 def test_an_arm_of_one_cluster_is_not_left_empty():
     arm = np.array([1, 0, 0, 0, 0, 0])
-    fits = logistic_without_each(np.arange(6.0)[:, None] - 2, arm, (0.1, 0.9))
+    fits = logistic_without_each(np.arange(6.0)[:, None] - 2, arm)
     assert fits.solved.tolist() == [False] + [True] * 5
 
 

@@ -97,6 +97,53 @@ def test_difference_of_subgroups_by_hand(inference):
     assert_allclose(found.p_value, 2 * stats.t.sf(abs(t), men.df))
 
 
+@pytest.mark.parametrize("inference", ["jackknife", "cv3", "bootstrap"])
+def test_equal_subgroups(inference):
+    """Hotelling's T² of the differences by the covariance of the effects; of two, the square of a t."""
+    data = policy(4.0)
+    by = np.array(["a", "b", "c"])[np.arange(len(data["y"])) % 3]
+    model = ClusterEffect(outcome=LinearRegression(), inference=inference, n_draws=50).fit(**data, by=by)
+    effects, V = model.effects_[1:], model.vcov()[1:, 1:]
+    b, C = np.array([effect.estimate for effect in effects]), np.array([[1, -1, 0], [0, 1, -1]])
+    wald = (C @ b) @ np.linalg.solve(C @ V @ C.T, C @ b)
+    df = effects[0].df
+    test = model.equality_test()
+    assert test.df == (2, df - 1)
+    # The bootstrap's draws without a value are left out of the matrix and not of the errors.
+    assert_allclose(test.wald, wald, rtol=1e-2 if inference == "bootstrap" else 1e-9)
+    assert_allclose(test.statistic, test.wald * (df - 1) / (2 * df), rtol=1e-12)
+    assert_allclose(test.p_value, stats.f.sf(test.statistic, 2, df - 1), rtol=1e-9)
+    assert_allclose(model.equality_test(["c", "a", "b"]).wald, test.wald, rtol=1e-7)
+    pair = model.difference("a", "c")
+    two = model.equality_test(["a", "c"])
+    assert_allclose(
+        [two.statistic, two.p_value], [(pair.estimate / pair.std_error) ** 2, pair.p_value], rtol=1e-7
+    )
+
+
+def test_what_cannot_be_compared():
+    data = policy(1.0)
+    model = ClusterEffect(outcome=LinearRegression()).fit(**data)
+    with pytest.raises(
+        ValueError, match="there are 0 effects to compare; at least two are needed: fit with by="
+    ):
+        model.equality_test()
+    few = np.where(data["groups"] == data["groups"][0], "one", np.arange(len(data["y"])) % 2)
+    model = ClusterEffect(outcome=LinearRegression()).fit(**data, by=few)
+    with pytest.raises(ValueError, match="without a standard error there is no test of one"):
+        model.equality_test()
+    assert model.equality_test(["0", "1"]).df[0] == 1
+    for names, what in ((["0", "0"], "more than once"), (["0", "2"], "names no effect")):
+        with pytest.raises(ValueError, match=what):
+            model.equality_test(names)
+    with pytest.raises(TypeError, match="a sequence of names is needed"):
+        model.equality_test("0")
+    staged = StaggeredEffect().fit(**panel(12, 0))
+    with pytest.raises(ValueError, match="at least two are needed"):
+        staged.equality_test()
+    assert staged.equality_test(["event time 0", "event time 1"]).df[0] == 1
+
+
 def test_misnamed_differences_and_methods_without_replicates():
     by = np.arange(40) % 2
     model = ClusterEffect(outcome=LinearRegression()).fit(**policy(1.0), by=by)

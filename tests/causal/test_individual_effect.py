@@ -13,6 +13,17 @@ OLS = LinearRegression()
 EXACT_LOGIT = LogisticRegression(solver="newton-cholesky", tol=1e-12)
 
 
+class Slow(LinearRegression):
+    """Not known to be least squares, so fitted again without each cluster."""
+
+
+class Exact(LogisticRegression):
+    """Not known to be the default, by a solver that goes on to rounding error."""
+
+    def __init__(self, C=1.0, tol=1e-13, solver="newton-cholesky", random_state=None):
+        super().__init__(C=C, tol=tol, solver=solver, random_state=random_state)
+
+
 def draw(seed, n_clusters=12, size=15, effect=1.0):
     """Selection on x, a level and an effect of each cluster's own, unequal sizes."""
     random = np.random.default_rng(seed)
@@ -64,7 +75,7 @@ def test_against_loops(estimand, method):
     """Each cluster left out in turn, folds as they are; rounding of a solver of the normal equations."""
     model = IndividualEffect(estimand=estimand, estimation_method=method, outcome=OLS, n_folds=3)
     model.fit(X, Y, D, GROUPS, sample_weight=WEIGHT)
-    folds = model.folds_
+    (folds,) = model.folds_
     assert sorted(np.bincount(folds)) == [4, 4, 4]
     full = by_hand(folds, estimand, method, WEIGHT, np.ones(len(Y), bool))
     without = np.array([by_hand(folds, estimand, method, WEIGHT, c != GROUPS) for c in range(G)])
@@ -77,10 +88,116 @@ def test_against_loops(estimand, method):
     assert_allclose(cv3.std_error, np.sqrt((G - 1) / G * np.sum((without - full) ** 2)), rtol=1e-6)
 
 
+def leaves_out(model, options, **fit):
+    """The replicates of a closed form, of refits of the outcome, and of refits of everything."""
+    found = []
+    for own in ({"outcome": OLS}, {"outcome": Slow()}, {"outcome": Slow(), "propensity": Exact()}):
+        made = IndividualEffect(**own, **options).fit(*model, **fit)
+        found.append([effect.draws for effect in made.effects_])
+        if len(found) != 2:
+            assert (made._problem.closed is not None) == (len(found) == 1)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
+@pytest.mark.parametrize("method", ["aipw", "regression", "ipw"])
+@pytest.mark.parametrize("estimand", ["att", "ate"])
+def test_closed_form(estimand, method):
+    """With weights and subgroups, one of four clusters; 1e-10 is the rounding of the solvers compared."""
+    data = draw(12)
+    n, groups = len(data[1]), data[3]
+    by = np.where(groups < 4, "few", np.where(np.arange(n) % 2, "odd", "even"))
+    weight = np.random.default_rng(2).uniform(0.5, 2.0, n)
+    weight[::7] = 0.0
+    weight /= weight.mean()  # the penalty of the default propensity is for such
+    options = {"estimand": estimand, "estimation_method": method, "n_folds": 3}
+    closed, *others = leaves_out(data, options, by=by, sample_weight=weight)
+    for other in others:
+        assert_allclose(closed, other, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("bounds", [(0.1, 0.9), (0.45, 0.55)])
+@pytest.mark.parametrize("single", [False, True], ids=["clusters", "rows"])
+@pytest.mark.parametrize("estimand", ["att", "ate"])
+def test_closed_form_of_many_clusters(estimand, single, bounds):
+    """Sums by series, where bounds are few, and where most rows are clipped: some left out by hand."""
+    x, y, d, groups = draw(4, n_clusters=300, size=5)
+    groups = np.arange(len(y)) if single else groups
+    options = {"estimand": estimand, "propensity_bounds": bounds, "n_folds": 3, "outcome": OLS}
+    closed = IndividualEffect(**options).fit(x, y, d, groups)
+    assert all(fold.odds.fits.serial.mean() > 0.5 for fold in closed._splits.first.default_odds)
+    slow = IndividualEffect(propensity=Exact(), inference="cr1", **options).fit(x, y, d, groups)
+    some = np.arange(0, closed.n_clusters_, 101)
+    counts = np.ones((len(some), closed.n_clusters_), int)
+    counts[np.arange(len(some)), some] = 0
+    assert_allclose(closed.effect_.draws[some], slow._estimates(counts)[:, 0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
+def test_closed_form_where_models_cannot_do_without_a_cluster():
+    """Its dummy is constant without it, or it has all of the treated rows outside a fold."""
+    x, y, d, groups = draw(5)
+    dummy = np.column_stack([x, groups == 3])
+    few = np.where(groups < 3, d, 0.0)
+    for data in ((dummy, y, d, groups), (x, y, few, groups)):
+        closed, slow, _ = leaves_out(data, {"n_folds": 2})
+        assert_allclose(closed, slow, rtol=0, atol=1e-10)
+    assert np.isnan(closed).any()
+
+
+@pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
+@pytest.mark.parametrize("estimand", ["att", "ate"])
+def test_closed_form_without_covariates(estimand):
+    """Each fold has the share of treated rows outside it."""
+    nothing, options = np.empty((len(Y), 0)), {"estimand": estimand, "n_folds": 3}
+    closed = IndividualEffect(**options).fit(nothing, Y, D, GROUPS, sample_weight=WEIGHT)
+    (folds,) = closed.folds_
+    y, found = Y - np.median(Y), []
+    for keep in [np.ones(len(Y), bool)] + [c != GROUPS for c in range(G)]:
+        w, m, p = WEIGHT * keep, np.zeros((2, len(Y))), np.zeros(len(Y))
+        for k in range(3):
+            own, seen = folds[GROUPS] == k, keep & (folds[GROUPS] != k)
+            p[own] = np.average(D[seen], weights=w[seen])
+            for arm in (0, 1):
+                rows = seen & (arm == D)
+                m[arm, own] = np.average(y[rows], weights=w[rows])
+        odds = D + (1 - D) * p / (1 - p) if estimand == "att" else D / p + (1 - D) / (1 - p)
+        rest = [np.average(y - m[a], weights=w * odds * (a == D)) for a in (0, 1)]
+        if estimand == "att":
+            found.append(np.average(y - m[0], weights=w * D) - rest[0])
+        else:
+            found.append(np.average(m[1] - m[0], weights=w) + rest[1] - rest[0])
+    assert_allclose([closed.estimate_, *closed.effect_.draws], found, rtol=1e-10)
+
+
+def test_splits():
+    """The mean over them, in every method, and the first is that of one split."""
+    one = IndividualEffect(outcome=OLS, n_folds=3).fit(X, Y, D, GROUPS)
+    model = IndividualEffect(outcome=OLS, n_folds=3, n_repeats=3).fit(X, Y, D, GROUPS)
+    assert model.folds_.shape == (3, G)
+    assert_array_equal(model.folds_[0], one.folds_[0])
+    assert_allclose(model.split_estimates_[0], one.estimate_, rtol=1e-12)
+    assert len(set(model.split_estimates_)) == 3
+    for method in ("cv3", "cr1", "score-jackknife"):
+        (effect,) = model.infer(method)
+        assert_allclose(effect.estimate, model.split_estimates_.mean(), rtol=1e-12)
+    fitted, scores = model._fitted, []
+    for nuisance, data in zip(fitted, model._splits.each, strict=True):
+        m0, p = nuisance.m0, nuisance.p
+        y = data.cells.y
+        w = (1 - D) * p / (1 - p)
+        r1, r0 = ((y - m0) - np.average(y - m0, weights=v) for v in (D, w))
+        scores.append(np.bincount(GROUPS, D * r1 / D.sum() - w * r0 / w.sum()))
+    u = np.mean(scores, axis=0)
+    assert_allclose(model.infer("cr1")[0].std_error, np.sqrt(G / (G - 1) * u @ u), rtol=1e-10)
+    assert "Estimates by split" in model.summary()
+    assert "Splits" not in one.summary()
+
+
 def test_score_methods():
     """Of the cross-fitted score: its influence summed in clusters, by hand."""
     model = IndividualEffect(estimand="ate", outcome=OLS, inference="cr1").fit(X, Y, D, GROUPS)
-    p, fitted = model.propensity_, model._fitted
+    p, (fitted,) = model.propensity_, model._fitted
     w1, w0 = D / p, (1 - D) / (1 - p)
     parts = ((np.ones(len(Y)), fitted.m1 - fitted.m0), (w1, Y - fitted.m1), (-w0, Y - fitted.m0))
     level = np.median(Y)  # models predict outcomes less that
@@ -176,7 +293,7 @@ def test_rows_as_clusters():
 def test_models_of_ones_own():
     tree = DecisionTreeClassifier(max_depth=2)
     model = IndividualEffect(outcome=OLS, propensity=tree, n_folds=3, inference="cr1").fit(X, Y, D, GROUPS)
-    k = model.folds_[GROUPS]
+    k = model.folds_[0][GROUPS]
     fitted = DecisionTreeClassifier(max_depth=2, random_state=0).fit(SCALED[k != 1], D[k != 1])
     assert_allclose(model.propensity_[k == 1], fitted.predict_proba(SCALED[k == 1])[:, 1].clip(0.1, 0.9))
     given = IndividualEffect(outcome=OLS, propensity=EXACT_LOGIT, n_folds=3).fit(X, Y, D, GROUPS)
@@ -187,7 +304,7 @@ def test_models_of_ones_own():
 
 def test_many_clusters_hold_the_models():
     with pytest.warns(DesignWarning, match="max_refits=10"):
-        model = IndividualEffect(outcome=OLS, max_refits=10).fit(X, Y, D, GROUPS)
+        model = IndividualEffect(outcome=Slow(), max_refits=10).fit(X, Y, D, GROUPS)
     (score,) = model.infer("score-jackknife")
     assert_allclose(model.effect_.draws, score.draws, rtol=1e-12)
 

@@ -16,6 +16,7 @@ from scipy.optimize import linprog
 import rfpcore
 from rfpcore.causal import StaggeredEffect
 from rfpcore.causal._relative_magnitudes import EventStudy, least_favourable, truncated_quantile
+from rfpcore.causal._smoothness import folded_quantile, frontier, smooth_interval
 from rfpcore.causal.sensitivity import around_reference
 
 pytestmark = pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
@@ -310,3 +311,131 @@ def test_the_figure_has_its_intervals():
     assert_allclose(
         [segment[:, 1] for segment in robust.get_segments()], np.column_stack([found.low, found.high])
     )
+
+
+# Of "smoothness", by M: HonestDiD's README, in three digits, whose quantiles come from 10^6 normal draws, so
+# that lengths are known to 3e-5 here; and moderndid 0.2.0, which solves the convex programs by cvxpy.
+SMOOTH = {
+    0.0: (0.0259, 0.0607),
+    0.01: (0.0132, 0.0787),
+    0.02: (0.00286, 0.0907),
+    0.03: (-0.00714, 0.101),
+    0.04: (-0.0171, 0.111),
+    0.05: (-0.0271, 0.121),
+}
+SOLVED = {
+    (1.0, 0.0): {
+        0.0: (0.0259673060, 0.0607111738),
+        0.005: (0.0202555313, 0.0705812454),
+        0.01: (0.0131748768, 0.0786843557),
+        0.02: (0.0028343728, 0.0907386597),
+        0.05: (-0.0271648549, 0.1207378874),
+    },
+    (0.5, 0.5): {
+        0.0: (0.0371224273, 0.0747049079),
+        0.005: (0.0247860843, 0.0885761673),
+        0.01: (0.0119569650, 0.1024476827),
+        0.02: (-0.0087945741, 0.1254665911),
+        0.05: (-0.0687945983, 0.1854666152),
+    },
+}
+
+
+@pytest.mark.parametrize("m", SMOOTH)
+def test_the_authors_smoothness(m):
+    study = medicaid(1, 0)
+    found = smooth_interval(study, frontier(study), m, 0.95)
+    for end, published in zip(found, SMOOTH[m], strict=True):
+        digits = 10.0 ** (math.floor(math.log10(abs(published))) - 2)
+        assert abs(end - published) <= 3e-5 + digits / 2
+
+
+@pytest.mark.parametrize("weights", SOLVED)
+def test_smoothness_of_a_convex_solver(weights):
+    """Which finds the length to 1e-8; where the optimum is flat, the centre to 5e-6."""
+    study = medicaid(*weights)
+    path = frontier(study)
+    for m, (low, high) in SOLVED[weights].items():
+        found = smooth_interval(study, path, m, 0.95)
+        assert_allclose(found, (low, high), atol=6e-6)
+        length = found[1] - found[0]
+        assert -1e-7 < length - (high - low) < 1e-9
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (1.0, -2.0)])
+def test_worst_bias_of_linear_programs(weights):
+    """Differences in trends with |second difference| at most 1, and 0 in the reference period."""
+    study = medicaid(*weights)
+    path = frontier(study)
+    bends = np.diff(np.eye(8), 2, axis=0)
+    at = np.delete(np.arange(8), 5)
+    for v, bias in zip(path.knots, path.biases, strict=True):
+        objective = np.zeros(8)
+        objective[at] = v
+        found = linprog(
+            -objective,
+            A_ub=np.vstack([bends, -bends]),
+            b_ub=np.ones(12),
+            A_eq=[np.eye(8)[5]],
+            b_eq=[0.0],
+            bounds=[(None, None)] * 8,
+        )
+        assert_allclose(-found.fun, bias, rtol=1e-7)
+        assert_allclose(v[5:], weights, atol=1e-12)
+
+
+def test_no_linear_estimator_is_shorter():
+    """Random steps away from it, each without a slope."""
+    study, random = medicaid(1, 0), np.random.default_rng(0)
+    path = frontier(study)
+    best = path.shortest(0.004, 0.05)
+    lines = np.maximum(np.subtract.outer(np.arange(-4, 1), np.arange(-5, 0)), 0)  # after period k: t < k
+
+    def half(v):
+        bias = np.abs(lines @ v[:5]).sum()  # nothing bends before the first effect since adoption
+        return folded_quantile(0.004 * bias, math.sqrt(v @ COVARIANCE @ v), 0.95)
+
+    shortest = half(best.weights)
+    assert_allclose(shortest, folded_quantile(0.004 * best.bias, best.error, 0.95), rtol=1e-12)
+    for size in (1e-3, 1e-2, 0.1):
+        for _ in range(200):
+            step = random.standard_normal(5)
+            step[-1] = -(step[:4] @ np.arange(5, 1, -1))  # no slope
+            assert half(best.weights + size * np.append(step, [0, 0])) > shortest
+
+
+@pytest.mark.parametrize(("mean", "error"), [(0.0, 1.0), (0.3, 2.0), (-50.0, 0.1)])
+def test_folded_quantiles(mean, error):
+    q = folded_quantile(mean, error, 0.95)
+    assert_allclose(stats.norm.cdf(q, mean, error) - stats.norm.cdf(-q, mean, error), 0.95, rtol=1e-12)
+    assert folded_quantile(mean, 0.0, 0.95) == abs(mean)
+
+
+def test_smoothness_of_a_model():
+    """A line before adoption that goes on is taken off; columns and axis name what M is."""
+    random = np.random.default_rng(0)
+    groups, time = np.repeat(np.arange(80), 7), np.tile(np.arange(7), 80)
+    adopts = groups % 2 == 0
+    y = 1.0 * (adopts & (time >= 4)) + 0.5 * adopts * time + 0.3 * random.standard_normal(560)
+    model = StaggeredEffect(base_period="universal").fit(
+        np.empty((560, 0)), y, adopts & (time >= 4), groups, time
+    )
+    found = model.smoothness_sensitivity([0.0, 0.2])
+    assert model.effects_[0].estimate > 1.4
+    assert found.low[0] < 1.0 < found.high[0] < 1.4
+    assert found.low[1] < found.low[0] < found.high[0] < found.high[1]
+    ends = smoothness_at(model, found.breakdown * 0.999), smoothness_at(model, found.breakdown * 1.01)
+    assert ends[0] > 0 > ends[1]
+    assert found.restriction == "smoothness"
+    pytest.importorskip("pandas")
+    assert list(found.to_frame()) == ["m", "ci_low", "ci_high"]
+    with pytest.raises(ValueError, match="m=-1"):
+        model.smoothness_sensitivity(-1)
+    few = groups < 6
+    model.fit(np.empty((42, 0)), y[few], (adopts & (time >= 4))[few], groups[few], time[few])
+    with pytest.raises(ValueError, match="too few clusters for so many periods"):
+        model.smoothness_sensitivity(0.1)
+
+
+def smoothness_at(model, m):
+    return model.smoothness_sensitivity(m).low[0]

@@ -92,6 +92,16 @@ def fitted(kind):
 
 
 @functools.cache
+def in_halves(kind):
+    data = DATA[kind]()
+    return quietly(lambda: kind(**settings(kind)).fit(**data, by=np.arange(len(data["y"])) // 2 % 2))()
+
+
+def equality(make, name, *names):
+    return method(make, name, "equality_test", lambda: {"names": list(names)}, allowed=EFFECT)
+
+
+@functools.cache
 def universal():
     own = settings(causal.StaggeredEffect) | {"base_period": "universal"}
     return quietly(lambda: causal.StaggeredEffect(**own).fit(**panel_of_many()))()
@@ -160,7 +170,13 @@ TARGETS: list[Target] = [
         "event_times",
         "pretrend_test",
     ),
+    *(
+        equality(lambda kind=kind: in_halves(kind), kind.__name__, "0", "1")
+        for kind in (causal.ClusterEffect, causal.IndividualEffect)
+    ),
+    equality(universal, "StaggeredEffect", "event time 0", "event time 1"),
     method(universal, "StaggeredEffect", "sensitivity", lambda: {"m_bar": 1.0}, allowed=EFFECT),
+    method(universal, "StaggeredEffect", "smoothness_sensitivity", lambda: {"m": 1.0}, allowed=EFFECT),
     method(lambda: universal().sensitivity(1.0), "Sensitivity", "to_frame"),
     drawn(lambda: universal().sensitivity(1.0), "Sensitivity"),
     drawn(lambda: causal.SensitivityDisplay(universal().sensitivity(1.0)), "SensitivityDisplay"),

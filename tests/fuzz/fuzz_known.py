@@ -18,6 +18,7 @@ EXEMPT: dict[str, str] = {
     "DataPenalty.names": "a target with each penalty",
     "DataPenalty.on": BETWEEN,
     "DesignWarning": "a warning",
+    "DifferenceInDifferences.equality_test": "it has one effect; a target with the others",
     "DivergenceError": "an exception, which the package makes",
     "DivergenceError.of": "takes what the kernel raises, which the package gives it",
     "DivergenceWarning": "a warning",

@@ -16,7 +16,18 @@ from rfpcore import _files
 from rfpcore.files import NotSaved
 
 # What a file does not hold: the data, what only fits use, and objects of other packages.
-LEFT = {"_sample", "_masks", "_used_models", "_fitted", "_inner", "_parts", "_pooled", "_cells", "_rows"}
+LEFT = {
+    "_sample",
+    "_splits",
+    "_masks",
+    "_used_models",
+    "_fitted",
+    "_inner",
+    "_parts",
+    "_pooled",
+    "_cells",
+    "_rows",
+}
 LEFT |= {"_first", "results_", "_seed"}
 
 

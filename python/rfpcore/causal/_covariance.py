@@ -114,6 +114,16 @@ def difference(replicates: Replicates, first: int, second: int, size: float) -> 
     )
 
 
+def equality_test(replicates: Replicates, size: float) -> WaldTest:
+    """Whether effects are equal: differences from the first are zero; from any other it is the same."""
+    rest = range(1, len(replicates.effects))
+    pairs = [difference(replicates, i, 0, size) for i in rest]
+    if any(math.isnan(pair.std_error) for pair in pairs):
+        raise ValueError("differences of these effects are nothing but rounding: there is no joint test")
+    values = replicates.values[:, 1:] - replicates.values[:, :1]
+    return wald_test(replicates._replace(effects=pairs, values=values), range(len(pairs)), "differences")
+
+
 def wald_test(replicates: Replicates, chosen: Sequence[int], what: str) -> WaldTest:
     """Whether the effects chosen are all zero, by Hotelling's T².
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from ._delete_one_logistic import LogisticWithoutEach, logistic_without_each
+from ._delete_one_logistic import logistic_without_each
+from ._delete_one_odds import OddsWithoutEach
 from ._delete_one_squares import least_squares_without_each
 from ._nuisance import Models, fit_each, is_linear
 from ._replicates import Estimates, leaves_an_arm_empty, refits, without_each
@@ -128,23 +129,22 @@ class Odds:
 
     def __init__(self, sample: Sample, models: Models) -> None:
         self.arm, self.solved = sample.arm, np.ones(1 + sample.n_clusters, bool)
-        self._fits: LogisticWithoutEach | None = None
+        self._odds: OddsWithoutEach | None = None
         self._present = np.flatnonzero(sample.arm >= 0)
         if models.estimation_method != "regression" and sample.Z.shape[1]:
             present = self._present
-            self._fits = logistic_without_each(
-                sample.Z[present], sample.arm[present], models.propensity_bounds
-            )
-            self.solved[1 + present] = self._fits.solved
+            fits = logistic_without_each(sample.Z[present], sample.arm[present])
+            self._odds = OddsWithoutEach.of_its_own(fits, models.propensity_bounds)
+            self.solved[1 + present] = fits.solved
 
     def sums(self, power: int, by_cluster: Array) -> Array:
         """(1 + G, M) of (p / (1 - p))^power times (G, M).
 
         Where all clusters have the same propensity it cancels from the means, and is taken for 1/2.
         """
-        if self._fits is None:
+        if self._odds is None:
             return without_each(by_cluster)
-        found = self._fits.sums(power, by_cluster[self._present])
+        found = self._odds.sums_without_own(power, by_cluster[self._present])
         table = np.tile(found[0], (1 + len(by_cluster), 1))
         table[1 + self._present] = found[1:]
         return table

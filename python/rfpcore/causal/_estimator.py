@@ -11,10 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import shown
 from .._limits import Limited, Limits, one_of, seed, shown_progress, threads, unchecked, whole
+from .._options import items
 from .._scaling import named
 from ._about import about
 from ._complete import Complete, Missing
-from ._covariance import Replicates, covariance, difference
+from ._covariance import Replicates, WaldTest, covariance, difference, equality_test
 from ._effort import MANY_REFITS
 from ._file import SavedEffect
 from ._inference import MANY_DRAWS, Method
@@ -172,13 +173,68 @@ class EffectEstimator(Tabulated, SavedEffect, Limited, BaseEstimator):
             If there is no such effect, or `inference` is none of "jackknife", "cv3", "bootstrap".
         """
         self._effect()
-        effects = self._all_effects()
-        names = [effect.name for effect in effects]
-        for role, name in (("first", first), ("second", second)):
-            if not (isinstance(name, str) and name in names):
-                raise ValueError(f"{role}={shown(name)} names no effect; there are {named(names, SHOWN)}")
-        chosen = self._replicates_of([effects[names.index(name)] for name in (first, second)])
+        chosen = self._replicates_of(
+            [self._effect_named(first, "first"), self._effect_named(second, "second")]
+        )
         return self._named([difference(chosen, 0, 1, self._problem.size)])[0]
+
+    def equality_test(self, names: Sequence[str] | None = None) -> WaldTest:
+        """A joint test that effects are equal to each other, as those of subgroups.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            At least two names of effects, as in `to_frame`. None: those of the subgroups given by `by`.
+
+        Returns
+        -------
+        test : WaldTest
+            With `statistic`, `df`, `p_value`, and the quadratic form `wald`: Hotelling's T² of the
+            differences, F with q, one less than there are effects, and df - q + 1 degrees of freedom, where
+            df is that of one effect.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two effects, one has no standard error, there are too many for so few
+            clusters, or `inference` is none of "jackknife", "cv3", "bootstrap".
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import ClusterEffect
+        >>> random = np.random.default_rng(0)
+        >>> town = np.repeat(np.arange(40), 9)
+        >>> by, treated = np.arange(360) % 3, town % 2
+        >>> y = 0.6 * treated * by + random.standard_normal(40)[town] + random.standard_normal(360)
+        >>> model = ClusterEffect().fit(np.empty((360, 0)), y, treated, town, by=by)
+        >>> test = model.equality_test()
+        >>> print(f"F{test.df} = {test.statistic:.1f}, p = {test.p_value:.3f}")
+        F(2, 37.0) = 1.9, p = 0.170
+        """
+        self._effect()
+        chosen = self._compared() if names is None else items(names, "names", "a sequence of names")
+        if len(chosen) < 2:
+            raise ValueError(
+                f"there are {len(chosen)} effects to compare; at least two are needed: fit with by=, or give "
+                "names="
+            )
+        if repeated := sorted({name for name in chosen if isinstance(name, str) and chosen.count(name) > 1}):
+            raise ValueError(f"names has {named(repeated)} more than once")
+        effects = [self._effect_named(name, "names") for name in chosen]
+        if lacking := [effect.name for effect in effects if not effect.std_error > 0]:
+            raise ValueError(f"without a standard error there is no test of {named(lacking, SHOWN)}")
+        return equality_test(self._replicates_of(effects), self._problem.size)
+
+    def _compared(self) -> list[str]:
+        """The effects that are compared by default."""
+        return [effect.name for effect in self.effects_[1:]]
+
+    def _effect_named(self, name: Any, role: str) -> Effect:
+        effects = {effect.name: effect for effect in self._all_effects()}
+        if not (isinstance(name, str) and name in effects):
+            raise ValueError(f"{role}={shown(name)} names no effect; there are {named(list(effects), SHOWN)}")
+        return effects[name]
 
     def _replicates_of(self, effects: Sequence[Effect]) -> Replicates:
         """Those of the fit; NaN for effects without rows."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from ._checks import FEW
 from ._columns import outcomes as outcomes_of
 from ._columns import read_columns
 from ._delete_one import of_terms
+from ._delete_one_folds import Fold, FoldedScore, default_odds
 from ._fits import predictions
 from ._linear_fits import ridge_logistic
-from ._nuisance import CHUNK, Fitted, Models, distinct_rows, outcomes, with_left_out, without_level
+from ._nuisance import CHUNK, Fitted, Models, distinct_rows, is_linear, outcomes, with_left_out, without_level
+from ._replicates import refits, without_each
 from ._sample import Sample, treatment_by_row, weights_in_clusters
 from ._score_inference import terms_of
 from ._scores import WeightedMean, value
@@ -68,10 +71,56 @@ class Within:
             each = outcomes(self.cells, self.models, np.tile(seen, 2))
             for arm, (predicted, index) in each.items():
                 found[arm] = _of_own_fold(predicted, index.reshape(len(part), n_folds), own)
-            distinct, index = distinct_rows(seen)
-            chances = self._propensities(distinct)
-            found[2] = _of_own_fold(chances, index.reshape(len(part), n_folds), own)
+            found[2] = self._chances(part, seen)
             yield from (Fitted(*found[:, i]) for i in range(len(part)))
+
+    def _chances(self, counts: NDArray[np.int64], seen: NDArray[np.int64]) -> Array:
+        """(S, N) the probability of treatment of each row by the models of its fold, which see (S * K, G)."""
+        found, n_folds = np.empty((len(counts), len(self.cells.y))), len(seen) // len(counts)
+        left = np.ones(len(counts), bool)
+        for s, row in enumerate(counts):
+            if self.has_default_odds and row.min() == 0 and row.max() == 1 and row.sum() == len(row) - 1:
+                cluster = int(row.argmin())
+                left[s] = not all(fold.solved[1 + cluster] for fold in self.default_odds)
+                if not left[s]:
+                    for fold in self.default_odds:
+                        found[s, fold.rows] = fold.chances(cluster, self.models.propensity_bounds)
+        if left.any():
+            distinct, index = distinct_rows(seen[np.repeat(left, n_folds)])
+            chances = self._propensities(distinct)
+            own = self.folds[self.clusters.codes]
+            found[left] = _of_own_fold(chances, index.reshape(-1, n_folds), own)
+        return found
+
+    @property
+    def has_default_odds(self) -> bool:
+        """Whether nothing is fitted for a propensity without a cluster."""
+        models = self.models
+        none = models.estimation_method == "regression" or self.clusters.X.shape[1] == 0
+        return none or models.propensity is None
+
+    @cached_property
+    def default_odds(self) -> list[Fold]:
+        """By fold, the odds without each cluster."""
+        return default_odds(self.clusters, self.cells.treated, self.folds, self.models)
+
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether the jackknife needs no refits: outcomes by means or least squares, default propensities."""
+        models, rows = self.models, self.cells
+        linear = not models.arms or rows.X.shape[1] == 0 or is_linear(models.outcome, rows)
+        return linear and self.has_default_odds
+
+    def closed_form(self, masks: Sequence[Rows]) -> Array:
+        """(1 + G, E) the effects of all clusters, then without each, from one fit for each fold."""
+        score = FoldedScore(self.cells, self.clusters, self.default_odds, self.models)
+        found = np.column_stack([score.effects(mask) for mask in masks])
+        blind, solved = ~self._sees_both_without_each(), score.solved
+        found[blind] = np.nan
+        rest = np.flatnonzero(~solved & ~blind)
+        if len(rest):
+            found[rest] = refits(partial(self.estimates, masks=masks), self.clusters.arm, rest)
+        return found
 
     def _propensities(self, counts: NDArray[np.int64]) -> Array:
         """(S, N) the probability of treatment of each row, clipped; 1/2 where the score has no weights."""
@@ -110,6 +159,12 @@ class Within:
         seen = [(counts * arm) @ outside.T.astype(np.int64) > 0 for arm in self.has_arm]
         return np.asarray(np.all(seen, axis=(0, 2)))
 
+    def _sees_both_without_each(self) -> Rows:
+        """(1 + G,) the same of all clusters, then of all but each."""
+        outside = (np.arange(self.folds.max() + 1)[:, None] != self.folds).astype(np.int64)
+        seen = [without_each((arm * outside).T) > 0 for arm in self.has_arm]
+        return np.asarray(np.all(seen, axis=(0, 2)))
+
     def held(self, fitted: Fitted, masks: Sequence[Rows]) -> Array:
         """(1 + G, E) the effects of all clusters, then without each, with the models held fixed."""
         return np.column_stack([of_terms(self.terms(fitted, mask), self.clusters) for mask in masks])
@@ -127,10 +182,12 @@ def _of_own_fold(predicted: Array, index: NDArray[np.intp], own: NDArray[np.intp
     return np.asarray(predicted[index[:, own], np.arange(len(own))])
 
 
-def read_within(X: Any, given: Mapping[str, Any], covariates: Any, models: Models, n_folds: int) -> Within:
+def read_within(
+    X: Any, given: Mapping[str, Any], covariates: Any, models: Models, n_folds: int, n_repeats: int = 1
+) -> list[Within]:
     """Check everything, deal the folds, and learn what the outcome models say of clusters left out.
 
-    `given` has y, treatment, groups, sample_weight and by.
+    `given` has y, treatment, groups, sample_weight and by. Returns one for each time the folds are dealt.
     """
     columns, rows, names, references = read_columns(X, given, covariates)
     n = len(rows)
@@ -145,8 +202,10 @@ def read_within(X: Any, given: Mapping[str, Any], covariates: Any, models: Model
     clusters = replace(cells, codes=codes, labels=labels, arm=np.zeros(len(labels), np.int64))
     has_arm = cells.arm.reshape(2, -1) >= 0
     _warn_of_few(has_arm, labels)
-    folds = deal(has_arm, n_folds, models.random_state)
-    return Within(clusters, cells, folds, with_left_out(cells, models), float(np.abs(outcome).max()))
+    random, size = np.random.default_rng(models.random_state), float(np.abs(outcome).max())
+    models = with_left_out(cells, models)
+    dealt = (deal(has_arm, n_folds, random) for _ in range(n_repeats))
+    return [Within(clusters, cells, folds, models, size) for folds in dealt]
 
 
 def _cells(
@@ -174,14 +233,13 @@ def _cells(
     )
 
 
-def deal(has_arm: Rows, n_folds: int, seed: int) -> NDArray[np.intp]:
+def deal(has_arm: Rows, n_folds: int, random: np.random.Generator) -> NDArray[np.intp]:
     """(G,) a fold for each cluster; clusters with one arm, and those with both, are spread over all.
 
     ValueError where some fold's models would see nobody of an arm.
     """
     n = has_arm.shape[1]
     integer(n_folds, "n_folds", 2, n)
-    random = np.random.default_rng(seed)
     kind = has_arm[0] + 2 * has_arm[1]
     order = np.concatenate([random.permutation(np.flatnonzero(kind == k)) for k in range(4)])
     folds = np.empty(n, np.intp)

@@ -1,5 +1,6 @@
 """The effect of a treatment that varies inside clusters."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -16,20 +17,22 @@ from ._complete import Missing, complete
 from ._effort import MAX_REFITS, Effort, effort_of
 from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
-from ._nuisance import Fitted, models_of
+from ._nuisance import models_of
 from ._outcome_report import outcome_report
 from ._score_inference import effects_from_terms
 from ._scores import Estimand, EstimationMethod
+from ._splits import Splits, read_splits
 from ._subgroups import empty_arms, one_each, subgroup_masks, warn_of_empty
 from ._support import support_of
 from ._tables import EffectTable
-from ._within import Within, read_within
 from .results import TITLES, Effect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["IndividualEffect"]
+
+MANY_SPLITS = 1000
 
 IndividualInference = Literal["jackknife", "cv3", "bootstrap", "score-jackknife", "cr1", "wild", "webb"]
 
@@ -73,6 +76,9 @@ class IndividualEffect(EffectEstimator):
           or wild cluster bootstrap (Rademacher or Webb weights) of the cross-fitted score.
     n_folds : int, default=5
         Folds of whole clusters.
+    n_repeats : int, default=1
+        How often the clusters are dealt to folds anew. The estimate is the mean over the splits, and
+        `inference` is that of this mean: it depends less on how the clusters happened to be dealt.
     n_draws : int, default=999
         For the bootstraps.
     max_refits : int, default=1000
@@ -95,11 +101,14 @@ class IndividualEffect(EffectEstimator):
     outcome_, outcome_scores_ : str, dict
         As in `ClusterEffect`.
     propensity_ : ndarray (N,)
-        Clipped probabilities of treatment, each from models that have not seen the row's cluster.
+        Clipped probabilities of treatment, each from models that have not seen the row's cluster; means over
+        the splits.
     clusters_ : ndarray (G,)
         The clusters' labels.
-    folds_ : ndarray (G,) of int
-        The fold of each.
+    folds_ : ndarray (n_repeats, G) of int
+        The fold of each, by split.
+    split_estimates_ : ndarray (n_repeats,)
+        The estimate of each split, of which `estimate_` is the mean.
     n_rows_, n_clusters_, n_treated_rows_ : int
         Rows, clusters, treated rows.
     n_dropped_ : int
@@ -112,8 +121,9 @@ class IndividualEffect(EffectEstimator):
     Robins, Rotnitzky and Zhao (1994), "Estimation of regression coefficients when some regressors are not
     always observed", JASA 89. Chernozhukov, Chetverikov, Demirer, Duflo, Hansen, Newey and Robins (2018),
     "Double/debiased machine learning for treatment and structural parameters", Econometrics Journal 21,
-    section 5. Chiang, Kato, Ma and Sasaki (2022), "Multiway cluster robust double/debiased machine learning",
-    Journal of Business and Economic Statistics 40, for folds of clusters.
+    sections 3.4 (repeated splits, whose variance is added to that of the score) and 5. Chiang, Kato, Ma and
+    Sasaki (2022), "Multiway cluster robust double/debiased machine learning", Journal of Business and
+    Economic Statistics 40, for folds of clusters.
 
     Examples
     --------
@@ -141,6 +151,7 @@ class IndividualEffect(EffectEstimator):
         missing: Missing = "raise",
         inference: IndividualInference = "jackknife",
         n_folds: int = 5,
+        n_repeats: int = 1,
         n_draws: int = 999,
         max_refits: int = MAX_REFITS,
         random_state: Any = 0,
@@ -155,6 +166,7 @@ class IndividualEffect(EffectEstimator):
         self.missing = missing
         self.inference = inference
         self.n_folds = n_folds
+        self.n_repeats = n_repeats
         self.n_draws = n_draws
         self.max_refits = max_refits
         self.random_state = random_state
@@ -168,6 +180,7 @@ class IndividualEffect(EffectEstimator):
         "estimand": one_of(Estimand),
         "inference": one_of(IndividualInference),
         "n_folds": whole(2),
+        "n_repeats": whole(1, MANY_SPLITS),
     }
 
     @all_or_nothing
@@ -219,20 +232,22 @@ class IndividualEffect(EffectEstimator):
             )
         given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
         rows = complete(X, given, covariates, params["missing"])
-        data = read_within(rows.X, rows.given, covariates, models, params["n_folds"])
+        folds = params["n_folds"], params["n_repeats"]
+        splits = read_splits(rows.X, rows.given, covariates, models, *folds)
+        data = splits.first
         self._keep_about(rows, given, data.cells)
         strata = column(rows.X, rows.given["by"], "by")
         masks = subgroup_masks(TITLES[models.estimand], strata, len(data.cells.y), self._about.by)
-        return self._estimate(data, masks, effort_of(params))
+        return self._estimate(splits, masks, effort_of(params))
 
-    def _estimate(self, data: Within, masks: dict[str, NDArray[np.bool_]], effort: Effort) -> "Self":
+    def _estimate(self, splits: Splits, masks: dict[str, NDArray[np.bool_]], effort: Effort) -> "Self":
         """All of `fit` that comes after reading the data."""
-        models = data.models
-        self._sample, self._names = data, list(masks)
+        data, models = splits.first, splits.first.models
+        self._splits, self._names = splits, list(masks)
         lacking = {name: empty_arms(data.cells, models, mask) for name, mask in masks.items()}
         self._masks = {name: mask for name, mask in masks.items() if not lacking[name]}
         warn_of_empty({name: arms for name, arms in lacking.items() if arms})
-        self.clusters_, self.folds_ = data.clusters.labels, data.folds
+        self.clusters_, self.folds_ = data.clusters.labels, splits.folds
         self.n_rows_, self.n_clusters_ = len(data.cells.y), data.clusters.n_clusters
         self.n_treated_rows_ = int(data.cells.treated.sum())
         self._columns = {
@@ -247,27 +262,26 @@ class IndividualEffect(EffectEstimator):
             data.clusters.labels,
             support=support_of([data.behind(mask) for mask in rows]),
             size=data.size,
+            closed=partial(splits.closed_form, rows) if data.has_closed_form else None,
             held=self._held if models.estimation_method == "aipw" else None,
             effort=effort,
         )
-        self._fitted = self._full_fit()
+        self._fitted = splits.fit()
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         report = self._report = outcome_report([models])
         self.outcome_, self.outcome_scores_ = report.chosen, report.scores
         report.warn()
         self.effects_ = self.infer(self.inference)
         self.effect_ = self.effects_[0]
-        self.propensity_ = self._fitted.p
+        self.propensity_ = np.mean([fitted.p for fitted in self._fitted], axis=0)
+        self.split_estimates_ = splits.by_split(self._fitted, rows[0])
         return self
 
-    def _full_fit(self) -> Fitted:
-        return next(self._sample.fit_each(np.ones((1, self._sample.clusters.n_clusters), np.int64)))
-
     def _estimates(self, counts: NDArray[np.int64]) -> Array:
-        return self._sample.estimates(counts, list(self._masks.values()))
+        return self._splits.estimates(counts, list(self._masks.values()))
 
     def _held(self) -> Array:
-        return self._sample.held(self._fitted, list(self._masks.values()))
+        return self._splits.held(self._fitted, list(self._masks.values()))
 
     def infer(self, inference: IndividualInference) -> list[Effect]:
         """The effects with another method's standard errors, for the data of the last fit.
@@ -288,27 +302,38 @@ class IndividualEffect(EffectEstimator):
 
     def _infer(self, inference: IndividualInference) -> list[Effect]:
         """The effects that there are rows for."""
-        if not hasattr(self, "_sample"):  # it was loaded
+        if not hasattr(self, "_splits"):  # it was loaded
             return self._infer_without_data(inference)
-        data, problem = self._sample, self._problem
-        seed = data.models.random_state
+        splits, problem = self._splits, self._problem
+        seed = splits.first.models.random_state
         if inference in get_args(Method):
             return infer(problem, inference, self.n_draws, seed)
-        terms = ((name, data.terms(self._fitted, mask)) for name, mask in self._masks.items())
-        return effects_from_terms(terms, data.clusters, problem, inference, self.n_draws, seed)
+        terms = ((name, splits.terms(self._fitted, mask)) for name, mask in self._masks.items())
+        return effects_from_terms(terms, splits.first.clusters, problem, inference, self.n_draws, seed)
 
     _counts = ("n_rows_", "n_clusters_", "n_treated_rows_")
     _methods = IndividualInference
 
     def _describe_learnt(self, tensors: Tensors) -> Document:
-        tensors |= {"propensity": self.propensity_, "folds": self.folds_.astype(np.int64)}
+        tensors |= {
+            "propensity": self.propensity_,
+            "folds": self.folds_.astype(np.int64),
+            "split_estimates": self.split_estimates_,
+        }
         return {}
 
     def _restore_learnt(self, tensors: Tensors, learnt: Document, effects: list[Effect]) -> None:
         super()._restore_learnt(tensors, learnt, effects)
         self.propensity_ = tensor(tensors, "propensity", self.n_rows_, dtype=F64)
-        self.folds_ = tensor(tensors, "folds", len(self.clusters_), dtype=I64)
+        self.folds_ = tensor(tensors, "folds", None, len(self.clusters_), dtype=I64)
+        self.split_estimates_ = tensor(tensors, "split_estimates", len(self.folds_), dtype=F64)
         self._names = [effect.name for effect in effects]
+
+    def _facts_of_splits(self) -> list[tuple[str, str | int]]:
+        if len(self.split_estimates_) == 1:
+            return []
+        low, high = self.split_estimates_.min(), self.split_estimates_.max()
+        return [("Splits", len(self.split_estimates_)), ("Estimates by split", f"{low:.4g} to {high:.4g}")]
 
     def _table(self) -> EffectTable:
         effect = self._effect()
@@ -323,6 +348,7 @@ class IndividualEffect(EffectEstimator):
             ("Treated rows", self.n_treated_rows_),
             ("Clusters", self.n_clusters_),
             ("Folds of clusters", int(self.folds_.max()) + 1),
+            *self._facts_of_splits(),
             ("Propensities", f"{low:.3f} to {high:.3f}"),
         ]
         return EffectTable("Effect of a treatment inside clusters", facts, self.effects_)

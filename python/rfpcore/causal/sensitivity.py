@@ -1,9 +1,10 @@
 """How far trends may differ before an effect is gone: the result and its figure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,25 @@ from .._arrays import Array, shown
 from .._axes import BLUE, GREY, axes
 from .._options import at_least, fraction, items
 from ._relative_magnitudes import EventStudy
+from ._smoothness import frontier, smooth_interval
 
 __all__ = ["Sensitivity", "SensitivityDisplay"]
 
 LARGEST = 1000.0  # multiple of what happened before adoption that means something
+MOST_BEND = 1e6  # standard errors of the estimate
 FINE = 1e-4  # of the breakdown value
+
+Restriction = Literal["relative magnitudes", "smoothness"]
+COLUMN: dict[Restriction, str] = {"relative magnitudes": "m_bar", "smoothness": "m"}
+AXIS: dict[Restriction, str] = {
+    "relative magnitudes": r"$\bar M$: trends may differ by so many times the most before adoption",
+    "smoothness": "M: their difference may change its slope by so much a period",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """Confidence sets of an effect if trends differ by at most M̄ times as much as before adoption.
+    """Confidence sets of an effect if trends differ, but by no more than is said.
 
     Attributes
     ----------
@@ -32,13 +42,17 @@ class Sensitivity:
     interval : tuple of float
         Of the effect if trends are parallel, from the normal distribution as the sets.
     m_bar : ndarray (M,)
+        How many times as much trends may differ as before adoption; of "smoothness", by how much their
+        difference may change its slope from period to period, in units of the outcome.
     low, high : ndarrays (M,)
         Least and largest effect that is not rejected.
     breakdown : float
-        The largest M̄ whose set is without zero; 0 if there is none, infinite above 1000.
+        The largest of these whose set is without zero; 0 if there is none, infinite above 1000 (of
+        "smoothness", 1000 standard errors of the estimate).
     level : float
     outcome : str or None
         Its name.
+    restriction : {"relative magnitudes", "smoothness"}
     """
 
     name: str
@@ -50,6 +64,7 @@ class Sensitivity:
     breakdown: float
     level: float
     outcome: str | None = None
+    restriction: Restriction = "relative magnitudes"
 
     def to_frame(self) -> Any:
         """The sets as a pandas DataFrame, one a row.
@@ -57,13 +72,14 @@ class Sensitivity:
         Returns
         -------
         frame : pandas.DataFrame
-            Columns m_bar, ci_low, ci_high.
+            Columns m_bar, or m of "smoothness", ci_low, ci_high.
         """
         try:
             import pandas
         except ImportError as error:
             raise ImportError("to_frame needs pandas: pip install pandas") from error
-        return pandas.DataFrame({"m_bar": self.m_bar, "ci_low": self.low, "ci_high": self.high})
+        name = COLUMN[self.restriction]
+        return pandas.DataFrame({name: self.m_bar, "ci_low": self.low, "ci_high": self.high})
 
     def plot(self, ax: Any = None) -> "SensitivityDisplay":
         """Draw the sets.
@@ -120,7 +136,7 @@ class SensitivityDisplay:
             ax.axvline(own.breakdown, color=GREY, lw=0.8, ls=":", label=f"breakdown {own.breakdown:.2f}")
         ax.set_xticks([left, *own.m_bar], ["parallel", *(f"{m:g}" for m in own.m_bar)])
         what = own.name if own.outcome is None else f"{own.name} on {own.outcome}"
-        ax.set(xlabel=r"$\bar M$: trends may differ by so many times the most before adoption", ylabel=what)
+        ax.set(xlabel=AXIS[own.restriction], ylabel=what)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
         return self
 
@@ -129,13 +145,35 @@ def sensitivity_of(
     study: EventStudy, m_bar: Any, level: float, name: str, outcome: str | None
 ) -> Sensitivity:
     """The sets for each M̄, and where they begin to hold zero."""
-    share = fraction(level, "level")
-    values = [at_least(m, "m_bar", 0.0) for m in _several(m_bar)]
+    share, values = fraction(level, "level"), _several(m_bar, "m_bar")
     if max(values) > LARGEST:
         raise ValueError(f"m_bar={max(values):g}; at most {LARGEST:g} is possible")
+    sets = partial(study.interval, level=share)
+    return _sensitivity(study, sets, values, share, name, outcome, "relative magnitudes")
+
+
+def smoothness_of(study: EventStudy, m: Any, level: float, name: str, outcome: str | None) -> Sensitivity:
+    """The same for each M, of the changes of slope."""
+    share, values, largest = fraction(level, "level"), _several(m, "m"), MOST_BEND * study.target[1]
+    if max(values) > largest:
+        raise ValueError(f"m={max(values):g}; at most {largest:g}, a million standard errors, is possible")
+    sets = partial(smooth_interval, study, frontier(study), level=share)
+    return _sensitivity(study, sets, values, share, name, outcome, "smoothness")
+
+
+def _sensitivity(
+    study: EventStudy,
+    sets: Callable[[float], tuple[float, float]],
+    values: list[float],
+    level: float,
+    name: str,
+    outcome: str | None,
+    restriction: Restriction,
+) -> Sensitivity:
     estimate, error = study.target
-    half = float(ndtri((1 + share) / 2)) * error
-    low, high = np.array([study.interval(m, share) for m in values]).T
+    half = float(ndtri((1 + level) / 2)) * error
+    low, high = np.array([sets(m) for m in values]).T
+    unit = error if restriction == "smoothness" else 1.0
     return Sensitivity(
         name,
         estimate,
@@ -143,36 +181,37 @@ def sensitivity_of(
         np.array(values),
         low,
         high,
-        _breakdown(study, share),
-        share,
+        _breakdown(sets, unit),
+        level,
         outcome,
+        restriction,
     )
 
 
-def _several(m_bar: Any) -> list[Any]:
-    if np.ndim(m_bar) == 0 and not isinstance(m_bar, str):
-        return [m_bar]
-    found = items(m_bar, "m_bar", "a number or a sequence of numbers")
+def _several(value: Any, name: str) -> list[float]:
+    if np.ndim(value) == 0 and not isinstance(value, str):
+        return [at_least(value, name, 0.0)]
+    found = items(value, name, "a number or a sequence of numbers")
     if not found:
-        raise ValueError("m_bar is empty; at least one number is needed")
-    return found
+        raise ValueError(f"{name} is empty; at least one number is needed")
+    return [at_least(each, name, 0.0) for each in found]
 
 
-def _breakdown(study: EventStudy, level: float) -> float:
+def _breakdown(sets: Callable[[float], tuple[float, float]], unit: float) -> float:
     """By doubling, then bisection."""
 
     def is_significant(m: float) -> bool:
-        low, high = study.interval(m, level)
+        low, high = sets(m)
         return low > 0 or high < 0
 
     if not is_significant(0.0):
         return 0.0
-    low, high = 0.0, 1.0
+    low, high = 0.0, unit
     while is_significant(high):
         low, high = high, 2 * high
-        if low > LARGEST:
+        if low > LARGEST * unit:
             return math.inf
-    while high - low > FINE * max(1.0, low):
+    while high - low > FINE * max(unit, low):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if is_significant(middle) else (low, middle)
     return low

@@ -42,7 +42,14 @@ from ._scores import EstimationMethod
 from ._tables import EffectTable, latex_table, to_frame
 from .event_study import EffectsDisplay, EventStudyDisplay
 from .results import Effect
-from .sensitivity import Sensitivity, around_reference, reference_time, sensitivity_of, weights_of
+from .sensitivity import (
+    Sensitivity,
+    around_reference,
+    reference_time,
+    sensitivity_of,
+    smoothness_of,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -319,6 +326,9 @@ class StaggeredEffect(EffectEstimator):
     _methods = Method
     _treated_count = "n_adopting_"
     _anticipation: float = 0.0
+
+    def _compared(self) -> list[str]:
+        return []  # effects before adoption are not to be equal to those since
 
     def _all_effects(self) -> list[Effect]:
         return self._all
@@ -615,6 +625,69 @@ class StaggeredEffect(EffectEstimator):
         >>> print(f"[{found.low[0]:.2f}, {found.high[0]:.2f}], breakdown at {found.breakdown:.1f}")
         [-0.06, 1.80], breakdown at 0.9
         """
+        return sensitivity_of(*self._around_adoption(event_time, m_bar, level))
+
+    def smoothness_sensitivity(
+        self, m: Any, *, event_time: float | None = 0.0, level: float = 0.95
+    ) -> Sensitivity:
+        """Confidence intervals that hold if trends differ, but not by a slope that changes fast.
+
+        With the "smoothness" restriction [3]_ the difference in trends of adopters and controls may be a
+        line, whose slope may change from a period to the next by M at most, before adoption and since. The
+        intervals are the shortest whose length is fixed and whose centre is linear in the estimates; at
+        M = 0 a line through the effects before adoption is taken off.
+
+        Parameters
+        ----------
+        m : float or sequence
+            Values of M, at least 0, in units of the outcome.
+        event_time : float or None
+            The effect so long after adoption; None is the mean over all times since, each of which counts as
+            much.
+        level : float in (0, 1)
+
+        Returns
+        -------
+        Sensitivity
+            With `low` and `high` by `m_bar`, which has the values of M, and the `breakdown` value: the
+            largest M at which zero is outside.
+
+        Raises
+        ------
+        ValueError
+            As `sensitivity`; and if there are too few clusters for the covariance of so many effects.
+
+        Notes
+        -----
+        Estimates are taken as normal with a known covariance, `vcov("dynamic")`, by which the weights are
+        chosen, too: with 10 and 20 clusters 95 % intervals at M = 0 covered 88 % in simulations, with 50 95.
+        Effects beyond a gap (a time without a standard error) are left out.
+
+        References
+        ----------
+        .. [3] Rambachan and Roth (2023), "A more credible approach to parallel trends", Review of Economic
+           Studies 90, sections 2.4.1 and 4.1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from rfpcore.causal import StaggeredEffect
+        >>> cluster, year = np.repeat(np.arange(60), 6), np.tile(np.arange(2000, 2006), 60)
+        >>> treated = year >= np.array([2003, 9999])[cluster % 2]
+        >>> y = cluster + treated + 0.5 * np.random.default_rng(0).standard_normal(360)
+        >>> model = StaggeredEffect(base_period="universal").fit(
+        ...     np.empty((360, 0)), y, treated, cluster, year
+        ... )
+        >>> found = model.smoothness_sensitivity([0.0, 0.1])
+        >>> print(f"[{found.low[1]:.2f}, {found.high[1]:.2f}], breakdown at {found.breakdown:.2f}")
+        [0.49, 1.61], breakdown at 0.26
+        """
+        return smoothness_of(*self._around_adoption(event_time, m, level))
+
+    def _around_adoption(
+        self, event_time: float | None, m: Any, level: float
+    ) -> tuple[EventStudy, Any, float, str, str | None]:
+        """The event study, with what else its sensitivity is asked for."""
         self._effect()
         if self._base != "universal":
             raise ValueError(
@@ -638,7 +711,7 @@ class StaggeredEffect(EffectEstimator):
         estimates = np.array([replicates.effects[i].estimate for i in chosen])
         found = covariance(replicates)[np.ix_(chosen, chosen)]
         study = EventStudy(estimates, found, len(before), weights)
-        return sensitivity_of(study, m_bar, level, name, self._about.outcome)
+        return study, m, level, name, self._about.outcome
 
     def event_times(self) -> list[float]:
         """Time since adoption of the effects that `aggregate("dynamic")` gives.
