@@ -8,7 +8,6 @@ alone. It needs uv (`pip install uv`), and for an sdist a Rust toolchain.
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,10 +15,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    from pip._vendor import tomli as tomllib
+
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "pyproject.toml"
 SMOKE = Path(__file__).with_name("smoke.py")
-EXTRAS = ("plot", "iv", "progress", "dask")  # torch is a large download: --extras torch
+LARGE = ("torch", "examples")  # extras that are tried where they are asked for: --extras torch
+DECLARED = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
+EXTRAS = [name for name in DECLARED["optional-dependencies"] if name not in LARGE]
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
 # A part of every folder that needs neither torch nor data sets. Old packages warn of what newer ones changed.
 OPTIONS = ("-q", "--no-header", "--override-ini=filterwarnings=default")
@@ -68,7 +74,7 @@ def arguments() -> argparse.Namespace:
 
 def at_hand() -> list[str]:
     """An interpreter of each version on the path or in pyenv's folder that the package is for."""
-    oldest = int(re.search(r'requires-python = ">=3\.(\d+)"', PROJECT.read_text("utf-8"))[1])
+    oldest = int(DECLARED["requires-python"].removeprefix(">=3."))
     folder = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     minors = range(oldest, oldest + 20)
     candidates = [shutil.which(f"python3.{minor}") for minor in minors]
@@ -85,13 +91,14 @@ def try_one(package: Path, python: str, bounds: str, extras: Sequence[str], test
     """Install a package in an environment of its own, and run it there."""
     with tempfile.TemporaryDirectory() as folder:
         interpreter = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        run("uv", "venv", "--quiet", "--python", python, folder)
-        install = ("uv", "pip", "install", "--quiet", "--python", interpreter)
+        uv = (sys.executable, "-m", "uv")
+        run(*uv, "venv", "--quiet", "--python", python, folder)
+        install = (*uv, "pip", "install", "--quiet", "--python", interpreter)
         wanted = ["-r", PROJECT, *(f"--extra={extra}" for extra in extras)]
         wanted += ["--group", f"{PROJECT}:installed"] if tests else []
         run(*install, "--only-binary=:all:", f"--resolution={RESOLUTIONS[bounds]}", *wanted)
         run(*install, "--no-deps", package)
-        run("uv", "pip", "check", "--quiet", "--python", interpreter)
+        run(*uv, "pip", "check", "--quiet", "--python", interpreter)
         run(interpreter, SMOKE, cwd=folder)
         if tests:
             files = [f"tests/{part}/test_{name}.py" for part, names in TESTS.items() for name in names]

@@ -7,6 +7,7 @@ import importlib.util
 import pickle
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def effect():
 
 
 def shell(folder):
-    """The program, installed beside the interpreter."""
-    program = Path(sys.executable).with_name("rfpcore")
+    """The program, as it is installed and as a module."""
+    program = Path(sysconfig.get_path("scripts")) / "rfpcore"
     for command in ([program], [sys.executable, "-m", "rfpcore"]):
         said = subprocess.run([*command, "--version"], cwd=folder, check=True, capture_output=True, text=True)
         assert said.stdout == f"rfpcore {rfpcore.__version__}\n"
