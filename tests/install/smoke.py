@@ -86,7 +86,7 @@ def cluster():
     from distributed import Client
 
     models = [rfpcore.Model((8,), n_epochs=2, seed=seed) for seed in range(3)]
-    with Client(processes=False, dashboard_address=None) as client:
+    with Client(processes=False, dashboard_address=":0") as client:
         there = rfpcore.fit_many(X, y, models, scheduler=client)
     assert (there.predict(X) == rfpcore.fit_many(X, y, models).predict(X)).all()
 
