@@ -106,8 +106,8 @@ def _standard(values: Array, of: Array) -> Array:
 
 
 def _spread(y: Any) -> float:
-    """The variance of outcomes, which R2 compares with; NaN of labels."""
-    return float(np.var(y)) if np.asarray(y).dtype.kind == "f" else np.nan
+    """The variance of outcomes, which R2 compares with; NaN of labels, and where all are one number."""
+    return float(np.var(y)) or np.nan if np.asarray(y).dtype.kind == "f" else np.nan
 
 
 def _lines(

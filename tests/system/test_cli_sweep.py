@@ -66,6 +66,13 @@ def test_classes_have_an_accuracy_and_clusters_are_not_needed(file, capsys):
     assert found["best"] == line
 
 
+def test_outcomes_that_do_not_differ_have_no_r2(tmp_path, capsys):
+    place = tmp_path / "flat.csv"
+    FRAME.assign(y=1.0).to_csv(place, index=False)
+    found = swept(capsys, str(place), *SMALL, "--outcome", "y", "--widths", "0")
+    assert found["settings"][0]["r2"] is None
+
+
 def test_text_and_latex_show_what_varies(file, capsys):
     assert main(["sweep", file, *GRID]) == 0
     text = capsys.readouterr().out
