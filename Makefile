@@ -17,7 +17,7 @@ SOURCES := pyproject.toml Cargo.toml $(wildcard Cargo.lock) \
            $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test fuzz sanitize notices bench lint format docs clean
+.PHONY: help demo figures test smoke fuzz sanitize notices bench lint format docs clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,12 @@ figures: $(VENV)/.demo ## the ten figures of docs/regularization.md, as figure*.
 test: $(VENV)/.dev ## the Rust tests, then the Python tests
 	cargo test --workspace --exclude rfp-benches --profile checked -- --include-ignored
 	$(BIN)/python -m pytest -n 2
+
+smoke: $(VENV)/.installer ## wheel and sdist in fresh environments: every Python at hand, oldest and newest dependencies
+	$(BIN)/python -m pip install --quiet 'uv>=0.5'
+	rm -rf dist/packages
+	$(BIN)/maturin build --release --sdist --out dist/packages
+	$(BIN)/python tests/install/environments.py dist/packages/*
 
 fuzz: $(VENV)/.dev ## new hostile arguments for every public callable, and spoilt files, for an hour (FUZZ_SECONDS)
 	RFPCORE_FUZZ_SECONDS=$(FUZZ_SECONDS) RFPCORE_FUZZ_MUTATIONS=10000 RFPCORE_FUZZ_JOURNAL=fuzz-last-call.txt \
@@ -52,7 +58,7 @@ notices: ## write THIRD-PARTY-NOTICES anew, after a change of Cargo.lock
 bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
 	$(BIN)/python -m benches.run
 
-lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, rustdoc, ruff, mypy, stubtest
+lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, rustdoc, ruff, mypy, stubtest, workflows
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
@@ -61,6 +67,7 @@ lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, r
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml rfpcore._rfpcore
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(VENV)/.dev ## rewrite the code in the one accepted form
 	cargo fmt --all

@@ -22,7 +22,7 @@ Frame = Any
 
 def effect(options: Namespace) -> str:
     """The effect of a policy that comes by cluster."""
-    frame = _rows(options, options.treatment, options.clusters, options.by, *options.covariates)
+    frame = rows_of_file(options, options.treatment, options.clusters, options.by, *options.covariates)
     model = causal.ClusterEffect(estimand=options.estimand, **_settings(options))
     model.fit(frame, **_columns(options), by=options.by)
     return _reported(model, options, None)
@@ -31,7 +31,7 @@ def effect(options: Namespace) -> str:
 def did(options: Namespace) -> str:
     """Difference-in-differences of two periods, or of policies that come at different times."""
     used = (options.treatment, options.clusters, options.time, options.unit, *options.covariates)
-    frame = _rows(options, *used)
+    frame = rows_of_file(options, *used)
     n_periods = frame[options.time].nunique()
     model: Any = causal.StaggeredEffect(**_settings(options))
     if n_periods <= 2:
@@ -47,7 +47,7 @@ def did(options: Namespace) -> str:
 def fit(options: Namespace) -> str:
     """Train an estimator; say how well it does on what it was trained on, and save it."""
     model = getattr(estimators, options.estimator)(**_parameters(options))
-    frame = _rows(options, options.clusters, *options.features)
+    frame = rows_of_file(options, options.clusters, *options.features)
     given = {"groups": options.clusters, "sample_weight": options.weights}
     for name, option in (("groups", "--clusters"), ("sample_weight", "--weights")):
         if given[name] is not None and not has_fit_parameter(model, name):
@@ -169,14 +169,14 @@ def _text(model: Any, level: float, more: dict[str, Any]) -> str:
 def _json(model: Any, level: float, more: dict[str, Any]) -> str:
     """Numbers of each effect; what there is no number for is null."""
     frame = model.to_frame(level, **more).reset_index()
-    rows = [{name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+    rows = [{name: plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
     names = ("n_rows_", "n_clusters_", "n_treated_", "n_adopting_")
-    facts = {name.rstrip("_"): _plain(getattr(model, name)) for name in names if hasattr(model, name)}
+    facts = {name.rstrip("_"): plain(getattr(model, name)) for name in names if hasattr(model, name)}
     head = {"estimator": type(model).__name__, "standard_errors": model.effect_.method, "level": level}
     return json.dumps(head | facts | {"effects": rows}, indent=2)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -206,7 +206,7 @@ def _parameters(options: Namespace) -> dict[str, Any]:
     return given
 
 
-def _rows(options: Namespace, *columns: str | None) -> Frame:
+def rows_of_file(options: Namespace, *columns: str | None) -> Frame:
     """The file's rows, with all columns that are used, and without rows that lack one where it was asked."""
     frame = _read(options.file)
     used = list(dict.fromkeys([options.outcome, options.weights, *columns]))

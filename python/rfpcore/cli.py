@@ -11,9 +11,10 @@ __all__ = ["main"]
 
 WRONG, INTERRUPTED = 2, 130  # exit codes: of misuse, and of Ctrl-C as shells have it
 
-DESCRIPTION = "Effects of policies that come by cluster, and predictions on clustered data, from a file."
+DESCRIPTION = "Effects of policies that come by cluster, and networks on clustered data, from a file."
 FILE = "a .csv, .tsv, .parquet or .dta (Stata) file; .csv.gz and the like too"
 MODELS = ("auto", "linear", "logistic", "network")
+LOSSES = ("squared", "huber", "poisson", "logistic", "softmax")
 ESTIMATORS = (
     "MixedRegressor",
     "MixedClassifier",
@@ -65,13 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """The command, whose module is imported here: `--help` must not wait for scikit-learn."""
-    from . import _commands
+    from . import _bench_command, _commands, _sweep_command
 
     commands = {
         "effect": _commands.effect,
         "did": _commands.did,
         "fit": _commands.fit,
         "predict": _commands.predict,
+        "sweep": _sweep_command.sweep,
+        "bench": _bench_command.bench,
     }
     text = commands[options.command](options)
     if options.output is None:
@@ -102,14 +105,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_did(commands.add_parser("did", help="difference-in-differences, staggered where periods are many"))
     _add_fit(commands.add_parser("fit", help="train an estimator and save it"))
     _add_predict(commands.add_parser("predict", help="predictions of a saved estimator, as CSV"))
+    _add_sweep(commands.add_parser("sweep", help="networks of many widths, regularizers and seeds"))
+    _add_bench(commands.add_parser("bench", help="how fast this machine is"))
     return parser
 
 
-def _add_rows(parser: argparse.ArgumentParser) -> None:
+def _add_run(parser: argparse.ArgumentParser) -> None:
     """What all commands have."""
-    parser.add_argument("file", help=FILE)
     parser.add_argument("--output", metavar="PATH", help="write here instead of to standard output")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads; all cores by default")
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    """What those have that read a file."""
+    parser.add_argument("file", help=FILE)
+    _add_run(parser)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +129,10 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="COLUMN", help="weights of the rows")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--save", metavar="PATH", help="save what was fitted, for rfpcore.load and `predict`")
+    _add_missing(parser)
+
+
+def _add_missing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drop-missing", action="store_true", help="leave out rows with a missing value in a column used"
     )
@@ -167,3 +181,42 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     _add_rows(parser)
     parser.add_argument("--clusters", metavar="COLUMN", help="of a mixed model: use what is known of these")
     parser.add_argument("--probabilities", action="store_true", help="of the classes, instead of one class")
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    _add_rows(parser)
+    _add_missing(parser)
+    parser.set_defaults(weights=None)
+    parser.add_argument("--outcome", required=True, metavar="COLUMN")
+    parser.add_argument("--features", nargs="+", required=True, metavar="COLUMN")
+    parser.add_argument("--clusters", metavar="COLUMN", help="whole clusters are held out, not rows")
+    parser.add_argument("--loss", choices=LOSSES, default="squared")
+    parser.add_argument(
+        "--widths",
+        nargs="+",
+        default=["16", "64", "64-64"],
+        metavar="W",
+        help="such as 64 or 64-64; 0 is linear",
+    )
+    for name, text in (("l2", "strengths"), ("l1", "strengths"), ("dropout", "rates")):
+        parser.add_argument(f"--{name}", nargs="+", type=float, default=[0.0], metavar="X", help=text)
+    parser.add_argument(
+        "--learning-rate", nargs="+", type=float, default=[0.001], metavar="X", help="of Adam"
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="networks of each setting")
+    parser.add_argument("--epochs", type=int, default=100, metavar="N")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N")
+    parser.add_argument("--held-out", type=float, default=0.25, metavar="SHARE")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is held out")
+    parser.add_argument(
+        "--save", metavar="PATH", help="keep what is finished; the same call goes on from there"
+    )
+    parser.add_argument("--format", choices=("text", "json", "latex"), default="text")
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, metavar="S", help="for each of three measurements"
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text")

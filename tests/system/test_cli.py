@@ -73,7 +73,7 @@ def test_effect_as_json_by_subgroup_with_weights(file, tmp_path, capsys):
 
 
 def test_what_there_is_no_number_for_is_null_in_json():
-    assert [_commands._plain(value) for value in (np.nan, np.float64(1.5), np.inf, "a", np.int64(3))] == [
+    assert [_commands.plain(value) for value in (np.nan, np.float64(1.5), np.inf, "a", np.int64(3))] == [
         None, 1.5, None, "a", 3,
     ]  # fmt: skip
 

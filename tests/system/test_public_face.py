@@ -45,6 +45,22 @@ def test_the_import_takes_nothing_that_is_slow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize(
+    ("code", "more"),
+    [
+        ("rfpcore.MixedRegressor, rfpcore.RFPClassifier, rfpcore.MLPRegressor", ""),
+        ("rfpcore.causal, rfpcore.conformal", "sklearn.linear_model"),
+        ("rfpcore.npiv", "sklearn.linear_model, sklearn.gaussian_process, sklearn.kernel_approximation"),
+    ],
+)
+def test_estimators_take_no_more_of_scikit_learn_than_they_need(code, more):
+    """They were ten megabytes above its linear models and ensembles: trees and k-means are for few fits."""
+    parts = "{name for name in sys.modules if name.startswith('sklearn.') and name.count('.') == 1}"
+    known = f"import sys, sklearn.base{more and ', '}{more}; known = {parts}"
+    asked = f"import rfpcore; {code}; sys.exit(', '.join(sorted({parts} - known)) or 0)"
+    subprocess.run([sys.executable, "-c", f"{known}; {asked}"], check=True)
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_what_a_module_offers_is_there_and_listed(name):
     module = importlib.import_module(name)

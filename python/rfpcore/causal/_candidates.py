@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
 from .._arrays import Array
@@ -108,6 +107,8 @@ def candidates(n_rows: int, single_rows: bool, seed: int, n_jobs: int | None) ->
 
 
 def _trees(n_rows: int, seed: int) -> Any:
+    from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
+
     if n_rows > MANY_ROWS:
         return HistGradientBoostingRegressor(max_iter=50, max_depth=2, random_state=seed)
     leaf = max(1, min(10, n_rows // 20))

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array, group_codes, matrix, shown
@@ -58,7 +57,7 @@ def own_cluster_share(X: Any, groups: Any, n_neighbors: int = 5) -> NDArray[np.f
     count = integer(n_neighbors, "n_neighbors", 1, len(rows) - 1)
     _, codes = group_codes(groups, len(rows))
     rows = np.ldexp(rows, -np.frexp(np.abs(rows).max())[1])  # squares of distances are numbers then
-    search = NearestNeighbors(n_neighbors=count + 1).fit(rows)
+    search = _searched(rows, count + 1)
     share = np.empty(len(rows))
     for part in pieces(len(rows), rows.size // NEIGHBOURS):
         found = search.kneighbors(rows[part], return_distance=False)
@@ -235,7 +234,7 @@ def triad(X: Any, y: Any, groups: Any, n_neighbors: int = 5) -> dict[str, float]
     for cluster in range(len(labels)):
         own = codes == cluster
         count = integer(n_neighbors, "n_neighbors", 1, int(min(own.sum(), (~own).sum())) or 1)
-        others = NearestNeighbors(n_neighbors=count).fit(scaled[~own])
+        others = _searched(scaled[~own], count)
         rest = outcome[~own]
         for part in pieces(int(own.sum()), rows.size // NEIGHBOURS):
             index = np.flatnonzero(own)[part]
@@ -245,6 +244,13 @@ def triad(X: Any, y: Any, groups: Any, n_neighbors: int = 5) -> dict[str, float]
         "covariates_between": _between(scaled, codes),
         "outcomes_between": _between((outcome - around)[:, None], codes),
     }
+
+
+def _searched(rows: Array, n_neighbors: int) -> Any:
+    """A search for the nearest of some rows."""
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(n_neighbors=n_neighbors).fit(rows)
 
 
 def _between(values: Array, codes: NDArray[np.intp]) -> float:

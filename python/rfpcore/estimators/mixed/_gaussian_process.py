@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
-from sklearn.cluster import kmeans_plusplus
 
 from ... import _rfpcore
 from ..._arrays import Array
@@ -181,6 +180,8 @@ def maximize(
 
 def _inducing(X: Floats, seed: int) -> Floats:
     """Inducing points, spread over the rows."""
+    from sklearn.cluster import kmeans_plusplus
+
     distinct = np.unique(X, axis=0)
     if len(distinct) <= N_INDUCING:
         return np.asarray(distinct)

@@ -73,7 +73,7 @@ class LinearLikelihood:
         gram = self.columns.T @ solved
         p, n = len(gram) - 1, len(solved)
         root = positive_root(gram[:p, :p])
-        b = cho_solve((root, True), gram[:p, p])
+        b = solve_by(root, gram[:p, p])
         squares = gram[p, p] - gram[:p, p] @ b
         value = 0.5 * (squares + factors.log_determinant.sum() + n * LOG_2_PI)
         weights = solved[:, p] - solved[:, :p] @ b
@@ -82,7 +82,7 @@ class LinearLikelihood:
             value += np.log(np.diag(root)).sum() - 0.5 * p * LOG_2_PI
             A = np.column_stack([solve_triangular(root, solved[:, :p].T, lower=True).T, weights])
         gradient = chain(self.structure, u, factors.gradient(np.ascontiguousarray(A), self.n_threads))
-        return float(value), gradient, b, cho_solve((root, True), np.eye(p))
+        return float(value), gradient, b, solve_by(root, np.eye(p))
 
 
 class Likelihood(Protocol):
@@ -135,12 +135,19 @@ def maximize(
 
 def positive_root(gram: Floats) -> Floats:
     """The Cholesky factor; of a matrix that rounding has made indefinite, of the nearest that is not."""
+    if gram.size == 0:  # of a mean without columns: SciPy takes none before 1.14
+        return gram
     try:
         return np.asarray(cholesky(gram, lower=True))
     except np.linalg.LinAlgError:
         size, directions = np.linalg.eigh((gram + gram.T) / 2)
         size = np.maximum(size, max(LEAST_SIZE * size[-1], np.finfo(float).tiny))
         return np.asarray(cholesky((directions * size) @ directions.T, lower=True))
+
+
+def solve_by(root: Floats, right: Floats) -> Floats:
+    """The matrix whose `positive_root` this is, solved for right sides."""
+    return np.asarray(cho_solve((root, True), right)) if root.size else right
 
 
 def polished(

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeRegressor
 
 from ._components import Floats
 from ._problem import FittedMean, MixedProblem, Whitening
@@ -82,9 +81,10 @@ def fit(problem: MixedProblem, whitening: Whitening, bar: float = np.inf) -> Fit
     return FittedMean("trees", left_out, TreeMean(features, thresholds, leaves))
 
 
-def _grow(
-    X: Any, target: Floats, inside: Any, random: np.random.Generator, seed: int
-) -> DecisionTreeRegressor:
+def _grow(X: Any, target: Floats, inside: Any, random: np.random.Generator, seed: int) -> Any:
+    """A tree of scikit-learn's, whose module is imported where there is one to grow."""
+    from sklearn.tree import DecisionTreeRegressor
+
     index = np.flatnonzero(inside)
     if len(index) > MOST_ROWS:
         index = random.choice(index, MOST_ROWS, replace=False)
@@ -92,7 +92,7 @@ def _grow(
     return tree.fit(X[index], target[index], check_input=False)
 
 
-def _arrays(tree: DecisionTreeRegressor, size: float) -> tuple[Any, Any, Any]:
+def _arrays(tree: Any, size: float) -> tuple[Any, Any, Any]:
     """A tree as one that is whole: below a leaf all splits go left."""
     inner, deep = 2**DEPTH - 1, 2**DEPTH
     features, thresholds = np.zeros(inner, np.int64), np.full(inner, np.inf)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from sklearn.metrics import accuracy_score, r2_score
-
 from ..._arrays import Array, require_finite
 from ..._frames import require_aligned
 from ._model import FittedModel
@@ -70,6 +68,8 @@ class AdaptedMixedRegressor(PredictsNumbers, _AdaptedMixed):
 
     def score(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> float:
         """R² of the predictions."""
+        from sklearn.metrics import r2_score
+
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         self.estimator._require_outcomes(y)
         return float(r2_score(y, self.predict(X, groups), sample_weight=sample_weight))
@@ -97,6 +97,8 @@ class AdaptedMixedClassifier(PredictsClasses, _AdaptedMixed):
 
     def score(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> float:
         """Accuracy of the predictions."""
+        from sklearn.metrics import accuracy_score
+
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         self.estimator._require_outcomes(y)
         return float(accuracy_score(y, self.predict(X, groups), sample_weight=sample_weight))

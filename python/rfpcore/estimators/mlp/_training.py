@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 
 from ..._arrays import Array, group_codes, row_weights, shown
 from ..._limits import Limits, not_negative, one_of, randomness, threads, unchecked, whole
@@ -65,6 +64,8 @@ class Data:
 
     def hold_out(self, share: float, stratify: bool, random: np.random.RandomState) -> "Data":
         """A share of the clusters held out, or of the rows; with `stratify` of each class alike."""
+        from sklearn.model_selection import train_test_split
+
         if self.codes is not None:
             present, codes = np.unique(self.codes, return_inverse=True)
             out = np.isin(codes, held_out_clusters(len(present), share, random))

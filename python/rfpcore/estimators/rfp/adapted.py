@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, r2_score
 
 from ... import _rfpcore
 from ..._arrays import Array, cast, group_codes, matrix
@@ -44,6 +43,8 @@ class _PredictsNumbers:
         self: Any, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
     ) -> float:
         """R² of the predictions."""
+        from sklearn.metrics import r2_score
+
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         self.estimator._require_outcomes(y)
         return float(r2_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))
@@ -244,6 +245,8 @@ class AdaptedClassifier(_Adapted):
         self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None, unknown: Unknown = "raise"
     ) -> float:
         """Accuracy of the predictions."""
+        from sklearn.metrics import accuracy_score
+
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         self.estimator._require_outcomes(y)
         return float(accuracy_score(y, self.predict(X, groups, unknown), sample_weight=sample_weight))
