@@ -27,7 +27,7 @@ pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 from pyarrow import parquet  # noqa: E402
 
 from rfpcore._shards.keys import below, label_keys  # noqa: E402
-from rfpcore._shards.moments import Moments, together  # noqa: E402
+from rfpcore._shards.moments import ColumnMoments, together  # noqa: E402
 from rfpcore.sharded import ParquetShards, write_shards  # noqa: E402
 
 RANDOM = np.random.default_rng(0)
@@ -263,7 +263,9 @@ def test_levels_and_spreads_of_parts_are_those_of_all():
 
     for weights in (None, WEIGHT):
         parts = np.array_split(np.arange(N), 7)
-        found = together([Moments.of(columns[p], None if weights is None else weights[p]) for p in parts])
+        found = together(
+            [ColumnMoments.of(columns[p], None if weights is None else weights[p]) for p in parts]
+        )
         expected = Scaling.of(columns, weights)
         np.testing.assert_allclose(found.level, expected.level, rtol=1e-12, atol=1e-315)
         # A spread of .2 on a level of 1e9 has 9 digits fewer than float64.

@@ -10,7 +10,7 @@ from .._scaling import EPS, Scaling, centred
 
 
 @dataclass(frozen=True)
-class Moments:
+class ColumnMoments:
     """Of some rows' columns.
 
     Attributes
@@ -28,7 +28,7 @@ class Moments:
     high: Array
 
     @classmethod
-    def of(cls, columns: Array, weights: Array | None) -> "Moments | None":
+    def of(cls, columns: Array, weights: Array | None) -> "ColumnMoments | None":
         """Of columns (N, d), a row of weight 2 counting as two; None where no row has a weight."""
         if weights is not None:
             used = weights > 0
@@ -44,7 +44,7 @@ class Moments:
         return cls(total, level, spread, columns.min(axis=0), columns.max(axis=0))
 
 
-def together(parts: Sequence[Moments]) -> Scaling:
+def together(parts: Sequence[ColumnMoments]) -> Scaling:
     """What `Scaling.of` has of all rows at once, but for rounding.
 
     The variance of all is the mean of the parts' variances and of their levels' squared distances (Chan,

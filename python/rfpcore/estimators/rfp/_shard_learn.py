@@ -79,7 +79,7 @@ class Way:
         return max(1, min((int(worker["nthreads"]) for worker in known), default=1))
 
 
-class Learnt(NamedTuple):
+class ShardFacts(NamedTuple):
     """What the fit needs besides the estimator's attributes.
 
     Attributes
@@ -97,7 +97,7 @@ class Learnt(NamedTuple):
     weight: Array
 
 
-def learn(estimator: Any, way: Way) -> Learnt:
+def learn(estimator: Any, way: Way) -> ShardFacts:
     """Set what `fit` learns of features and outcomes: in one pass, in two with weights of classes."""
     shards = way.shards
     names = list(shards.columns.X)
@@ -120,14 +120,14 @@ def learn(estimator: Any, way: Way) -> Learnt:
     if is_classifier(estimator):
         if estimator.standardize and not hasattr(estimator, "theta_"):
             estimator.x_scaling_ = together(x)
-        return Learnt(n_clusters, keys, np.zeros((1, 1)), weight)
+        return ShardFacts(n_clusters, keys, np.zeros((1, 1)), weight)
     outcomes = together([survey.y for survey in surveys if survey.y is not None])
     if estimator.standardize and not hasattr(estimator, "theta_"):
         estimator.x_scaling_ = together(x)
         if estimator._known.kind.keeps_units:
             estimator.y_scaling_ = outcomes
     mean = outcomes.level if shards.columns.several else outcomes.level[:1]
-    return Learnt(n_clusters, keys, estimator._encode_targets(mean[None]).reshape(1, -1), weight)
+    return ShardFacts(n_clusters, keys, estimator._encode_targets(mean[None]).reshape(1, -1), weight)
 
 
 def _learn_classes(estimator: Any, way: Way, surveys: list[Survey]) -> list[Survey]:

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from ... import _rfpcore, functional
 from ..._arrays import Array, group_codes, matrix, row_weights, targets
 from ..._shards.keys import Keys, below, label_keys
-from ..._shards.moments import Moments
+from ..._shards.moments import ColumnMoments
 from ..._shards.parquet import Rows
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
@@ -33,15 +33,15 @@ class Survey(NamedTuple):
     ----------
     keys : ndarray (C,) of uint64
         Of the clusters' labels.
-    x, y : Moments or None
+    x, y : ColumnMoments or None
         Of features, and of outcomes that are numbers; None where no row has a weight, and of classes.
     classes, totals : ndarrays (K,)
         Classes, sorted, and the weight of their rows; empty of numbers.
     """
 
     keys: Keys
-    x: Moments | None
-    y: Moments | None
+    x: ColumnMoments | None
+    y: ColumnMoments | None
     classes: Array
     totals: Array
 
@@ -64,8 +64,8 @@ def survey(rows: Rows, estimator: Any) -> Survey:
         if hasattr(estimator, "class_weight_"):
             weights = estimator._weigh(rows.y, weights, learn=False)
     else:
-        y = Moments.of(targets(rows.y, n), weights)
-    return Survey(label_keys(labels), Moments.of(X, weights), y, classes, totals)
+        y = ColumnMoments.of(targets(rows.y, n), weights)
+    return Survey(label_keys(labels), ColumnMoments.of(X, weights), y, classes, totals)
 
 
 class Shard(NamedTuple):
