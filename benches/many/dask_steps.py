@@ -5,7 +5,8 @@
 Shards of clusters of ten rows, a network of two layers of 32, one inner step, workers of one thread each. For
 every number of workers the median seconds of an outer step, over rounds in which they take turns; with the
 efficiency (the time with one over the time with W, over W). And the same step without rows to speak of, for
-networks of several sizes: what is left is communication.
+networks of several sizes: what is left is communication. CPU milliseconds are those of this process, in which
+the scheduler is too: what a step costs even where the cores are busy with other things.
 """
 
 import argparse
@@ -37,18 +38,21 @@ def make(folder: Path, clusters: int, n_shards: int) -> ParquetShards:
     )
 
 
-def seconds(shards: ParquetShards, client: Client | None, steps: int, hidden: tuple[int, ...]) -> float:
-    """Of a step, from the tenth on: by then every worker has its shards."""
-    times: list[float] = []
+def seconds(
+    shards: ParquetShards, client: Client | None, steps: int, hidden: tuple[int, ...]
+) -> tuple[float, float]:
+    """Of a step, and CPU seconds here, from the tenth step on: by then every worker has its shards."""
+    times: list[tuple[float, float]] = []
     RFPRegressor(
         hidden_layer_sizes=hidden,
         inner_lr=0.01,
         max_iter=steps,
         random_state=0,
         n_jobs=1,
-        callbacks=lambda state: times.append(time.perf_counter()),
+        callbacks=lambda state: times.append((time.perf_counter(), time.process_time())),
     ).fit_shards(shards, scheduler=client, cache_bytes=2**31)
-    return float(np.median(np.diff(times))) / 10
+    wall, own = np.median(np.diff(times, axis=0), axis=0) / 10
+    return float(wall), float(own)
 
 
 def main() -> None:
@@ -64,15 +68,15 @@ def main() -> None:
         large = make(Path(name) / "large", given.clusters, given.shards)
         small = make(Path(name) / "small", 2 * given.shards, given.shards)
         found = {count: [] for count in [0, *counts]}
-        calls: dict[tuple[int, int], float] = {}
+        calls: dict[tuple[int, int], tuple[float, float]] = {}
         for turn in range(given.rounds):
-            found[0].append(seconds(large, None, given.steps, (32, 32)))
+            found[0].append(seconds(large, None, given.steps, (32, 32))[0])
             for count in counts:
                 with (
                     LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
                     Client(cluster) as client,
                 ):
-                    found[count].append(seconds(large, client, given.steps, (32, 32)))
+                    found[count].append(seconds(large, client, given.steps, (32, 32))[0])
                     for width in (8, 64, 256) if turn == 0 else ():
                         calls[count, width] = seconds(small, client, given.steps, (width, width))
         print(f"{len(large)} shards, {given.clusters * ROWS} rows; no workers: {1e3 * min(found[0]):.1f} ms")
@@ -82,9 +86,12 @@ def main() -> None:
             share = first / (own * count)
             each = ", ".join(f"{1e3 * one:.1f}" for one in found[count])
             print(f"{count} workers: {1e3 * own:.1f} ms a step ({each}), efficiency {share:.0%}")
-        for (count, width), own in calls.items():
+        for (count, width), (own, cpu) in calls.items():
             size = 11 * width + width * (width + 1) + width + 1
-            print(f"{count} workers, {size} parameters, next to no rows: {1e3 * own:.1f} ms a step")
+            print(
+                f"{count} workers, {size} parameters, next to no rows: {1e3 * own:.1f} ms a step, "
+                f"{1e3 * cpu:.1f} ms of CPU here"
+            )
 
 
 if __name__ == "__main__":

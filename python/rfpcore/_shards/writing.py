@@ -94,29 +94,39 @@ def _write(table: Any, path: Path) -> None:
 
 def _deal_files(files: list[str], target: Path, shards: ParquetShards, rows: int | None) -> None:
     """By way of a scratch file a shard, to which its rows are added as they come."""
-    import pyarrow
-
     columns, n = shards.columns, _n_shards(sum(shards.n_rows), shards.columns, rows)
     target.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".dealing-", dir=target))
     try:
-        writers: dict[int, Any] = {}
         for batch in _batches(files, columns.names):
             for shard, part in _parts(batch, columns.groups, n):
-                if shard not in writers:
-                    writers[shard] = pyarrow.ipc.new_file(str(scratch / f"{shard}.arrow"), part.schema)
-                writers[shard].write_batch(part)
-        for shard, writer in sorted(writers.items()):
-            writer.close()
-            path = scratch / f"{shard}.arrow"
-            with pyarrow.memory_map(str(path)) as opened:
-                table = pyarrow.ipc.open_file(opened).read_all()
-                codes = group_codes(column(table, columns.groups), len(table))[1]
-                _write(table.take(np.argsort(codes, kind="stable")), target / _name(shard))
-                del table
+                _add(part, scratch / _name(shard))
+        for path in sorted(scratch.iterdir()):
+            table = _added(path)
+            codes = group_codes(column(table, columns.groups), len(table))[1]
+            _write(table.take(np.argsort(codes, kind="stable")), target / path.name)
             path.unlink()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _add(part: Any, path: Path) -> None:
+    """A stream of its own at the end of the file, which is open no longer: there may be thousands of them."""
+    from pyarrow import ipc
+
+    with path.open("ab") as file, ipc.new_stream(file, part.schema) as writer:
+        writer.write_batch(part)
+
+
+def _added(path: Path) -> Any:
+    """All that was added to a file."""
+    from pyarrow import concat_tables, ipc
+
+    parts, size = [], path.stat().st_size
+    with path.open("rb") as file:
+        while file.tell() < size:
+            parts.append(ipc.open_stream(file).read_all())
+    return concat_tables(parts).combine_chunks()
 
 
 def _batches(files: list[str], names: list[str]) -> Iterator[Any]:
