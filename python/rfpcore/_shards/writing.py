@@ -94,6 +94,8 @@ def _write(table: Any, path: Path) -> None:
 
 def _deal_files(files: list[str], target: Path, shards: ParquetShards, rows: int | None) -> None:
     """By way of a scratch file a shard, to which its rows are added as they come."""
+    import pyarrow
+
     columns, n = shards.columns, _n_shards(sum(shards.n_rows), shards.columns, rows)
     target.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".dealing-", dir=target))
@@ -106,6 +108,8 @@ def _deal_files(files: list[str], target: Path, shards: ParquetShards, rows: int
             codes = group_codes(column(table, columns.groups), len(table))[1]
             _write(table.take(np.argsort(codes, kind="stable")), target / path.name)
             path.unlink()
+            del table
+            pyarrow.default_memory_pool().release_unused()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
