@@ -18,6 +18,7 @@ __all__ = ["write_shards"]
 BYTES = 2**25
 """Of a shard's numbers, unless rows are counted: a few times as much is needed while one is worked on."""
 BATCH = 2**17  # rows read at a time
+BUFFER = 2**20  # bytes of a column read at a time
 
 
 def write_shards(
@@ -136,7 +137,9 @@ def _added(path: Path) -> Any:
 def _batches(files: list[str], names: list[str]) -> Iterator[Any]:
     parquet = require_pyarrow()
     for file in files:
-        yield from parquet.ParquetFile(file).iter_batches(BATCH, columns=names, use_threads=False)
+        # Without these two all of the file that was read stays in memory until its end.
+        opened = parquet.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER)
+        yield from opened.iter_batches(BATCH, columns=names, use_threads=False)
 
 
 def _parts(batch: Any, groups: str, n: int) -> Iterator[tuple[int, Any]]:
