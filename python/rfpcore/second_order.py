@@ -130,10 +130,15 @@ def auto_inner_lr(
         largest = float(curvature(net, theta, data, loss, n_jobs=n_jobs).max())
     except DivergenceError:
         largest = float("nan")
+    return stable_step(largest, data.n_clusters, share)
+
+
+def stable_step(largest: float, n_clusters: int, share: float = 0.5) -> float:
+    """A share of 2 / (largest curvature of any of so many clusters); ValueError where there is none."""
     if not largest > 0 or not np.isfinite(largest):
         raise ValueError(
             "inner_lr='auto' needs a cluster whose loss curves upwards at theta, but the largest curvature "
-            f"of the {data.n_clusters} clusters is {largest:.3g}; give inner_lr as a number"
+            f"of the {n_clusters} clusters is {largest:.3g}; give inner_lr as a number"
         )
     return share * 2 / largest
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ... import functional
 from ..._arrays import F64, Array, cast
+from ..._atomic import all_or_nothing
 from ..._file_parts import Document, Tensors, object_of, only, tensor
 from ..._frames import require_aligned
 from ..._options import (
@@ -39,6 +40,7 @@ from ._folds import Choice, choose_steps
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
 from ._settings import AUTO_STEPS, LIMITS, ScheduleName, Settings, Solver, check_settings
+from ._sharded import Way, check_given, fit_shards
 from ._shrinkage import STEPS, choose_kappa, moved, rows_of
 from ._splits import ClusteredRows, split
 from ._training import CHECK_EVERY
@@ -221,7 +223,11 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         share = settings.validation_fraction if settings.early_stopping else None
         data, held_out = split(rows, share, settings.query_fraction, random)
         start = (
-            self._go_on() if goes_on else StartingPoint(self._first_theta(net, data, init_seed), batch_seed)
+            self._go_on()
+            if goes_on
+            else StartingPoint(
+                self._first_theta(net, data.X.dtype, data.y, data.sample_weight, init_seed), batch_seed
+            )
         )
         chosen = Choice(0)
         if not incremental and given["max_iter"] is None and share is None:
@@ -262,6 +268,58 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             self._watched.end_steps()
         return fit
 
+    @all_or_nothing
+    def fit_shards(self, shards: Any, *, scheduler: Any = None, cache_bytes: Any = None) -> Any:
+        """Minimize R_k over clusters that lie in Parquet files, one shard of them after the other.
+
+        The objective, the optimizers, the standardization and the rules for stopping are those of `fit`; data
+        are read as they are needed. Each outer step sums the shards' gradients in their order: the result has
+        the same bits here and on any number of workers, where all use the same instructions.
+
+        Parameters
+        ----------
+        shards : ParquetShards
+            Of `rfpcore.sharded`: files of which each holds whole clusters, as `write_shards` makes them.
+        scheduler : dask.distributed.Client, optional
+            Whose workers take part: each keeps some shards from step to step, and those of one that is lost
+            are read again by others. They have to see the files at the same paths. None: this process.
+        cache_bytes : float, optional
+            Bytes of shards that are kept from one step to the next, here or on each worker; the others are
+            read again. None: 256 MiB here, 40 % of a worker's memory limit (1 GiB where it has none) there.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            Without pyarrow.
+        ValueError, TypeError
+            On misuse, before any work; if a cluster has rows in two shards; and for `max_iter="auto"` without
+            early stopping, `inner_lr="learned"`, `query_fraction`, `MaxNorm` and penalties that tell biases
+            from weights, which need all data or layers at once.
+        DivergenceError
+            If the loss of a cluster stops being finite and `on_divergence` is "raise".
+        RuntimeError
+            If no worker is left, or a shard was lost with its worker three times.
+
+        Notes
+        -----
+        What differs from `fit`: with `batch_size` a step takes whole shards, in a new order each epoch, as
+        many as have so many clusters on average, and "auto" looks at these for its inner step. Clusters are
+        held out by their label and `random_state`. A regressor's bias starts at the outcomes' mean for all
+        losses but the Poisson one (the mean's logarithm), and `effects_` is estimated on the first shard, on
+        100 000 rows of it at most. `n_jobs` is of each worker, by default its threads.
+        """
+        given = self._checked()
+        way = Way(shards, scheduler, cache_bytes)
+        check_given(self, given)
+        if not given["warm_start"]:
+            self._forget()
+        fit = fit_shards(self, way, given)
+        self._take(fit, goes_on=False)
+
     @property
     def _adapts_exactly(self) -> bool:
         """Whether clusters' effects have a posterior in closed form."""
@@ -294,15 +352,20 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         state = (memory.n_steps, self.theta_, memory.first_moment, memory.second_moment)
         return StartingPoint(self.theta_, memory.batch_seed, state, self.inner_lr_)
 
-    def _first_theta(self, net: MLP, data: Clusters, seed: int) -> Array:
-        """The parameters to start from: those learnt so far (warm start), or random ones."""
-        dtype = data.X.dtype if self.dtype == "auto" else np.dtype(self.dtype)
+    def _first_theta(
+        self, net: MLP, own: np.dtype[Any], y: Array, sample_weight: Array | None, seed: int
+    ) -> Array:
+        """The parameters to start from: those learnt so far (warm start), or random ones.
+
+        `own` is the dtype of the features, `y` (N, columns) what the network is trained on.
+        """
+        dtype = own if self.dtype == "auto" else np.dtype(self.dtype)
         if hasattr(self, "theta_"):
             return cast(self.theta_, dtype, "theta_")
         given = self.random_state
         # An int seeds the network as it does in MLP.init, so that a fit can be redone with the functions.
         theta = net.init(given if isinstance(given, int | np.integer) else seed, dtype)
-        net.unflatten(theta)[-1][1][:] = self._first_bias(data.y, data.sample_weight)
+        net.unflatten(theta)[-1][1][:] = self._first_bias(y, sample_weight)
         return theta
 
     def _take(self, fit: Fit, goes_on: bool) -> None:

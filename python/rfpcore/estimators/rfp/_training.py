@@ -112,14 +112,17 @@ class Training:
         """Take steps; the seconds they took."""
         began = time.perf_counter()
         try:
-            if self.learned is None:
-                self.loss_curve += self.trainer.advance(self.handle, n_steps).tolist()
-            else:
-                self._advance_both(self.learned, n_steps)
+            self._steps(n_steps)
         except _rfpcore.DivergenceError as error:
             theta, step = self.trainer.theta, self.inner_lr
             raise divergence(error, self.net, theta, self.data, self.settings.loss, step) from None
         return max(time.perf_counter() - began, 1e-6)
+
+    def _steps(self, n_steps: int) -> None:
+        if self.learned is None:
+            self.loss_curve += self.trainer.advance(self.handle, n_steps).tolist()
+        else:
+            self._advance_both(self.learned, n_steps)
 
     def _advance_both(self, learned: LearnedStep, n_steps: int) -> None:
         """Steps of the parameters and of their inner steps, each from where both are."""

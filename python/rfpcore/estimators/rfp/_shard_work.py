@@ -1,0 +1,218 @@
+"""What is done with one shard, here or on a worker: functions of a shard and of what all have in common."""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from ... import _rfpcore, functional
+from ..._arrays import Array, group_codes, matrix, row_weights, targets
+from ..._shards.keys import Keys, below, label_keys
+from ..._shards.moments import ColumnMoments
+from ..._shards.parquet import Rows
+from ...clusters import Clusters
+from ...exceptions import DivergenceError
+from ...network import MLP
+from .._finite import require_finite_fit
+from .._targets import _labels
+from ..mixed import EffectsPrior, effects_prior
+from ._inner_step import share_raised
+from ._settings import Settings
+from ._shrinkage import rows_of
+from ._splits import ClusteredRows, _part
+
+EFFECT_ROWS = 10**5
+"""Rows of the first shard, in whole clusters, that the covariance of clusters' effects is estimated on."""
+
+
+class Survey(NamedTuple):
+    """What there is to know of a shard before anything is learnt.
+
+    Attributes
+    ----------
+    keys : ndarray (C,) of uint64
+        Of the clusters' labels.
+    x, y : ColumnMoments or None
+        Of features, and of outcomes that are numbers; None where no row has a weight, and of classes.
+    classes, totals : ndarrays (K,)
+        Classes, sorted, and the weight of their rows; empty of numbers.
+    """
+
+    keys: Keys
+    x: ColumnMoments | None
+    y: ColumnMoments | None
+    classes: Array
+    totals: Array
+
+
+def as_read(rows: Rows) -> Rows:
+    """A shard to be surveyed."""
+    return rows
+
+
+def survey(rows: Rows, estimator: Any) -> Survey:
+    """Check a shard's rows and describe them."""
+    X = matrix(rows.X)
+    n = len(X)
+    labels = group_codes(rows.groups, n)[0]
+    weights = None if rows.sample_weight is None else row_weights(rows.sample_weight, n)
+    classes, totals, y = np.empty(0), np.empty(0), None
+    if is_classifier(estimator):
+        classes, codes = np.unique(_labels(rows.y), return_inverse=True)
+        totals = np.bincount(codes, weights).astype(np.float64)
+        if hasattr(estimator, "class_weight_"):
+            weights = estimator._weigh(rows.y, weights, learn=False)
+    else:
+        y = ColumnMoments.of(targets(rows.y, n), weights)
+    return Survey(label_keys(labels), ColumnMoments.of(X, weights), y, classes, totals)
+
+
+class Shard(NamedTuple):
+    """A shard's clusters, those to train on and those held out; None where there are none."""
+
+    train: Clusters | None
+    held_out: Clusters | None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the data and, about as much, of what the kernel keeps of them."""
+        return 2 * sum(part.X.nbytes + part.y.nbytes for part in self if part is not None)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Makes clusters of a shard's rows, as `fit` does of all rows.
+
+    Attributes
+    ----------
+    estimator : RFPRegressor or RFPClassifier
+        Knows classes, class weights and scalings.
+    share : float or None
+        Of the clusters that are held out.
+    seed : int
+        Of who they are.
+    """
+
+    estimator: Any
+    share: float | None
+    seed: int
+
+    def __call__(self, read: Rows) -> Shard:
+        """The clusters."""
+        rows: ClusteredRows = self.estimator._rows(
+            read.X, read.y, read.groups, read.sample_weight, learn=False
+        )
+        if self.share is None:
+            return Shard(rows.clusters(), None)
+        labels, codes = group_codes(read.groups, len(read.X))
+        out = below(label_keys(labels), self.share, self.seed)[codes]
+        parts = [_part(rows, labels[codes], None, keep) if keep.any() else None for keep in (~out, out)]
+        return Shard(*parts)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Parameters, and what to measure there."""
+
+    net: MLP
+    theta: Array
+    settings: Settings
+    inner_lr: float | Array
+
+    @classmethod
+    def of(cls, net: MLP, theta: Array, settings: Settings, inner_lr: float | Array | None) -> "Point":
+        """As it can travel: without what only the outer loop needs."""
+        nobody: Any = None
+        own = replace(settings, optimizer=nobody, random_state=nobody, callbacks=())
+        return cls(net, theta, own, 1.0 if inner_lr is None else inner_lr)
+
+
+class Measured(NamedTuple):
+    """R_k of some clusters, their weight, and the gradient; clusters left out because they diverged."""
+
+    weight: float
+    value: float
+    gradient: Array | None
+    n_skipped: int
+
+
+NOTHING = Measured(0.0, 0.0, None, 0)
+
+
+def step(shard: Shard, at: Point) -> Measured:
+    """R_k of the clusters to train on, and its gradient. DivergenceError with the cluster's label."""
+    data, settings = shard.train, at.settings
+    if data is None:
+        return NOTHING
+    weights = rows_of(data)
+    inner = settings.inner(at.net.n_parameters, at.inner_lr)
+    handle = data.handle(at.net, settings.loss, at.theta.dtype)
+    given = (at.net._architecture, at.theta, handle, settings.alpha, inner, settings.loss)
+    try:
+        if not settings.skip_diverged:
+            value, gradient = _rfpcore.value_and_grad(*given, False, settings.n_threads)
+            return Measured(float(weights.sum()), value, gradient, 0)
+        found = _rfpcore.objective(*given, True, False, settings.n_threads)
+    except _rfpcore.DivergenceError as error:
+        if settings.skip_diverged:  # all of them
+            return NOTHING._replace(n_skipped=data.n_clusters)
+        raise functional.divergence(error, at.net, at.theta, data, settings.loss, at.inner_lr) from None
+    ok = found.diverged_step < 0
+    return Measured(float(weights[ok].sum()), found.value, found.gradient, int((~ok).sum()))
+
+
+def validate(shard: Shard, at: Point) -> Measured:
+    """R_k of the clusters held out; infinite if one of them diverges."""
+    data = shard.held_out
+    if data is None:
+        return NOTHING
+    weight = float(rows_of(data).sum())
+    try:
+        found = at.settings.objective(at.net, at.theta, data, at.inner_lr)
+    except _rfpcore.DivergenceError:  # all of them
+        return Measured(weight, np.inf, None, data.n_clusters)
+    n_diverged = int((found.diverged_step >= 0).sum())
+    return Measured(weight, np.inf if n_diverged else found.value, None, n_diverged)
+
+
+def raised(shard: Shard, at: Point) -> tuple[float, float]:
+    """Weight of the clusters where adaptation raises the loss, and of all."""
+    data = shard.train
+    if data is None:
+        return 0.0, 0.0
+    weight = float(rows_of(data).sum())
+    return share_raised(at.net, at.theta, data, at.settings, at.inner_lr) * weight, weight
+
+
+def steepest(shard: Shard, at: Point) -> float:
+    """The largest curvature of the clusters; NaN where it is not finite."""
+    data, settings = shard.train, at.settings
+    if data is None:
+        return -np.inf
+    try:
+        each = functional.curvature(at.net, at.theta, data, settings.loss, n_jobs=settings.n_threads or None)
+    except DivergenceError:
+        return float("nan")
+    return float(each.max())
+
+
+def last_look(shard: Shard, at: Point) -> EffectsPrior | None:
+    """Whether the network is in range, and the covariance of clusters' effects on its residuals.
+
+    Raises
+    ------
+    DivergenceError
+        If parameters or outputs overflow.
+    """
+    data, settings = shard.train, at.settings
+    if data is None:
+        return None
+    require_finite_fit(at.net, at.theta, data.X, settings.max_iter, "outer steps")
+    if settings.loss != "squared" or at.net.n_outputs != 1:
+        return None
+    n_clusters = max(1, int(np.searchsorted(data.offsets, EFFECT_ROWS, "right")) - 1)
+    rows = slice(0, int(data.offsets[n_clusters]))
+    residual = data.y[rows, 0] - at.net.predict(at.theta, data.X[rows])[:, 0].astype(np.float64)
+    weights = None if data.sample_weight is None else data.sample_weight[rows]
+    return effects_prior(data.X[rows], residual, data.offsets[: n_clusters + 1], weights, settings.n_threads)
