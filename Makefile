@@ -68,7 +68,7 @@ instructions: ## count the kernel's instructions by valgrind; fails where a pass
 notices: ## write THIRD-PARTY-NOTICES anew, after a change of Cargo.lock
 	$(PYTHON) rust/notices.py
 
-bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
+bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md and benches/results/VENDOR
 	$(BIN)/python -m benches.run
 
 lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, rustdoc, ruff, mypy, stubtest
