@@ -8,7 +8,7 @@ from .gradient.targets import Found, Results, choose, targets, window
 from .gradient.workloads import ALPHA, ETA, WORKLOADS
 from .many.report import many
 from .peers import ratio
-from .report_sections import gpu, notes, scaling, small, training
+from .report_sections import cost, gpu, notes, scaling, small, training
 from .results import HERE, QUICK, VENDORS, load, number, table
 
 NAMES = {"jax": "JAX", "torch": "torch.func"}
@@ -38,7 +38,7 @@ def write(place: Path) -> Path:
     parts = [HEAD, *_quick(results), _machine(results), _targets(results)]
     parts += [_compared(results, dtype) for dtype in ("float32", "float64")]
     parts += [_forms(results), _variants(results), scaling(results), training(results), many(results)]
-    parts += [small(results)]
+    parts += [small(results), cost(results)]
     parts += [gpu(results), notes(place / "notes.md")]
     rows = best(results, "float32")
     if rows:

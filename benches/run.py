@@ -19,7 +19,7 @@ from . import peak, report, results
 from .gradient.workloads import KINDS, WIDTHS, WORKLOADS, C, D, Workload, wide
 from .peers import MODULES, Contestant, cores, window
 
-OTHERS = ("gradient.small_calls", "gradient.scaling", "gradient.train", "many.fit_many")
+OTHERS = ("gradient.small_calls", "gradient.scaling", "gradient.train", "many.fit_many", "cost")
 STUDIES = ("clusters.run",)  # hours, so that only their short form is run from here
 
 
