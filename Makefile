@@ -17,10 +17,10 @@ SOURCES := pyproject.toml Cargo.toml $(wildcard Cargo.lock) \
            $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo figures test smoke fuzz sanitize notices bench lint format docs clean
+.PHONY: help demo figures test smoke fuzz sanitize aarch64 instructions notices bench lint format docs clean
 
 help: ## say what there is
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.demo ## train five methods on 1848 schools in 537 districts; writes demo.png
 	$(BIN)/python examples/demo.py
@@ -52,10 +52,29 @@ sanitize: ## Miri and AddressSanitizer over the kernel's tests, where a nightly 
 	RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p rfp-kernel --release --lib --tests \
 	    --target $$(rustc +nightly -vV | sed -n 's/^host: //p') --target-dir target/sanitize
 
+# On an ARM machine `make test` does this faster. NEON and the portable kernel are emulated, half an hour; the wheel is for any
+# Linux with glibc 2.17.
+ARM      := aarch64-unknown-linux-gnu
+EMULATOR := qemu-aarch64 -L /usr/aarch64-linux-gnu
+
+aarch64: $(VENV)/.installer ## the kernel's tests with NEON under qemu, and a wheel for ARM in dist; see what it needs there
+	@rustc --print target-libdir --target $(ARM) 2>/dev/null | xargs -r test -d || \
+	    { echo "MISSING: make aarch64 needs 'rustup target add $(ARM)'"; exit 1; }
+	@for program in qemu-aarch64 aarch64-linux-gnu-gcc; do command -v $$program >/dev/null || \
+	    { echo "MISSING: $$program; make aarch64 needs 'apt-get install qemu-user gcc-aarch64-linux-gnu'"; exit 1; }; done
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc RFPCORE_TEST_RUNNER="$(EMULATOR)" \
+	    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$(EMULATOR)" \
+	    cargo test -p rfp-kernel --profile checked --target $(ARM) --lib --tests
+	$(BIN)/python -m pip install --quiet ziglang
+	$(BIN)/maturin build --release --zig --target $(ARM) --compatibility manylinux2014 --out dist
+
+instructions: ## count the kernel's instructions by valgrind; fails where a pass takes 3 % more than benches/instructions.json
+	$(PYTHON) -m benches.instructions
+
 notices: ## write THIRD-PARTY-NOTICES anew, after a change of Cargo.lock
 	$(PYTHON) rust/notices.py
 
-bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md
+bench: $(VENV)/.bench ## time the kernel against torch and JAX; writes benches/RESULTS.md and benches/results/VENDOR
 	$(BIN)/python -m benches.run
 
 lint: $(VENV)/.dev ## everything that checks without running: rustfmt, clippy, rustdoc, ruff, mypy, stubtest, workflows

@@ -8,18 +8,27 @@ from .gradient.targets import Found, Results, choose, targets, window
 from .gradient.workloads import ALPHA, ETA, WORKLOADS
 from .many.report import many
 from .peers import ratio
-from .report_sections import gpu, notes, scaling, small, training
-from .results import HERE, load, number, table
+from .report_sections import cost, gpu, notes, scaling, small, training
+from .results import HERE, QUICK, VENDORS, load, number, table
 
 NAMES = {"jax": "JAX", "torch": "torch.func"}
 
 HEAD = f"""\
 # Results
 
-Written by `make bench`; [README.md](README.md) says what is measured and how. One call is one outer value and
-gradient, α = {ALPHA}, η = {ETA}, squared loss, tanh. GFLOP/s count the operations of the matrix products; the
-FMA peak is what register-only multiply-adds reached in the same window. Medians; ratios are medians over
-rounds of the ratio within a round. Of each peer the fastest of its forms and numbers of threads counts."""
+Written by `make bench`; [README.md](../../README.md) says what is measured and how. One call is one outer
+value and gradient, α = {ALPHA}, η = {ETA}, squared loss, tanh. GFLOP/s count the operations of the matrix
+products; the FMA peak is what register-only multiply-adds reached in the same window. Medians; ratios are
+medians over rounds of the ratio within a round. Of each peer the fastest of its forms and numbers of threads
+counts."""
+
+INDEX = """\
+# Results
+
+What rfpcore has set itself to show, by vendor of the processor; `make bench` measures those of the machine
+it runs on. Behind each vendor's name are all its figures, with the machine and the versions that they were
+measured with.
+[README.md](README.md) says what is measured and how."""
 
 SHORT = "**A short run: few rounds of few calls. It shows that the harness works, no more.**"
 
@@ -29,14 +38,28 @@ def write(place: Path) -> Path:
     parts = [HEAD, *_quick(results), _machine(results), _targets(results)]
     parts += [_compared(results, dtype) for dtype in ("float32", "float64")]
     parts += [_forms(results), _variants(results), scaling(results), training(results), many(results)]
-    parts += [small(results)]
-    parts += [gpu(results), notes(HERE / "notes.md")]
+    parts += [small(results), cost(results)]
+    parts += [gpu(results), notes(place / "notes.md")]
     rows = best(results, "float32")
     if rows:
         figures.compared(rows, place / "results.png")
     path = place / "RESULTS.md"
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
+    if place != QUICK:
+        (HERE / "RESULTS.md").write_text(_index())
     return path
+
+
+def _index() -> str:
+    """The targets of all vendors side by side."""
+    vendors = {path.parent.name: load(path.parent) for path in sorted(VENDORS.glob("*/results.json"))}
+    found = {name: [target.row() for target in targets(results)] for name, results in vendors.items()}
+    head = ["all cores, float32", "needed", *(f"[{name}](results/{name}/RESULTS.md)" for name in found)]
+    rows = []
+    for lines in zip(*found.values(), strict=True):
+        cells = [f"{value}{' (**missed**)' if verdict == '**no**' else ''}" for *_, value, verdict in lines]
+        rows.append([*lines[0][:2], *cells])
+    return INDEX + "\n\n" + table(head, rows) + "\n"
 
 
 def best(results: Results, dtype: str) -> dict[str, dict[str, Found]]:

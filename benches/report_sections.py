@@ -92,6 +92,24 @@ def gpu(results: Results) -> str:
     return f"{title}\n\n{text}\n\n" + table(head, rows)
 
 
+def cost(results: Results) -> str:
+    found = results.get("cost", {}).get("found")
+    if not found:
+        return ""
+    rows = []
+    for one in found:
+        batch = f", {one['batch_size']} clusters a step" if one["batch_size"] else ""
+        what = f"{one['name']}: {one['shape']}{batch}"
+        seconds = [number(one[key]) for key in ("estimated", "measured")]
+        rows.append([what, one["dtype"], one["threads"], one["steps"], *seconds, f"{one['ratio']:.2f}"])
+    head = ["", "", "threads", "outer steps", "estimated, s", "measured, s", "ratio"]
+    text = (
+        "`rfpcore.cost.estimated_seconds` beside the outer loop itself, by turns: medians, and the median of "
+        "the turns' ratios. What is asked for is within 30 %."
+    )
+    return f"## Cost model\n\n{text}\n\n" + table(head, rows)
+
+
 def notes(path: Path) -> str:
     """What people have to say about the figures, such as the profile behind a target that was missed."""
     return path.read_text().strip() if path.exists() else ""

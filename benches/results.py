@@ -1,6 +1,7 @@
 """What has been measured, section by section, in `results.json`; RESULTS.md is written anew from all of it.
 
-A short run (--quick) keeps to a folder of its own, so that it never replaces the figures of a full one.
+Each vendor of processors has a folder of its own (`results/amd`), for what is fast on one need not be on
+another. So has a short run (--quick), so that it never replaces the figures of a full one.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+VENDORS = HERE / "results"
 QUICK = HERE.parent / "target" / "bench-quick"
 PACKAGES = ("rfpcore", "numpy", "scikit-learn", "jax", "jaxlib", "torch")
 LOAD = " ".join(f"{load:.1f}" for load in os.getloadavg())  # before anything is measured
@@ -22,7 +24,7 @@ FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "a
 
 
 def folder(quick: bool) -> Path:
-    place = QUICK if quick else HERE
+    place = QUICK if quick else VENDORS / vendor()
     place.mkdir(parents=True, exist_ok=True)
     return place
 
@@ -68,13 +70,27 @@ def machine() -> dict[str, str]:
     return found | {name: _version(name) for name in PACKAGES}
 
 
+def vendor() -> str:
+    """Who made the processor, in one word."""
+    known = {"AuthenticAMD": "amd", "GenuineIntel": "intel"}
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return "apple"
+    return known.get(_fields().get("vendor_id", ""), platform.machine().lower())
+
+
+def _fields() -> dict[str, str]:
+    """What Linux says of its processor; nothing elsewhere."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
 def _cpu() -> tuple[str, set[str]]:
     """Model name and feature flags."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
+    fields = _fields()
+    if not fields:
         return _says("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor(), set()
-    fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in fields.items()}
     name = fields.get("model name", platform.machine())
     about = [f"{key} {fields[key]}" for key in ("cpu family", "model") if key in fields]
     flags = set(fields.get("flags", fields.get("Features", "")).split())

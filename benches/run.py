@@ -1,4 +1,4 @@
-"""Everything that `make bench` measures. Writes RESULTS.md, results.json and the figures beside this file.
+"""Everything that `make bench` measures. Writes RESULTS.md, results.json and figures into results/VENDOR.
 
 From the repository's root:
 
@@ -19,7 +19,7 @@ from . import peak, report, results
 from .gradient.workloads import KINDS, WIDTHS, WORKLOADS, C, D, Workload, wide
 from .peers import MODULES, Contestant, cores, window
 
-OTHERS = ("gradient.small_calls", "gradient.scaling", "gradient.train", "many.fit_many")
+OTHERS = ("gradient.small_calls", "gradient.scaling", "gradient.train", "many.fit_many", "cost")
 STUDIES = ("clusters.run",)  # hours, so that only their short form is run from here
 
 
@@ -113,8 +113,7 @@ def main() -> int:
             code = subprocess.run(command, cwd=results.HERE.parent).returncode
             failed += [f"{module} ended with code {code}"] if code else []
     everything = results.load(options.place)
-    report.write(options.place)
-    print(f"wrote {options.place.name}/RESULTS.md, results.json and results.png")
+    print(f"wrote {report.write(options.place)}, and results.json and figures beside it")
     wrong = report.failures(everything)
     for line in [*wrong, *failed]:
         print(line)

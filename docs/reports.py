@@ -17,6 +17,8 @@ REPORTS = {
     "implicit": "examples/implicit/RESULTS.md",
     "monotonicity": "benches/MONOTONICITY.md",
 }
+for vendor in sorted((ROOT / "benches" / "results").glob("*/RESULTS.md")):
+    REPORTS[f"benchmarks-{vendor.parent.name}"] = vendor.relative_to(ROOT).as_posix()
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
 

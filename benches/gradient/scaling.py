@@ -1,9 +1,11 @@
 """How time and memory grow: clusters, rows a cluster, width, depth, inner steps, threads. rfpcore alone.
 
-Each point has a process of its own. Writes scaling.png and its section of RESULTS.md.
+Each point has a process of its own. Writes scaling.png, which docs/cost-model.md shows too, and its section
+of RESULTS.md.
 """
 
 import argparse
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +93,8 @@ def main() -> None:
     results.save(place, "scaling", found, quick=options.quick)
     words = {name: (axis, what) for name, (_, axis, what) in PANELS.items()}
     figures.scaling(found, words, place / "scaling.png")
+    if not options.quick:
+        shutil.copy(place / "scaling.png", results.HERE.parent / "docs" / "scaling.png")
     report.write(place)
 
 

@@ -93,6 +93,7 @@ TARGETS: list[Target] = [
     function(rfpcore.value_and_grad, at_point()),
     function(rfpcore.objective, at_point()),
     function(rfpcore.adapt, at_point()),
+    function(rfpcore.cost.estimated_seconds, lambda: {"net": NET, "sizes": [3, 4], "n_jobs": 1}),
     function(rfpcore.curvature, at_point()),
     function(rfpcore.auto_inner_lr, at_point()),
     function(rfpcore.hvp, at_point(v=THETA)),

@@ -1,5 +1,6 @@
 //! What the benches share: data, and the matrix products of a pass without anything else.
 
+use rfp_kernel::many::Rows;
 use rfp_kernel::{Activation, Architecture, Clusters, Inner, Loss, Objective, Random, StepSize};
 
 /// Clusters of one size and a network: the workloads of `benches/gradient/workloads.py`, with fewer clusters.
@@ -90,6 +91,11 @@ impl Problem {
     pub fn clusters(&self) -> Clusters<'_, f32> {
         let (x, y, offsets) = (&self.x, &self.y, &self.offsets);
         Clusters { x, y, offsets, weights: None, n_support: None, cluster_weights: None, precision: None }
+    }
+
+    /// The rows as those of one model.
+    pub fn rows(&self) -> Rows<'_, f32> {
+        Rows { x: &self.x, y: &self.y, n_rows: self.y.len() }
     }
 }
 

@@ -1,11 +1,15 @@
 //! Every instruction set that this machine can run. It is chosen once in a process, by the environment, so each gets a
 //! process of its own: this test binary again, with the tests that show exactness and equal bits.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use rfp_kernel::simd::Backend;
 
 const VARIABLE: &str = "RFPCORE_ISA";
+
+/// What starts this binary, where it is not of this machine: an emulator and its arguments.
+const RUNNER: &str = "RFPCORE_TEST_RUNNER";
 
 #[test]
 fn the_named_set_is_used() {
@@ -20,7 +24,10 @@ fn the_named_set_is_used() {
 
 fn run_again(isa: &str, tests: &[&str]) {
     let itself = std::env::current_exe().expect("a test knows its binary");
-    let output = Command::new(itself).args(tests).env(VARIABLE, isa).output().expect("the binary runs again");
+    let runner = std::env::var(RUNNER).unwrap_or_default();
+    let mut words = runner.split_whitespace().map(OsStr::new).chain([itself.as_os_str()]);
+    let mut command = Command::new(words.next().expect("the binary at least"));
+    let output = command.args(words).args(tests).env(VARIABLE, isa).output().expect("the binary runs again");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{isa}:\n{text}");
     assert!(!text.contains("running 0 tests"), "no test is called {tests:?}");
