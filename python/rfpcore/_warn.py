@@ -4,10 +4,17 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from types import FrameType
 
 __all__ = ["warn"]
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+def _is_inside(frame: FrameType) -> bool:
+    """Whether code is the package's, or what scikit-learn puts around an estimator's `fit` for its callbacks."""
+    module = str(frame.f_globals.get("__name__"))
+    return frame.f_code.co_filename.startswith(_PACKAGE) or module.startswith("sklearn.callback.")
 
 
 def warn(message: str, category: type[Warning]) -> None:
@@ -30,6 +37,6 @@ def warn(message: str, category: type[Warning]) -> None:
     True
     """
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and _is_inside(frame):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)

@@ -6,6 +6,7 @@ mod common;
 mod determinism;
 mod exactness;
 mod isa;
+mod long_sums;
 mod misuse;
 mod optimizers;
 mod precision;

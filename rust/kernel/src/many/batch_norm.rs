@@ -4,6 +4,7 @@ use super::extended::Extended;
 use crate::dense::vectors::overflowed;
 use crate::dense::{Matrix, Processor};
 use crate::network::architecture::Architecture;
+use crate::network::fold::WHOLE_RUN;
 use crate::network::layout::Layout;
 use crate::network::workspace::Buffer;
 use crate::simd::{Isa, Pass, Real, run};
@@ -120,6 +121,31 @@ fn is_stopped(asked: Option<&Threads<'_>>) -> bool {
     asked.is_some_and(|threads| threads.is_stopped())
 }
 
+/// Sums over rows, in runs: `add` adds a row to the sums of its run. Runs are added up with what each addition loses (Kahan,
+/// "Further remarks on reducing truncation errors", 1965), so that a sum is as near as one of a run, however many there are.
+#[inline(always)]
+fn over_rows<S: Isa, T: Real, const N: usize>(
+    s: S,
+    rows: usize,
+    mut add: impl FnMut(usize, [T::Lanes<S>; N]) -> [T::Lanes<S>; N],
+) -> [T::Lanes<S>; N] {
+    let zeros = [T::constant(s, 0.0); N];
+    let (mut totals, mut lost) = (zeros, zeros);
+    for first in (0..rows).step_by(WHOLE_RUN) {
+        let mut sums = zeros;
+        for row in first..rows.min(first + WHOLE_RUN) {
+            sums = add(row, sums);
+        }
+        for i in 0..N {
+            let term = T::sub(s, sums[i], lost[i]);
+            let total = T::add(s, totals[i], term);
+            lost[i] = T::sub(s, T::sub(s, total, totals[i]), term);
+            totals[i] = total;
+        }
+    }
+    totals
+}
+
 struct NormalizeForward<'a, T> {
     shape: (usize, usize),
     z: Matrix<T>,
@@ -147,15 +173,23 @@ impl<T: Real> Pass for NormalizeForward<'_, T> {
             }
             // SAFETY: inside the matrices and lines.
             unsafe {
-                let sum =
-                    (0..rows).fold(T::constant(s, 0.0), |sum, row| T::add(s, sum, T::load(s, self.z.index(row, col))));
+                let [sum] = over_rows::<S, T, 1>(
+                    s,
+                    rows,
+                    #[inline(always)]
+                    |row, [sum]| [T::add(s, sum, T::load(s, self.z.index(row, col)))],
+                );
                 let mean = T::mul(s, sum, T::constant(s, 1.0 / n));
-                let mut squares = T::constant(s, 0.0);
-                for row in 0..rows {
-                    let apart = T::sub(s, T::load(s, self.z.index(row, col)), mean);
-                    T::store(s, self.normal.index(row, col), apart);
-                    squares = T::fma(s, apart, apart, squares);
-                }
+                let [squares] = over_rows::<S, T, 1>(
+                    s,
+                    rows,
+                    #[inline(always)]
+                    |row, [squares]| {
+                        let apart = T::sub(s, T::load(s, self.z.index(row, col)), mean);
+                        T::store(s, self.normal.index(row, col), apart);
+                        [T::fma(s, apart, apart, squares)]
+                    },
+                );
                 let variance = T::mul(s, squares, T::constant(s, 1.0 / n));
                 let sigma = T::sqrt(s, T::add(s, variance, T::constant(s, self.epsilon)));
                 let inverse = T::div(s, T::constant(s, 1.0), sigma);
@@ -200,12 +234,16 @@ impl<T: Real> Pass for NormalizeBackward<'_, T> {
             }
             // SAFETY: inside the matrices and lines.
             unsafe {
-                let (mut sum, mut lean) = (T::constant(s, 0.0), T::constant(s, 0.0));
-                for row in 0..rows {
-                    let delta = T::load(s, self.delta.index(row, col));
-                    sum = T::add(s, sum, delta);
-                    lean = T::fma(s, delta, T::load(s, self.normal.index(row, col)), lean);
-                }
+                let [sum, lean] = over_rows::<S, T, 2>(
+                    s,
+                    rows,
+                    #[inline(always)]
+                    |row, [sum, lean]| {
+                        let delta = T::load(s, self.delta.index(row, col));
+                        let normal = T::load(s, self.normal.index(row, col));
+                        [T::add(s, sum, delta), T::fma(s, delta, normal, lean)]
+                    },
+                );
                 T::store(s, self.into[0].add(col), lean);
                 T::store(s, self.into[1].add(col), sum);
                 let factor = T::mul(s, T::load(s, self.scale.add(col)), T::load(s, self.inverse.add(col)));

@@ -3,12 +3,15 @@
 //! A hidden layer is z = W·input + b, normalized, then φ, then times the mask. All rows of a batch go through at once,
 //! because a normalization needs them.
 
+use std::ops::Range;
+
 use super::Spec;
 use super::batch_norm::Normalization;
 use super::extended::Extended;
 use super::mask::{DropoutMasks, multiply};
 use crate::dense::{Block, Epilogue, Factors, Matrix, NoEpilogue, Order, column_sums, offset_targets, product, update};
 use crate::network::epilogues::{Backward, Forward, LayerTrace, activated};
+use crate::network::fold::{Fold, WHOLE_RUN};
 use crate::network::head::{Dot, add_plane_sums, outputs};
 use crate::network::layout::HiddenLayer;
 use crate::network::loss;
@@ -28,6 +31,7 @@ pub struct Layers<'a, T> {
     masked: Vec<Buffer<T>>,
     /// What batch normalization keeps.
     pub normalization: Option<Normalization<T>>,
+    fold: Option<Fold<T>>,
 }
 
 /// What one pass works on.
@@ -95,6 +99,7 @@ impl<'a, T: Elementary> Layers<'a, T> {
                 layout.hidden.iter().map(|layer| rows * layer.stride),
             )?,
             normalization: normalization.transpose()?,
+            fold: Fold::new(WHOLE_RUN, most_rows, layout.len)?,
         }))
     }
 
@@ -162,8 +167,13 @@ impl<'a, T: Elementary> Layers<'a, T> {
             let shape = (rows, layout.n_outputs, layout.head_inputs);
             outputs(step.network.processor(), shape, (dot, None), bias, into);
             let numbers = self.record.as_mut_ptr();
-            let planes = step.network.planes(&step.batch, &self.trace, numbers, self.scratch.outputs.as_ptr());
-            loss::gradient(isa, step.network.loss, planes)
+            let mut loss = 0.0;
+            for first in (0..rows).step_by(WHOLE_RUN) {
+                let run = step.batch.part(first, rows.min(first + WHOLE_RUN));
+                let planes = step.network.planes(&run, &self.trace, numbers, self.scratch.outputs.as_ptr());
+                loss += loss::gradient(isa, step.network.loss, planes);
+            }
+            loss
         }
     }
 
@@ -196,57 +206,80 @@ impl<'a, T: Elementary> Layers<'a, T> {
     }
 
     unsafe fn backward<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, into: &mut [T]) {
-        let (layout, rows, isa) = (step.extended.layout, step.batch.rows, step.network.isa);
-        let (own, scales) = into.split_at_mut(layout.len);
-        let targets = Sink::new(From::Zero, own, T::from_f64(1.0)).targets(layout.len);
-        let deltas = Matrix { at: self.record.as_mut_ptr().wrapping_add(self.trace.delta), stride: self.trace.plane };
-        let top = layout.hidden.len();
+        let rows = step.batch.rows;
+        let (own, scales) = into.split_at_mut(step.extended.layout.len);
         // SAFETY: the caller's promise.
         unsafe {
-            if let Some(above) = top.checked_sub(1) {
-                let trace = self.layer(step, above);
-                let b = Matrix::of(step.theta.as_ptr().add(layout.head_weights), layout.head_stride);
-                let factors = [Factors { a: deltas, b, depth: layout.n_outputs }];
-                let epilogue = Backward(layout.activation, trace);
-                let shape = (rows, layout.head_inputs);
-                activated(step.network.processor(), Order::Columns, shape, &factors, std::ptr::null(), epilogue);
-                self.hidden_backward(step, above, scales);
+            self.deltas(step, scales);
+            let Some(mut fold) = Fold::take_for(&mut self.fold, rows) else { return self.sums(step, 0..rows, own) };
+            let sum = fold.sum(step.network.isa, rows, own.len(), |rows, run| {
+                self.sums(step, rows, run);
+                // What is left by a pass that was told to stop is not used.
+                if step.network.threads.is_stopped() { Err(()) } else { Ok(()) }
+            });
+            if let Ok(sum) = sum {
+                own.copy_from_slice(sum);
             }
-            let factors = [Some(Factors { a: deltas, b: self.input(step, top), depth: rows }), None];
-            let shape = (layout.n_outputs, layout.head_inputs);
-            update(
-                step.network.processor(),
-                Order::Rows,
-                shape,
-                factors,
-                offset_targets(&targets, layout.head_weights),
-                layout.head_stride,
-            );
-            add_plane_sums(isa, (layout.n_outputs, rows), deltas, offset_targets(&targets, layout.head_bias));
-            for (l, layer) in layout.hidden.iter().enumerate().rev() {
-                let trace = self.layer(step, l);
-                let factors = [Some(Factors { a: self.input(step, l), b: trace.delta, depth: rows }), None];
-                let weights = offset_targets(&targets, layer.weights);
-                update(
-                    step.network.processor(),
-                    Order::Columns,
-                    (layer.inputs, layer.width),
-                    factors,
-                    weights,
-                    layer.stride,
-                );
-                column_sums(isa, (rows, layer.width), trace.delta, offset_targets(&targets, layer.bias));
-                if let Some(below) = l.checked_sub(1) {
-                    let b = Matrix::of(step.transposed.as_ptr().add(layer.transposed), layer.transposed_stride);
-                    let factors = [Factors { a: trace.delta, b, depth: layer.width }];
-                    let lower = self.layer(step, below);
-                    let epilogue = Backward(layout.activation, lower);
-                    let shape = (rows, layer.inputs);
-                    activated(step.network.processor(), Order::Rows, shape, &factors, std::ptr::null(), epilogue);
-                    self.hidden_backward(step, below, scales);
-                }
+            self.fold = Some(fold);
+        }
+    }
+
+    /// Deltas of every hidden layer, and the gradients of the normalizations.
+    unsafe fn deltas<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, scales: &mut [T]) {
+        let (layout, rows, processor) = (step.extended.layout, step.batch.rows, step.network.processor());
+        let Some(top) = layout.hidden.len().checked_sub(1) else { return };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let a = self.output_deltas();
+            let b = Matrix::of(step.theta.as_ptr().add(layout.head_weights), layout.head_stride);
+            let factors = [Factors { a, b, depth: layout.n_outputs }];
+            let trace = self.layer(step, top);
+            let epilogue = Backward(layout.activation, trace);
+            let shape = (rows, layout.head_inputs);
+            activated(processor, Order::Columns, shape, &factors, std::ptr::null(), epilogue);
+            self.hidden_backward(step, top, scales);
+            for (l, layer) in layout.hidden.iter().enumerate().skip(1).rev() {
+                let a = self.layer(step, l).delta;
+                let b = Matrix::of(step.transposed.as_ptr().add(layer.transposed), layer.transposed_stride);
+                let factors = [Factors { a, b, depth: layer.width }];
+                let lower = self.layer(step, l - 1);
+                let epilogue = Backward(layout.activation, lower);
+                let shape = (rows, layer.inputs);
+                activated(processor, Order::Rows, shape, &factors, std::ptr::null(), epilogue);
+                self.hidden_backward(step, l - 1, scales);
             }
         }
+    }
+
+    /// The gradient of some rows, from the deltas.
+    unsafe fn sums<S: Isa>(&mut self, step: &LayerPass<'_, '_, S, T>, rows: Range<usize>, into: &mut [T]) {
+        let (layout, processor) = (step.extended.layout, step.network.processor());
+        let (first, depth) = (rows.start, rows.len());
+        let targets = Sink::new(From::Zero, into, T::from_f64(1.0)).targets(layout.len);
+        let top = layout.hidden.len();
+        // SAFETY: the caller's promise; the rows are among the batch's.
+        unsafe {
+            let all = self.output_deltas();
+            let deltas = Matrix { at: all.at.add(first), ..all };
+            let factors = [Some(Factors { a: deltas, b: self.input(step, top).skip_rows(first), depth }), None];
+            let shape = (layout.n_outputs, layout.head_inputs);
+            let weights = offset_targets(&targets, layout.head_weights);
+            update(processor, Order::Rows, shape, factors, weights, layout.head_stride);
+            let bias = offset_targets(&targets, layout.head_bias);
+            add_plane_sums(processor.isa, (layout.n_outputs, depth), deltas, bias);
+            for (l, layer) in layout.hidden.iter().enumerate() {
+                let (a, b) = (self.input(step, l).skip_rows(first), self.layer(step, l).delta.skip_rows(first));
+                let factors = [Some(Factors { a, b, depth }), None];
+                let weights = offset_targets(&targets, layer.weights);
+                update(processor, Order::Columns, (layer.inputs, layer.width), factors, weights, layer.stride);
+                column_sums(processor.isa, (depth, layer.width), b, offset_targets(&targets, layer.bias));
+            }
+        }
+    }
+
+    /// ∂L/∂f, in planes.
+    fn output_deltas(&mut self) -> Matrix<T> {
+        Matrix { at: self.record.as_mut_ptr().wrapping_add(self.trace.delta), stride: self.trace.plane }
     }
 
     /// From ∂L/∂(masked value)·φ′ to ∂L/∂z of a layer.

@@ -1,8 +1,9 @@
 //! Gradients without dropout and batch normalization, by the kernel's own passes.
 
+use crate::network::fold::{Fold, PARTED_RUN};
 use crate::network::layout::Layout;
 use crate::network::workspace::PART_ROWS;
-use crate::network::workspace::{Batch, Buffer, Scratch, Sink, TraceLayout};
+use crate::network::workspace::{Batch, Buffer, From, Scratch, Sink, TraceLayout};
 use crate::network::{Network, Point, Record};
 use crate::simd::Isa;
 use crate::simd::math::Elementary;
@@ -14,6 +15,7 @@ pub struct PlainPasses<T> {
     trace: TraceLayout,
     record: Buffer<T>,
     scratch: Scratch<T>,
+    fold: Option<Fold<T>>,
 }
 
 impl<T: Elementary> PlainPasses<T> {
@@ -28,6 +30,7 @@ impl<T: Elementary> PlainPasses<T> {
             record: Buffer::any("the values of the hidden layers", trace.len)?,
             scratch: Scratch::new(layout, part, trace.plane)?,
             trace,
+            fold: Fold::new(PARTED_RUN, most_rows, layout.len)?,
         })
     }
 
@@ -36,6 +39,29 @@ impl<T: Elementary> PlainPasses<T> {
     /// # Errors
     /// [`KernelError::Interrupted`], between parts.
     pub fn gradient<S: Isa>(
+        &mut self,
+        network: &Network<'_, S>,
+        batch: Batch<'_, T>,
+        point: &Point<'_, T>,
+        sink: Option<Sink<'_, T>>,
+        threads: Threads<'_>,
+    ) -> Result<f64, KernelError> {
+        let Some(mut sink) = sink else { return self.of_run(network, batch, point, None, threads) };
+        let Some(mut fold) = Fold::take_for(&mut self.fold, batch.rows) else {
+            return self.of_run(network, batch, point, Some(sink), threads);
+        };
+        let mut loss = 0.0;
+        let sum = fold.sum(network.isa, batch.rows, network.layout.len, |rows, run| {
+            let sink = Sink::new(From::Zero, run, T::from_f64(1.0));
+            loss += self.of_run(network, batch.part(rows.start, rows.end), point, Some(sink), threads)?;
+            Ok(())
+        });
+        let sum = sum.map(|sum| sink.add(network.isa, sum));
+        self.fold = Some(fold);
+        sum.map(|()| loss)
+    }
+
+    fn of_run<S: Isa>(
         &mut self,
         network: &Network<'_, S>,
         batch: Batch<'_, T>,

@@ -207,3 +207,37 @@ fn given_batches_are_checked() {
     let train = Selection { weights: Some(&weights), ..task(&spec, &data).train };
     assert!(Task { train, batches, ..task(&spec, &data) }.validate(&Recording::default()).is_err());
 }
+
+/// Two kinds of rows by turns, so that means and variances are known: half a million rows one after the other would be off
+/// by half a percent and more, runs of 4096 are by 4096 roundings at most.
+#[test]
+fn batch_normalization_of_very_many_rows() {
+    const MANY: usize = 500_000;
+    let bound = f64::from(f32::EPSILON) / 2.0 * 4100.0;
+    let architecture = Architecture::new(1, &[1], 1, Activation::Tanh).expect("valid widths");
+    let layout = crate::network::layout::Layout::new::<f32>(&architecture);
+    let cols = layout.hidden[0].stride;
+    let by_turns = |even: f32, odd: f32| -> Vec<f32> {
+        (0..MANY * cols).map(|at| if (at / cols).is_multiple_of(2) { even } else { odd }).collect()
+    };
+    let (mut z, mut delta, mut into) = (by_turns(3.3, 2.9), by_turns(0.3, 0.1), vec![0.0; 2 * cols]);
+    let (ones, zeros) = (vec![1.0; cols], vec![0.0; cols]);
+    let kept = BatchNorm { momentum: 1.0, epsilon: 0.0 };
+    let mut normalization = batch_norm::Normalization::<f32>::new(kept, &layout, MANY).expect("memory");
+    let matrix = |numbers: &mut Vec<f32>| crate::dense::Matrix { at: numbers.as_mut_ptr(), stride: cols };
+    with_isa!(Backend::detect(), isa => {
+        let processor = crate::dense::Processor::steady(isa);
+        // SAFETY: both hold as many rows of the layer's padded width.
+        unsafe {
+            normalization.forward(processor, (0, MANY, cols), matrix(&mut z), [&ones, &zeros]);
+            normalization.backward(processor, (0, MANY, cols), matrix(&mut delta), &ones, &mut into);
+        }
+    });
+    let n = MANY as f64;
+    // Mean, variance (of numbers 0.2 from the mean of 3.1), Σ δ·normal and Σ δ.
+    let found = [normalization.means[0][0], normalization.variances[0][0], into[0], into[cols]];
+    for (found, expected) in found.into_iter().zip([3.1, 0.04 * n / (n - 1.0), 0.1 * n, 0.2 * n]) {
+        let error = (f64::from(found) / expected - 1.0).abs();
+        assert!(error < bound, "{found} is off by {error:e}");
+    }
+}

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod architecture;
 pub mod backward;
 pub mod epilogues;
+pub mod fold;
 pub mod forward;
 pub mod head;
 pub mod layout;

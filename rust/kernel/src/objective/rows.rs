@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use crate::covariance::precision::PrecisionBlock;
+use crate::network::fold::{Fold, PARTED_RUN};
 use crate::network::workspace::{Batch, Buffer, From, PART_ROWS, Scratch, Sink, TraceLayout};
 use crate::network::{Network, Point, Record};
 use crate::objective::clusters::Clusters;
@@ -116,6 +117,7 @@ pub struct Records<T> {
     ring: Vec<Buffer<T>>,
     keep: bool,
     scratch: Scratch<T>,
+    fold: Option<Fold<T>>,
 }
 
 impl<T: Elementary> Records<T> {
@@ -135,7 +137,8 @@ impl<T: Elementary> Records<T> {
         let ring =
             memory::tried("the records of a path", (0..count).map(|_| Buffer::any("a cluster's rows", layout.len)))?;
         let scratch = Scratch::new(network.layout, part, layout.plane)?;
-        Ok(Self { layout, ring, keep, scratch })
+        let fold = Fold::new(PARTED_RUN, most_rows, network.layout.len)?;
+        Ok(Self { layout, ring, keep, scratch, fold })
     }
 
     /// Numbers that such records take.
@@ -169,22 +172,54 @@ impl<'a, S: Isa, T: Elementary> PartPasses<'a, S, T> {
         )
     }
 
-    fn gradient(
+    /// Calls `work` on the parts, each of which adds onto the sink, and sums what it returns. Parts of very many rows go by
+    /// runs.
+    fn each_part(
         &mut self,
         batch: Batch<'_, T>,
-        point: &Point<'_, T>,
-        slot: usize,
-        mut sink: Option<Sink<'_, T>>,
+        sink: Option<Sink<'_, T>>,
+        mut work: impl FnMut(&mut Records<T>, &Batch<'_, T>, Option<&Sink<'_, T>>) -> f64,
     ) -> f64 {
-        let mut loss = 0.0;
-        for part in self.parts(batch) {
-            let network = self.network;
-            let (mut record, scratch) = self.records.record(slot);
-            loss += network.forward(&part, point, &mut record, scratch);
-            network.backward(&part, point, &mut record, scratch, sink.as_ref());
+        let Some(mut sink) = sink else { return self.each_part_of_run(batch, None, &mut work) };
+        let Some(mut fold) = Fold::take_for(&mut self.records.fold, batch.rows) else {
+            return self.each_part_of_run(batch, Some(sink), &mut work);
+        };
+        let (network, mut total) = (self.network, 0.0);
+        let sum = fold.sum(network.isa, batch.rows, network.layout.len, |rows, run| {
+            let sink = Sink::new(From::Zero, run, T::from_f64(1.0));
+            total += self.each_part_of_run(batch.part(rows.start, rows.end), Some(sink), &mut work);
+            // Told to stop, nobody wants the sum any more.
+            if network.threads.is_stopped() { Err(()) } else { Ok(()) }
+        });
+        if let Ok(sum) = sum {
+            sink.add(network.isa, sum);
+        }
+        self.records.fold = Some(fold);
+        total
+    }
+
+    fn each_part_of_run(
+        &mut self,
+        run: Batch<'_, T>,
+        mut sink: Option<Sink<'_, T>>,
+        work: &mut impl FnMut(&mut Records<T>, &Batch<'_, T>, Option<&Sink<'_, T>>) -> f64,
+    ) -> f64 {
+        let mut sum = 0.0;
+        for part in self.parts(run) {
+            sum += work(self.records, &part, sink.as_ref());
             sink.iter_mut().for_each(Sink::onto_itself);
         }
-        loss
+        sum
+    }
+
+    fn gradient(&mut self, batch: Batch<'_, T>, point: &Point<'_, T>, slot: usize, sink: Option<Sink<'_, T>>) -> f64 {
+        let network = self.network;
+        self.each_part(batch, sink, |records, part, sink| {
+            let (mut record, scratch) = records.record(slot);
+            let loss = network.forward(part, point, &mut record, scratch);
+            network.backward(part, point, &mut record, scratch, sink);
+            loss
+        })
     }
 
     /// As [`Self::gradient`] in a matrix over all rows: every residual is known before the first way back.
@@ -193,7 +228,7 @@ impl<'a, S: Isa, T: Elementary> PartPasses<'a, S, T> {
         (batch, block): (Batch<'_, T>, &PrecisionBlock<T>),
         point: &Point<'_, T>,
         slot: usize,
-        mut sink: Option<Sink<'_, T>>,
+        sink: Option<Sink<'_, T>>,
     ) -> f64 {
         let network = self.network;
         for part in self.parts(batch) {
@@ -202,14 +237,12 @@ impl<'a, S: Isa, T: Elementary> PartPasses<'a, S, T> {
         }
         let (mut record, scratch) = self.records.record(slot);
         network.whiten(&batch, block, &mut record, scratch);
-        let mut loss = 0.0;
-        for part in self.parts(batch) {
-            let (mut record, scratch) = self.records.record(slot);
-            loss += network.whitened(&part, &mut record, scratch);
-            network.backward(&part, point, &mut record, scratch, sink.as_ref());
-            sink.iter_mut().for_each(Sink::onto_itself);
-        }
-        loss
+        self.each_part(batch, sink, |records, part, sink| {
+            let (mut record, scratch) = records.record(slot);
+            let loss = network.whitened(part, &mut record, scratch);
+            network.backward(part, point, &mut record, scratch, sink);
+            loss
+        })
     }
 
     fn loss(&mut self, batch: Batch<'_, T>, point: &Point<'_, T>) -> f64 {
@@ -223,24 +256,20 @@ impl<'a, S: Isa, T: Elementary> PartPasses<'a, S, T> {
         loss
     }
 
-    fn tangent(
-        &mut self,
-        batch: Batch<'_, T>,
-        slot: usize,
-        [point, direction]: [&Point<'_, T>; 2],
-        mut sink: Sink<'_, T>,
-    ) {
-        for part in self.parts(batch) {
-            let network = self.network;
-            let keep = self.records.keep;
-            let (mut record, scratch) = self.records.record(slot);
+    fn tangent(&mut self, batch: Batch<'_, T>, slot: usize, [point, direction]: [&Point<'_, T>; 2], sink: Sink<'_, T>) {
+        let network = self.network;
+        self.each_part(batch, Some(sink), |records, part, sink| {
+            let keep = records.keep;
+            let (mut record, scratch) = records.record(slot);
             if !keep {
-                network.forward(&part, point, &mut record, scratch);
-                network.backward(&part, point, &mut record, scratch, None);
+                network.forward(part, point, &mut record, scratch);
+                network.backward(part, point, &mut record, scratch, None);
             }
-            network.tangent(&part, point, direction, &mut record, scratch, &sink);
-            sink.onto_itself();
-        }
+            if let Some(sink) = sink {
+                network.tangent(part, point, direction, &mut record, scratch, sink);
+            }
+            0.0
+        });
     }
 }
 

@@ -80,7 +80,7 @@ impl<'a, S: Isa, T: Elementary> Dynamics<'a, S, T> {
             scale: 1.0,
             mean_weight: run.rows.iter().map(weight).sum::<f64>() / run.rows.len() as f64,
             batch: ParticleBatch::new(problem, rows)?,
-            trace: ParticleTrace::new(&shapes)?,
+            trace: ParticleTrace::new(&shapes, rows.saturating_mul(problem.n_terms))?,
             gradient: Buffer::new("a step of the particles", longest)?,
             flat_noise: Buffer::new("a step of the particles", longest)?,
             noise: Buffer::new("a step of the particles", longest)?,

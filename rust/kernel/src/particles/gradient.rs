@@ -1,6 +1,9 @@
 //! Networks on any number of rows, and the two functions for use outside a run.
 
+use std::ops::Range;
+
 use crate::dense::vectors::{finite, overflowed};
+use crate::network::fold::Fold;
 use crate::network::workspace::Buffer;
 use crate::simd::math::Elementary;
 use crate::simd::{Backend, Isa};
@@ -44,19 +47,30 @@ impl<S: Isa> ParticleNetwork<'_, S> {
         trace: &mut ParticleTrace<T>,
         gradient: &mut [T],
     ) {
-        gradient.fill(T::default());
-        let mut h = [T::default(); BLOCK_ROWS];
-        for (block, x) in x.chunks(BLOCK_ROWS * self.shape.n_inputs).enumerate() {
-            if self.is_stopped() {
-                return;
+        let (d, mut h) = (self.shape.n_inputs, [T::default(); BLOCK_ROWS]);
+        let mut sum = |trace: &mut ParticleTrace<T>, rows: Range<usize>, into: &mut [T]| {
+            into.fill(T::default());
+            for first in rows.clone().step_by(BLOCK_ROWS) {
+                if self.is_stopped() {
+                    return Err(());
+                }
+                let block = first..rows.end.min(first + BLOCK_ROWS);
+                let (x, h) = (&x[block.start * d..block.end * d], &mut h[..block.len()]);
+                self.outputs(theta, x, trace, h);
+                h.iter_mut().zip(block).for_each(|(h, row)| *h = T::from_f64(residual(row, h.to_f64())));
+                self.add_gradient(theta, x, h, trace, into);
             }
-            let h = &mut h[..x.len() / self.shape.n_inputs];
-            self.outputs(theta, x, trace, h);
-            for (row, h) in h.iter_mut().enumerate() {
-                *h = T::from_f64(residual(block * BLOCK_ROWS + row, h.to_f64()));
-            }
-            self.add_gradient(theta, x, h, trace, gradient);
+            Ok(())
+        };
+        let rows = x.len() / d;
+        let Some(mut fold) = Fold::take_for(&mut trace.fold, rows) else {
+            // What is left by a pass that was told to stop is not used.
+            return sum(trace, 0..rows, gradient).unwrap_or(());
+        };
+        if let Ok(sum) = fold.sum(self.isa, rows, gradient.len(), |rows, run| sum(trace, rows, run)) {
+            gradient.copy_from_slice(sum);
         }
+        trace.fold = Some(fold);
     }
 }
 
@@ -91,7 +105,7 @@ pub fn values<T: Elementary>(
     }
     let parts = thetas.chunks_exact(shape.n_parameters()).zip(into.chunks_mut(rows));
     let make =
-        || Ok((ParticleTrace::new(&[*shape])?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?));
+        || Ok((ParticleTrace::new(&[*shape], 0)?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?));
     with_isa!(Backend::detect(), isa => {
         let network = ParticleNetwork { isa, shape: *shape, threads };
         threads.map(parts, make, |(trace, padded), (theta, into)| {
@@ -127,7 +141,7 @@ pub fn gradient<T: Elementary>(
         let network = ParticleNetwork { isa, shape: *shape, threads };
         let (mut padded, mut sum) = (Buffer::new("the particles' gradient", shape.padded_len::<T>())?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?);
         shape.pack(theta, &mut padded);
-        network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut ParticleTrace::new(&[*shape])?, &mut sum);
+        network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut ParticleTrace::new(&[*shape], rows)?, &mut sum);
         shape.unpack(&sum, &mut flat);
     });
     threads.check()?;

@@ -4,6 +4,7 @@ use crate::dense::{Factors, Matrix, Order, Processor, Target, update};
 use crate::network::activation::Activation;
 use crate::network::activation::{Function, Relu, Tanh};
 use crate::network::epilogues::{Forward, LayerTrace, activated};
+use crate::network::fold::{Fold, WHOLE_RUN};
 use crate::network::workspace::Buffer;
 use crate::simd::math::{Elementary, tanh};
 use crate::simd::{Isa, Pass, run};
@@ -23,11 +24,13 @@ pub(super) struct ParticleTrace<T> {
     delta: Buffer<T>,
     /// Ψ, where it is clipped.
     psi: Buffer<T>,
+    /// For gradients over very many rows.
+    pub(super) fold: Option<Fold<T>>,
 }
 
 impl<T: Elementary> ParticleTrace<T> {
-    /// Room for a block of any of the networks.
-    pub(super) fn new(shapes: &[Particles]) -> Result<Self, KernelError> {
+    /// Room for a block of any of the networks, and for gradients over up to `most_rows` rows.
+    pub(super) fn new(shapes: &[Particles], most_rows: usize) -> Result<Self, KernelError> {
         let size = shapes.iter().map(|s| BLOCK_ROWS * s.stride::<T>()).max().unwrap_or(0);
         let clipped = shapes.iter().any(|s| s.clip.is_some());
         let psi = Buffer::new("the particles' hidden units", if clipped { size } else { 0 })?;
@@ -35,6 +38,7 @@ impl<T: Elementary> ParticleTrace<T> {
             value: Buffer::new("the particles' hidden units", size)?,
             delta: Buffer::new("the particles' hidden units", size)?,
             psi,
+            fold: Fold::new(WHOLE_RUN, most_rows, shapes.iter().map(Particles::padded_len::<T>).max().unwrap_or(0))?,
         })
     }
 }
