@@ -12,7 +12,7 @@ _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def _is_inside(frame: FrameType) -> bool:
-    """Whether code is the package's, or what scikit-learn puts around an estimator's `fit` for its callbacks."""
+    """Whether code is the package's, or what scikit-learn puts around `fit` for callbacks."""
     module = str(frame.f_globals.get("__name__"))
     return frame.f_code.co_filename.startswith(_PACKAGE) or module.startswith("sklearn.callback.")
 

@@ -36,7 +36,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Columns:
+class ShardColumns:
     """Which columns say what; `several` where y was given as a list."""
 
     X: tuple[str, ...]
@@ -65,7 +65,7 @@ class ParquetShards:
     groups : str
         Column of the clusters' labels: integers, numbers, strings or dates.
     X : sequence of str, optional
-        Columns of the features, numbers; None takes all that are nothing else. If all of them are float32, so
+        ShardColumns of the features, numbers; None takes all that are nothing else. If all of them are float32, so
         is the computation.
     sample_weight : str, optional
         Column of the rows' weights.
@@ -76,7 +76,7 @@ class ParquetShards:
         One a shard, in their order, which is that of all sums.
     n_rows : list of int
         Rows of each.
-    columns : Columns
+    columns : ShardColumns
         Names of the columns of `X`, `y`, `groups` and `sample_weight`.
 
     Raises
@@ -174,7 +174,7 @@ def parquet_files(path: Any) -> list[str]:
     return [str(file) for file in found]
 
 
-def read_columns(names: Sequence[str], y: Any, groups: Any, X: Any, sample_weight: Any) -> Columns:
+def read_columns(names: Sequence[str], y: Any, groups: Any, X: Any, sample_weight: Any) -> ShardColumns:
     """The columns by what they are, each there and of one use."""
     outcomes = (y,) if isinstance(y, str) else tuple(items(y, "y", "a column or a sequence of columns"))
     own = [*outcomes, groups, *([] if sample_weight is None else [sample_weight])]
@@ -192,7 +192,7 @@ def read_columns(names: Sequence[str], y: Any, groups: Any, X: Any, sample_weigh
     twice = next((name for name in every if every.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"column {twice!r} has two uses; one is possible")
-    return Columns(features, outcomes, groups, sample_weight, several=not isinstance(y, str))
+    return ShardColumns(features, outcomes, groups, sample_weight, several=not isinstance(y, str))
 
 
 def _require_numbers(schema: Any, names: list[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from .._arrays import Array, group_codes, shown
 from .._options import MAX_ROWS, file_path, integer
 from .keys import label_keys
-from .parquet import Columns, ParquetShards, column, parquet_files, read_columns, require_pyarrow
+from .parquet import ShardColumns, ParquetShards, column, parquet_files, read_columns, require_pyarrow
 
 __all__ = ["write_shards"]
 
@@ -76,7 +76,7 @@ def write_shards(
     return ParquetShards(target, y=y, groups=groups, X=X, sample_weight=sample_weight)
 
 
-def _n_shards(n_rows: int, columns: Columns, rows: int | None) -> int:
+def _n_shards(n_rows: int, columns: ShardColumns, rows: int | None) -> int:
     rows = rows or max(1, BYTES // (8 * len(columns.names)))
     return max(1, -(-n_rows // rows))
 
@@ -164,7 +164,7 @@ def _shard_of(labels: Array, n: int) -> Array:
     return np.asarray(label_keys(labels) % np.uint64(n), np.intp)
 
 
-def _deal_frame(frame: Any, target: Path, columns: Columns, rows: int | None) -> None:
+def _deal_frame(frame: Any, target: Path, columns: ShardColumns, rows: int | None) -> None:
     """By dask's own shuffle, on its workers."""
     frame = frame[columns.names]
     n = _n_shards(int(frame.shape[0].compute()), columns, rows)
