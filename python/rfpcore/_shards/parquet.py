@@ -65,7 +65,7 @@ class ParquetShards:
     groups : str
         Column of the clusters' labels: integers, numbers, strings or dates.
     X : sequence of str, optional
-        ShardColumns of the features, numbers; None takes all that are nothing else. If all of them are float32, so
+        Columns of the features, numbers; None takes all that are nothing else. If all of them are float32, so
         is the computation.
     sample_weight : str, optional
         Column of the rows' weights.

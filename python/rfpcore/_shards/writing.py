@@ -11,7 +11,7 @@ import numpy as np
 from .._arrays import Array, group_codes, shown
 from .._options import MAX_ROWS, file_path, integer
 from .keys import label_keys
-from .parquet import ShardColumns, ParquetShards, column, parquet_files, read_columns, require_pyarrow
+from .parquet import ParquetShards, ShardColumns, column, parquet_files, read_columns, require_pyarrow
 
 __all__ = ["write_shards"]
 
