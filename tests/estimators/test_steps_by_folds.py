@@ -48,7 +48,7 @@ def test_it_takes_the_number_that_predicts_clusters_left_out_best(params):
 def test_the_inner_step_of_the_folds_is_that_at_the_start():
     fit = auto().fit(X, Y, GROUPS)
     data = Clusters(X, Y, GROUPS)
-    step = auto_inner_lr(fit.net_, fit._first_theta(fit.net_, data, 0), data)
+    step = auto_inner_lr(fit.net_, fit._first_theta(fit.net_, X.dtype, Y[:, None], None, 0), data)
     assert auto(inner_lr=step).fit(X, Y, GROUPS).n_iter_ == fit.n_iter_
 
 
