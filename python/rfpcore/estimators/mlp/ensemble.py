@@ -104,11 +104,11 @@ class EnsembleRegressor(AlignedScore, MultiOutputMixin, RegressorMixin, Ensemble
     def predict_interval(self, X: Any, *, level: float = 0.9) -> Array:
         """Intervals for the outcomes of new rows, or of rows of new clusters where `fit` had groups.
 
-        Jackknife+ after bootstrap [1]_: the error of a row is that of the mean of the networks that have not
-        drawn it, or its cluster; a cluster counts once, as in `ClusterConformal`. A random row of a new
-        cluster is inside with a probability of about `level`; where clusters are exchangeable, their number
-        of networks random and nothing else learnt from all rows (`standardize`, `early_stopping`), of at
-        least 2 · `level` − 1.
+        Jackknife+ after bootstrap (Kim, Xu and Barber, 2020): the error of a row is that of the mean of the
+        networks that have not drawn it, or its cluster; a cluster counts once, as in `ClusterConformal`. A
+        random row of a new cluster is inside with a probability of about `level`. Of at least 2 · `level` − 1
+        where clusters are exchangeable, the number of networks is random, and nothing else is learnt from all
+        rows (`standardize`, `early_stopping`).
 
         Parameters
         ----------
