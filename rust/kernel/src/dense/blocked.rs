@@ -8,7 +8,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::dense::tile::{Finish, Tiled, accumulate};
+use crate::dense::tile::{Finish, Tiled, accumulate, heights, with_height};
 use crate::dense::{Block, Factors, Matrix};
 use crate::simd::{Isa, Pass, Real, run};
 
@@ -183,22 +183,15 @@ impl<T: Real, const N: usize, const COLUMNS: bool> Pass for AddBlock<T, N, COLUM
 
     #[inline(always)]
     unsafe fn run<S: Isa>(self, s: S) {
-        let tiles = self.rows.div_ceil(S::ACCUMULATORS / N);
-        let (height, higher) = (self.rows / tiles, self.rows % tiles);
         let mut row = 0;
-        for tile in 0..tiles {
-            let rows = height + usize::from(tile < higher);
-            macro_rules! heights {
-                ($($m:literal)*) => {
-                    match rows {
-                        // SAFETY: as the caller's.
-                        $($m if $m * N <= S::ACCUMULATORS => unsafe { self.tile::<S, $m>(s, row) },)*
-                        _ => unreachable!("a tile is never higher than its registers allow"),
-                    }
-                };
+        for (height, tiles) in heights::<S, N>(self.rows) {
+            // SAFETY: as the caller's.
+            unsafe {
+                with_height!(S, height, M, N => for _ in 0..tiles {
+                    self.tile::<S, M>(s, row);
+                    row += M;
+                });
             }
-            heights!(1 2 3 4 5 6 7 8 9 10 11 12);
-            row += rows;
         }
     }
 }

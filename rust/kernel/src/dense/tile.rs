@@ -137,6 +137,32 @@ pub(super) struct Tiled<'a, S, T, F, const COLUMNS: bool> {
 /// No tile is higher: with one register a row, more rows gain nothing over the latency of the sums.
 const MAX_ROWS: usize = 12;
 
+/// Rows in tiles of nearly equal height: a height and how many tiles have it, twice.
+#[inline(always)]
+pub(super) fn heights<S: Isa, const N: usize>(rows: usize) -> [(usize, usize); 2] {
+    let tiles = rows.div_ceil((S::ACCUMULATORS / N).min(MAX_ROWS)).max(1);
+    let (height, higher) = (rows / tiles, rows % tiles);
+    [(height + 1, higher), (height, tiles - higher)]
+}
+
+/// Runs `$body` with `$m` a constant equal to `$height`, one that [`heights`] gave for tiles of `$n` registers a row.
+macro_rules! with_height {
+    ($isa:ty, $height:expr, $m:ident, $n:ident => $body:expr) => {
+        with_height!(@ $isa, $height, $m, $n, $body, 1 2 3 4 5 6 7 8 9 10 11 12)
+    };
+    (@ $isa:ty, $height:expr, $m:ident, $n:ident, $body:expr, $($rows:literal)*) => {
+        match $height {
+            $($rows if $rows * $n <= <$isa>::ACCUMULATORS => {
+                const $m: usize = $rows;
+                $body
+            })*
+            _ => unreachable!("a tile is never higher than its registers allow"),
+        }
+    };
+}
+
+pub(super) use with_height;
+
 impl<S0: Isa, T: Real, F: Finish<S0, T>, const COLUMNS: bool> Pass for Tiled<'_, S0, T, F, COLUMNS> {
     type Output = ();
 
@@ -179,39 +205,25 @@ impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, C
 
     #[inline(always)]
     unsafe fn panel<const N: usize>(&self, col: usize) {
-        let highest = (S::ACCUMULATORS / N).min(MAX_ROWS);
-        let tiles = self.rows.div_ceil(highest);
-        let (height, higher) = (self.rows / tiles, self.rows % tiles);
-        let (mut row, mut done) = (0, 0);
-        for tile in 0..tiles {
-            let rows = height + usize::from(tile < higher);
-            // SAFETY: the tile lies inside the matrix.
-            unsafe { self.tile_of_height::<N>(rows, row, col) };
-            row += rows;
-            if row - done >= EPILOGUE_ROWS || row == self.rows {
-                let block = Block { row: done, col, rows: row - done, cols: N * T::lanes::<S>() };
-                // SAFETY: these rows of the panel are stored.
-                unsafe { self.finish.stored(self.isa, block) };
-                done = row;
+        let mut row = 0;
+        for (height, mut tiles) in heights::<S, N>(self.rows) {
+            while tiles > 0 {
+                let (first, taken) = (row, tiles.min(EPILOGUE_ROWS / height));
+                // SAFETY: the tiles lie inside the matrix, and are then stored.
+                unsafe {
+                    with_height!(S, height, M, N => for _ in 0..taken {
+                        self.tile::<M, N>(row, col);
+                        row += M;
+                    });
+                    let block = Block { row: first, col, rows: row - first, cols: N * T::lanes::<S>() };
+                    self.finish.stored(self.isa, block);
+                }
                 if self.is_stopped() {
                     return;
                 }
+                tiles -= taken;
             }
         }
-    }
-
-    #[inline(always)]
-    unsafe fn tile_of_height<const N: usize>(&self, rows: usize, row: usize, col: usize) {
-        macro_rules! heights {
-            ($($m:literal)*) => {
-                match rows {
-                    // SAFETY: as the caller's.
-                    $($m if $m * N <= S::ACCUMULATORS => unsafe { self.tile::<$m, N>(row, col) },)*
-                    _ => unreachable!("a tile is never higher than its registers allow"),
-                }
-            };
-        }
-        heights!(1 2 3 4 5 6 7 8 9 10 11 12);
     }
 
     #[inline(always)]

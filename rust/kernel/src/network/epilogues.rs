@@ -87,7 +87,9 @@ pub unsafe fn activated<S, T, E>(
     let (activation, sums) = epilogue.of();
     // SAFETY: the caller's promise.
     unsafe {
-        if let (Order::Columns, Some((factors, terms))) = (order, single_columns(factors)) {
+        if order == Order::Columns
+            && let Some((factors, terms)) = single_columns(factors)
+        {
             return activated(processor, Order::Rows, shape, &factors[..terms], bias, epilogue);
         }
         if const { finishes_in_registers::<S, T>() } {
