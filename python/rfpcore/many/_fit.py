@@ -91,7 +91,8 @@ def fit_many(
         Outputs of the networks: by default the columns of y, or with the softmax loss its largest code plus
         one, at least two.
     n_jobs : int, optional
-        Threads; -1 for all cores.
+        Threads; -1 for all cores. Each trains one model at a time; a model that is alone shares its products
+        with the others where its layers are wide (512 units and more). No result depends on it.
     dtype : {float32, float64}, optional
         Of the training; by default that of X, with float64 for other numbers. float32 is about twice as fast.
     on_finished : callable(index, result), optional

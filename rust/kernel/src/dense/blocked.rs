@@ -46,7 +46,7 @@ pub fn is_large<T: Real>((rows, cols): (usize, usize), factors: &[Factors<T>]) -
     rows >= 12 && depth > DEPTH && depth.saturating_mul(cols).saturating_mul(T::SIZE) >= LARGE
 }
 
-/// The panels of the widest tiles; returns the first column after them.
+/// The panels of the widest tiles from the product's first column on; returns the first column after them.
 ///
 /// # Safety
 /// As a product by tiles.
@@ -54,8 +54,8 @@ pub unsafe fn panels<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool>(
     product: &Tiled<'_, S, T, F, COLUMNS>,
 ) -> usize {
     let width = S::TILE_REGISTERS * T::lanes::<S>();
-    let end = product.cols - product.cols % width;
-    for col in (0..end).step_by(width) {
+    let end = product.cols - (product.cols - product.first) % width;
+    for col in (product.first..end).step_by(width) {
         // SAFETY: the panel lies inside the columns.
         unsafe { panel(product, col) }
     }

@@ -52,7 +52,7 @@ impl<T> Matrix<T> {
     }
 }
 
-/// What multiplies, and what it asks whether to go on. A long product that is told to stop ends with some of its numbers
+/// What multiplies, and who takes part in it and is asked whether to go on. A long product that is told to stop ends with some of its numbers
 /// unwritten: whoever asked for it asks the threads too, and gives no result.
 #[derive(Clone, Copy)]
 pub struct Processor<'a, S> {
@@ -65,12 +65,21 @@ pub struct Processor<'a, S> {
 /// Multiplications of some milliseconds: shorter work does not ask on its way.
 const LONG: usize = 1 << 26;
 
+/// Multiplications of some hundred microseconds: shorter products are not shared, since to wake a thread takes tens of them.
+const SHARED: usize = 1 << 24;
+
 impl<'a, S: Isa> Processor<'a, S> {
     /// One that nothing stops.
     #[cfg(test)]
     pub fn steady(isa: S) -> Self {
         const SERIAL: &Threads<'static> = &Threads::serial();
         Self { isa, threads: SERIAL }
+    }
+
+    /// Who takes part in so many multiplications, if they are many and there is more than one thread.
+    #[inline(always)]
+    pub fn shared(&self, multiplications: usize) -> Option<&'a Threads<'a>> {
+        (multiplications >= SHARED && self.threads.count() > 1).then_some(self.threads)
     }
 
     /// Who is asked on the way of so many multiplications, if they are many.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::*;
+use crate::system::pools::pool;
 use crate::system::random::Random;
 use crate::testing::{GuardedMatrix, epsilon, on_every_backend, padded};
 
@@ -72,9 +73,12 @@ fn assert_near(found: f64, (expected, bound): (f64, f64), what: impl Fn() -> Str
     assert!((found - expected).abs() <= bound, "{found} instead of {expected}, {}", what());
 }
 
-/// The bits of a product are those of its panels taken by themselves, of which none is taken by blocks.
+/// The bits of a product are those of its panels taken by themselves, of which none is taken by blocks, and those of any
+/// number of threads.
 fn check_blocks<S: Isa, T: Real>(isa: S) {
     let mut random = Random::new(1, "blocks", 0);
+    let helpers = pool(3).unwrap();
+    let threads = Threads::with_pool(helpers.as_deref());
     let (rows, cols, depth) = (if cfg!(slow) { 17 } else { 530 }, 400, 350);
     let panel = S::TILE_REGISTERS * T::lanes::<S>();
     let width = padded::<S, T>(isa, cols);
@@ -83,22 +87,27 @@ fn check_blocks<S: Isa, T: Real>(isa: S) {
         let factors = [0, 1].map(|i| operands[i].factors());
         let bias = GuardedMatrix::<T>::random(&mut random, 1, width);
         assert!(super::blocked::is_large((rows, cols), &factors) && !super::blocked::is_large((rows, panel), &factors));
-        let [mut whole, mut parts] = [0, 1].map(|_| GuardedMatrix::<T>::new(rows, width, |_, _| f64::NAN));
-        let multiply = |first: usize, cols: usize, into: Matrix<T>| {
+        let [mut whole, mut shared, mut parts] =
+            [0, 1, 2].map(|_| GuardedMatrix::<T>::new(rows, width, |_, _| f64::NAN));
+        let multiply = |processor, first: usize, cols: usize, into: Matrix<T>| {
             let from = |matrix: Matrix<T>| Matrix { at: matrix.at.wrapping_add(first), stride: matrix.stride };
             let factors = factors.map(|factors| Factors { b: from(factors.b), ..factors });
-            let (processor, bias) = (Processor::steady(isa), bias.ptr().wrapping_add(first));
+            let bias = bias.ptr().wrapping_add(first);
             // SAFETY: the matrices have the sizes named, the columns padded to registers.
             unsafe { product(processor, order, (rows, cols), &factors, bias, from(into), &NoEpilogue) };
         };
-        multiply(0, cols, whole.matrix_mut());
+        let steady = Processor::steady(isa);
+        multiply(steady, 0, cols, whole.matrix_mut());
+        multiply(Processor { isa, threads: &threads }, 0, cols, shared.matrix_mut());
         for first in (0..cols).step_by(panel) {
-            multiply(first, panel.min(cols - first), parts.matrix_mut());
+            multiply(steady, first, panel.min(cols - first), parts.matrix_mut());
         }
         whole.assert_guard_intact();
+        shared.assert_guard_intact();
         for (row, col) in (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))) {
-            let (whole, part) = (whole.get(row, col), parts.get(row, col));
-            assert!(whole == part, "{whole} instead of {part} at {row}, {col}, {order:?}, depth {depth}, {}", S::NAME);
+            let [whole, shared, part] = [&whole, &shared, &parts].map(|of| of.get(row, col));
+            let place = || format!("at {row}, {col}, {order:?}, depth {depth}, {}", S::NAME);
+            assert!(whole == part && shared == part, "{whole}, {shared} instead of {part} {}", place());
         }
     }
 }

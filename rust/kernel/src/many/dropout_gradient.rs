@@ -136,7 +136,7 @@ impl<'a, S: Isa, T: Elementary> DrawnPoint<'a, S, T> {
         selection: Selection<'a, T>,
         threads: Threads<'a>,
     ) -> Result<Self, KernelError> {
-        let network = Network { isa, layout, loss: spec.loss, threads };
+        let network = Network { isa, layout, loss: spec.loss, threads: threads.alone() };
         let extended = Extended::new(layout, false);
         let (rows, scale) = selection.chosen()?;
         let theta = extended.start(theta)?;

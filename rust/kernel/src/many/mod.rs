@@ -2,7 +2,7 @@
 //!
 //! [`fit_many`] takes models from a shared counter, so that threads stay busy to the end. A model's result is a function of
 //! its [`Spec`], its rows and its seed alone: whatever is random comes from a stream of (seed, purpose, step), and one
-//! thread does all of a model's sums. `training.rs` is the place to start reading; `spec.rs` says what a model is,
+//! thread does each of a model's sums. `training.rs` is the place to start reading; `spec.rs` says what a model is,
 //! `rows.rs` and `batches.rs` which rows a step sees, `gather.rs` and `draws.rs` what is done to them, `plain.rs` and
 //! `layers.rs` hold the two kinds of passes, `observe.rs` and `interval.rs` what is looked at on the way.
 //! `dropout_gradient.rs` takes no steps: it is what they see on average.
@@ -73,11 +73,13 @@ pub fn fit_many<T: Elementary>(
     }
     let records = tasks.iter().map(|task| task.record_bytes(recording)).fold(0, usize::saturating_add);
     memory::could_have("what is to be recorded of all models", records)?;
+    // A model that is alone shares its long products with the other threads.
+    let inside = if tasks.len() == 1 { threads } else { threads.alone() };
     threads.map(
         tasks.iter().enumerate(),
         || Ok(()),
         |(), (index, task)| {
-            let outcome = with_isa!(Backend::detect(), isa => training::train(isa, task, recording, threads))?;
+            let outcome = with_isa!(Backend::detect(), isa => training::train(isa, task, recording, inside))?;
             deliver(*index, outcome);
             Ok(())
         },

@@ -156,6 +156,23 @@ fn a_stop_leaves_at_once() {
     assert_eq!(found, Err(KernelError::Interrupted));
 }
 
+/// A wide model that is alone shares its products with other threads, and its bits are those of one thread.
+#[test]
+#[cfg_attr(slow, ignore = "large")]
+fn a_wide_model_has_the_same_bits_on_any_number_of_threads() {
+    let spec = Spec { length: Length::Steps(2), ..plain(&[700, 700], Activation::Tanh) };
+    let data = data(&spec);
+    let on = |n_threads| {
+        let helpers = crate::system::pools::pool(n_threads).unwrap();
+        let threads = Threads::with_pool(helpers.as_deref());
+        let found = std::sync::Mutex::new(None);
+        let deliver = |_, outcome: Outcome<f64>| *found.lock().unwrap() = Some(outcome.theta);
+        fit_many(&[task(&spec, &data)], &Recording::default(), threads, deliver).unwrap();
+        found.into_inner().unwrap().unwrap()
+    };
+    assert!(on(1) == on(2) && on(1) == on(5));
+}
+
 /// Plain descent moves by rate · steps · mean applied gradient; what is recorded changes nothing, on any instruction set.
 #[test]
 fn intervals_say_how_far_descent_has_moved() {

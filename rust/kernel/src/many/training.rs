@@ -23,7 +23,7 @@ use crate::system::threads::Threads;
 /// Parameters whose update takes milliseconds.
 const LARGE: usize = 1 << 20;
 
-/// Trains one model on the calling thread; `threads` only says when to stop.
+/// Trains one model on the calling thread; `threads` say when to stop, and take part in long products.
 ///
 /// # Errors
 /// [`KernelError::Interrupted`].

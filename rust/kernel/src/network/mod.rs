@@ -37,7 +37,8 @@ pub struct Network<'a, S> {
     pub layout: &'a Layout,
     /// The row loss.
     pub loss: Loss,
-    /// Who may stop its passes on their way. What they leave then is not to be used.
+    /// Who may stop its passes on their way, and takes part in their long products. What they leave when they are stopped is
+    /// not to be used.
     pub threads: Threads<'a>,
 }
 

@@ -59,7 +59,7 @@ pub fn predict_each<T: Elementary>(
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
         // The loss is not evaluated.
-        let network = Network { isa, layout: &layout, loss: Loss::Squared, threads };
+        let network = Network { isa, layout: &layout, loss: Loss::Squared, threads: threads.alone() };
         predict_parts(&network, architecture, (thetas, None), x, offsets, into, threads)?;
     });
     threads.check()?;
@@ -89,7 +89,7 @@ pub fn jvp<T: Elementary>(
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
         // The loss is not evaluated.
-        let network = Network { isa, layout: &layout, loss: Loss::Squared, threads };
+        let network = Network { isa, layout: &layout, loss: Loss::Squared, threads: threads.alone() };
         let direction = Start::of_direction(&network, v)?;
         predict_parts(&network, architecture, (theta, Some(direction.point())), x, &[0, rows], into, threads)?;
     });

@@ -43,7 +43,7 @@ pub fn adapt<T: Elementary>(
     }
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
-        let network = Network { isa, layout: &layout, loss, threads };
+        let network = Network { isa, layout: &layout, loss, threads: threads.alone() };
         let start = Start::new(&network, theta)?;
         let rates: Option<Buffer<T>> = padded_rates(&layout, architecture, inner, false)?;
         let setting = Setting { rates: rates.as_deref(), ..Setting::forward(network, start.point(), inner) };

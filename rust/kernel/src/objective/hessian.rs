@@ -41,7 +41,7 @@ pub fn hessian_vector<T: Elementary>(
     finite("v", direction)?;
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
-        let network = Network { isa, layout: &layout, loss, threads };
+        let network = Network { isa, layout: &layout, loss, threads: threads.alone() };
         let (start, direction) = (Start::new(&network, theta)?, Start::of_direction(&network, direction)?);
         let reduction = HessianProduct { direction: direction.point(), data };
         let partition = WorkPartition::of(data, None, layout.len);
@@ -151,7 +151,7 @@ pub fn curvature<T: Elementary>(
     }
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
-        let network = Network { isa, layout: &layout, loss, threads };
+        let network = Network { isa, layout: &layout, loss, threads: threads.alone() };
         let start = Start::new(&network, theta)?;
         let mut random = Random::new(0, "curvature", 0);
         let draws = theta.iter().map(|_| T::from_f64(random.normal()));

@@ -67,7 +67,7 @@ pub fn evaluate<T: Elementary>(
     }
     with_isa!(Backend::detect(), isa => {
         let layout = Layout::new::<T>(architecture);
-        let network = Network { isa, layout: &layout, loss: objective.loss, threads };
+        let network = Network { isa, layout: &layout, loss: objective.loss, threads: threads.alone() };
         let start = Start::new(&network, theta)?;
         let inner = &objective.inner;
         let rates = padded_rates(&layout, architecture, inner, wanted.rate_gradient)?;

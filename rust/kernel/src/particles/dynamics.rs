@@ -75,7 +75,7 @@ impl<'a, S: Isa, T: Elementary> Dynamics<'a, S, T> {
             problem,
             run,
             options,
-            nets: shapes.map(|shape| ParticleNetwork { isa, shape, threads }),
+            nets: shapes.map(|shape| ParticleNetwork { isa, shape, threads: threads.alone() }),
             state,
             scale: 1.0,
             mean_weight: run.rows.iter().map(weight).sum::<f64>() / run.rows.len() as f64,

@@ -107,7 +107,7 @@ pub fn values<T: Elementary>(
     let make =
         || Ok((ParticleTrace::new(&[*shape], 0)?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?));
     with_isa!(Backend::detect(), isa => {
-        let network = ParticleNetwork { isa, shape: *shape, threads };
+        let network = ParticleNetwork { isa, shape: *shape, threads: threads.alone() };
         threads.map(parts, make, |(trace, padded), (theta, into)| {
             shape.pack(theta, padded);
             network.all_outputs(padded, x, trace, into);
@@ -138,7 +138,7 @@ pub fn gradient<T: Elementary>(
     finite("residual", residual)?;
     let mut flat = memory::room("the gradient", shape.n_parameters())?;
     with_isa!(Backend::detect(), isa => {
-        let network = ParticleNetwork { isa, shape: *shape, threads };
+        let network = ParticleNetwork { isa, shape: *shape, threads: threads.alone() };
         let (mut padded, mut sum) = (Buffer::new("the particles' gradient", shape.padded_len::<T>())?, Buffer::new("the particles' gradient", shape.padded_len::<T>())?);
         shape.pack(theta, &mut padded);
         network.all_gradients(&padded, x, |row, _| residual[row].to_f64(), &mut ParticleTrace::new(&[*shape], rows)?, &mut sum);

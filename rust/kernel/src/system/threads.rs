@@ -138,12 +138,21 @@ impl<'a> Threads<'a> {
         });
     }
 
+    /// Calls `work` once on each number below `count`, as many at a time as there are threads; to stop is the work's matter.
+    pub fn numbers(&self, count: usize, work: impl Fn(usize) + Sync) {
+        let next = AtomicUsize::new(0);
+        let mine = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < count);
+        // Workers without state take no memory.
+        self.each(&mut vec![(); self.count().min(count)], |()| std::iter::from_fn(mine).for_each(&work));
+    }
+
     /// Calls `work` once on each worker's state, the first on the calling thread, at most one a thread.
     fn each<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
         let used = self.count().min(workers.len());
         match (self.pool, workers[..used].split_first_mut()) {
             (_, None) => {}
-            (Some(pool), Some((own, others))) if !others.is_empty() => {
+            // A thread of the pool would wait for jobs that only itself could take.
+            (Some(pool), Some((own, others))) if !others.is_empty() && pool.current_thread_index().is_none() => {
                 let helping = CountDownLatch::new(others.len());
                 pool.in_place_scope(|scope| {
                     for worker in others {

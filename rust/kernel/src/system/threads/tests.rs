@@ -41,6 +41,21 @@ fn what_finds_no_memory_beside_others_is_done_again_alone() {
     assert!(matches!(alone, Err(KernelError::Memory { .. })));
 }
 
+/// Each number is seen once; what a pool's own thread shares out it does itself, or it would wait for itself.
+#[test]
+fn numbers_are_shared_out_once() {
+    let helpers = pool(4).unwrap();
+    let threads = Threads::with_pool(helpers.as_deref());
+    let seen: Vec<_> = (0..40).map(|_| AtomicU32::new(0)).collect();
+    let see = |number: usize| {
+        seen[number].fetch_add(1, Ordering::Relaxed);
+    };
+    for _ in 0..100 {
+        threads.numbers(4, |outer| threads.numbers(10, |inner| see(10 * outer + inner)));
+    }
+    assert!(seen.iter().all(|seen| seen.load(Ordering::Relaxed) == 100));
+}
+
 #[test]
 fn a_stop_is_an_error() {
     let stop = AtomicBool::new(false);
