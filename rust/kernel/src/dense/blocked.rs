@@ -24,6 +24,10 @@ const PANEL_BYTES: usize = 256;
 /// Bytes of B from which on blocks gain: about half the smallest second cache.
 const LARGE: usize = 1 << 19;
 
+/// A product of fewer multiplications is never taken by blocks, whatever its sizes: what `is_large` asks for is more, and
+/// one comparison is what a small product can spare.
+pub const FEWEST: usize = 1 << 19;
+
 /// Memory of a product, on the stack of its thread.
 #[repr(align(64))]
 struct Room<const BYTES: usize>(MaybeUninit<[u8; BYTES]>);

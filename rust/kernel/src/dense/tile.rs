@@ -106,14 +106,13 @@ pub unsafe fn tiled_as<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool>(
     // Of the first factors, which are as long as the others or longer: small products must not pay for the question.
     let depth = factors.first().map_or(0, |factors| factors.depth);
     let multiplications = rows.wrapping_mul(cols).wrapping_mul(depth);
-    let (isa, asked) = (processor.isa, processor.asked(multiplications));
-    let blocked = blocked::is_large((rows, cols), factors);
-    let product = Tiled::<S, T, F, COLUMNS> { rows, first: 0, cols, factors, finish, isa, blocked, asked };
+    let product = Tiled::<S, T, F, COLUMNS> { rows, first: 0, cols, factors, finish, isa: processor.isa, asked: None };
     // SAFETY: the caller's promise.
     unsafe {
-        match processor.shared(multiplications) {
-            Some(threads) => product.by_threads(threads),
-            None => product.by_tiles(),
+        if multiplications < blocked::FEWEST {
+            run(processor.isa, product);
+        } else {
+            product.large(processor, multiplications);
         }
     }
 }
@@ -132,8 +131,6 @@ pub(super) struct Tiled<'a, S, T, F, const COLUMNS: bool> {
     pub(super) factors: &'a [Factors<T>],
     pub(super) finish: F,
     pub(super) isa: S,
-    /// Whether by blocks too.
-    blocked: bool,
     /// Who may stop it, after each block.
     asked: Option<&'a Threads<'a>>,
 }
@@ -214,29 +211,38 @@ impl<P: Copy> Shared<P> {
     }
 }
 
-impl<S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'_, S, T, F, COLUMNS> {
-    #[inline(always)]
-    unsafe fn by_tiles(mut self) {
+impl<'a, S: Isa, T: Real, F: Finish<S, T>, const COLUMNS: bool> Tiled<'a, S, T, F, COLUMNS> {
+    /// The product where it may be worth blocks, a question on its way or other threads, which take the widest panels in
+    /// turn. A sum's terms and their order are the same in any case.
+    #[cold]
+    #[inline(never)]
+    unsafe fn large(mut self, processor: Processor<'a, S>, multiplications: usize) {
+        self.asked = processor.asked(multiplications);
+        let blocked = blocked::is_large((self.rows, self.cols), self.factors);
+        let Some(threads) = processor.shared(multiplications) else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.columns(blocked, 0, self.cols) };
+        };
+        let width = S::TILE_REGISTERS * T::lanes::<S>();
+        let shared = Shared(self);
+        threads.numbers(self.cols.div_ceil(width), |panel| {
+            let (product, first) = (shared.get(), panel * width);
+            // SAFETY: the caller's promise, for some of the columns.
+            unsafe { product.columns(blocked, first, product.cols.min(first + width)) }
+        });
+    }
+
+    /// Some of the columns, from a whole panel's first one on.
+    #[inline(never)]
+    unsafe fn columns(mut self, blocked: bool, first: usize, end: usize) {
+        (self.first, self.cols) = (first, end);
         // SAFETY: the caller's promise.
         unsafe {
-            if self.blocked {
+            if blocked {
                 self.first = blocked::panels(&self);
             }
             run(self.isa, self);
         }
-    }
-
-    /// The widest panels in turn to whoever is free. A sum's terms and their order are the same as on one thread.
-    #[inline(never)]
-    unsafe fn by_threads(self, threads: &Threads<'_>) {
-        let width = S::TILE_REGISTERS * T::lanes::<S>();
-        let shared = Shared(self);
-        threads.numbers(self.cols.div_ceil(width), |panel| {
-            let product = shared.get();
-            let (first, cols) = (panel * width, product.cols.min((panel + 1) * width));
-            // SAFETY: the caller's promise, for some of the columns.
-            unsafe { Self { first, cols, ..product }.by_tiles() }
-        });
     }
 
     #[inline(always)]
