@@ -26,7 +26,7 @@ from rfpcore.regularize import L2, LabelSmoothing, MaxNorm
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 from pyarrow import parquet  # noqa: E402
 
-from rfpcore._shards.keys import below, label_keys  # noqa: E402
+from rfpcore._shards.keys import below, label_keys, mixed  # noqa: E402
 from rfpcore._shards.moments import ColumnMoments, together  # noqa: E402
 from rfpcore.sharded import ParquetShards, write_shards  # noqa: E402
 
@@ -136,7 +136,7 @@ def test_bits_depend_neither_on_what_is_kept_nor_on_threads(tmp_path):
 
 
 def test_batches_are_whole_shards_and_each_is_seen_once_an_epoch(tmp_path):
-    from rfpcore.estimators.rfp._sharded import Batches
+    from rfpcore.estimators.rfp._shard_steps import Batches
 
     batches = Batches(7, 700, batch_size=250, seed=3)
     assert batches.size == 3
@@ -168,6 +168,73 @@ def test_early_stopping_holds_out_clusters_by_label(tmp_path):
     np.testing.assert_allclose(-value, model.validation_scores_.max(), rtol=1e-10)
     with pytest.raises(ValueError, match="early_stopping holds out 0 of 120 clusters"):
         RFPRegressor(early_stopping=True, validation_fraction=1e-9, random_state=0).fit_shards(found)
+
+
+def folds_by_label(n_clusters, n_folds, seed):
+    """What `fit_shards` deals: ranks of the labels' numbers, cut into folds; clusters are 0, 1, 2, ..."""
+    ranks = np.argsort(np.argsort(mixed(label_keys(np.arange(n_clusters)))))
+    return ranks * n_folds // n_clusters
+
+
+AUTO = SHORT | {"max_iter": "auto", "learning_rate_init": 0.02}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"inner_lr": 0.05, "standardize": False, "alpha": 0.3}, {"loss": "poisson", "solver": "sgd"}],
+    ids=["default", "float64", "poisson"],
+)
+def test_steps_are_chosen_as_in_fit(given, tmp_path, monkeypatch):
+    """Where `fit` leaves out the same clusters: as many steps, and the same parameters after them."""
+    monkeypatch.setattr("rfpcore.estimators.rfp._folds.deal", folds_by_label)
+    counts = np.random.default_rng(1).poisson(np.exp(0.3 * X[:, 0] - 1))
+    y = counts if "loss" in given else Y
+    # In float64, without it, rounding does not grow: features are as they come of standardization.
+    own = X if given.get("standardize", True) else (X - [5, 0, 100]) / [1, 20, 3]
+    found = shards(tmp_path, table(y=y, **dict(zip("abc", own.T, strict=True))), rows=120)
+    assert len(found) > 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of scales: in `fit` only
+        ours, theirs = RFPRegressor(**AUTO | given), RFPRegressor(**AUTO | given).fit(own, y, GROUPS)
+        ours.fit_shards(found)
+    assert ours.n_iter_ == theirs.n_iter_
+    np.testing.assert_allclose(ours.theta_, theirs.theta_, **CLOSE)
+
+
+def test_after_steps_are_chosen_clusters_adapt_as_after_fit(tmp_path, monkeypatch):
+    """Of one shard the covariance of effects, on residuals left out, and the shrinkage are those of all."""
+    monkeypatch.setattr("rfpcore.estimators.rfp._folds.deal", folds_by_label)
+    ours = RFPRegressor(**AUTO).fit_shards(shards(tmp_path, rows=10**6, sample_weight="w"))
+    theirs = RFPRegressor(**AUTO).fit(F, Y, GROUPS, WEIGHT)
+    alike(ours, theirs)
+    assert ours.shrinkage_ == theirs.shrinkage_
+    # The search is in float32, of which some steps keep 5 digits; logarithms of variances are of order 1.
+    np.testing.assert_allclose(ours.effects_.parameters, theirs.effects_.parameters, rtol=1e-3, atol=1e-3)
+    warm = ours.set_params(warm_start=True)
+    steps = warm.n_iter_
+    assert warm.fit_shards(shards_of(tmp_path)).n_iter_ == steps
+
+
+def test_steps_are_chosen_with_batches_classes_and_fits_that_diverge(tmp_path):
+    labels = np.where(Y > 0.5, "high", "low")
+    given = AUTO | {"batch_size": 30, "hidden_layer_sizes": (4,)}
+    found = shards(tmp_path, table(y=labels), rows=150)
+    model = RFPClassifier(**given).fit_shards(found)
+    assert model.n_iter_ in (10, 20, 40, 80, 160, 320, 500)
+    again = RFPClassifier(n_jobs=2, **given).fit_shards(found, cache_bytes=0)
+    np.testing.assert_array_equal(again.theta_, model.theta_)
+    assert again.shrinkage_ == model.shrinkage_
+    assert model.score(F, labels) > 0.7
+    (tmp_path / "numbers").mkdir()
+    numbers = shards(tmp_path / "numbers")
+    with pytest.raises(DivergenceError, match="the loss of cluster"):
+        RFPRegressor(**AUTO | {"inner_lr": 1e200, "inner_steps": 3}).fit_shards(numbers)
+
+
+def test_one_cluster_leaves_none_to_train_on(tmp_path):
+    found = shards(tmp_path, table(zip=np.zeros(N, int)))
+    with pytest.raises(ValueError, match="there is 1 cluster; to leave clusters out, at least 2 are needed"):
+        RFPRegressor(**AUTO).fit_shards(found)
 
 
 def test_result_is_an_ordinary_estimator(tmp_path):
@@ -289,7 +356,6 @@ def test_harmful_inner_step_is_said(tmp_path):
 def test_misuse_is_told_before_any_work(tmp_path):
     found = shards(tmp_path)
     for given, message in [
-        ({"max_iter": "auto"}, "max_iter='auto' leaves clusters out"),
         ({"inner_lr": "learned"}, "inner_lr='learned' needs all clusters"),
         ({"query_fraction": 0.5}, "query_fraction draws rows"),
         ({"regularization": MaxNorm(1.0)}, "MaxNorm acts on layers"),

@@ -90,6 +90,19 @@ def test_same_bits_whatever_the_number_of_workers(n_workers, client, shards, mon
     np.testing.assert_array_equal(there.validation_scores_, scores)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"max_iter": "auto", "learning_rate_init": 0.1}],
+    ids=["auto"],
+)
+def test_same_bits_of_what_else_there_is_to_choose(given, client, shards):
+    here = RFPRegressor(**SHORT | given).fit_shards(shards)
+    there = RFPRegressor(**SHORT | given).fit_shards(shards, scheduler=client)
+    same(there, here)
+    assert getattr(there, "shrinkage_", None) == getattr(here, "shrinkage_", None)
+    np.testing.assert_array_equal(there.effects_.parameters, here.effects_.parameters)
+
+
 def test_classes_and_batches(client, shards):
     labels = ParquetShards(
         os.path.dirname(shards.files[0]).replace("shards", "labels"), **GIVEN | {"y": "class"}

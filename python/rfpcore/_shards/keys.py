@@ -36,3 +36,14 @@ def mixed(numbers: Keys, seed: int = 0) -> Keys:
 def below(keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
     """(C,) True for about this share of the labels, whichever shard they are in."""
     return np.asarray(mixed(keys, seed % 2**32 + 1) < np.uint64(min(int(share * 2.0**64), 2**64 - 1)))
+
+
+def fold_edges(keys: Keys, n_folds: int) -> Keys:
+    """(n_folds - 1,) What lies between folds of all these labels, equally many each."""
+    every, count = np.sort(mixed(keys)), len(keys)
+    return np.asarray(every[[-(-count * fold // n_folds) for fold in range(1, n_folds)]])
+
+
+def fold_of(keys: Keys, edges: Keys) -> NDArray[np.intp]:
+    """(C,) The fold of each label, whichever shard it is in."""
+    return np.searchsorted(edges, mixed(keys), side="right")

@@ -27,10 +27,6 @@ def check_given(estimator: Any, given: dict[str, Any]) -> None:
     """ValueError for what has no place in training on shards."""
     terms, inner_lr = Regularization.of(estimator.regularization), estimator.inner_lr
     needs = []
-    if given["max_iter"] is None and not given["early_stopping"]:
-        needs.append(
-            "max_iter='auto' leaves clusters out and fits again; give a number, or early_stopping=True"
-        )
     if isinstance(inner_lr, str) and inner_lr == "learned":
         needs.append("inner_lr='learned' needs all clusters at each step; give 'auto' or a number")
     if given["query_fraction"] is not None:

@@ -4,112 +4,29 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..._arrays import Array, shown
 from ..._progress import make_progress
+from ..._shards.keys import fold_edges
 from ..._shards.passes import Passes
 from ..._warn import warn
-from ...exceptions import DivergenceError, InnerStepWarning
+from ...exceptions import InnerStepWarning
 from ...network import MLP
 from ...second_order import stable_step
+from . import _shard_left_out
 from . import _shard_work as on_shard
 from ._fit import Fit, StartingPoint, say
+from ._folds import number_of_folds, require_several
 from ._inner_step import MANY
-from ._settings import Settings
-from ._shard_learn import Way, check_given, learn, require_both, travelling
-from ._shard_work import Measured, Point, Reader
-from ._training import Patience, State, Training
+from ._settings import AUTO_STEPS, Settings
+from ._shard_folds import choose_steps
+from ._shard_learn import ShardFacts, Way, check_given, learn, require_both, travelling
+from ._shard_left_out import LeftOut
+from ._shard_steps import Batches, ShardTrainer
+from ._shard_work import Reader, total
+from ._training import Patience, Training
 
 __all__ = ["Way", "check_given", "fit_shards"]
-
-
-class Batches:
-    """Which shards a step takes: all, or whole ones in a new order each epoch.
-
-    A function of the seed and the step alone. As many shards as have `batch_size` clusters on average.
-    """
-
-    def __init__(self, n_shards: int, n_clusters: int, batch_size: int | None, seed: int) -> None:
-        share = 1.0 if batch_size is None else batch_size / n_clusters
-        self.n_shards, self.seed = n_shards, seed
-        self.size = min(n_shards, max(1, int(np.ceil(share * n_shards))))
-        self.an_epoch = -(-n_shards // self.size)
-
-    def of_step(self, step: int) -> NDArray[np.intp]:
-        """Sorted."""
-        epoch, index = divmod(step, self.an_epoch)
-        if self.size == self.n_shards:
-            return np.arange(self.n_shards)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.n_shards)
-        return np.asarray(np.sort(order[index * self.size : (index + 1) * self.size]))
-
-
-def total(parts: Any, dtype: np.dtype[Any]) -> Measured:
-    """R_k of all clusters from that of each shard's, and the gradient in a dtype.
-
-    Sums are taken in float64 and in the shards' order, so that no bit depends on who did which.
-    """
-    weight, value, gradient, n_skipped = 0.0, 0.0, None, 0
-    for part in parts:
-        n_skipped += part.n_skipped
-        if part.weight == 0:
-            continue
-        weight += part.weight
-        value += part.weight * part.value
-        if part.gradient is not None:
-            own = part.weight * part.gradient.astype(np.float64)
-            gradient = own if gradient is None else gradient + own
-    if weight == 0:
-        return Measured(0.0, np.nan, None, n_skipped)
-    whole = None if gradient is None else (gradient / weight).astype(dtype)
-    return Measured(weight, value / weight, whole, n_skipped)
-
-
-class ShardTrainer:
-    """Where the outer optimizer stands: what `_rfpcore.Trainer` is for data in memory."""
-
-    def __init__(
-        self,
-        net: MLP,
-        theta: Array,
-        settings: Settings,
-        passes: Passes,
-        batches: Batches,
-        state: State | None,
-    ) -> None:
-        self.net, self.settings, self.passes, self.batches = net, settings, passes, batches
-        zeros = np.zeros_like(theta)
-        self.n_steps, self.theta, self.first, self.second = state or (0, theta, zeros, zeros)
-        self.n_skipped = 0
-
-    def state(self) -> State:
-        """(steps taken, theta, first moment or velocity, second moment)."""
-        return self.n_steps, self.theta, self.first, self.second
-
-    def at(self, theta: Array, inner_lr: float | Array | None) -> Point:
-        """Parameters as they travel."""
-        return Point.of(self.net, theta, self.settings, inner_lr)
-
-    def of_this_step(self) -> NDArray[np.intp]:
-        """The shards that the next step is taken on."""
-        return self.batches.of_step(self.n_steps)
-
-    def advance(self, inner_lr: float | Array | None) -> float:
-        """Take one outer step; the objective at its start."""
-        parts = self.passes.map(on_shard.step, self.at(self.theta, inner_lr), self.of_this_step())
-        found = total(parts, self.theta.dtype)
-        self.n_skipped += found.n_skipped
-        if found.gradient is None:
-            raise DivergenceError(
-                f"all clusters of outer step {self.n_steps + 1} diverged; a smaller inner_lr helps",
-                n_diverged=max(1, found.n_skipped),
-            )
-        self.theta, self.first, self.second = self.settings.optimizer.step(
-            self.n_steps, found.gradient, self.theta, self.first, self.second
-        )
-        self.n_steps += 1
-        return found.value
 
 
 class ShardTraining(Training):
@@ -170,10 +87,17 @@ class ShardTraining(Training):
         )
         return -found.value if np.isfinite(found.value) else -np.inf
 
-    def last_look(self, theta: Array) -> Any:
+    def last_look(self, theta: Array, left_out: LeftOut | None) -> Any:
         """The covariance of clusters' effects, or None; DivergenceError if the network overflows at theta."""
-        (effects,) = self.passes.map(on_shard.last_look, self.trainer.at(theta, self.inner_lr), [0])
+        shared = self.trainer.at(theta, self.inner_lr), left_out
+        (effects,) = self.passes.map(_shard_left_out.last_look, shared, [0])
         return effects
+
+    def shrinkage(self, left_out: LeftOut) -> float | None:
+        """As `choose_kappa` has it for clusters of the first shard."""
+        shared = self.trainer.at(self.trainer.theta, self.inner_lr), left_out
+        (kappa,) = self.passes.map(_shard_left_out.shrinkage, shared, [0])
+        return None if kappa is None else float(kappa)
 
     def warn_if_harmful(self, theta: Array) -> None:
         """`InnerStepWarning` if adaptation raises the loss of many clusters."""
@@ -207,17 +131,53 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> Fit:
         require_both(learnt.keys, share, batch_seed)
     theta = estimator._first_theta(net, way.shards.dtype, learnt.y, learnt.weight, init_seed)
     batches = Batches(len(way.shards), learnt.n_clusters, settings.batch_size, batch_seed)
+    left_out = None
+    if given["max_iter"] is None and share is None:
+        n_steps, left_out = _auto_steps(estimator, way, net, theta, learnt, batches, given, settings)
+        chosen = estimator._settings(net, given, n_steps)
+        settings = replace(settings, max_iter=n_steps, optimizer=chosen.optimizer)
     passes = way.passes(Reader(travelling(estimator), share, batch_seed))
     try:
-        training = ShardTraining(
-            net, StartingPoint(theta, batch_seed), passes, settings, batches, learnt.n_clusters
-        )
-        return _run(estimator, training, np.array(way.shards.columns.X, object), batch_seed)
+        start = StartingPoint(theta, batch_seed)
+        training = ShardTraining(net, start, passes, settings, batches, learnt.n_clusters)
+        if left_out is not None and (kappa := training.shrinkage(left_out)) is not None:
+            estimator.shrinkage_ = kappa
+        return _run(estimator, training, np.array(way.shards.columns.X, object), batch_seed, left_out)
     finally:
         passes.close()
 
 
-def _run(estimator: Any, training: ShardTraining, names: Array, batch_seed: int) -> Fit:
+def _auto_steps(
+    estimator: Any,
+    way: Way,
+    net: MLP,
+    theta: Array,
+    learnt: ShardFacts,
+    batches: Batches,
+    given: dict[str, Any],
+    settings: Settings,
+) -> tuple[int, LeftOut | None]:
+    """How many outer steps "auto" is: as clusters left out say, or after a warm start as before."""
+    if hasattr(estimator, "theta_"):  # which has seen all clusters, so that none can be left out
+        return min(estimator.n_iter_, AUTO_STEPS), None
+    require_several(learnt.n_clusters)
+    edges = fold_edges(np.concatenate(learnt.keys), number_of_folds(learnt.n_clusters))
+
+    def settings_of(steps: int) -> Settings:
+        own: Settings = estimator._settings(net, given, steps)
+        return replace(own, n_threads=settings.n_threads)
+
+    passes = way.passes(Reader(travelling(estimator), None, 0, edges))
+    try:
+        n_steps, thetas = choose_steps(estimator, net, theta, passes, batches, learnt.n_clusters, settings_of)
+    finally:
+        passes.close()
+    return n_steps, LeftOut(edges, thetas)
+
+
+def _run(
+    estimator: Any, training: ShardTraining, names: Array, batch_seed: int, left_out: LeftOut | None
+) -> Fit:
     """Train, and say what is to be known of the fit."""
     net, settings = training.net, training.settings
     held_out: Any = training.passes if settings.early_stopping else None
@@ -231,7 +191,7 @@ def _run(estimator: Any, training: ShardTraining, names: Array, batch_seed: int)
     with make_progress(type(estimator).__name__, settings.max_iter, "steps", settings.verbose) as progress:
         training.run(settings.max_iter, patience, progress, view)
     fit = Fit(training, patience, batch_seed)
-    effects = training.last_look(fit.theta)
+    effects = training.last_look(fit.theta, left_out)
     if estimator._adapts_exactly:
         estimator.effects_ = effects
     estimator.feature_names_in_ = names
