@@ -231,6 +231,82 @@ def test_steps_are_chosen_with_batches_classes_and_fits_that_diverge(tmp_path):
         RFPRegressor(**AUTO | {"inner_lr": 1e200, "inner_steps": 3}).fit_shards(numbers)
 
 
+class Dealt(np.random.RandomState):
+    """Deals rows in an order that is given; all else is that of the seed."""
+
+    def permutation(self, n):
+        assert n == len(self.order)
+        return self.order
+
+
+def order_by_label(groups, seed):
+    """What `fit_shards` draws, a cluster at a time: its label's number and a row's place make the row's."""
+    numbers, seen = np.zeros(len(groups), np.uint64), {}
+    for row, group in enumerate(groups.tolist()):
+        own = mixed(label_keys(np.array([group])), seed + 2)
+        numbers[row] = mixed(own + np.uint64(seen.get(group, 0)))[0]
+        seen[group] = seen.get(group, 0) + 1
+    return np.argsort(numbers)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"max_iter": "auto", "learning_rate_init": 0.05},
+        {"inner_lr": 0.05, "alpha": 0.0, "inner_steps": 2},
+    ],
+    ids=["default", "auto", "maml"],
+)
+def test_query_rows_part_clusters_as_in_fit(given, tmp_path, monkeypatch):
+    """Where `fit` draws the same rows: the same parameters; and the rows depend on no shard."""
+    monkeypatch.setattr("rfpcore.estimators.rfp._folds.deal", folds_by_label)
+    groups = np.random.default_rng(2).permutation(np.repeat(np.arange(120), 5))[:N]
+    groups = np.where(np.bincount(groups, minlength=120)[groups] == 1, 0, groups)
+    random = Dealt(0)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1, size=2)[1])
+    random.order = order_by_label(groups, seed)
+    own = SHORT | {"query_fraction": 0.4} | given
+    theirs = RFPRegressor(**own | {"random_state": random}).fit(F, Y, groups)
+    for rows in (100, 10**6):
+        (tmp_path / str(rows)).mkdir()
+        found = shards(tmp_path / str(rows), table(zip=groups), rows=rows)
+        ours = RFPRegressor(**own | {"random_state": np.random.RandomState(0)}).fit_shards(found)
+        assert ours.n_iter_ == theirs.n_iter_
+        alike(ours, theirs)
+
+
+def test_query_rows_go_with_clusters_held_out(tmp_path):
+    groups = np.arange(N) % 90
+    found = shards(tmp_path, table(zip=groups))
+    given = SHORT | {"query_fraction": 0.5, "early_stopping": True, "n_iter_no_change": 20}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so few steps converge nowhere
+        model = RFPRegressor(**given).fit_shards(found)
+        again = RFPRegressor(**given).fit_shards(found, cache_bytes=0)
+    np.testing.assert_array_equal(again.theta_, model.theta_)
+    # R_k of the held-out clusters by the function for data in memory, on the rows that are drawn.
+    seed = int(np.random.RandomState(0).randint(2**31 - 1, size=2)[1])
+    out = below(label_keys(np.arange(90)), 0.1, seed)[groups]
+    rank = np.empty(N, int)
+    for group in range(90):
+        rows = [row for row in order_by_label(groups, seed) if groups[row] == group]
+        rank[rows] = np.arange(len(rows))
+    query = rank < np.rint(0.5 * np.bincount(groups)[groups])
+    data = Clusters(
+        model.x_scaling_.apply(X[out]), model.y_scaling_.apply(Y[out, None]), groups[out], query=query[out]
+    )
+    value, _ = value_and_grad(
+        model.net_, model.theta_, data, alpha=0.5, inner_steps=1, inner_lr=model.inner_lr_
+    )
+    np.testing.assert_allclose(-value, model.validation_scores_.max(), rtol=1e-10)
+
+
+def test_clusters_of_one_row_cannot_be_parted(tmp_path):
+    with pytest.raises(ValueError, match=r"query_fraction=0\.5 parts the rows of each cluster, but"):
+        RFPRegressor(query_fraction=0.5).fit_shards(shards(tmp_path))
+
+
 def test_one_cluster_leaves_none_to_train_on(tmp_path):
     found = shards(tmp_path, table(zip=np.zeros(N, int)))
     with pytest.raises(ValueError, match="there is 1 cluster; to leave clusters out, at least 2 are needed"):
@@ -357,7 +433,6 @@ def test_misuse_is_told_before_any_work(tmp_path):
     found = shards(tmp_path)
     for given, message in [
         ({"inner_lr": "learned"}, "inner_lr='learned' needs all clusters"),
-        ({"query_fraction": 0.5}, "query_fraction draws rows"),
         ({"regularization": MaxNorm(1.0)}, "MaxNorm acts on layers"),
         ({"regularization": L2(0.1, biases=False)}, "tells biases from weights"),
         ({"alpha": 2.0}, "alpha"),

@@ -92,8 +92,8 @@ def test_same_bits_whatever_the_number_of_workers(n_workers, client, shards, mon
 
 @pytest.mark.parametrize(
     "given",
-    [{"max_iter": "auto", "learning_rate_init": 0.1}],
-    ids=["auto"],
+    [{"max_iter": "auto", "learning_rate_init": 0.1}, {"query_fraction": 0.4}],
+    ids=["auto", "query"],
 )
 def test_same_bits_of_what_else_there_is_to_choose(given, client, shards):
     here = RFPRegressor(**SHORT | given).fit_shards(shards)

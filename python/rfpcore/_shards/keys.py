@@ -47,3 +47,16 @@ def fold_edges(keys: Keys, n_folds: int) -> Keys:
 def fold_of(keys: Keys, edges: Keys) -> NDArray[np.intp]:
     """(C,) The fold of each label, whichever shard it is in."""
     return np.searchsorted(edges, mixed(keys), side="right")
+
+
+def shuffled_rows(keys: Keys, codes: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+    """(N,) Rows in a random order, each cluster's by its label and its rows' order, whichever shard it is in.
+
+    `codes` (N,) says which of the `keys` a row's cluster has.
+    """
+    by_cluster, sizes = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=len(keys))
+    place = np.empty(len(codes), np.uint64)
+    place[by_cluster] = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    own = mixed(keys, seed % 2**32 + 2)[codes]
+    with np.errstate(over="ignore"):
+        return np.argsort(mixed(own + place))

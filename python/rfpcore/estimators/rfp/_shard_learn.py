@@ -29,8 +29,6 @@ def check_given(estimator: Any, given: dict[str, Any]) -> None:
     needs = []
     if isinstance(inner_lr, str) and inner_lr == "learned":
         needs.append("inner_lr='learned' needs all clusters at each step; give 'auto' or a number")
-    if given["query_fraction"] is not None:
-        needs.append("query_fraction draws rows of all data; use None")
     if terms.get(MaxNorm) is not None:
         needs.append("MaxNorm acts on layers; use L2 or ClipNorm")
     for term in terms:

@@ -10,7 +10,7 @@ from sklearn.base import is_classifier
 
 from ... import _rfpcore, functional
 from ..._arrays import Array, group_codes, matrix, row_weights, targets
-from ..._shards.keys import Keys, below, fold_of, label_keys
+from ..._shards.keys import Keys, below, fold_of, label_keys, shuffled_rows
 from ..._shards.moments import ColumnMoments
 from ..._shards.parquet import Rows
 from ...clusters import Clusters
@@ -20,7 +20,7 @@ from .._targets import _labels
 from ._inner_step import share_raised
 from ._settings import Settings
 from ._shrinkage import rows_of
-from ._splits import ClusteredRows, _part
+from ._splits import ClusteredRows, _part, query_rows
 
 
 class Survey(NamedTuple):
@@ -52,12 +52,17 @@ def survey(rows: Rows, estimator: Any) -> Survey:
     """Check a shard's rows and describe them."""
     X = matrix(rows.X)
     n = len(X)
-    labels = group_codes(rows.groups, n)[0]
+    labels, codes = group_codes(rows.groups, n)
+    if estimator.query_fraction is not None and (single := np.bincount(codes) == 1).any():
+        raise ValueError(
+            f"query_fraction={estimator.query_fraction:g} parts the rows of each cluster, but "
+            f"{single.sum()} of {len(labels)} have one row, such as cluster {labels[single][0]!s}"
+        )
     weights = None if rows.sample_weight is None else row_weights(rows.sample_weight, n)
     classes, totals, y = np.empty(0), np.empty(0), None
     if is_classifier(estimator):
-        classes, codes = np.unique(_labels(rows.y), return_inverse=True)
-        totals = np.bincount(codes, weights).astype(np.float64)
+        classes, each = np.unique(_labels(rows.y), return_inverse=True)
+        totals = np.bincount(each, weights).astype(np.float64)
         if hasattr(estimator, "class_weight_"):
             weights = estimator._weigh(rows.y, weights, learn=False)
     else:
@@ -94,14 +99,17 @@ class Reader:
         Knows classes, class weights and scalings.
     share : float or None
         Of the clusters that are held out.
+    query : float or None
+        Share of each cluster's rows that do not adapt.
     seed : int
-        Of who they are.
+        Of which these are.
     edges : ndarray or None
         Between the folds that clusters are dealt to; then none are held out.
     """
 
     estimator: Any
     share: float | None
+    query: float | None
     seed: int
     edges: Keys | None = None
 
@@ -110,14 +118,19 @@ class Reader:
         rows: ClusteredRows = self.estimator._rows(
             read.X, read.y, read.groups, read.sample_weight, learn=False
         )
-        if self.share is None and self.edges is None:
+        parted = self.share is not None or self.edges is not None
+        if not parted and self.query is None:
             return Shard((rows.clusters(),))
         labels, codes = group_codes(read.groups, len(read.X))
-        keys = label_keys(labels)
+        keys, query = label_keys(labels), None
+        if self.query is not None:
+            query = query_rows(codes, self.query, shuffled_rows(keys, codes, self.seed))
+        if not parted:
+            return Shard((rows.clusters(query),))
 
         def part(chosen: NDArray[np.bool_]) -> Clusters | None:
             keep = chosen[codes]
-            return _part(rows, labels[codes], None, keep) if keep.any() else None
+            return _part(rows, labels[codes], query, keep) if keep.any() else None
 
         if self.edges is not None:
             own = fold_of(keys, self.edges)
@@ -233,11 +246,11 @@ def looked_at(data: Clusters, at: Point) -> Measured:
 
 def raised(shard: Shard, at: Point) -> tuple[float, float]:
     """Weight of the clusters where adaptation raises the loss, and of all."""
-    data = shard.train
-    if data is None:
+    if shard.train is None:
         return 0.0, 0.0
-    weight = float(rows_of(data).sum())
-    return share_raised(at.net, at.theta, data, at.settings, at.inner_lr) * weight, weight
+    own = shard.train.support()
+    weight = float(rows_of(own).sum())
+    return share_raised(at.net, at.theta, own, at.settings, at.inner_lr) * weight, weight
 
 
 def steepest(shard: Shard, at: Point) -> float:

@@ -131,12 +131,13 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> Fit:
         require_both(learnt.keys, share, batch_seed)
     theta = estimator._first_theta(net, way.shards.dtype, learnt.y, learnt.weight, init_seed)
     batches = Batches(len(way.shards), learnt.n_clusters, settings.batch_size, batch_seed)
+    reader = Reader(travelling(estimator), share, settings.query_fraction, batch_seed)
     left_out = None
     if given["max_iter"] is None and share is None:
-        n_steps, left_out = _auto_steps(estimator, way, net, theta, learnt, batches, given, settings)
+        n_steps, left_out = _auto_steps(estimator, way, reader, net, theta, learnt, batches, given)
         chosen = estimator._settings(net, given, n_steps)
         settings = replace(settings, max_iter=n_steps, optimizer=chosen.optimizer)
-    passes = way.passes(Reader(travelling(estimator), share, batch_seed))
+    passes = way.passes(reader)
     try:
         start = StartingPoint(theta, batch_seed)
         training = ShardTraining(net, start, passes, settings, batches, learnt.n_clusters)
@@ -150,12 +151,12 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> Fit:
 def _auto_steps(
     estimator: Any,
     way: Way,
+    reader: Reader,
     net: MLP,
     theta: Array,
     learnt: ShardFacts,
     batches: Batches,
     given: dict[str, Any],
-    settings: Settings,
 ) -> tuple[int, LeftOut | None]:
     """How many outer steps "auto" is: as clusters left out say, or after a warm start as before."""
     if hasattr(estimator, "theta_"):  # which has seen all clusters, so that none can be left out
@@ -165,9 +166,9 @@ def _auto_steps(
 
     def settings_of(steps: int) -> Settings:
         own: Settings = estimator._settings(net, given, steps)
-        return replace(own, n_threads=settings.n_threads)
+        return replace(own, n_threads=way.n_threads(own.n_threads, estimator.n_jobs))
 
-    passes = way.passes(Reader(travelling(estimator), None, 0, edges))
+    passes = way.passes(replace(reader, edges=edges))
     try:
         n_steps, thetas = choose_steps(estimator, net, theta, passes, batches, learnt.n_clusters, settings_of)
     finally:
