@@ -21,7 +21,7 @@ from rfpcore import (
     value_and_grad,
 )
 from rfpcore.optimizers import Cosine
-from rfpcore.regularize import L2, LabelSmoothing, MaxNorm
+from rfpcore.regularize import L1, L2, LabelSmoothing, MaxNorm
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 from pyarrow import parquet  # noqa: E402
@@ -69,9 +69,14 @@ def alike(one, other):
         {"alpha": 1.0, "solver": "sgd", "learning_rate": Cosine(30), "clip_norm": 0.5},
         {"solver": "adamw", "weight_decay": 0.01, "adapt_layers": "last", "standardize": False},
         {"on_divergence": "skip", "tol": 1e-3, "n_iter_no_change": 10, "max_iter": 60},
+        {"regularization": MaxNorm(0.7), "learning_rate_init": 0.02},
+        {"regularization": L2(0.1, biases=False, decoupled=True), "clip_norm": 0.3},
+        {"regularization": [L1(0.05, biases=False, method="proximal"), MaxNorm(0.5)], "clip_norm": 0.3}
+        | {"weight_decay": 0.1, "solver": "sgd", "learning_rate_init": 0.1},
         {"regularization": L2(0.01), "dtype": "float32"},
+        {"regularization": [L2(0.01, biases=False), MaxNorm(0.7)], "dtype": "float32"},
     ],
-    ids=["default", "inner", "sgd", "adamw", "skip", "float32"],
+    ids=["default", "inner", "sgd", "adamw", "skip", "norm", "biases", "layers", "float32", "float32_layers"],
 )
 def test_objective_and_steps_are_those_of_fit(given, tmp_path):
     model = RFPRegressor(**SHORT | given)
@@ -433,8 +438,6 @@ def test_misuse_is_told_before_any_work(tmp_path):
     found = shards(tmp_path)
     for given, message in [
         ({"inner_lr": "learned"}, "inner_lr='learned' needs all clusters"),
-        ({"regularization": MaxNorm(1.0)}, "MaxNorm acts on layers"),
-        ({"regularization": L2(0.1, biases=False)}, "tells biases from weights"),
         ({"alpha": 2.0}, "alpha"),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):

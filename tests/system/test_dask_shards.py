@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rfpcore import DivergenceError, RFPClassifier, RFPRegressor
+from rfpcore.regularize import MaxNorm
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -92,7 +93,10 @@ def test_same_bits_whatever_the_number_of_workers(n_workers, client, shards, mon
 
 @pytest.mark.parametrize(
     "given",
-    [{"max_iter": "auto", "learning_rate_init": 0.1}, {"query_fraction": 0.4}],
+    [
+        {"max_iter": "auto", "learning_rate_init": 0.1},
+        {"query_fraction": 0.4, "regularization": MaxNorm(1.0)},
+    ],
     ids=["auto", "query"],
 )
 def test_same_bits_of_what_else_there_is_to_choose(given, client, shards):

@@ -297,7 +297,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             Without pyarrow.
         ValueError, TypeError
             On misuse, before any work; if a cluster has rows in two shards; and for `inner_lr="learned"`,
-            `MaxNorm` and penalties that tell biases from weights, which need all data or layers at once.
+            which needs all data at once.
         DivergenceError
             If the loss of a cluster stops being finite and `on_divergence` is "raise".
         RuntimeError

@@ -18,7 +18,9 @@ from . import _shard_work as on_shard
 from ._fit import Fit, StartingPoint, say
 from ._folds import number_of_folds, require_several
 from ._inner_step import MANY
-from ._settings import AUTO_STEPS, Settings
+from ._layered_step import optimizer_on_vectors
+from ._regularization import outer_penalties
+from ._settings import AUTO_STEPS, Settings, outer_optimizer
 from ._shard_folds import choose_steps
 from ._shard_learn import ShardFacts, Way, check_given, learn, require_both, travelling
 from ._shard_left_out import LeftOut
@@ -123,8 +125,7 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> Fit:
     n_inputs = estimator.n_features_in_
     net = MLP(n_inputs, estimator.hidden_layer_sizes, estimator._n_network_outputs, estimator.activation)
     estimator._require_same(net, "warm_start")
-    settings = estimator._settings(net, given, given["max_iter"])
-    settings = replace(settings, n_threads=way.n_threads(settings.n_threads, estimator.n_jobs))
+    settings = settings_of(estimator, way, net, given, given["max_iter"])
     init_seed, batch_seed = (int(seed) for seed in settings.random_state.randint(2**31 - 1, size=2))
     share = settings.validation_fraction if settings.early_stopping else None
     if share is not None:
@@ -135,7 +136,7 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> Fit:
     left_out = None
     if given["max_iter"] is None and share is None:
         n_steps, left_out = _auto_steps(estimator, way, reader, net, theta, learnt, batches, given)
-        chosen = estimator._settings(net, given, n_steps)
+        chosen = settings_of(estimator, way, net, given, n_steps)
         settings = replace(settings, max_iter=n_steps, optimizer=chosen.optimizer)
     passes = way.passes(reader)
     try:
@@ -146,6 +147,16 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> Fit:
         return _run(estimator, training, np.array(way.shards.columns.X, object), batch_seed, left_out)
     finally:
         passes.close()
+
+
+def settings_of(estimator: Any, way: Way, net: MLP, given: dict[str, Any], n_steps: int | None) -> Settings:
+    """The estimator's for so many steps, with its workers' threads and an optimizer of bare vectors."""
+    own: Settings = estimator._settings(net, given, n_steps)
+    steps = given | {"max_iter": own.max_iter}
+    optimizer = optimizer_on_vectors(
+        net, lambda terms: outer_optimizer(estimator, steps, terms), outer_penalties(estimator, given)
+    )
+    return replace(own, n_threads=way.n_threads(own.n_threads, estimator.n_jobs), optimizer=optimizer)
 
 
 def _auto_steps(
@@ -164,13 +175,17 @@ def _auto_steps(
     require_several(learnt.n_clusters)
     edges = fold_edges(np.concatenate(learnt.keys), number_of_folds(learnt.n_clusters))
 
-    def settings_of(steps: int) -> Settings:
-        own: Settings = estimator._settings(net, given, steps)
-        return replace(own, n_threads=way.n_threads(own.n_threads, estimator.n_jobs))
-
     passes = way.passes(replace(reader, edges=edges))
     try:
-        n_steps, thetas = choose_steps(estimator, net, theta, passes, batches, learnt.n_clusters, settings_of)
+        n_steps, thetas = choose_steps(
+            estimator,
+            net,
+            theta,
+            passes,
+            batches,
+            learnt.n_clusters,
+            lambda steps: settings_of(estimator, way, net, given, steps),
+        )
     finally:
         passes.close()
     return n_steps, LeftOut(edges, thetas)
