@@ -73,10 +73,23 @@ def alike(one, other):
         {"regularization": L2(0.1, biases=False, decoupled=True), "clip_norm": 0.3},
         {"regularization": [L1(0.05, biases=False, method="proximal"), MaxNorm(0.5)], "clip_norm": 0.3}
         | {"weight_decay": 0.1, "solver": "sgd", "learning_rate_init": 0.1},
+        {"inner_lr": "learned", "inner_steps": 2, "alpha": 0.3},
         {"regularization": L2(0.01), "dtype": "float32"},
         {"regularization": [L2(0.01, biases=False), MaxNorm(0.7)], "dtype": "float32"},
     ],
-    ids=["default", "inner", "sgd", "adamw", "skip", "norm", "biases", "layers", "float32", "float32_layers"],
+    ids=[
+        "default",
+        "inner",
+        "sgd",
+        "adamw",
+        "skip",
+        "norm",
+        "biases",
+        "layers",
+        "learned",
+        "float32",
+        "float32_layers",
+    ],
 )
 def test_objective_and_steps_are_those_of_fit(given, tmp_path):
     model = RFPRegressor(**SHORT | given)
@@ -90,6 +103,25 @@ def test_objective_and_steps_are_those_of_fit(given, tmp_path):
         assert ours.theta_.dtype == np.float32
         return
     alike(ours, theirs)
+
+
+def test_learned_steps_are_those_of_fit_and_of_the_parameters_kept(tmp_path):
+    found, given = shards(tmp_path), SHORT | {"inner_lr": "learned", "learning_rate_init": 0.05}
+    ours = RFPRegressor(**given).fit_shards(found)
+    np.testing.assert_allclose(ours.inner_lr_, RFPRegressor(**given).fit(F, Y, GROUPS).inner_lr_, **CLOSE)
+    again = RFPRegressor(n_jobs=2, **given).fit_shards(found, cache_bytes=0)
+    np.testing.assert_array_equal(again.inner_lr_, ours.inner_lr_)
+    stops = given | {"early_stopping": True, "n_iter_no_change": 20, "max_iter": 200}
+    best = RFPRegressor(**stops).fit_shards(found)
+    assert best.best_iteration_ < best.n_iter_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it stops before it converges
+        constant = {"learning_rate": Cosine(200), "max_iter": best.best_iteration_}
+        shorter = RFPRegressor(**stops | constant).fit_shards(found)
+    np.testing.assert_array_equal(best.theta_, shorter.theta_)
+    np.testing.assert_array_equal(best.inner_lr_, shorter.inner_lr_)
+    batches = RFPRegressor(batch_size=40, **given).fit_shards(found)
+    assert np.ptp(batches.inner_lr_) > 0
 
 
 def test_weights_levels_and_adaptation_are_those_of_fit(tmp_path):
@@ -294,8 +326,9 @@ def test_query_rows_go_with_clusters_held_out(tmp_path):
     seed = int(np.random.RandomState(0).randint(2**31 - 1, size=2)[1])
     out = below(label_keys(np.arange(90)), 0.1, seed)[groups]
     rank = np.empty(N, int)
+    order = order_by_label(groups, seed)
     for group in range(90):
-        rows = [row for row in order_by_label(groups, seed) if groups[row] == group]
+        rows = order[groups[order] == group]
         rank[rows] = np.arange(len(rows))
     query = rank < np.rint(0.5 * np.bincount(groups)[groups])
     data = Clusters(
@@ -430,14 +463,14 @@ def test_divergence_names_the_cluster_of_the_first_shard(tmp_path):
 
 
 def test_harmful_inner_step_is_said(tmp_path):
-    with pytest.warns(InnerStepWarning, match="of the weight: inner_lr=3.0 is too large"):
+    with pytest.warns(InnerStepWarning, match="of the weight: inner_lr=3 is too large"):
         RFPRegressor(inner_lr=3.0, **SHORT | {"max_iter": 1}).fit_shards(shards(tmp_path))
 
 
 def test_misuse_is_told_before_any_work(tmp_path):
     found = shards(tmp_path)
     for given, message in [
-        ({"inner_lr": "learned"}, "inner_lr='learned' needs all clusters"),
+        ({"inner_lr": "learnt"}, "inner_lr"),
         ({"alpha": 2.0}, "alpha"),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):

@@ -61,7 +61,7 @@ def shards(tmp_path_factory):
 def same(one, other):
     for name in ("theta_", "loss_curve_"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    assert one.inner_lr_ == other.inner_lr_
+    np.testing.assert_array_equal(one.inner_lr_, other.inner_lr_)
 
 
 class Fewer:
@@ -96,8 +96,9 @@ def test_same_bits_whatever_the_number_of_workers(n_workers, client, shards, mon
     [
         {"max_iter": "auto", "learning_rate_init": 0.1},
         {"query_fraction": 0.4, "regularization": MaxNorm(1.0)},
+        {"inner_lr": "learned", "on_divergence": "skip"},
     ],
-    ids=["auto", "query"],
+    ids=["auto", "query", "learned"],
 )
 def test_same_bits_of_what_else_there_is_to_choose(given, client, shards):
     here = RFPRegressor(**SHORT | given).fit_shards(shards)

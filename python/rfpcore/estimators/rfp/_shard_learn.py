@@ -22,16 +22,6 @@ CACHE = 2**28
 """Bytes of shards kept from one pass to the next on this machine, where nobody says more."""
 
 
-def check_given(estimator: Any, given: dict[str, Any]) -> None:
-    """ValueError for what has no place in training on shards."""
-    inner_lr = estimator.inner_lr
-    needs = []
-    if isinstance(inner_lr, str) and inner_lr == "learned":
-        needs.append("inner_lr='learned' needs all clusters at each step; give 'auto' or a number")
-    if needs:
-        raise ValueError(f"fit_shards: {needs[0]}")
-
-
 class Way:
     """How shards are gone through: here, or with a client by its workers.
 

@@ -55,21 +55,23 @@ class ShardTrainer:
         """(steps taken, theta, first moment or velocity, second moment)."""
         return self.n_steps, self.theta, self.first, self.second
 
-    def at(self, theta: Array, inner_lr: float | Array | None) -> Point:
+    def at(self, theta: Array, inner_lr: float | Array | None, learns: bool = False) -> Point:
         """Parameters as they travel."""
-        return Point.of(self.net, theta, self.settings, inner_lr)
+        return Point.of(self.net, theta, self.settings, inner_lr, learns)
 
     def of_this_step(self) -> NDArray[np.intp]:
         """The shards that the next step is taken on."""
         return self.batches.of_step(self.n_steps)
 
-    def advance(self, inner_lr: float | Array | None) -> float:
-        """Take one outer step; the objective at its start."""
-        parts = self.passes.map(on_shard.step, self.at(self.theta, inner_lr), self.of_this_step())
-        return self.take(total(parts, self.theta.dtype))
+    def advance(self, inner_lr: float | Array | None, learns: bool) -> Measured:
+        """Take one outer step; what was found at its start."""
+        at = self.at(self.theta, inner_lr, learns)
+        found = total(self.passes.map(on_shard.step, at, self.of_this_step()), self.theta.dtype)
+        self.take(found)
+        return found
 
-    def take(self, found: Measured) -> float:
-        """Take a step by what was found; the objective at its start."""
+    def take(self, found: Measured) -> None:
+        """Take a step by what was found."""
         self.n_skipped += found.n_skipped
         if found.gradient is None:
             raise DivergenceError(
@@ -80,4 +82,3 @@ class ShardTrainer:
             self.n_steps, found.gradient, self.theta, self.first, self.second
         )
         self.n_steps += 1
-        return found.value

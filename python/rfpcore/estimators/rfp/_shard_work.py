@@ -148,22 +148,35 @@ class Point:
     theta: Array
     settings: Settings
     inner_lr: float | Array
+    learns: bool = False
+    """Whether the derivative in the inner step is wanted."""
 
     @classmethod
-    def of(cls, net: MLP, theta: Array, settings: Settings, inner_lr: float | Array | None) -> "Point":
+    def of(
+        cls,
+        net: MLP,
+        theta: Array,
+        settings: Settings,
+        inner_lr: float | Array | None,
+        learns: bool = False,
+    ) -> "Point":
         """As it can travel: without what only the outer loop needs."""
         nobody: Any = None
         own = replace(settings, optimizer=nobody, random_state=nobody, callbacks=())
-        return cls(net, theta, own, 1.0 if inner_lr is None else inner_lr)
+        return cls(net, theta, own, 1.0 if inner_lr is None else inner_lr, learns)
 
 
 class Measured(NamedTuple):
-    """R_k of some clusters, their weight, and the gradient; clusters left out because they diverged."""
+    """R_k of some clusters, their weight, and the gradient; clusters left out because they diverged.
+
+    `step_gradient` is the derivative in the inner step of each parameter, where it is wanted.
+    """
 
     weight: float
     value: float
     gradient: Array | None
     n_skipped: int
+    step_gradient: Array | None = None
 
 
 NOTHING = Measured(0.0, 0.0, None, 0)
@@ -175,6 +188,7 @@ class Sum:
     def __init__(self) -> None:
         self.weight, self.value, self.n_skipped = 0.0, 0.0, 0
         self.gradient: Array | None = None
+        self.step_gradient: Array | None = None
 
     def add(self, part: Measured) -> None:
         """One part more."""
@@ -183,16 +197,23 @@ class Sum:
             return
         self.weight += part.weight
         self.value += part.weight * part.value
-        if part.gradient is not None:
-            own = part.weight * part.gradient.astype(np.float64)
-            self.gradient = own if self.gradient is None else self.gradient + own
+        self.gradient = _added(self.gradient, part.weight, part.gradient)
+        self.step_gradient = _added(self.step_gradient, part.weight, part.step_gradient)
 
     def mean(self, dtype: np.dtype[Any]) -> Measured:
         """Of all, the gradient in a dtype."""
         if self.weight == 0:
             return Measured(0.0, np.nan, None, self.n_skipped)
         gradient = None if self.gradient is None else (self.gradient / self.weight).astype(dtype)
-        return Measured(self.weight, self.value / self.weight, gradient, self.n_skipped)
+        slope = None if self.step_gradient is None else self.step_gradient / self.weight
+        return Measured(self.weight, self.value / self.weight, gradient, self.n_skipped, slope)
+
+
+def _added(whole: Array | None, weight: float, part: Array | None) -> Array | None:
+    if part is None:
+        return whole
+    own = weight * part.astype(np.float64)
+    return own if whole is None else np.asarray(whole + own)
 
 
 def total(parts: Iterable[Measured], dtype: np.dtype[Any]) -> Measured:
@@ -216,16 +237,17 @@ def measured(data: Clusters, at: Point) -> Measured:
     handle = data.handle(at.net, settings.loss, at.theta.dtype)
     given = (at.net._architecture, at.theta, handle, settings.alpha, inner, settings.loss)
     try:
-        if not settings.skip_diverged:
+        if not (settings.skip_diverged or at.learns):
             value, gradient = _rfpcore.value_and_grad(*given, False, settings.n_threads)
             return Measured(float(weights.sum()), value, gradient, 0)
-        found = _rfpcore.objective(*given, True, False, settings.n_threads)
+        found = _rfpcore.objective(*given, settings.skip_diverged, at.learns, settings.n_threads)
     except _rfpcore.DivergenceError as error:
         if settings.skip_diverged:  # all of them
             return NOTHING._replace(n_skipped=data.n_clusters)
         raise functional.divergence(error, at.net, at.theta, data, settings.loss, at.inner_lr) from None
     ok = found.diverged_step < 0
-    return Measured(float(weights[ok].sum()), found.value, found.gradient, int((~ok).sum()))
+    weight, n_skipped = float(weights[ok].sum()), int((~ok).sum())
+    return Measured(weight, found.value, found.gradient, n_skipped, found.inner_lr_gradient)
 
 
 def validate(shard: Shard, at: Point) -> Measured:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._arrays import Array, shown
+from ..._arrays import Array
 from ..._progress import make_progress
 from ..._shards.keys import fold_edges
 from ..._shards.passes import Passes
@@ -17,18 +17,19 @@ from . import _shard_left_out
 from . import _shard_work as on_shard
 from ._fit import Fit, StartingPoint, say
 from ._folds import number_of_folds, require_several
-from ._inner_step import MANY
+from ._inner_step import MANY, named
 from ._layered_step import optimizer_on_vectors
+from ._learned_step import LearnedStep
 from ._regularization import outer_penalties
 from ._settings import AUTO_STEPS, Settings, outer_optimizer
 from ._shard_folds import choose_steps
-from ._shard_learn import ShardFacts, Way, check_given, learn, require_both, travelling
+from ._shard_learn import ShardFacts, Way, learn, require_both, travelling
 from ._shard_left_out import LeftOut
 from ._shard_steps import Batches, ShardTrainer
 from ._shard_work import Reader, total
 from ._training import Patience, Training
 
-__all__ = ["Way", "check_given", "fit_shards"]
+__all__ = ["Way", "fit_shards"]
 
 
 class ShardTraining(Training):
@@ -46,7 +47,8 @@ class ShardTraining(Training):
         n_clusters: int,
     ) -> None:
         self.net, self.settings, self.n_clusters = net, settings, n_clusters
-        self.passes, self.learned = passes, None
+        self.passes = passes
+        self.learned: LearnedStep | None = None
         self.chooses = settings.inner_lr is None and settings.adapts
         self.inner_lr = start.inner_lr if settings.inner_lr is None else settings.inner_lr
         self.loss_curve: list[float] = []
@@ -54,15 +56,21 @@ class ShardTraining(Training):
 
     def _steps(self, n_steps: int) -> None:
         for _ in range(n_steps):
-            self.loss_curve.append(self.trainer.advance(self.inner_lr))
+            found = self.trainer.advance(self.inner_lr, self.learned is not None)
+            self.loss_curve.append(found.value)
+            if self.learned is not None:
+                self.learned.update(found.step_gradient)
+                self.inner_lr = self.learned.inner_lr
 
     def review_inner_lr(self, theta: Array) -> None:
-        """With "auto", choose the inner step, as `Training` does; from the shards of the step to come."""
-        if not self.chooses:
+        """Choose the inner step, as `Training` does; from the shards of the step to come."""
+        if not self.chooses or self.learned is not None:
             return
         if self.inner_lr is None:
-            self.inner_lr = self._allowed(theta)
-        elif self.share_raised(theta) > MANY:
+            self.inner_lr = first = self._allowed(theta)
+            if self.settings.learned_rate is not None:
+                self.learned = LearnedStep(first, self.net.n_parameters, self.settings.learned_rate)
+        elif self.share_raised(theta, self.inner_lr) > MANY:
             try:
                 allowed = self._allowed(theta)
             except ValueError:  # no curvature to go by at this theta
@@ -71,15 +79,15 @@ class ShardTraining(Training):
             self.inner_lr = lower if lower.ndim else lower.item()
 
     def _allowed(self, theta: Array) -> float:
-        return stable_step(float(np.max(self._map(on_shard.steepest, theta))), self.n_clusters)
+        return stable_step(float(np.max(self._map(on_shard.steepest, theta, None))), self.n_clusters)
 
-    def share_raised(self, theta: Array) -> float:
+    def share_raised(self, theta: Array, inner_lr: float | Array | None) -> float:
         """Share of the clusters' weight where adaptation raises the loss."""
-        found = np.array(self._map(on_shard.raised, theta))
+        found = np.array(self._map(on_shard.raised, theta, inner_lr))
         return float(found[:, 0].sum() / max(found[:, 1].sum(), np.finfo(float).tiny))
 
-    def _map(self, work: Any, theta: Array) -> list[Any]:
-        return list(self.passes.map(work, self.trainer.at(theta, self.inner_lr), self.trainer.of_this_step()))
+    def _map(self, work: Any, theta: Array, inner_lr: float | Array | None) -> list[Any]:
+        return list(self.passes.map(work, self.trainer.at(theta, inner_lr), self.trainer.of_this_step()))
 
     def validate(self) -> float:
         """Minus R_k on the held-out clusters of all shards."""
@@ -101,12 +109,12 @@ class ShardTraining(Training):
         (kappa,) = self.passes.map(_shard_left_out.shrinkage, shared, [0])
         return None if kappa is None else float(kappa)
 
-    def warn_if_harmful(self, theta: Array) -> None:
+    def warn_if_harmful(self, theta: Array, inner_lr: Any) -> None:
         """`InnerStepWarning` if adaptation raises the loss of many clusters."""
-        if self.settings.adapts and (share := self.share_raised(theta)) > MANY:
+        if self.settings.adapts and (share := self.share_raised(theta, inner_lr)) > MANY:
             warn(
                 f"adaptation raises the loss of clusters that make up {share:.0%} of the weight: "
-                f"inner_lr={shown(self.inner_lr)} is too large. A smaller inner_lr helps, or fewer "
+                f"{named(inner_lr)} is too large. A smaller inner_lr helps, or fewer "
                 "inner_steps",
                 InnerStepWarning,
             )
@@ -212,6 +220,6 @@ def _run(
         estimator.effects_ = effects
     estimator.feature_names_in_ = names
     training.review_inner_lr(fit.theta)
-    training.warn_if_harmful(fit.theta)
+    training.warn_if_harmful(fit.theta, fit.inner_lr)
     say(fit, look_at_inner_step=False)
     return fit
