@@ -21,7 +21,7 @@ from rfpcore import (
     value_and_grad,
 )
 from rfpcore.optimizers import Cosine
-from rfpcore.regularize import L1, L2, LabelSmoothing, MaxNorm
+from rfpcore.regularize import L1, L2, Dropout, LabelSmoothing, MaxNorm
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 from pyarrow import parquet  # noqa: E402
@@ -103,6 +103,13 @@ def test_objective_and_steps_are_those_of_fit(given, tmp_path):
         assert ours.theta_.dtype == np.float32
         return
     alike(ours, theirs)
+
+
+def test_batch_with_nobody_to_train_on_is_told(tmp_path):
+    found = shards(tmp_path, rows=8)
+    given = SHORT | {"early_stopping": True, "validation_fraction": 0.6, "batch_size": 1}
+    with pytest.raises(ValueError, match=r"the shards of outer step \d+ have no clusters to train on"):
+        RFPRegressor(inner_lr=0.01, **given).fit_shards(found)
 
 
 def test_learned_steps_are_those_of_fit_and_of_the_parameters_kept(tmp_path):
@@ -467,14 +474,19 @@ def test_harmful_inner_step_is_said(tmp_path):
         RFPRegressor(inner_lr=3.0, **SHORT | {"max_iter": 1}).fit_shards(shards(tmp_path))
 
 
-def test_misuse_is_told_before_any_work(tmp_path):
+def test_misuse_is_told_before_any_work(tmp_path, monkeypatch):
     found = shards(tmp_path)
+    monkeypatch.setattr(ParquetShards, "read", None)
     for given, message in [
-        ({"inner_lr": "learnt"}, "inner_lr"),
+        ({"inner_lr": "learnt"}, "inner_lr='learnt'"),
+        ({"regularization": Dropout(0.5)}, "has no meaning in the outer loop"),
+        ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
         ({"alpha": 2.0}, "alpha"),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):
             RFPRegressor(**SHORT | given).fit_shards(found)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            RFPClassifier(**SHORT | given).fit_shards(found)
     with pytest.raises(TypeError, match=r"shards is a ndarray; rfpcore\.sharded\.ParquetShards"):
         RFPRegressor(**SHORT).fit_shards(X)
     with pytest.raises(ValueError, match="cache_bytes=-1"):

@@ -92,12 +92,12 @@ def choose_steps(
 
     `passes` go through shards by folds, `batches` say which shards a step takes.
     """
-    first = settings_of(AUTO_STEPS)
+    first, theta = settings_of(AUTO_STEPS), searched(estimator, theta)
     inner_lr = first.inner_lr
     if inner_lr is None and first.adapts:
         found = passes.map(on_shard.steepest, Point.of(net, theta, first, None), batches.of_step(0))
         inner_lr = stable_step(float(np.max(list(found))), n_clusters)
-    starts, share = _outset(estimator, net, searched(estimator, theta), passes, batches)
+    starts, share = _outset(estimator, net, theta, passes, batches)
     fits = FoldFits(net, passes, batches, starts, inner_lr)
     return best_steps(lambda steps: fits.attempt(settings_of(steps)), starts, share, first.verbose)
 

@@ -1,9 +1,11 @@
 """The outer loop over shards: the sum of their gradients, in their order, then one step."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from ..._arrays import Array
 from ..._progress import make_progress
@@ -129,6 +131,7 @@ class ShardPatience(Patience):
 
 def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> Fit:
     """Learn from shards; the estimator gets what is learnt of features and outcomes, and `effects_`."""
+    check_before(estimator, way, given)
     learnt = learn(estimator, way)
     n_inputs = estimator.n_features_in_
     net = MLP(n_inputs, estimator.hidden_layer_sizes, estimator._n_network_outputs, estimator.activation)
@@ -155,6 +158,20 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> Fit:
         return _run(estimator, training, np.array(way.shards.columns.X, object), batch_seed, left_out)
     finally:
         passes.close()
+
+
+def check_before(estimator: Any, way: Way, given: dict[str, Any]) -> None:
+    """Refuse what no rows could mend, before all of them are gone through."""
+    trial, columns = copy.copy(estimator), way.shards.columns
+    if is_classifier(trial):
+        trial.classes_ = np.arange(2)
+        if np.ndim(trial.inner_lr):  # as many numbers as parameters: known when classes are
+            trial.inner_lr = "auto"
+    else:
+        m = len(columns.y)
+        trial._learn_targets(np.zeros((1, m) if columns.several else 1))
+    net = MLP(len(columns.X), trial.hidden_layer_sizes, trial._n_network_outputs, trial.activation)
+    settings_of(trial, way, net, given, given["max_iter"])
 
 
 def settings_of(estimator: Any, way: Way, net: MLP, given: dict[str, Any], n_steps: int | None) -> Settings:
