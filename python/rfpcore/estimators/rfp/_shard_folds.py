@@ -16,7 +16,7 @@ from . import _shard_work as on_shard
 from ._folds import best_steps, searched
 from ._settings import AUTO_STEPS, Settings
 from ._shard_steps import Batches, ShardTrainer
-from ._shard_work import Point, Sum
+from ._shard_work import Point, WeightedSum
 
 
 class FoldFits:
@@ -70,9 +70,9 @@ class FoldFits:
             for trainer, fine in zip(trainers, well, strict=True)
         ]
 
-    def _sums(self, work: Any, points: list[Point | None], shards: Any) -> list[Sum]:
+    def _sums(self, work: Any, points: list[Point | None], shards: Any) -> list[WeightedSum]:
         """What the shards have for each fold, added in their order."""
-        sums = [Sum() for _ in points]
+        sums = [WeightedSum() for _ in points]
         for parts in self.passes.map(work, points, shards):
             for own, part in zip(sums, parts, strict=True):
                 own.add(part)

@@ -57,7 +57,7 @@ def levels(shard: Shard, _: None) -> tuple[Array, Array, Array]:
     return weight, rows, np.stack([np.broadcast_to(outcomes, width) for *_, outcomes in found])
 
 
-class LeftOut(NamedTuple):
+class FoldsLeftOut(NamedTuple):
     """Fits that left out a fold each: what is between the folds, and parameters (folds, P)."""
 
     edges: Keys
@@ -68,7 +68,7 @@ class LeftOut(NamedTuple):
         return fold_of(label_keys(data.labels), self.edges)
 
 
-def shrinkage(shard: Shard, shared: tuple[Point, LeftOut]) -> float | None:
+def shrinkage(shard: Shard, shared: tuple[Point, FoldsLeftOut]) -> float | None:
     """How far few rows of a cluster should move its parameters, from a shard's clusters."""
     at, left_out = shared
     data = shard.train
@@ -78,7 +78,7 @@ def shrinkage(shard: Shard, shared: tuple[Point, LeftOut]) -> float | None:
     return choose_kappa(at.net, left_out.thetas, data, left_out.folds(data), settings)
 
 
-def last_look(shard: Shard, shared: tuple[Point, LeftOut | None]) -> EffectsPrior | None:
+def last_look(shard: Shard, shared: tuple[Point, FoldsLeftOut | None]) -> EffectsPrior | None:
     """Whether the network is in range, and the covariance of clusters' effects on its residuals.
 
     Residuals are those of fits that left the clusters out, where there are any.

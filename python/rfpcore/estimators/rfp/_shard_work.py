@@ -182,7 +182,7 @@ class Measured(NamedTuple):
 NOTHING = Measured(0.0, 0.0, None, 0)
 
 
-class Sum:
+class WeightedSum:
     """R_k of all clusters from that of their parts, in float64 and in the order in which they are added."""
 
     def __init__(self) -> None:
@@ -218,7 +218,7 @@ def _added(whole: Array | None, weight: float, part: Array | None) -> Array | No
 
 def total(parts: Iterable[Measured], dtype: np.dtype[Any]) -> Measured:
     """R_k of all clusters from that of each part's, and the gradient in a dtype."""
-    found = Sum()
+    found = WeightedSum()
     for part in parts:
         found.add(part)
     return found.mean(dtype)

@@ -26,7 +26,7 @@ from ._regularization import outer_penalties
 from ._settings import AUTO_STEPS, Settings, outer_optimizer
 from ._shard_folds import choose_steps
 from ._shard_learn import ShardFacts, Way, learn, require_both, travelling
-from ._shard_left_out import LeftOut
+from ._shard_left_out import FoldsLeftOut
 from ._shard_steps import Batches, ShardTrainer
 from ._shard_work import Reader, total
 from ._training import Patience, Training
@@ -99,13 +99,13 @@ class ShardTraining(Training):
         )
         return -found.value if np.isfinite(found.value) else -np.inf
 
-    def last_look(self, theta: Array, left_out: LeftOut | None) -> Any:
+    def last_look(self, theta: Array, left_out: FoldsLeftOut | None) -> Any:
         """The covariance of clusters' effects, or None; DivergenceError if the network overflows at theta."""
         shared = self.trainer.at(theta, self.inner_lr), left_out
         (effects,) = self.passes.map(_shard_left_out.last_look, shared, [0])
         return effects
 
-    def shrinkage(self, left_out: LeftOut) -> float | None:
+    def shrinkage(self, left_out: FoldsLeftOut) -> float | None:
         """As `choose_kappa` has it for clusters of the first shard."""
         shared = self.trainer.at(self.trainer.theta, self.inner_lr), left_out
         (kappa,) = self.passes.map(_shard_left_out.shrinkage, shared, [0])
@@ -193,7 +193,7 @@ def _auto_steps(
     learnt: ShardFacts,
     batches: Batches,
     given: dict[str, Any],
-) -> tuple[int, LeftOut | None]:
+) -> tuple[int, FoldsLeftOut | None]:
     """How many outer steps "auto" is: as clusters left out say, or after a warm start as before."""
     if hasattr(estimator, "theta_"):  # which has seen all clusters, so that none can be left out
         return min(estimator.n_iter_, AUTO_STEPS), None
@@ -213,11 +213,11 @@ def _auto_steps(
         )
     finally:
         passes.close()
-    return n_steps, LeftOut(edges, thetas)
+    return n_steps, FoldsLeftOut(edges, thetas)
 
 
 def _run(
-    estimator: Any, training: ShardTraining, names: Array, batch_seed: int, left_out: LeftOut | None
+    estimator: Any, training: ShardTraining, names: Array, batch_seed: int, left_out: FoldsLeftOut | None
 ) -> Fit:
     """Train, and say what is to be known of the fit."""
     net, settings = training.net, training.settings
