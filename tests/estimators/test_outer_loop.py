@@ -232,8 +232,8 @@ def test_query_split_is_drawn_from_the_seed():
 
 
 def test_query_split_takes_its_share_of_every_cluster():
-    from rfpcore.estimators.rfp._splits import _query_rows
+    from rfpcore.estimators.rfp._splits import query_rows
 
     codes = np.repeat(np.arange(5), [2, 3, 10, 20, 1])
-    mask = _query_rows(codes, 0.3, np.random.RandomState(0))
+    mask = query_rows(codes, 0.3, np.random.RandomState(0).permutation(len(codes)))
     assert_array_equal(np.bincount(codes, mask), [1, 1, 3, 6, 0])

@@ -21,12 +21,12 @@ from rfpcore import (
     value_and_grad,
 )
 from rfpcore.optimizers import Cosine
-from rfpcore.regularize import L2, LabelSmoothing, MaxNorm
+from rfpcore.regularize import L1, L2, Dropout, LabelSmoothing, MaxNorm
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 from pyarrow import parquet  # noqa: E402
 
-from rfpcore._shards.keys import below, label_keys  # noqa: E402
+from rfpcore._shards.keys import below, label_keys, mixed  # noqa: E402
 from rfpcore._shards.moments import ColumnMoments, together  # noqa: E402
 from rfpcore.sharded import ParquetShards, write_shards  # noqa: E402
 
@@ -69,9 +69,27 @@ def alike(one, other):
         {"alpha": 1.0, "solver": "sgd", "learning_rate": Cosine(30), "clip_norm": 0.5},
         {"solver": "adamw", "weight_decay": 0.01, "adapt_layers": "last", "standardize": False},
         {"on_divergence": "skip", "tol": 1e-3, "n_iter_no_change": 10, "max_iter": 60},
+        {"regularization": MaxNorm(0.7), "learning_rate_init": 0.02},
+        {"regularization": L2(0.1, biases=False, decoupled=True), "clip_norm": 0.3},
+        {"regularization": [L1(0.05, biases=False, method="proximal"), MaxNorm(0.5)], "clip_norm": 0.3}
+        | {"weight_decay": 0.1, "solver": "sgd", "learning_rate_init": 0.1},
+        {"inner_lr": "learned", "inner_steps": 2, "alpha": 0.3},
         {"regularization": L2(0.01), "dtype": "float32"},
+        {"regularization": [L2(0.01, biases=False), MaxNorm(0.7)], "dtype": "float32"},
     ],
-    ids=["default", "inner", "sgd", "adamw", "skip", "float32"],
+    ids=[
+        "default",
+        "inner",
+        "sgd",
+        "adamw",
+        "skip",
+        "norm",
+        "biases",
+        "layers",
+        "learned",
+        "float32",
+        "float32_layers",
+    ],
 )
 def test_objective_and_steps_are_those_of_fit(given, tmp_path):
     model = RFPRegressor(**SHORT | given)
@@ -85,6 +103,32 @@ def test_objective_and_steps_are_those_of_fit(given, tmp_path):
         assert ours.theta_.dtype == np.float32
         return
     alike(ours, theirs)
+
+
+def test_batch_with_nobody_to_train_on_is_told(tmp_path):
+    found = shards(tmp_path, rows=8)
+    given = SHORT | {"early_stopping": True, "validation_fraction": 0.6, "batch_size": 1}
+    with pytest.raises(ValueError, match=r"the shards of outer step \d+ have no clusters to train on"):
+        RFPRegressor(inner_lr=0.01, **given).fit_shards(found)
+
+
+def test_learned_steps_are_those_of_fit_and_of_the_parameters_kept(tmp_path):
+    found, given = shards(tmp_path), SHORT | {"inner_lr": "learned", "learning_rate_init": 0.05}
+    ours = RFPRegressor(**given).fit_shards(found)
+    np.testing.assert_allclose(ours.inner_lr_, RFPRegressor(**given).fit(F, Y, GROUPS).inner_lr_, **CLOSE)
+    again = RFPRegressor(n_jobs=2, **given).fit_shards(found, cache_bytes=0)
+    np.testing.assert_array_equal(again.inner_lr_, ours.inner_lr_)
+    stops = given | {"early_stopping": True, "n_iter_no_change": 20, "max_iter": 200}
+    best = RFPRegressor(**stops).fit_shards(found)
+    assert best.best_iteration_ < best.n_iter_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it stops before it converges
+        constant = {"learning_rate": Cosine(200), "max_iter": best.best_iteration_}
+        shorter = RFPRegressor(**stops | constant).fit_shards(found)
+    np.testing.assert_array_equal(best.theta_, shorter.theta_)
+    np.testing.assert_array_equal(best.inner_lr_, shorter.inner_lr_)
+    batches = RFPRegressor(batch_size=40, **given).fit_shards(found)
+    assert np.ptp(batches.inner_lr_) > 0
 
 
 def test_weights_levels_and_adaptation_are_those_of_fit(tmp_path):
@@ -136,7 +180,7 @@ def test_bits_depend_neither_on_what_is_kept_nor_on_threads(tmp_path):
 
 
 def test_batches_are_whole_shards_and_each_is_seen_once_an_epoch(tmp_path):
-    from rfpcore.estimators.rfp._sharded import Batches
+    from rfpcore.estimators.rfp._shard_steps import Batches
 
     batches = Batches(7, 700, batch_size=250, seed=3)
     assert batches.size == 3
@@ -168,6 +212,150 @@ def test_early_stopping_holds_out_clusters_by_label(tmp_path):
     np.testing.assert_allclose(-value, model.validation_scores_.max(), rtol=1e-10)
     with pytest.raises(ValueError, match="early_stopping holds out 0 of 120 clusters"):
         RFPRegressor(early_stopping=True, validation_fraction=1e-9, random_state=0).fit_shards(found)
+
+
+def folds_by_label(n_clusters, n_folds, seed):
+    """What `fit_shards` deals: ranks of the labels' numbers, cut into folds; clusters are 0, 1, 2, ..."""
+    ranks = np.argsort(np.argsort(mixed(label_keys(np.arange(n_clusters)))))
+    return ranks * n_folds // n_clusters
+
+
+AUTO = SHORT | {"max_iter": "auto", "learning_rate_init": 0.02}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"inner_lr": 0.05, "standardize": False, "alpha": 0.3}, {"loss": "poisson", "solver": "sgd"}],
+    ids=["default", "float64", "poisson"],
+)
+def test_steps_are_chosen_as_in_fit(given, tmp_path, monkeypatch):
+    """Where `fit` leaves out the same clusters: as many steps, and the same parameters after them."""
+    monkeypatch.setattr("rfpcore.estimators.rfp._folds.deal", folds_by_label)
+    counts = np.random.default_rng(1).poisson(np.exp(0.3 * X[:, 0] - 1))
+    y = counts if "loss" in given else Y
+    # In float64, without it, rounding does not grow: features are as they come of standardization.
+    own = X if given.get("standardize", True) else (X - [5, 0, 100]) / [1, 20, 3]
+    found = shards(tmp_path, table(y=y, **dict(zip("abc", own.T, strict=True))), rows=120)
+    assert len(found) > 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of scales: in `fit` only
+        ours, theirs = RFPRegressor(**AUTO | given), RFPRegressor(**AUTO | given).fit(own, y, GROUPS)
+        ours.fit_shards(found)
+    assert ours.n_iter_ == theirs.n_iter_
+    np.testing.assert_allclose(ours.theta_, theirs.theta_, **CLOSE)
+
+
+def test_after_steps_are_chosen_clusters_adapt_as_after_fit(tmp_path, monkeypatch):
+    """Of one shard the covariance of effects, on residuals left out, and the shrinkage are those of all."""
+    monkeypatch.setattr("rfpcore.estimators.rfp._folds.deal", folds_by_label)
+    ours = RFPRegressor(**AUTO).fit_shards(shards(tmp_path, rows=10**6, sample_weight="w"))
+    theirs = RFPRegressor(**AUTO).fit(F, Y, GROUPS, WEIGHT)
+    alike(ours, theirs)
+    assert ours.shrinkage_ == theirs.shrinkage_
+    # The search is in float32, of which some steps keep 5 digits; logarithms of variances are of order 1.
+    np.testing.assert_allclose(ours.effects_.parameters, theirs.effects_.parameters, rtol=1e-3, atol=1e-3)
+    warm = ours.set_params(warm_start=True)
+    steps = warm.n_iter_
+    assert warm.fit_shards(shards_of(tmp_path)).n_iter_ == steps
+
+
+def test_steps_are_chosen_with_batches_classes_and_fits_that_diverge(tmp_path):
+    labels = np.where(Y > 0.5, "high", "low")
+    given = AUTO | {"batch_size": 30, "hidden_layer_sizes": (4,)}
+    found = shards(tmp_path, table(y=labels), rows=150)
+    model = RFPClassifier(**given).fit_shards(found)
+    assert model.n_iter_ in (10, 20, 40, 80, 160, 320, 500)
+    again = RFPClassifier(n_jobs=2, **given).fit_shards(found, cache_bytes=0)
+    np.testing.assert_array_equal(again.theta_, model.theta_)
+    assert again.shrinkage_ == model.shrinkage_
+    assert model.score(F, labels) > 0.7
+    (tmp_path / "numbers").mkdir()
+    numbers = shards(tmp_path / "numbers")
+    with pytest.raises(DivergenceError, match="the loss of cluster"):
+        RFPRegressor(**AUTO | {"inner_lr": 1e200, "inner_steps": 3}).fit_shards(numbers)
+
+
+class Dealt(np.random.RandomState):
+    """Deals rows in an order that is given; all else is that of the seed."""
+
+    def permutation(self, n):
+        assert n == len(self.order)
+        return self.order
+
+
+def order_by_label(groups, seed):
+    """What `fit_shards` draws, a cluster at a time: its label's number and a row's place make the row's."""
+    numbers, seen = np.zeros(len(groups), np.uint64), {}
+    for row, group in enumerate(groups.tolist()):
+        own = mixed(label_keys(np.array([group])), seed + 2)
+        numbers[row] = mixed(own + np.uint64(seen.get(group, 0)))[0]
+        seen[group] = seen.get(group, 0) + 1
+    return np.argsort(numbers)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"max_iter": "auto", "learning_rate_init": 0.05},
+        {"inner_lr": 0.05, "alpha": 0.0, "inner_steps": 2},
+    ],
+    ids=["default", "auto", "maml"],
+)
+def test_query_rows_part_clusters_as_in_fit(given, tmp_path, monkeypatch):
+    """Where `fit` draws the same rows: the same parameters; and the rows depend on no shard."""
+    monkeypatch.setattr("rfpcore.estimators.rfp._folds.deal", folds_by_label)
+    groups = np.random.default_rng(2).permutation(np.repeat(np.arange(120), 5))[:N]
+    groups = np.where(np.bincount(groups, minlength=120)[groups] == 1, 0, groups)
+    random = Dealt(0)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1, size=2)[1])
+    random.order = order_by_label(groups, seed)
+    own = SHORT | {"query_fraction": 0.4} | given
+    theirs = RFPRegressor(**own | {"random_state": random}).fit(F, Y, groups)
+    for rows in (100, 10**6):
+        (tmp_path / str(rows)).mkdir()
+        found = shards(tmp_path / str(rows), table(zip=groups), rows=rows)
+        ours = RFPRegressor(**own | {"random_state": np.random.RandomState(0)}).fit_shards(found)
+        assert ours.n_iter_ == theirs.n_iter_
+        alike(ours, theirs)
+
+
+def test_query_rows_go_with_clusters_held_out(tmp_path):
+    groups = np.arange(N) % 90
+    found = shards(tmp_path, table(zip=groups))
+    given = SHORT | {"query_fraction": 0.5, "early_stopping": True, "n_iter_no_change": 20}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so few steps converge nowhere
+        model = RFPRegressor(**given).fit_shards(found)
+        again = RFPRegressor(**given).fit_shards(found, cache_bytes=0)
+    np.testing.assert_array_equal(again.theta_, model.theta_)
+    # R_k of the held-out clusters by the function for data in memory, on the rows that are drawn.
+    seed = int(np.random.RandomState(0).randint(2**31 - 1, size=2)[1])
+    out = below(label_keys(np.arange(90)), 0.1, seed)[groups]
+    rank = np.empty(N, int)
+    order = order_by_label(groups, seed)
+    for group in range(90):
+        rows = order[groups[order] == group]
+        rank[rows] = np.arange(len(rows))
+    query = rank < np.rint(0.5 * np.bincount(groups)[groups])
+    data = Clusters(
+        model.x_scaling_.apply(X[out]), model.y_scaling_.apply(Y[out, None]), groups[out], query=query[out]
+    )
+    value, _ = value_and_grad(
+        model.net_, model.theta_, data, alpha=0.5, inner_steps=1, inner_lr=model.inner_lr_
+    )
+    np.testing.assert_allclose(-value, model.validation_scores_.max(), rtol=1e-10)
+
+
+def test_clusters_of_one_row_cannot_be_parted(tmp_path):
+    with pytest.raises(ValueError, match=r"query_fraction=0\.5 parts the rows of each cluster, but"):
+        RFPRegressor(query_fraction=0.5).fit_shards(shards(tmp_path))
+
+
+def test_one_cluster_leaves_none_to_train_on(tmp_path):
+    found = shards(tmp_path, table(zip=np.zeros(N, int)))
+    with pytest.raises(ValueError, match="there is 1 cluster; to leave clusters out, at least 2 are needed"):
+        RFPRegressor(**AUTO).fit_shards(found)
 
 
 def test_result_is_an_ordinary_estimator(tmp_path):
@@ -282,22 +470,23 @@ def test_divergence_names_the_cluster_of_the_first_shard(tmp_path):
 
 
 def test_harmful_inner_step_is_said(tmp_path):
-    with pytest.warns(InnerStepWarning, match="of the weight: inner_lr=3.0 is too large"):
+    with pytest.warns(InnerStepWarning, match="of the weight: inner_lr=3 is too large"):
         RFPRegressor(inner_lr=3.0, **SHORT | {"max_iter": 1}).fit_shards(shards(tmp_path))
 
 
-def test_misuse_is_told_before_any_work(tmp_path):
+def test_misuse_is_told_before_any_work(tmp_path, monkeypatch):
     found = shards(tmp_path)
+    monkeypatch.setattr(ParquetShards, "read", None)
     for given, message in [
-        ({"max_iter": "auto"}, "max_iter='auto' leaves clusters out"),
-        ({"inner_lr": "learned"}, "inner_lr='learned' needs all clusters"),
-        ({"query_fraction": 0.5}, "query_fraction draws rows"),
-        ({"regularization": MaxNorm(1.0)}, "MaxNorm acts on layers"),
-        ({"regularization": L2(0.1, biases=False)}, "tells biases from weights"),
+        ({"inner_lr": "learnt"}, "inner_lr='learnt'"),
+        ({"regularization": Dropout(0.5)}, "has no meaning in the outer loop"),
+        ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
         ({"alpha": 2.0}, "alpha"),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):
             RFPRegressor(**SHORT | given).fit_shards(found)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            RFPClassifier(**SHORT | given).fit_shards(found)
     with pytest.raises(TypeError, match=r"shards is a ndarray; rfpcore\.sharded\.ParquetShards"):
         RFPRegressor(**SHORT).fit_shards(X)
     with pytest.raises(ValueError, match="cache_bytes=-1"):

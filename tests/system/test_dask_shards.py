@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rfpcore import DivergenceError, RFPClassifier, RFPRegressor
+from rfpcore.regularize import MaxNorm
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -60,7 +61,7 @@ def shards(tmp_path_factory):
 def same(one, other):
     for name in ("theta_", "loss_curve_"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    assert one.inner_lr_ == other.inner_lr_
+    np.testing.assert_array_equal(one.inner_lr_, other.inner_lr_)
 
 
 class Fewer:
@@ -88,6 +89,23 @@ def test_same_bits_whatever_the_number_of_workers(n_workers, client, shards, mon
         there = model.fit_shards(shards, scheduler=Fewer(client, n_workers) if n_workers < 3 else client)
     np.testing.assert_array_equal(there.theta_, theta)
     np.testing.assert_array_equal(there.validation_scores_, scores)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_iter": "auto", "learning_rate_init": 0.1},
+        {"query_fraction": 0.4, "regularization": MaxNorm(1.0)},
+        {"inner_lr": "learned", "on_divergence": "skip"},
+    ],
+    ids=["auto", "query", "learned"],
+)
+def test_same_bits_of_what_else_there_is_to_choose(given, client, shards):
+    here = RFPRegressor(**SHORT | given).fit_shards(shards)
+    there = RFPRegressor(**SHORT | given).fit_shards(shards, scheduler=client)
+    same(there, here)
+    assert getattr(there, "shrinkage_", None) == getattr(here, "shrinkage_", None)
+    np.testing.assert_array_equal(there.effects_.parameters, here.effects_.parameters)
 
 
 def test_classes_and_batches(client, shards):

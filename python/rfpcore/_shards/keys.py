@@ -36,3 +36,27 @@ def mixed(numbers: Keys, seed: int = 0) -> Keys:
 def below(keys: Keys, share: float, seed: int) -> NDArray[np.bool_]:
     """(C,) True for about this share of the labels, whichever shard they are in."""
     return np.asarray(mixed(keys, seed % 2**32 + 1) < np.uint64(min(int(share * 2.0**64), 2**64 - 1)))
+
+
+def fold_edges(keys: Keys, n_folds: int) -> Keys:
+    """(n_folds - 1,) What lies between folds of all these labels, equally many each."""
+    every, count = np.sort(mixed(keys)), len(keys)
+    return np.asarray(every[[-(-count * fold // n_folds) for fold in range(1, n_folds)]])
+
+
+def fold_of(keys: Keys, edges: Keys) -> NDArray[np.intp]:
+    """(C,) The fold of each label, whichever shard it is in."""
+    return np.searchsorted(edges, mixed(keys), side="right")
+
+
+def shuffled_rows(keys: Keys, codes: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+    """(N,) Rows in a random order, each cluster's by its label and its rows' order, whichever shard it is in.
+
+    `codes` (N,) says which of the `keys` a row's cluster has.
+    """
+    by_cluster, sizes = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=len(keys))
+    place = np.empty(len(codes), np.uint64)
+    place[by_cluster] = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    own = mixed(keys, seed % 2**32 + 2)[codes]
+    with np.errstate(over="ignore"):
+        return np.argsort(mixed(own + place))

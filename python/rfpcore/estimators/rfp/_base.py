@@ -40,7 +40,7 @@ from ._folds import Choice, choose_steps
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
 from ._settings import AUTO_STEPS, LIMITS, ScheduleName, Settings, Solver, check_settings
-from ._sharded import Way, check_given, fit_shards
+from ._sharded import Way, fit_shards
 from ._shrinkage import STEPS, choose_kappa, moved, rows_of
 from ._splits import ClusteredRows, split
 from ._training import CHECK_EVERY
@@ -296,9 +296,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         ImportError
             Without pyarrow.
         ValueError, TypeError
-            On misuse, before any work; if a cluster has rows in two shards; and for `max_iter="auto"` without
-            early stopping, `inner_lr="learned"`, `query_fraction`, `MaxNorm` and penalties that tell biases
-            from weights, which need all data or layers at once.
+            On misuse, before any work; and if a cluster has rows in two shards.
         DivergenceError
             If the loss of a cluster stops being finite and `on_divergence` is "raise".
         RuntimeError
@@ -307,14 +305,16 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         Notes
         -----
         What differs from `fit`: with `batch_size` a step takes whole shards, in a new order each epoch, as
-        many as have so many clusters on average, and "auto" looks at these for its inner step. Clusters are
-        held out by their label and `random_state`. A regressor's bias starts at the outcomes' mean for all
-        losses but the Poisson one (the mean's logarithm), and `effects_` is estimated on the first shard, on
-        100 000 rows of it at most. `n_jobs` is of each worker, by default its threads.
+        many as have so many clusters on average, and an `inner_lr` that is "auto" or "learned" goes by
+        these. Clusters are held out by their label and `random_state`; with `query_fraction` rows are drawn
+        by these and by their order within the cluster: others than `fit` draws, as random.
+        `max_iter="auto"` leaves out folds of clusters by their label, and takes up to 1130 steps of the work
+        of two to choose; one cluster alone is an error. A regressor's bias starts at the outcomes' mean for
+        all losses but the Poisson one (the mean's logarithm). `effects_` and `shrinkage_` come of the first
+        shard, `effects_` of 100 000 rows of it at most. `n_jobs` is of each worker, by default its threads.
         """
         given = self._checked()
         way = Way(shards, scheduler, cache_bytes)
-        check_given(self, given)
         if not given["warm_start"]:
             self._forget()
         fit = fit_shards(self, way, given)

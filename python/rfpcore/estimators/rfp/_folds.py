@@ -26,16 +26,26 @@ ENOUGH = 100
 PATIENCE = 2  # numbers in a row that do no better end the search
 
 
-def deal(n_clusters: int, n_folds: Any, seed: int) -> NDArray[np.intp]:
-    """(C,) a fold for each cluster, equally many each."""
+def require_several(n_clusters: int) -> None:
+    """ValueError where no cluster can be left out."""
     if n_clusters < 2:
         raise ValueError(f"there is {n_clusters} cluster; to leave clusters out, at least 2 are needed")
+
+
+def deal(n_clusters: int, n_folds: Any, seed: int) -> NDArray[np.intp]:
+    """(C,) a fold for each cluster, equally many each."""
+    require_several(n_clusters)
     return dealt(n_clusters, integer(n_folds, "n_folds", 2, n_clusters), seed)
 
 
 def checked_steps(max_iter: int, every: int) -> NDArray[np.int64]:
     """Outer steps after which clusters left out are looked at."""
     return np.minimum(np.arange(every, max_iter + every, every), max_iter)
+
+
+def searched(estimator: Any, theta: Array) -> Array:
+    """Where a search starts: standardised data lose nothing in float32, and half the time is enough."""
+    return theta.astype(F32) if estimator.standardize else theta
 
 
 def first_thetas(estimator: Any, net: MLP, theta: Array, data: Clusters, counts: Array) -> Array:
@@ -123,10 +133,53 @@ class Choice(NamedTuple):
         """Each row's outputs (N, outputs) by the fit that its cluster had no part in; or by `theta`."""
         if self.thetas is None or self.folds is None:
             return net.predict(theta, data.X).astype(np.float64)
-        rows, found = np.repeat(self.folds, data.sizes), np.empty((data.n_rows, net.n_outputs))
-        for fold, own in enumerate(self.thetas):
-            found[rows == fold] = net.predict(own, data.X[rows == fold])
-        return found
+        return outputs_left_out(net, self.thetas, np.repeat(self.folds, data.sizes), data.X)
+
+
+def outputs_left_out(net: MLP, thetas: Array, folds: NDArray[np.intp], X: Array) -> Array:
+    """(N, outputs) of rows, each by the parameters (folds, P) that its fold had no part in."""
+    found = np.empty((len(X), net.n_outputs))
+    for fold, own in enumerate(thetas):
+        found[folds == fold] = net.predict(own, X[folds == fold])
+    return found
+
+
+def number_of_folds(n_clusters: int) -> int:
+    """Of which each is left out once to choose `max_iter`."""
+    return min(FEW if n_clusters <= ENOUGH else MANY, n_clusters)
+
+
+def best_steps(
+    attempt: Callable[[int], tuple[Array, NDArray[np.float64]]],
+    starts: Array,
+    share: NDArray[np.float64],
+    verbose: bool,
+) -> tuple[int, Array]:
+    """The number of outer steps, of `HORIZONS`, with the lowest loss left out, and the fits of so many.
+
+    From few to many, until two in a row do no better, or one is worse in every fold.
+
+    Parameters
+    ----------
+    attempt : callable
+        Takes a number of steps; parameters (folds, P) and losses (folds,) of what was left out.
+    starts : ndarray (folds, P)
+        Where the fits begin.
+    share : ndarray (folds,)
+        Of the clusters' weight.
+    """
+    best, chosen, worse, thetas = np.full(len(share), np.inf), HORIZONS[0], 0, starts
+    with make_progress("choosing max_iter", len(HORIZONS), "numbers", verbose) as progress:
+        for tried, steps in enumerate(HORIZONS, 1):
+            found, losses = attempt(steps)
+            progress.update(tried, f"loss {losses @ share:.4g} after {steps} steps")
+            if losses @ share < best @ share:
+                best, chosen, worse, thetas = losses, steps, 0, found
+                continue
+            worse += 1
+            if worse == PATIENCE or (losses > best).all():
+                break
+    return chosen, thetas
 
 
 def choose_steps(
@@ -139,8 +192,8 @@ def choose_steps(
 ) -> Choice:
     """The number of outer steps, of `HORIZONS`, whose fits predict clusters left out best.
 
-    Each number is tried with its own schedule, from few to many, until two in a row do no better, or one is
-    worse in every fold. Where all rows are one cluster, rows are left out of ordinary training.
+    Each number is tried with its own schedule. Where all rows are one cluster, rows are left out of ordinary
+    training.
     """
     first = settings_of(AUTO_STEPS)
     alone = data.n_clusters == 1
@@ -151,24 +204,17 @@ def choose_steps(
     inner_lr = first.inner_lr
     if inner_lr is None and first.adapts and not alone:
         inner_lr = auto_inner_lr(net, theta, data, first.loss, n_jobs=first.n_jobs)
-    folds = deal(data.n_clusters, min(FEW if data.n_clusters <= ENOUGH else MANY, data.n_clusters), 0)
+    folds = deal(data.n_clusters, number_of_folds(data.n_clusters), 0)
     share = share_of_folds(data, folds)
-    # Standardised data lose nothing in float32, and half the time is enough.
-    start = theta.astype(F32) if estimator.standardize else theta
-    starts = first_thetas(estimator, net, start, data, (np.arange(len(share))[:, None] != folds) * 1.0)
-    best, chosen, worse, thetas = np.full(len(share), np.inf), HORIZONS[0], 0, starts
-    with make_progress("choosing max_iter", len(HORIZONS), "numbers", first.verbose) as progress:
-        for tried, steps in enumerate(HORIZONS, 1):
-            settings = replace(settings_of(steps), inner_lr=inner_lr)
-            if alone:
-                settings = replace(settings, alpha=1.0, batch_size=None)
-            found, losses = (each[0] for each in leave_out(net, starts, data, folds, [settings], seed, steps))
-            losses = losses[:, 0]
-            progress.update(tried, f"loss {losses @ share:.4g} after {steps} steps")
-            if losses @ share < best @ share:
-                best, chosen, worse, thetas = losses, steps, 0, found
-                continue
-            worse += 1
-            if worse == PATIENCE or (losses > best).all():
-                break
+    left_in = (np.arange(len(share))[:, None] != folds) * 1.0
+    starts = first_thetas(estimator, net, searched(estimator, theta), data, left_in)
+
+    def attempt(steps: int) -> tuple[Array, NDArray[np.float64]]:
+        settings = replace(settings_of(steps), inner_lr=inner_lr)
+        if alone:
+            settings = replace(settings, alpha=1.0, batch_size=None)
+        found, losses = (each[0] for each in leave_out(net, starts, data, folds, [settings], seed, steps))
+        return found, losses[:, 0]
+
+    chosen, thetas = best_steps(attempt, starts, share, first.verbose)
     return Choice(chosen) if alone else Choice(chosen, thetas, folds)

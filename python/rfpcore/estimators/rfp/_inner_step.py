@@ -103,17 +103,21 @@ def warn_if_harmful(
     raised = _raised(before, after)
     if _share(data, raised) <= MANY:
         return False
-    step = (
-        f"inner_lr={inner_lr:.3g}" if np.ndim(inner_lr) == 0 else f"inner_lr (up to {np.max(inner_lr):.3g})"
-    )
     try:
         limit = f"2 / lambda_max = {2 * auto_inner_lr(net, theta, data, loss):.3g}"
     except ValueError:
         limit = "2 / lambda_max, which cannot be found here"
     warn(
-        f"adaptation raises the loss of {raised.sum()} of {len(raised)} clusters: {step} is too large. "
-        f"Gradient descent is stable in every cluster for steps below {limit}. A smaller inner_lr helps "
-        "(inner_lr='auto' chooses half that limit), or fewer inner_steps",
+        f"adaptation raises the loss of {raised.sum()} of {len(raised)} clusters: {named(inner_lr)} is too "
+        f"large. Gradient descent is stable in every cluster for steps below {limit}. A smaller inner_lr "
+        "helps (inner_lr='auto' chooses half that limit), or fewer inner_steps",
         InnerStepWarning,
     )
     return True
+
+
+def named(inner_lr: Any) -> str:
+    """The inner step, as a warning says it."""
+    return (
+        f"inner_lr={inner_lr:.3g}" if np.ndim(inner_lr) == 0 else f"inner_lr (up to {np.max(inner_lr):.3g})"
+    )

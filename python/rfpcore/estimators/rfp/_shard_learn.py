@@ -15,33 +15,11 @@ from ..._shards.moments import together
 from ..._shards.parquet import ParquetShards
 from ..._shards.passes import Here, Passes, Prepare
 from ..._shards.workers import There
-from ...regularize import L1, L2, MaxNorm, Regularization
 from . import _shard_work as on_shard
 from ._shard_work import Survey
 
 CACHE = 2**28
 """Bytes of shards kept from one pass to the next on this machine, where nobody says more."""
-
-
-def check_given(estimator: Any, given: dict[str, Any]) -> None:
-    """ValueError for what has no place in training on shards."""
-    terms, inner_lr = Regularization.of(estimator.regularization), estimator.inner_lr
-    needs = []
-    if given["max_iter"] is None and not given["early_stopping"]:
-        needs.append(
-            "max_iter='auto' leaves clusters out and fits again; give a number, or early_stopping=True"
-        )
-    if isinstance(inner_lr, str) and inner_lr == "learned":
-        needs.append("inner_lr='learned' needs all clusters at each step; give 'auto' or a number")
-    if given["query_fraction"] is not None:
-        needs.append("query_fraction draws rows of all data; use None")
-    if terms.get(MaxNorm) is not None:
-        needs.append("MaxNorm acts on layers; use L2 or ClipNorm")
-    for term in terms:
-        if isinstance(term, L1 | L2) and not term.biases:
-            needs.append(f"{term!r} tells biases from weights; use biases=True")
-    if needs:
-        raise ValueError(f"fit_shards: {needs[0]}")
 
 
 class Way:

@@ -1,29 +1,26 @@
 """What is done with one shard, here or on a worker: functions of a shard and of what all have in common."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
 from ... import _rfpcore, functional
 from ..._arrays import Array, group_codes, matrix, row_weights, targets
-from ..._shards.keys import Keys, below, label_keys
+from ..._shards.keys import Keys, below, fold_of, label_keys, shuffled_rows
 from ..._shards.moments import ColumnMoments
 from ..._shards.parquet import Rows
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
 from ...network import MLP
-from .._finite import require_finite_fit
 from .._targets import _labels
-from ..mixed import EffectsPrior, effects_prior
 from ._inner_step import share_raised
 from ._settings import Settings
 from ._shrinkage import rows_of
-from ._splits import ClusteredRows, _part
-
-EFFECT_ROWS = 10**5
-"""Rows of the first shard, in whole clusters, that the covariance of clusters' effects is estimated on."""
+from ._splits import ClusteredRows, _part, query_rows
 
 
 class Survey(NamedTuple):
@@ -55,12 +52,17 @@ def survey(rows: Rows, estimator: Any) -> Survey:
     """Check a shard's rows and describe them."""
     X = matrix(rows.X)
     n = len(X)
-    labels = group_codes(rows.groups, n)[0]
+    labels, codes = group_codes(rows.groups, n)
+    if estimator.query_fraction is not None and (single := np.bincount(codes) == 1).any():
+        raise ValueError(
+            f"query_fraction={estimator.query_fraction:g} parts the rows of each cluster, but "
+            f"{single.sum()} of {len(labels)} have one row, such as cluster {labels[single][0]!s}"
+        )
     weights = None if rows.sample_weight is None else row_weights(rows.sample_weight, n)
     classes, totals, y = np.empty(0), np.empty(0), None
     if is_classifier(estimator):
-        classes, codes = np.unique(_labels(rows.y), return_inverse=True)
-        totals = np.bincount(codes, weights).astype(np.float64)
+        classes, each = np.unique(_labels(rows.y), return_inverse=True)
+        totals = np.bincount(each, weights).astype(np.float64)
         if hasattr(estimator, "class_weight_"):
             weights = estimator._weigh(rows.y, weights, learn=False)
     else:
@@ -69,15 +71,22 @@ def survey(rows: Rows, estimator: Any) -> Survey:
 
 
 class Shard(NamedTuple):
-    """A shard's clusters, those to train on and those held out; None where there are none."""
+    """A shard's clusters, those to train on (by folds if any) and those held out; None where none are."""
 
-    train: Clusters | None
-    held_out: Clusters | None
+    folds: tuple[Clusters | None, ...]
+    held_out: Clusters | None = None
+
+    @property
+    def train(self) -> Clusters | None:
+        """The clusters to train on, of a shard without folds."""
+        (whole,) = self.folds
+        return whole
 
     @property
     def nbytes(self) -> int:
         """Memory of the data and, about as much, of what the kernel keeps of them."""
-        return 2 * sum(part.X.nbytes + part.y.nbytes for part in self if part is not None)
+        parts = (part for part in (*self.folds, self.held_out) if part is not None)
+        return 2 * sum(part.X.nbytes + part.y.nbytes for part in parts)
 
 
 @dataclass(frozen=True)
@@ -90,25 +99,45 @@ class Reader:
         Knows classes, class weights and scalings.
     share : float or None
         Of the clusters that are held out.
+    query : float or None
+        Share of each cluster's rows that do not adapt.
     seed : int
-        Of who they are.
+        Of which these are.
+    edges : ndarray or None
+        Between the folds that clusters are dealt to; then none are held out.
     """
 
     estimator: Any
     share: float | None
+    query: float | None
     seed: int
+    edges: Keys | None = None
 
     def __call__(self, read: Rows) -> Shard:
         """The clusters."""
         rows: ClusteredRows = self.estimator._rows(
             read.X, read.y, read.groups, read.sample_weight, learn=False
         )
-        if self.share is None:
-            return Shard(rows.clusters(), None)
+        parted = self.share is not None or self.edges is not None
+        if not parted and self.query is None:
+            return Shard((rows.clusters(),))
         labels, codes = group_codes(read.groups, len(read.X))
-        out = below(label_keys(labels), self.share, self.seed)[codes]
-        parts = [_part(rows, labels[codes], None, keep) if keep.any() else None for keep in (~out, out)]
-        return Shard(*parts)
+        keys, query = label_keys(labels), None
+        if self.query is not None:
+            query = query_rows(codes, self.query, shuffled_rows(keys, codes, self.seed))
+        if not parted:
+            return Shard((rows.clusters(query),))
+
+        def part(chosen: NDArray[np.bool_]) -> Clusters | None:
+            keep = chosen[codes]
+            return _part(rows, labels[codes], query, keep) if keep.any() else None
+
+        if self.edges is not None:
+            own = fold_of(keys, self.edges)
+            return Shard(tuple(part(own == fold) for fold in range(len(self.edges) + 1)))
+        assert self.share is not None  # or there would be nothing to part
+        out = below(keys, self.share, self.seed)
+        return Shard((part(~out),), part(out))
 
 
 @dataclass(frozen=True)
@@ -119,54 +148,115 @@ class Point:
     theta: Array
     settings: Settings
     inner_lr: float | Array
+    learns: bool = False
+    """Whether the derivative in the inner step is wanted."""
 
     @classmethod
-    def of(cls, net: MLP, theta: Array, settings: Settings, inner_lr: float | Array | None) -> "Point":
+    def of(
+        cls,
+        net: MLP,
+        theta: Array,
+        settings: Settings,
+        inner_lr: float | Array | None,
+        learns: bool = False,
+    ) -> "Point":
         """As it can travel: without what only the outer loop needs."""
         nobody: Any = None
         own = replace(settings, optimizer=nobody, random_state=nobody, callbacks=())
-        return cls(net, theta, own, 1.0 if inner_lr is None else inner_lr)
+        return cls(net, theta, own, 1.0 if inner_lr is None else inner_lr, learns)
 
 
 class Measured(NamedTuple):
-    """R_k of some clusters, their weight, and the gradient; clusters left out because they diverged."""
+    """R_k of some clusters, their weight, and the gradient; clusters left out because they diverged.
+
+    `step_gradient` is the derivative in the inner step of each parameter, where it is wanted.
+    """
 
     weight: float
     value: float
     gradient: Array | None
     n_skipped: int
+    step_gradient: Array | None = None
 
 
 NOTHING = Measured(0.0, 0.0, None, 0)
 
 
+class WeightedSum:
+    """R_k of all clusters from that of their parts, in float64 and in the order in which they are added."""
+
+    def __init__(self) -> None:
+        self.weight, self.value, self.n_skipped = 0.0, 0.0, 0
+        self.gradient: Array | None = None
+        self.step_gradient: Array | None = None
+
+    def add(self, part: Measured) -> None:
+        """One part more."""
+        self.n_skipped += part.n_skipped
+        if part.weight == 0:
+            return
+        self.weight += part.weight
+        self.value += part.weight * part.value
+        self.gradient = _added(self.gradient, part.weight, part.gradient)
+        self.step_gradient = _added(self.step_gradient, part.weight, part.step_gradient)
+
+    def mean(self, dtype: np.dtype[Any]) -> Measured:
+        """Of all, the gradient in a dtype."""
+        if self.weight == 0:
+            return Measured(0.0, np.nan, None, self.n_skipped)
+        gradient = None if self.gradient is None else (self.gradient / self.weight).astype(dtype)
+        slope = None if self.step_gradient is None else self.step_gradient / self.weight
+        return Measured(self.weight, self.value / self.weight, gradient, self.n_skipped, slope)
+
+
+def _added(whole: Array | None, weight: float, part: Array | None) -> Array | None:
+    if part is None:
+        return whole
+    own = weight * part.astype(np.float64)
+    return own if whole is None else np.asarray(whole + own)
+
+
+def total(parts: Iterable[Measured], dtype: np.dtype[Any]) -> Measured:
+    """R_k of all clusters from that of each part's, and the gradient in a dtype."""
+    found = WeightedSum()
+    for part in parts:
+        found.add(part)
+    return found.mean(dtype)
+
+
 def step(shard: Shard, at: Point) -> Measured:
     """R_k of the clusters to train on, and its gradient. DivergenceError with the cluster's label."""
-    data, settings = shard.train, at.settings
-    if data is None:
-        return NOTHING
+    return NOTHING if shard.train is None else measured(shard.train, at)
+
+
+def measured(data: Clusters, at: Point) -> Measured:
+    """R_k of clusters, and its gradient. DivergenceError with the cluster's label."""
+    settings = at.settings
     weights = rows_of(data)
     inner = settings.inner(at.net.n_parameters, at.inner_lr)
     handle = data.handle(at.net, settings.loss, at.theta.dtype)
     given = (at.net._architecture, at.theta, handle, settings.alpha, inner, settings.loss)
     try:
-        if not settings.skip_diverged:
+        if not (settings.skip_diverged or at.learns):
             value, gradient = _rfpcore.value_and_grad(*given, False, settings.n_threads)
             return Measured(float(weights.sum()), value, gradient, 0)
-        found = _rfpcore.objective(*given, True, False, settings.n_threads)
+        found = _rfpcore.objective(*given, settings.skip_diverged, at.learns, settings.n_threads)
     except _rfpcore.DivergenceError as error:
         if settings.skip_diverged:  # all of them
             return NOTHING._replace(n_skipped=data.n_clusters)
         raise functional.divergence(error, at.net, at.theta, data, settings.loss, at.inner_lr) from None
     ok = found.diverged_step < 0
-    return Measured(float(weights[ok].sum()), found.value, found.gradient, int((~ok).sum()))
+    weight, n_skipped = float(weights[ok].sum()), int((~ok).sum())
+    return Measured(weight, found.value, found.gradient, n_skipped, found.inner_lr_gradient)
 
 
 def validate(shard: Shard, at: Point) -> Measured:
     """R_k of the clusters held out; infinite if one of them diverges."""
-    data = shard.held_out
-    if data is None:
-        return NOTHING
+    return NOTHING if shard.held_out is None else looked_at(shard.held_out, at)
+
+
+def looked_at(data: Clusters, at: Point) -> Measured:
+    """R_k of clusters that are not trained on; infinite if one of them diverges."""
     weight = float(rows_of(data).sum())
     try:
         found = at.settings.objective(at.net, at.theta, data, at.inner_lr)
@@ -178,41 +268,24 @@ def validate(shard: Shard, at: Point) -> Measured:
 
 def raised(shard: Shard, at: Point) -> tuple[float, float]:
     """Weight of the clusters where adaptation raises the loss, and of all."""
-    data = shard.train
-    if data is None:
+    if shard.train is None:
         return 0.0, 0.0
-    weight = float(rows_of(data).sum())
-    return share_raised(at.net, at.theta, data, at.settings, at.inner_lr) * weight, weight
+    own = shard.train.support()
+    weight = float(rows_of(own).sum())
+    return share_raised(at.net, at.theta, own, at.settings, at.inner_lr) * weight, weight
 
 
 def steepest(shard: Shard, at: Point) -> float:
-    """The largest curvature of the clusters; NaN where it is not finite."""
-    data, settings = shard.train, at.settings
-    if data is None:
-        return -np.inf
-    try:
-        each = functional.curvature(at.net, at.theta, data, settings.loss, n_jobs=settings.n_threads or None)
-    except DivergenceError:
-        return float("nan")
-    return float(each.max())
-
-
-def last_look(shard: Shard, at: Point) -> EffectsPrior | None:
-    """Whether the network is in range, and the covariance of clusters' effects on its residuals.
-
-    Raises
-    ------
-    DivergenceError
-        If parameters or outputs overflow.
-    """
-    data, settings = shard.train, at.settings
-    if data is None:
-        return None
-    require_finite_fit(at.net, at.theta, data.X, settings.max_iter, "outer steps")
-    if settings.loss != "squared" or at.net.n_outputs != 1:
-        return None
-    n_clusters = max(1, int(np.searchsorted(data.offsets, EFFECT_ROWS, "right")) - 1)
-    rows = slice(0, int(data.offsets[n_clusters]))
-    residual = data.y[rows, 0] - at.net.predict(at.theta, data.X[rows])[:, 0].astype(np.float64)
-    weights = None if data.sample_weight is None else data.sample_weight[rows]
-    return effects_prior(data.X[rows], residual, data.offsets[: n_clusters + 1], weights, settings.n_threads)
+    """The largest curvature of the clusters to train on; NaN where it is not finite."""
+    settings, found = at.settings, [-np.inf]
+    for data in shard.folds:
+        if data is None:
+            continue
+        try:
+            each = functional.curvature(
+                at.net, at.theta, data, settings.loss, n_jobs=settings.n_threads or None
+            )
+        except DivergenceError:
+            return float("nan")
+        found.append(float(each.max()))
+    return max(found)

@@ -36,7 +36,7 @@ def split(
         return rows.clusters(), None
     n = len(rows.X)
     labels, codes = group_codes(rows.groups, n)
-    query = None if query_fraction is None else _query_rows(codes, query_fraction, rng)
+    query = None if query_fraction is None else query_rows(codes, query_fraction, rng.permutation(n))
     if validation_fraction is None:
         return rows.clusters(query), None
     rows.clusters(query)  # checks all rows together, so that errors name rows of the user's data
@@ -63,9 +63,11 @@ def _held_out_rows(
     return chosen[codes]
 
 
-def _query_rows(codes: NDArray[np.intp], fraction: float, rng: np.random.RandomState) -> NDArray[np.bool_]:
-    """True for a random share of each cluster's rows, at least one and not all where there are two."""
-    shuffled = rng.permutation(len(codes))
+def query_rows(codes: NDArray[np.intp], fraction: float, shuffled: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """True for a share of each cluster's rows, at least one and not all where there are two.
+
+    Of each cluster those that come first in `shuffled` (N,), the rows in a random order.
+    """
     by_cluster = shuffled[np.argsort(codes[shuffled], kind="stable")]
     sizes = np.bincount(codes)
     n_query = np.minimum(np.maximum(1, np.rint(fraction * sizes)), sizes - 1)
