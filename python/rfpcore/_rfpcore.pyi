@@ -261,12 +261,19 @@ class Optimizer:
 
     def __new__(cls, optimizer: Any, regularization: Iterable[Any] | None = None) -> Self: ...
     def step(
-        self, t: int, gradient: _Floats, theta: _Floats, first: _Floats, second: _Floats
+        self,
+        t: int,
+        gradient: _Floats,
+        theta: _Floats,
+        first: _Floats,
+        second: _Floats,
+        *,
+        architecture: Architecture | None = None,
     ) -> tuple[Any, Any, Any]:
-        """theta, first and second moment (P,) after step t, counted from 0; all parameters count as weights.
+        """theta, first and second moment (P,) after step t, counted from 0, of a network's parameters.
 
-        SGD keeps the velocity in `first` and nothing in `second`; at t = 0 both are zeros. ValueError with `MaxNorm`: a
-        bare vector does not say which weights go into which unit.
+        Without an architecture all count as weights. SGD keeps the velocity in `first` and nothing in `second`; at t = 0
+        both are zeros. ValueError with `MaxNorm` on a bare vector, which does not say which weights go into which unit.
         """
     def learning_rates(self, start: int, stop: int) -> NDArray[np.float64]:
         """lr * factor(t) of the steps t = start, ..., stop - 1."""

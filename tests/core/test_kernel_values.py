@@ -88,6 +88,25 @@ class Never(Schedule):
     pass
 
 
+ARCHITECTURE = _rfpcore.Architecture(2, (3,), 1, "tanh")
+
+
+def test_steps_of_a_network_know_its_layers():
+    """Clipping, decay of weights alone, and a bound on the weights into each unit, by hand."""
+    rng = np.random.default_rng(0)
+    theta, gradient = rng.normal(size=(2, 13))
+    terms = [ClipNorm(1.0), L2(0.4, biases=False), MaxNorm(0.6)]
+    optimizer, none = _rfpcore.Optimizer(SGD(0.1), terms), np.zeros(13)
+    found, *_ = optimizer.step(0, gradient, theta, none, none, architecture=ARCHITECTURE)
+    is_weight = np.r_[np.ones(6), np.zeros(3), np.ones(3), np.zeros(1)]
+    applied = gradient / np.linalg.norm(gradient) + L2(0.4).strength * is_weight * theta
+    expected = theta - 0.1 * applied
+    for weights in (expected[:6].reshape(2, 3), expected[9:12].reshape(3, 1)):
+        weights *= np.minimum(1, 0.6 / np.linalg.norm(weights, axis=0))
+    assert (np.linalg.norm(theta[:6].reshape(2, 3), axis=0) > 0.6).any()
+    assert_allclose(found, expected, rtol=1e-13)
+
+
 def step(optimizer=None, **given):
     vectors = {name: np.zeros(2) for name in ("gradient", "theta", "first", "second")} | given
     return (optimizer or _rfpcore.Optimizer(SGD(0.1), [Dropout(0.5)])).step(0, **vectors)
@@ -112,6 +131,7 @@ def step(optimizer=None, **given):
             "is a Never; Constant, Cosine, Step or PowerLaw is needed",
         ),
         (lambda: step(_rfpcore.Optimizer(SGD(0.1), [MaxNorm(1.0)])), ValueError, "MaxNorm needs layers"),
+        (lambda: step(architecture=ARCHITECTURE), ValueError, "gradient"),
         (lambda: step(theta=np.zeros(3)), ValueError, "theta"),
         (lambda: step(first=np.zeros(1)), ValueError, "first"),
         (

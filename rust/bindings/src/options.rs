@@ -97,6 +97,8 @@ impl Optimizer {
     }
 
     /// θ and the moments after step t, counted from 0; see the stub.
+    #[pyo3(signature = (t, gradient, theta, first, second, *, architecture=None))]
+    #[expect(clippy::too_many_arguments, reason = "the state of a step is five of them")]
     fn step<'py>(
         &self,
         py: Python<'py>,
@@ -105,19 +107,24 @@ impl Optimizer {
         theta: &Bound<'py, PyAny>,
         first: &Bound<'py, PyAny>,
         second: &Bound<'py, PyAny>,
+        architecture: Option<PyRef<'py, Architecture>>,
     ) -> PyResult<Moved<'py>> {
-        if self.0.max_norm.is_some() {
+        let network = architecture.as_ref().map(|architecture| &architecture.0);
+        if network.is_none() && self.0.max_norm.is_some() {
             let (what, needed_by) = ("layers, which a bare vector has not", "MaxNorm");
             return Err(to_python(KernelError::Missing { what, needed_by }));
         }
         with_dtype!(theta, T => {
             let gradient = vector::<T>("gradient", gradient)?;
             let gradient = gradient.as_slice()?;
+            if let Some(network) = network {
+                check_columns("gradient", gradient.len(), network.n_parameters())?;
+            }
             let part = |what, array| owned::<T>(what, array, gradient.len());
             let (mut theta, mut first, mut second) =
                 (part("theta", theta)?, part("first", first)?, part("second", second)?);
             guarded(|| {
-                self.0.step(t, gradient, &mut theta, &mut first, &mut second);
+                self.0.step(network, t, gradient, &mut theta, &mut first, &mut second);
                 Ok(())
             })?;
             Ok((

@@ -39,7 +39,6 @@ from ...clusters import Clusters
 from ...losses import Loss
 from ...network import MLP
 from ...optimizers import SGD, Adam, Constant, Cosine, PowerLaw, Schedule
-from ...regularize import Regularization
 from .._schedules import schedule_of
 from ._regularization import outer_penalties
 
@@ -193,7 +192,7 @@ def check_settings(
         "loss": loss,
         "inner_lr": None if auto else check_inner_lr(inner_lr, n_parameters),
         "learned_rate": given["learning_rate_init"] if auto and inner_lr == "learned" else None,
-        "optimizer": outer_optimizer(estimator, given, outer_penalties(estimator, given), endless),
+        "optimizer": _optimizer(estimator, given, endless),
         "skip_diverged": given["on_divergence"] == "skip",
         "n_threads": given["n_jobs"],
         "n_jobs": estimator.n_jobs,
@@ -202,15 +201,13 @@ def check_settings(
     return Settings(**as_given | read)
 
 
-def outer_optimizer(
-    estimator: Any, given: dict[str, Any], terms: Regularization, endless: bool = False
-) -> _rfpcore.Optimizer:
-    """The outer optimizer, with these terms."""
+def _optimizer(estimator: Any, given: dict[str, Any], endless: bool) -> _rfpcore.Optimizer:
+    """The outer optimizer."""
     lr = given["learning_rate_init"]
     schedule = named_schedule(estimator.learning_rate, given["max_iter"], endless)
     sgd = given["solver"] == "sgd"
     optimizer = SGD(lr, given["momentum"], schedule=schedule) if sgd else Adam(lr, schedule=schedule)
-    return _rfpcore.Optimizer(optimizer, terms)
+    return _rfpcore.Optimizer(optimizer, outer_penalties(estimator, given))
 
 
 def named_schedule(given: Any, max_iter: int, endless: bool = False) -> Schedule:

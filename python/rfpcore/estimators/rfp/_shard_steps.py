@@ -83,7 +83,7 @@ class ShardTrainer:
                 f"all clusters of outer step {self.n_steps + 1} diverged; a smaller inner_lr helps",
                 n_diverged=max(1, found.n_skipped),
             )
-        self.theta, self.first, self.second = self.settings.optimizer.step(
-            self.n_steps, found.gradient, self.theta, self.first, self.second
-        )
+        state = found.gradient, self.theta, self.first, self.second
+        step = self.settings.optimizer.step
+        self.theta, self.first, self.second = step(self.n_steps, *state, architecture=self.net._architecture)
         self.n_steps += 1

@@ -20,10 +20,8 @@ from . import _shard_work as on_shard
 from ._fit import Fit, StartingPoint, say
 from ._folds import number_of_folds, require_several
 from ._inner_step import MANY, named
-from ._layered_step import optimizer_on_vectors
 from ._learned_step import LearnedStep
-from ._regularization import outer_penalties
-from ._settings import AUTO_STEPS, Settings, outer_optimizer
+from ._settings import AUTO_STEPS, Settings
 from ._shard_folds import choose_steps
 from ._shard_learn import ShardFacts, Way, learn, require_both, travelling
 from ._shard_left_out import FoldsLeftOut
@@ -175,13 +173,9 @@ def check_before(estimator: Any, way: Way, given: dict[str, Any]) -> None:
 
 
 def settings_of(estimator: Any, way: Way, net: MLP, given: dict[str, Any], n_steps: int | None) -> Settings:
-    """The estimator's for so many steps, with its workers' threads and an optimizer of bare vectors."""
+    """The estimator's for so many steps, with its workers' threads."""
     own: Settings = estimator._settings(net, given, n_steps)
-    steps = given | {"max_iter": own.max_iter}
-    optimizer = optimizer_on_vectors(
-        net, lambda terms: outer_optimizer(estimator, steps, terms), outer_penalties(estimator, given)
-    )
-    return replace(own, n_threads=way.n_threads(own.n_threads, estimator.n_jobs), optimizer=optimizer)
+    return replace(own, n_threads=way.n_threads(own.n_threads, estimator.n_jobs))
 
 
 def _auto_steps(

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::max_norm::limit_norms;
 use super::{L1Method, Moments, Optimizer, Rule};
 use crate::dense::vectors::{add_scaled, squared_norm, with_features};
-use crate::network::architecture::{Kind, Span, Units};
+use crate::network::architecture::{Architecture, Kind, Span, Units};
 use crate::simd::{Backend, Isa, Pass, Real, run};
 use crate::with_isa;
 
@@ -164,10 +164,20 @@ impl Stepper {
 }
 
 impl Optimizer {
-    /// Takes step t, counted from 0, of parameters that are all weights; `first` and `second` as in `Stepper::step`.
-    pub fn step<T: Real>(&self, t: u64, gradient: &[T], theta: &mut [T], first: &mut [T], second: &mut [T]) {
-        let all = [Span { range: 0..theta.len(), kind: Kind::Weights }];
-        let stepper = Stepper::new(*self, &all, Vec::new());
+    /// Takes step t, counted from 0, of a network's flat parameters, or without one of parameters that are all weights;
+    /// `first` and `second` as in `Stepper::step`.
+    pub fn step<T: Real>(
+        &self,
+        network: Option<&Architecture>,
+        t: u64,
+        gradient: &[T],
+        theta: &mut [T],
+        first: &mut [T],
+        second: &mut [T],
+    ) {
+        let all = || (vec![Span { range: 0..theta.len(), kind: Kind::Weights }], Vec::new());
+        let (spans, units) = network.map_or_else(all, Architecture::spans);
+        let stepper = Stepper::new(*self, &spans, units);
         with_isa!(Backend::detect(), isa => stepper.step(isa, t, gradient, theta, first, second));
     }
 }

@@ -257,7 +257,7 @@ impl<'a, S: Isa, T: Elementary> Dynamics<'a, S, T> {
                 let penalties = Penalties { coupled, ..Penalties::default() };
                 let rule = Rule::Adam(moments);
                 let optimizer = Optimizer { rule, learning_rate: rate, penalties, ..Optimizer::default() };
-                optimizer.step(net.steps, gradient, &mut net.theta, &mut net.first, &mut net.second);
+                optimizer.step(None, net.steps, gradient, &mut net.theta, &mut net.first, &mut net.second);
                 net.steps += 1;
             }
         }
