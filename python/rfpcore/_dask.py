@@ -3,19 +3,25 @@
 import pickle
 import warnings
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from functools import wraps
 from importlib.metadata import version
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from . import _rfpcore
 from ._arrays import shown
 from ._warn import warn
 
-__all__ = ["on_workers", "require_client", "shares"]
+__all__ = ["current_client", "fits_on_scheduler", "on_workers", "require_client", "results_of", "shares"]
 
 JOBS_A_THREAD = 8  # so that the last to finish keeps the others waiting for a small part of the time
 
+_client: ContextVar[Any] = ContextVar("_client", default=None)
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+P = ParamSpec("P")
+Returned = TypeVar("Returned")
 
 
 class Installed(NamedTuple):
@@ -78,6 +84,32 @@ def _compare(client: Any) -> None:
         )
 
 
+def fits_on_scheduler(method: Callable[P, Returned]) -> Callable[P, Returned]:
+    """A method with a keyword `scheduler`, whose refits go to the workers of that client.
+
+    They lie many calls below the method, and no estimator may keep a client, which can be neither copied nor
+    pickled. None leaves what is in force.
+    """
+
+    @wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Returned:
+        client = require_client(kwargs.get("scheduler"))
+        if client is None:
+            return method(*args, **kwargs)
+        before = _client.set(client)
+        try:
+            return method(*args, **kwargs)
+        finally:
+            _client.reset(before)
+
+    return run
+
+
+def current_client() -> Any:
+    """The client of the innermost method of `fits_on_scheduler` that has one, or None."""
+    return _client.get()
+
+
 def shares(client: Any, n: int) -> list[range]:
     """Numbers from 0 to n - 1 in ranges, some for each of the workers' threads."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
@@ -115,10 +147,21 @@ def on_workers(
         raise
 
 
+def results_of(
+    client: Any, work: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
+) -> list[Result]:
+    """The results of `on_workers`, in the order of the jobs."""
+    found: list[Any] = [None] * len(jobs)
+    on_workers(client, work, shared, jobs, found.__setitem__)
+    return found
+
+
 def _run(work: Callable[[Any, Job], Result], shared: Any, job: Job) -> Result:
     # Arrays come as views into messages, at any address; the kernel needs those of their dtype. A pickle in
-    # one piece makes them anew.
-    return work(*pickle.loads(pickle.dumps((shared, job), protocol=5)))
+    # one piece makes them anew; that of distributed takes classes of a notebook too.
+    from distributed.protocol.pickle import dumps
+
+    return work(*pickle.loads(dumps((shared, job), protocol=5)))
 
 
 def _same(shared: Any) -> Any:
