@@ -2,7 +2,8 @@
 
 import pickle
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from functools import wraps
 from importlib.metadata import version
@@ -15,6 +16,11 @@ from ._warn import warn
 __all__ = ["current_client", "fits_on_scheduler", "on_workers", "require_client", "results_of", "shares"]
 
 JOBS_A_THREAD = 8  # so that the last to finish keeps the others waiting for a small part of the time
+PAUSED = (
+    "all workers of scheduler= are paused, close to their memory limit, and none is at work on a job; they "
+    "need more memory, or less of other data"
+)
+PATIENCE = 10.0  # seconds without a job done, after which it is asked whether workers can take any
 
 _client: ContextVar[Any] = ContextVar("_client", default=None)
 
@@ -112,8 +118,7 @@ def current_client() -> Any:
 
 def shares(client: Any, n: int) -> list[range]:
     """Numbers from 0 to n - 1 in ranges, some for each of the workers' threads."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    n_threads = sum(worker["nthreads"] for worker in workers)
+    n_threads = sum(worker["nthreads"] for worker in _workers(client))
     size = -(-n // (JOBS_A_THREAD * max(n_threads, 1)))
     return [range(first, min(first + size, n)) for first in range(0, n, size)]
 
@@ -129,8 +134,15 @@ def on_workers(
 
     What all jobs share is sent to a worker once. Jobs of a worker that dies are run anew by others. What
     `finished` raises, an error of a job, or Ctrl-C ends all: jobs not begun are dropped.
+
+    Raises
+    ------
+    MemoryError
+        If all workers are paused, as they are too close to their memory limit to take a job.
+    RuntimeError
+        If several workers died at the same job, or the client is closed before all are done.
     """
-    from distributed import as_completed
+    from distributed import KilledWorker
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
@@ -139,12 +151,51 @@ def on_workers(
         futures = [client.submit(_run, work, held, job, pure=False) for job in jobs]
     place = {future.key: index for index, future in enumerate(futures)}
     try:
-        for future in as_completed(futures):
+        for future in _as_they_end(client, futures):
             finished(place[future.key], future.result())
             future.release()
-    except BaseException:
-        client.cancel([held, *futures], force=True)
+    except BaseException as error:
+        if client.status == "running":
+            client.cancel([held, *futures], force=True)
+        elif isinstance(error, CancelledError | RuntimeError):
+            raise RuntimeError("the client of scheduler= was closed before all jobs were done") from error
+        if isinstance(error, KilledWorker):
+            raise RuntimeError(
+                "several workers died at the same job; it may need more memory than the "
+                f"{error.last_worker.memory_limit} bytes of the last. More for each, or fewer threads, help"
+            ) from error
         raise
+
+
+def _as_they_end(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
+    """The futures as they are done; MemoryError where they never will be."""
+    from distributed import as_completed
+
+    left, stuck = dict.fromkeys(futures), False
+    while left:
+        ended = as_completed(list(left), timeout=PATIENCE)
+        while left:
+            try:
+                future = next(ended)
+            except TimeoutError:
+                before, stuck = stuck, _is_stuck(client)
+                if before and stuck:
+                    raise MemoryError(PAUSED) from None
+                break
+            del left[future]
+            yield future
+            stuck = False
+
+
+def _workers(client: Any) -> list[Any]:
+    return list(client.scheduler_info(n_workers=-1)["workers"].values())
+
+
+def _is_stuck(client: Any) -> bool:
+    """Whether every worker has stopped to take tasks for want of memory, and works on none."""
+    workers = _workers(client)
+    idle = [w["status"] == "paused" and not w["metrics"]["task_counts"].get("executing") for w in workers]
+    return bool(workers) and all(idle)
 
 
 def results_of(
