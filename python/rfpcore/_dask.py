@@ -11,9 +11,18 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from . import _rfpcore
 from ._arrays import shown
+from ._options import n_threads
 from ._warn import warn
 
-__all__ = ["current_client", "fits_on_scheduler", "on_workers", "require_client", "results_of", "shares"]
+__all__ = [
+    "current_client",
+    "fits_on_scheduler",
+    "on_workers",
+    "require_client",
+    "results_of",
+    "shares",
+    "threads_of_each",
+]
 
 JOBS_A_THREAD = 8  # so that the last to finish keeps the others waiting for a small part of the time
 PAUSED = (
@@ -121,6 +130,11 @@ def shares(client: Any, n: int) -> list[range]:
     n_threads = sum(worker["nthreads"] for worker in _workers(client))
     size = -(-n // (JOBS_A_THREAD * max(n_threads, 1)))
     return [range(first, min(first + size, n)) for first in range(0, n, size)]
+
+
+def threads_of_each(client: Any, n_jobs: int | None) -> int:
+    """`n_jobs` as a number of threads: of a job on a client's workers 1 by default, else all."""
+    return n_threads(1 if client is not None and n_jobs is None else n_jobs)
 
 
 def on_workers(

@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,14 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from rfpcore import RFPRegressor, _dask
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, IndividualEffect, StaggeredEffect
-from rfpcore.estimators import refit_clusters
+from rfpcore.conformal import ClusterConformal
+from rfpcore.estimators import EnsembleRegressor, MLPRegressor, refit_clusters
 from rfpcore.exceptions import DivergenceError
+from rfpcore.implicit import validate
+from rfpcore.many import Model
+from rfpcore.npiv import F2BMLD
+from rfpcore.optimizers import SGD
+from rfpcore.regularize import L2
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 
@@ -225,3 +232,45 @@ def test_what_is_no_open_client_is_refused_before_any_work(client):
     ):
         with pytest.raises(TypeError, match=r"scheduler is int; a synchronous dask.distributed.Client"):
             refits(3)
+
+
+@pytest.mark.parametrize("solver", ["adam", "langevin"])
+def test_bands_of_instrumental_variables(client, alone, solver):
+    z = RANDOM.normal(size=(150, 1))
+    x = z + RANDOM.normal(size=(150, 1))
+    model = F2BMLD(solver=solver, n_particles=8, max_iter=40, random_state=0).fit(x, np.sin(x[:, 0]), z)
+    options = {"n_bootstraps": 11, "random_state": 1}
+    here = model.bands(x[:5], **options)
+    for one in (client, alone):
+        for ours, theirs in zip(here, model.bands(x[:5], **options, scheduler=one), strict=True):
+            assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("options", [{}, {"bootstrap": True, "verbose": 1}], ids=["seeds", "bootstrap"])
+def test_ensembles(client, alone, options):
+    member = MLPRegressor(hidden_layer_sizes=(5,), max_iter=4)
+    model = EnsembleRegressor(member, n_estimators=7, random_state=0, **options)
+    here = model.fit(X, Y).predict(X)
+    for one in (client, alone):
+        assert_array_equal(model.fit(X, Y, scheduler=one).predict(X), here)
+
+
+@pytest.mark.parametrize("method", ["split", "cv+", "jackknife+"])
+@pytest.mark.parametrize("regressor", [SMALL, Own()], ids=["network", "own"])
+def test_conformal_intervals(client, alone, method, regressor):
+    model = ClusterConformal(regressor, method=method, n_folds=4, random_state=0)
+    here = model.fit(X, Y, GROUPS)
+    bounds, predicted = here.predict_interval(X, level=0.6), here.predict(X)
+    for one in (client, alone):
+        there = model.fit(X, Y, GROUPS, scheduler=one)
+        assert_array_equal(there.predict_interval(X, level=0.6), bounds)
+        assert_array_equal(there.predict(X), predicted)
+
+
+def test_validation_of_a_penalty(client):
+    model = Model((5,), optimizer=SGD(0.05), regularization=L2(0.01), n_epochs=5)
+    given = {"ablated": replace(model, regularization=None), "held_out": (X, Y)}
+    here = validate(model, X, Y, L2(0.01), **given)
+    there = validate(model, X, Y, L2(0.01), **given, scheduler=client)
+    for name, run in here.runs.items():
+        assert_array_equal(there.runs[name].theta, run.theta)
