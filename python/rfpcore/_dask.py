@@ -74,7 +74,8 @@ def require_client(scheduler: Any) -> Any:
         raise TypeError(f"scheduler is {kind}; a synchronous dask.distributed.Client is needed")
     if scheduler.status != "running":
         raise ValueError(f"scheduler is a client that is {scheduler.status}; a running one is needed")
-    _compare(scheduler)
+    if scheduler is not current_client():  # its workers have been asked
+        _compare(scheduler)
     return scheduler
 
 

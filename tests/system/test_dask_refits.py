@@ -5,6 +5,7 @@ import pickle
 import signal
 import warnings
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from rfpcore import RFPRegressor, _dask
+from rfpcore._progress import NoProgress
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, IndividualEffect, StaggeredEffect
 from rfpcore.conformal import ClusterConformal
 from rfpcore.estimators import EnsembleRegressor, MLPRegressor, refit_clusters
@@ -274,3 +276,54 @@ def test_validation_of_a_penalty(client):
     there = validate(model, X, Y, L2(0.01), **given, scheduler=client)
     for name, run in here.runs.items():
         assert_array_equal(there.runs[name].theta, run.theta)
+
+
+class Shown(NoProgress):
+    """Progress that is kept; told to, it presses Ctrl-C."""
+
+    def __init__(self, interrupts=False):
+        self.done, self.interrupts = [], interrupts
+
+    def update(self, done, note):
+        self.done.append(done)
+        if self.interrupts:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_progress_of_effects_and_ctrl_c(client, monkeypatch):
+    """Refits go a twentieth at a time, as here: the same bits."""
+    shown = []
+    monkeypatch.setattr("rfpcore.causal._effort.make_progress", lambda *arguments: shown[-1])
+    model, data, given = cluster_effect(SMALL, inference="bootstrap", n_draws=40, verbose=1)
+    shown.append(Shown())
+    effects = model.fit(*data, **given).effects_
+    shown.append(Shown())
+    same(model.fit(*data, **given, scheduler=client).effects_, effects)
+    assert shown[0].done == shown[1].done
+    assert len(shown[0].done) > 10
+    shown.append(Shown(interrupts=True))
+    before = model.effects_
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*data, **given, scheduler=client)
+    assert len(shown[2].done) == 1
+    assert model.effects_ is before
+    assert _dask.current_client() is None
+
+
+def test_coverage_study(client, tmp_path):
+    """A data set a job, each line as it comes."""
+    coverage = import_module("benches.effects.coverage")
+    cells, wanted = coverage.CELLS[:2], frozenset(["OLS"])
+    todo = list(coverage.jobs(cells, 2, 0, wanted, []))
+    coverage.run(tmp_path / "there.jsonl", todo, 1, client.scheduler.address)
+    coverage.run(tmp_path / "here.jsonl", todo, 1)
+
+    def lines(name):
+        found = coverage.read(tmp_path / name)
+        return sorted((line["cell"], line["seed"], _without_seconds(line["rows"])) for line in found)
+
+    assert lines("there.jsonl") == lines("here.jsonl")
+
+
+def _without_seconds(rows):
+    return [(name, numbers[:3]) for name, numbers in rows.items()]
