@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from rfpcore import RFPRegressor, _dask
+from rfpcore import RFPRegressor, RFPRegressorCV, _dask
 from rfpcore._progress import NoProgress
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, IndividualEffect, StaggeredEffect
 from rfpcore.conformal import ClusterConformal
@@ -255,6 +255,19 @@ def test_ensembles(client, alone, options):
     here = model.fit(X, Y).predict(X)
     for one in (client, alone):
         assert_array_equal(model.fit(X, Y, scheduler=one).predict(X), here)
+
+
+def test_choice_by_cross_validation(client, alone):
+    base = RFPRegressor(**SMALL.get_params() | {"max_iter": 20, "solver": "sgd", "batch_size": 5})
+    weight = RANDOM.uniform(0.5, 2, 128)
+    model = RFPRegressorCV(base, alphas=(0.1, 1.0), inner_lrs=(0.05, 0.1), n_folds=3)
+    here = model.fit(X, Y, GROUPS, weight)
+    results, theta = here.cv_results_, here.best_estimator_.theta_
+    for one in (client, alone):
+        there = model.fit(X, Y, GROUPS, weight, scheduler=one)
+        for name, values in results.items():
+            assert_array_equal(there.cv_results_[name], values)
+        assert_array_equal(there.best_estimator_.theta_, theta)
 
 
 @pytest.mark.parametrize("method", ["split", "cv+", "jackknife+"])
