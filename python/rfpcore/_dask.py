@@ -184,6 +184,7 @@ def on_workers(
 
 def _as_they_end(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
     """The futures as they are done; MemoryError where they never will be."""
+    from distributed import TimeoutError as Late
     from distributed import as_completed
 
     left, stuck = dict.fromkeys(futures), False
@@ -192,7 +193,7 @@ def _as_they_end(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
         while left:
             try:
                 future = next(ended)
-            except TimeoutError:
+            except Late:
                 before, stuck = stuck, _is_stuck(client)
                 if before and stuck:
                     raise MemoryError(PAUSED) from None

@@ -340,3 +340,14 @@ def test_coverage_study(client, tmp_path):
 
 def _without_seconds(rows):
     return [(name, numbers[:3]) for name, numbers in rows.items()]
+
+
+def test_learners_that_no_module_has(client):
+    """As of a notebook."""
+
+    class Local(Own):
+        pass
+
+    model, data, given = cluster_effect(Local())
+    effects = model.fit(*data, **given).effects_
+    same(model.fit(*data, **given, scheduler=client).effects_, effects)
