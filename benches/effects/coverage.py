@@ -1,6 +1,7 @@
 """How often intervals for the effect of a cluster-level policy cover it, nominally 95 %.
 
     python -m benches.effects.coverage --draws 500 --workers 2           # goes on where it was interrupted
+    python -m benches.effects.coverage --scheduler tcp://there:8786      # on the workers of a Dask cluster
     python -m benches.effects.coverage --report                          # the tables of what there is
 
 Each data set is one line of `benches/effects/coverage.jsonl`, a function of its cell and seed alone, so that
@@ -11,6 +12,7 @@ and left out.
 """
 
 import argparse
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,6 +21,8 @@ from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from rfpcore._dask import on_workers, require_client
 
 from ..jsonl import append, read
 from .designs import CELLS, Cell, draw
@@ -60,20 +64,35 @@ def jobs(
                 yield Job(cell, seed, wanted, seed < others)
 
 
-def run(path: Path, todo: Sequence[Job], workers: int) -> None:
-    """Do what is missing and append it."""
+def run(path: Path, todo: Sequence[Job], workers: int, scheduler: str | None = None) -> None:
+    """Do what is missing, here or on the workers of a Dask cluster, and append it."""
+    number = itertools.count(1)
+
+    def done(_: int, line: dict[str, object]) -> None:
+        append(path, [line])
+        if (count := next(number)) % 100 == 0:
+            print(f"{count} of {len(todo)}", flush=True)
+
+    if scheduler is not None:
+        from distributed import Client
+
+        with Client(scheduler) as client:
+            on_workers(require_client(client), _one_of_all, None, todo, done)
+        return
     with ProcessPoolExecutor(workers) as pool:
-        futures = [pool.submit(one, job) for job in todo]
-        for count, future in enumerate(as_completed(futures), 1):
-            append(path, [future.result()])
-            if count % 100 == 0:
-                print(f"{count} of {len(todo)}", flush=True)
+        for future in as_completed([pool.submit(one, job) for job in todo]):
+            done(0, future.result())
+
+
+def _one_of_all(_: None, job: Job) -> dict[str, object]:
+    return one(job)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=500, help="data sets a cell (default 500)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler, whose workers can import benches")
     parser.add_argument("--cells", nargs="*", help="names or beginnings of names; default all")
     parser.add_argument("--others", type=int, default=100, help="data sets a cell for costly rivals")
     parser.add_argument("--estimators", nargs="*", help="names as in methods.py; default all")
@@ -86,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.report:
         wanted = frozenset(options.estimators) if options.estimators else None
         todo = list(jobs(cells, options.draws, options.others, wanted, read(options.output)))
-        run(options.output, todo, options.workers)
+        run(options.output, todo, options.workers, options.scheduler)
     lines = read(options.output)
     print(short_table(lines))
     print(long_tables(lines))

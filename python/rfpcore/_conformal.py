@@ -1,5 +1,6 @@
 """What conformal intervals rest on: rows checked, folds of clusters, fits to some of them, quantiles."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,11 +10,13 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils.validation import has_fit_parameter
 
 from ._arrays import as_floats, group_codes, require_finite, require_length, row_weights, shown
+from ._dask import results_of
 from ._file_parts import Document, Tensors, object_of
 from .files import class_of, take
 
 Floats = NDArray[np.float64]
 
+ALL_ROWS = -2  # no fold: nobody is left out
 ROUNDING = 1e-9  # of a sum of weights, in clusters
 CELLS = 1 << 22  # of a table of rows to predict by rows left out, at a time
 
@@ -102,6 +105,21 @@ def require_regressor(estimator: Any) -> None:
         raise TypeError(f"estimator={shown(estimator)}; a regressor with fit and predict is needed")
     if is_classifier(estimator):
         raise TypeError(f"estimator is a {type(estimator).__name__}; intervals need a regressor")
+
+
+def fitted_without(
+    estimator: Any, data: ConformalRows, of_row: NDArray[np.intp], folds: Sequence[int], client: Any
+) -> list[Any]:
+    """Copies fitted without each of some folds: one after the other, or as jobs of a client's workers."""
+    shared = (estimator, data, of_row)
+    if client is not None:
+        return results_of(client, _without, shared, folds)
+    return [_without(shared, fold) for fold in folds]
+
+
+def _without(shared: tuple[Any, ConformalRows, NDArray[np.intp]], fold: int) -> Any:
+    estimator, data, of_row = shared
+    return fitted_to(estimator, data, np.flatnonzero(of_row != fold))
 
 
 def fitted_to(estimator: Any, data: ConformalRows, rows: NDArray[np.intp]) -> Any:

@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._arrays import F64, I64, Array
 from ._atomic import all_or_nothing
 from ._conformal import (
+    ALL_ROWS,
     ConformalRows,
     Floats,
     deal,
-    fitted_to,
+    fitted_without,
     intervals_around,
     predicted,
     read_member,
@@ -27,6 +28,7 @@ from ._conformal import (
     take_rows,
     weighted_quantiles,
 )
+from ._dask import require_client
 from ._file_parts import Document, Tensors, listed, object_of, only, tensor
 from ._frames import require_aligned
 from ._limits import Limited, Limits, one_of, randomness, unchecked, whole
@@ -145,7 +147,7 @@ class ClusterConformal(Saved, Limited, RegressorMixin, BaseEstimator):
         return self.n_clusters_ / (self.n_clusters_ + 1)
 
     @all_or_nothing
-    def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> "Self":
+    def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None, *, scheduler: Any = None) -> "Self":
         """Fit the regressor, and measure its errors on clusters that it has not seen.
 
         Parameters
@@ -160,6 +162,8 @@ class ClusterConformal(Saved, Limited, RegressorMixin, BaseEstimator):
             row of the new cluster which is drawn in proportion to these weights; how they compare between
             clusters does not matter. They go to the estimator if its `fit` takes them; a row of weight 0 is
             left out.
+        scheduler : dask.distributed.Client, optional
+            The fits are jobs of its workers, each with the threads that the estimator takes.
 
         Returns
         -------
@@ -170,19 +174,17 @@ class ClusterConformal(Saved, Limited, RegressorMixin, BaseEstimator):
         ValueError, TypeError
             On misuse, before any work.
         """
-        given = self._checked()
+        given, client = self._checked(), require_client(scheduler)
         require_regressor(self.estimator)
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         data = read_rows(X, y, groups, sample_weight)
         folds = deal(given, int(data.codes.max()) + 1)
         of_row = folds[data.codes]
-        fitted = [
-            fitted_to(self.estimator, data, np.flatnonzero(of_row != fold)) for fold in range(folds.max() + 1)
-        ]
-        self.estimators_ = fitted
-        self.estimator_ = fitted[0]
-        if given["method"] != "split":
-            self.estimator_ = fitted_to(self.estimator, data, np.arange(len(data.y)))
+        each = list(range(folds.max() + 1))
+        whole = [] if given["method"] == "split" else [ALL_ROWS]
+        fitted = fitted_without(self.estimator, data, of_row, each + whole, client)
+        self.estimators_ = fitted[: len(each)]
+        self.estimator_ = fitted[-1]
         self._measure(data, of_row)
         return self
 

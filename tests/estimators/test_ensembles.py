@@ -55,7 +55,7 @@ def test_interrupted_ensemble_keeps_what_is_finished(monkeypatch):
     count, train = {"left": 2}, training.train
 
     def train_and_interrupt(*arguments):
-        *arguments, on_finished = arguments
+        *arguments, on_finished, scheduler = arguments
 
         def finished(index, result):
             on_finished(index, result)
@@ -63,7 +63,7 @@ def test_interrupted_ensemble_keeps_what_is_finished(monkeypatch):
             if count["left"] == 0:
                 signal.raise_signal(signal.SIGINT)
 
-        return train(*arguments, finished)
+        return train(*arguments, finished, scheduler)
 
     monkeypatch.setattr(training, "train", train_and_interrupt)
     ensemble = EnsembleRegressor(MLPRegressor(**SMALL), 50, random_state=0, n_jobs=1)

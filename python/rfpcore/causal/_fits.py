@@ -1,6 +1,6 @@
 """Predictions of one outcome model at all rows, under many counts of the clusters."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -9,6 +9,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import Array
+from .._dask import current_client, results_of
 from ..estimators import RFPRegressor, refit_clusters
 from ..estimators.mixed import MixedClassifier, MixedRegressor
 from ..estimators.rfp.refits import why_not_refit
@@ -34,10 +35,8 @@ def predictions(sample: Sample, model: Any, y: Array, counts: NDArray[np.int64],
     if is_least_squares(model):
         found, solved = least_squares(sample.X, y, sample.weight, sample.codes, counts)
         left = ~solved
-    jobs = Parallel(n_jobs=n_jobs)
-    rest = jobs(delayed(_fit_one)(sample, model, y, row, with_weights) for row in counts[left])
-    if rest:
-        found[left] = rest
+    if left.any():
+        found[left] = _one_by_one(_Fit(sample, model, y, with_weights), counts[left], n_jobs)
     return found
 
 
@@ -60,12 +59,31 @@ def _batched(sample: Sample, model: RFPRegressor, y: Array, counts: NDArray[np.i
     """All fits in one call of the kernel; clusters without rows here are no clusters there."""
     present = np.unique(sample.codes)
     weights = sample.weight if (sample.weight != 1).any() else None
-    fits = refit_clusters(model, sample.X, y, sample.codes, counts[:, present], weights)
+    client = current_client()
+    fits = refit_clusters(model, sample.X, y, sample.codes, counts[:, present], weights, scheduler=client)
     return np.asarray(fits.predict(sample.X), np.float64)
 
 
-def _fit_one(sample: Sample, model: Any, y: Array, count: NDArray[np.int64], with_weights: bool) -> Array:
+class _Fit(NamedTuple):
+    """A model that is fitted to one row of counts at a time, and the rows."""
+
+    sample: Sample
+    model: Any
+    y: Array
+    with_weights: bool
+
+
+def _one_by_one(fit: _Fit, counts: NDArray[np.int64], n_jobs: int | None) -> list[Array]:
+    """Fits by joblib, or as jobs of a client's workers."""
+    client = current_client()
+    if client is not None and len(counts) > 1:
+        return results_of(client, _fit_one, fit, list(counts))
+    return list(Parallel(n_jobs=n_jobs)(delayed(_fit_one)(fit, count) for count in counts))
+
+
+def _fit_one(fit: _Fit, count: NDArray[np.int64]) -> Array:
     """One fit on the rows of the clusters drawn; a cluster drawn twice is two clusters."""
+    sample, model, y, with_weights = fit
     times = count[sample.codes]
     if isinstance(model, MixedClassifier | MixedRegressor):  # takes no rows without weight
         times = times * (sample.weight > 0)

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import Array, shown
 from .._atomic import all_or_nothing
+from .._dask import fits_on_scheduler
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, text
 from .._limits import Limits, one_of, whole
 from .._options import boolean
@@ -149,6 +150,7 @@ class DifferenceInDifferences(EffectEstimator):
     }
 
     @all_or_nothing
+    @fits_on_scheduler
     def fit(
         self,
         X: Any,
@@ -160,6 +162,7 @@ class DifferenceInDifferences(EffectEstimator):
         unit: Any = None,
         covariates: Any = None,
         sample_weight: Any = None,
+        scheduler: Any = None,
     ) -> "Self":
         """Estimate the effect.
 
@@ -178,6 +181,8 @@ class DifferenceInDifferences(EffectEstimator):
             `StaggeredEffect.fit`: text such as "pre" and "post" has no order of its own, and is an error.
         unit : array (N,) or str, optional
             Who is followed; each unit needs one row in either period. None: repeated cross-sections.
+        scheduler : dask.distributed.Client, optional
+            As in `ClusterEffect.fit`.
 
         Returns
         -------
@@ -291,13 +296,16 @@ class DifferenceInDifferences(EffectEstimator):
         )
         self.effects_ = self.infer(self.inference)
 
-    def infer(self, inference: Inference) -> list[Effect]:
+    @fits_on_scheduler
+    def infer(self, inference: Inference, *, scheduler: Any = None) -> list[Effect]:
         """The effect with another method's standard error, for the data of the last fit.
 
         Parameters
         ----------
         inference : str
             As the parameter of this name.
+        scheduler : dask.distributed.Client, optional
+            As in `fit`.
 
         Returns
         -------

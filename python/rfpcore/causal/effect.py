@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import F64, I64, Array
 from .._atomic import all_or_nothing
+from .._dask import fits_on_scheduler
 from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
@@ -217,6 +218,7 @@ class ClusterEffect(EffectEstimator):
     }
 
     @all_or_nothing
+    @fits_on_scheduler
     def fit(
         self,
         X: Any,
@@ -227,6 +229,7 @@ class ClusterEffect(EffectEstimator):
         covariates: Any = None,
         by: Any = None,
         sample_weight: Any = None,
+        scheduler: Any = None,
     ) -> "Self":
         """Estimate the effect.
 
@@ -253,6 +256,10 @@ class ClusterEffect(EffectEstimator):
             Categorical's own. Models are fitted on all rows.
         sample_weight : array (N,) or str, optional
             Weights of the rows.
+        scheduler : dask.distributed.Client, optional
+            Networks and other people's models are fitted on its workers, some fits a job, with the same
+            result; what has a closed form is worked out here. `n_jobs` of a network is then of each job, by
+            default 1. It is not kept: `infer` takes one of its own.
 
         Returns
         -------
@@ -334,13 +341,16 @@ class ClusterEffect(EffectEstimator):
             self._fitted = next(fit_each(self._sample, self._used_models, ones))
         return self._fitted
 
-    def infer(self, inference: Inference) -> list[Effect]:
+    @fits_on_scheduler
+    def infer(self, inference: Inference, *, scheduler: Any = None) -> list[Effect]:
         """The effects with another method's standard errors, for the data of the last fit.
 
         Parameters
         ----------
         inference : str
             As the parameter of this name.
+        scheduler : dask.distributed.Client, optional
+            As in `fit`.
 
         Returns
         -------

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import F64, I64, Array
 from .._atomic import all_or_nothing
+from .._dask import fits_on_scheduler
 from .._file_parts import Document, Tensors, tensor
 from .._limits import Limits, one_of, whole
 from .._options import choice
@@ -184,6 +185,7 @@ class IndividualEffect(EffectEstimator):
     }
 
     @all_or_nothing
+    @fits_on_scheduler
     def fit(
         self,
         X: Any,
@@ -194,6 +196,7 @@ class IndividualEffect(EffectEstimator):
         covariates: Any = None,
         by: Any = None,
         sample_weight: Any = None,
+        scheduler: Any = None,
     ) -> "Self":
         """Estimate the effect.
 
@@ -206,6 +209,8 @@ class IndividualEffect(EffectEstimator):
         groups : array (N,) or str, or None
             The cluster of each row; None: each row is its own, as in a sample of people who have nothing to
             do with each other.
+        scheduler : dask.distributed.Client, optional
+            As in `ClusterEffect.fit`.
 
         Returns
         -------
@@ -283,13 +288,16 @@ class IndividualEffect(EffectEstimator):
     def _held(self) -> Array:
         return self._splits.held(self._fitted, list(self._masks.values()))
 
-    def infer(self, inference: IndividualInference) -> list[Effect]:
+    @fits_on_scheduler
+    def infer(self, inference: IndividualInference, *, scheduler: Any = None) -> list[Effect]:
         """The effects with another method's standard errors, for the data of the last fit.
 
         Parameters
         ----------
         inference : str
             As the parameter of this name.
+        scheduler : dask.distributed.Client, optional
+            As in `fit`.
 
         Returns
         -------

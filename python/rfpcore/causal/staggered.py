@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .._arrays import I64, Array
 from .._atomic import all_or_nothing
+from .._dask import fits_on_scheduler
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, not_negative, one_of
 from .._options import boolean, choice, fraction, integer
@@ -184,6 +185,7 @@ class StaggeredEffect(EffectEstimator):
     }
 
     @all_or_nothing
+    @fits_on_scheduler
     def fit(
         self,
         X: Any,
@@ -195,6 +197,7 @@ class StaggeredEffect(EffectEstimator):
         unit: Any = None,
         covariates: Any = None,
         sample_weight: Any = None,
+        scheduler: Any = None,
     ) -> "Self":
         """Estimate the effects.
 
@@ -215,6 +218,8 @@ class StaggeredEffect(EffectEstimator):
             are cross-sections, as in `DifferenceInDifferences`: other rows of the same clusters, compared by
             the difference between two contrasts, with a model for each period. A cluster without rows in a
             period takes no part in comparisons with it.
+        scheduler : dask.distributed.Client, optional
+            As in `ClusterEffect.fit`.
 
         Returns
         -------
@@ -301,12 +306,15 @@ class StaggeredEffect(EffectEstimator):
         weights = np.stack([cell.part.treated_weight_without_each() for cell in self._cells], axis=1)
         return averaged(self._averages, values, weights)
 
-    def infer(self, inference: Method) -> list[Effect]:
+    @fits_on_scheduler
+    def infer(self, inference: Method, *, scheduler: Any = None) -> list[Effect]:
         """The average effect, and those by time since adoption, with another method's standard errors.
 
         Parameters
         ----------
         inference : {"jackknife", "cv3", "bootstrap"}
+        scheduler : dask.distributed.Client, optional
+            As in `fit`.
 
         Returns
         -------

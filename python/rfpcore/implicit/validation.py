@@ -90,6 +90,7 @@ def validate(
     ablated: Model,
     held_out: tuple[Any, Any],
     n_jobs: int | None = None,
+    scheduler: Any = None,
 ) -> Validation:
     """Train with the procedure, without it, and without it but with the estimated penalty [1]_.
 
@@ -109,7 +110,8 @@ def validate(
         Without the procedure; of the same layers and seed.
     held_out : (X, y)
         Rows that only measure.
-    n_jobs : int, optional
+    n_jobs, scheduler
+        As in `fit_many`; penalties that are added from Python are here.
 
     Returns
     -------
@@ -137,6 +139,7 @@ def validate(
         n_outputs=net.n_outputs,
         held_out=held_out,
         n_jobs=n_jobs,
+        scheduler=scheduler,
     )
     thetas = {name: run.theta for name, run in zip(several, found.results, strict=True)}
     if terms is None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays import shown
-from .._dask import require_client
+from .._dask import require_client, threads_of_each
 from .._frames import require_aligned
-from .._options import n_threads, shows
+from .._options import shows
 from .._progress import make_progress
 from .._warn import warn
 from ..exceptions import DivergenceWarning
@@ -169,8 +169,7 @@ def fit_many(
     tested, test_rows = _measured(test, test_rows, several, data, "test")
     options = (None, None, [False] * 6) if record is None else _options(record)
     client = require_client(scheduler)
-    threads = n_threads(1 if client is not None and n_jobs is None else n_jobs)
-    work = Work(data, aside, tested, options, threads)
+    work = Work(data, aside, tested, options, threads_of_each(client, n_jobs))
     of = ManyModels(several, nets, starts, own_rows, weights, given, aside_rows, test_rows)
     with make_progress("fit_many", len(several), "models", visible) as progress:
         done = itertools.count(1)

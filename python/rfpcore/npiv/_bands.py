@@ -1,6 +1,6 @@
 """Bands for a structural function, from bootstrap runs in one batch of the kernel."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,12 @@ def bootstrap_rows(
 
 
 def bootstrap(
-    fit: BilevelFit, rows: InstrumentedRows, n_bootstraps: int, random: np.random.RandomState, threads: int
+    fit: BilevelFit,
+    rows: InstrumentedRows,
+    n_bootstraps: int,
+    random: np.random.RandomState,
+    n_threads: int,
+    client: Any,
 ) -> tuple[Array, Array]:
     """Structural particles (B, P), each from rows drawn anew, and how often each row was drawn (B, n).
 
@@ -59,7 +64,8 @@ def bootstrap(
     draws = [fit.rows[draw] for draw in resampled]
     starts = [first_particles(fit.problem, fit.config, random) for _ in draws]
     seeds = random.randint(0, 2**31 - 1, n_bootstraps).tolist()
-    paths = solve(fit.problem, fit.config, [fit.lam] * n_bootstraps, seeds, draws, starts, threads)
+    lambdas = [fit.lam] * n_bootstraps
+    paths = solve(fit.problem, fit.config, lambdas, seeds, draws, starts, n_threads, client)
     require_records(paths, fit.config)
     warn_of_early_end(paths, fit.config, "the bootstrap")
     kept = [i for i, path in enumerate(paths) if len(path.records)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _rfpcore
 from .._arrays import Array
+from .._dask import results_of, shares
 from .._limits import Limits, not_negative, one_of, optional, whole
 from .._options import boolean, positive
 from .particles import MeanField, ParticleActivation
@@ -204,8 +205,14 @@ def solve(
     rows: Sequence[NDArray[np.intp]],
     starts: Sequence[Start],
     n_threads: int,
+    client: Any = None,
 ) -> list[Path]:
-    """One run for each λ, seed, list of rows and start, in one call of the kernel."""
+    """One run for each λ, seed, list of rows and start: in one call of the kernel, or jobs of a client."""
+    if client is not None:
+        parts = [slice(share.start, share.stop) for share in shares(client, len(seeds))]
+        jobs = [tuple(each[part] for each in (lambdas, seeds, rows, starts)) for part in parts]
+        found = results_of(client, _solve_some, (problem, config, n_threads), jobs)
+        return [path for some in found for path in some]
     structural, instrumental = networks(problem, config)
     options = _rfpcore.BilevelOptions(
         structural._shape,
@@ -230,3 +237,9 @@ def solve(
         n_threads,
     )
     return [Path(*path) for path in paths]
+
+
+def _solve_some(shared: tuple[Problem, BilevelSettings, int], job: tuple[Any, ...]) -> list[Path]:
+    problem, config, n_threads = shared
+    lambdas, seeds, rows, starts = job
+    return solve(problem, config, lambdas, seeds, rows, starts, n_threads)

@@ -5,8 +5,9 @@ from typing import Any, ClassVar, Literal
 
 from sklearn.utils.validation import check_is_fitted
 
+from .._dask import require_client, threads_of_each
 from .._limits import Limits, auto_or_bool, one_of, positives, randomness, threads
-from .._options import boolean, choice, fraction, integer, n_threads, positive, random_source
+from .._options import boolean, choice, fraction, integer, positive, random_source
 from . import _fit
 from ._bands import BandMethod, Bands, bands, bootstrap, corrections, linear_parts
 from ._bilevel import LIMITS, BilevelSolver, Problem, networks, settings
@@ -220,6 +221,7 @@ class F2BMLD(FittedBilevel):
         method: BandMethod = "corrected",
         penalty: float = 0.1,
         random_state: Any = None,
+        scheduler: Any = None,
     ) -> Bands:
         """Pointwise and uniform bands for the structural function.
 
@@ -243,6 +245,10 @@ class F2BMLD(FittedBilevel):
             Of the correction: it is a Gaussian process of 1 / penalty times the variance of the residuals
             y - h(X). The smaller, the less bias and the wider the bands.
         random_state : int, RandomState or None, default=None
+        scheduler : dask.distributed.Client, optional
+            Train on its workers, in jobs of some draws each, with the same result, as
+            `rfpcore.many.fit_many` does; the rest is worked out here. `n_jobs` is then of each job, by
+            default 1.
 
         Returns
         -------
@@ -252,13 +258,14 @@ class F2BMLD(FittedBilevel):
         share = fraction(level, "level")
         count = integer(n_bootstraps, "n_bootstraps", 2, 10**6)
         choice(method, "method", BandMethod)
-        light = positive(penalty, "penalty")
+        light, client = positive(penalty, "penalty"), require_client(scheduler)
         inputs = self._inputs(X, covariates)
         random = random_source(random_state)
         fit, scales = self._learnt, self._scales
         if fit is None:
             raise ValueError("bands need the data of fit, which a file does not hold; fit again")
-        thetas, counts = bootstrap(fit, self._rows, count, random, n_threads(self.n_jobs))
+        threads = threads_of_each(client, self.n_jobs)
+        thetas, counts = bootstrap(fit, self._rows, count, random, threads, client)
         points = scales.inputs.apply(inputs)
         replicates = self._first(points) + self._values(thetas, inputs)
         residuals = fit.problem.y - self.network_.values(thetas, fit.problem.x, n_jobs=self.n_jobs)

@@ -87,7 +87,9 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
 
     @all_or_nothing
     @told
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> "Self":
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None, scheduler: Any = None
+    ) -> "Self":
         """Train the networks, as many at a time as there are threads.
 
         Parameters
@@ -99,6 +101,8 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         groups : array (N,), optional
             The cluster of each row: `bootstrap` draws whole clusters, and a member's `early_stopping` holds
             them out.
+        scheduler : dask.distributed.Client, optional
+            Train on its workers, with the same result, as in `rfpcore.many.fit_many`.
 
         Returns
         -------
@@ -127,7 +131,7 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         rows = data.resampled(count, random) if own["bootstrap"] else None
         sizes = [len(data.X)] * count if rows is None else [len(own_rows) for own_rows in rows]
         plans = [_training.plan(member, given, size) for size in sizes]
-        results = self._train(member, data, plans, seeds, rows)
+        results = self._train(member, data, plans, seeds, rows, scheduler)
         self._take_members(member, results, plans)
         self._left_out = None
         if rows is not None and self._measures_errors(member):
@@ -151,6 +155,7 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
         plans: list[_training.Plan],
         seeds: list[int],
         rows: list[Array] | None,
+        scheduler: Any,
     ) -> dict[int, ModelResult]:
         """A network for each seed, by its number; after Ctrl-C those that are done, if there are any."""
         verbose = shows(self.verbose)
@@ -168,7 +173,7 @@ class EnsembleBase(SavedEnsemble, FeatureEstimator, Generic[MemberT]):
                 progress.update(len(done), f"loss {result.loss_curve[-1]:.4g}")
 
             try:
-                _training.train(data, models, theta, n_outputs, member.n_jobs, rows, finished)
+                _training.train(data, models, theta, n_outputs, member.n_jobs, rows, finished, scheduler)
             except KeyboardInterrupt:
                 if not done:
                     raise

@@ -184,6 +184,7 @@ def train(
     n_jobs: int | None,
     rows: Sequence[NDArray[np.intp]] | None = None,
     on_finished: Callable[[int, ModelResult], Any] | None = None,
+    scheduler: Any = None,
 ) -> list[ModelResult]:
     """Fit the models; DivergenceError as soon as the loss of one stops being finite."""
 
@@ -205,6 +206,7 @@ def train(
         n_outputs=n_outputs,
         n_jobs=n_jobs,
         on_finished=finished,
+        scheduler=scheduler,
     )
     return list(results)
 

@@ -2,8 +2,9 @@
 
 import itertools
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..._arrays import F64, Array, shown
 from ..._atomic import all_or_nothing
+from ..._dask import require_client, results_of
 from ..._file_parts import Document, Tensors, object_of, only, tensor
 from ..._frames import AlignedScore
 from ..._limits import Check, Limited, Limits, seed, unchecked, whole
@@ -132,13 +134,17 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         self.random_state = random_state
 
     @all_or_nothing
-    def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> "Self":
+    def fit(self, X: Any, y: Any, groups: Any, sample_weight: Any = None, *, scheduler: Any = None) -> "Self":
         """Choose and fit.
 
         Parameters
         ----------
         X, y, groups, sample_weight
             As in `RFPRegressor.fit`; groups are needed.
+        scheduler : dask.distributed.Client, optional
+            Try the combinations on its workers, each a job, with the same result, as
+            `rfpcore.many.fit_many` does; the best one is fitted here. `n_jobs` of the estimator is, of a job,
+            by default 1.
 
         Returns
         -------
@@ -151,7 +157,7 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         """
         if groups is None:
             raise ValueError("groups is None; clusters are left out to choose, so they are needed")
-        given = self._checked()
+        given, client = self._checked(), require_client(scheduler)
         own = given["random_state"]
         base, grid = self._base(own), _combinations(given)
         template = clone(base)
@@ -159,7 +165,7 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         data = rows.clusters()
         folds = deal(data.n_clusters, self.n_folds, own)
         points = _Points.of(template, data, grid, folds)
-        losses = points.validate(points.settings, CHECK_EVERY)[1]
+        losses = _losses(points, _Tried(template, data, folds), grid, client)
         mean = np.tensordot(losses, share_of_folds(data, folds), axes=(1, 0))
         if not np.isfinite(mean).any():
             raise ValueError("every combination diverges in some fold; smaller inner_lrs are needed")
@@ -318,6 +324,28 @@ class _Points:
         """(C,) the loss of each cluster under the fit (folds, P) that left it out."""
         each = [losses_at(self.net, theta, self.data, self.settings[0]) for theta in thetas]
         return np.asarray(each)[self.folds, np.arange(self.data.n_clusters)]
+
+
+class _Tried(NamedTuple):
+    """What all combinations share."""
+
+    template: RFPRegressor
+    data: Clusters
+    folds: NDArray[np.intp]
+
+
+def _losses(points: _Points, tried: _Tried, grid: Any, client: Any) -> NDArray[np.float64]:
+    """(combinations, folds, looks) losses of clusters left out: in one call, or each combination a job."""
+    if client is None:
+        return points.validate(points.settings, CHECK_EVERY)[1]
+    template = copy(tried.template)  # with what it has learnt of the rows
+    template.n_jobs = 1 if template.n_jobs is None else template.n_jobs
+    return np.concatenate(results_of(client, _losses_of_one, tried._replace(template=template), grid))
+
+
+def _losses_of_one(tried: _Tried, combination: Any) -> NDArray[np.float64]:
+    points = _Points.of(tried.template, tried.data, [combination], tried.folds)
+    return points.validate(points.settings, CHECK_EVERY)[1]
 
 
 def _simplest(points: _Points, mean: Array, steps: Array) -> tuple[int, int, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from ... import _rfpcore
 from ..._arrays import Array, as_floats, require_finite, require_total
+from ..._dask import require_client, results_of, shares
 from ..._options import random_source
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
@@ -100,7 +101,14 @@ def why_not_refit(estimator: Any) -> str | None:
 
 
 def refit_clusters(
-    estimator: "RFPRegressor", X: Any, y: Any, groups: Any, counts: Any, sample_weight: Any = None
+    estimator: "RFPRegressor",
+    X: Any,
+    y: Any,
+    groups: Any,
+    counts: Any,
+    sample_weight: Any = None,
+    *,
+    scheduler: Any = None,
 ) -> Refits:
     """Fit a regressor once for each row of `counts`, all fits in one call of the kernel.
 
@@ -120,6 +128,9 @@ def refit_clusters(
     counts : array (R, C)
         How often each cluster counts in each fit, not negative; the clusters in sorted order of their labels.
         A frame whose columns are labels has to have them in this order.
+    scheduler : dask.distributed.Client, optional
+        Fit on its workers, in jobs of some fits each, with the same result, as `rfpcore.many.fit_many` does.
+        `n_jobs` of the estimator is then of each job, by default 1.
 
     Returns
     -------
@@ -149,6 +160,7 @@ def refit_clusters(
     reason = why_not_refit(estimator)
     if reason is not None:
         raise ValueError(f"these fits cannot be batched: {reason}")
+    client = require_client(scheduler)
     template = clone(estimator)
     if template.random_state is None:
         template.random_state = int(random_source(None).randint(2**31 - 1))
@@ -160,20 +172,19 @@ def refit_clusters(
     dtype = data.X.dtype if template.dtype == "auto" else np.dtype(template.dtype)
     theta = net.init(template.random_state, dtype)
     given = template._checked()
-
-    def settings_of(steps: int) -> Settings:
-        return check_settings(template, given | {"max_iter": steps}, template._loss, net.n_parameters)
-
     batch_seed = int(given["random_state"].randint(2**31 - 1, size=2)[1])
-    n_steps = given["max_iter"]
-    if n_steps is None and not template.early_stopping:
-        n_steps = choose_steps(template, net, theta, data, settings_of, batch_seed).steps
-    settings = settings_of(n_steps)
-    held_out = _held_out(settings, checked)
+    work = _Work(template, given, net, data, given["max_iter"], batch_seed)
+    if work.max_iter is None and not template.early_stopping:
+        steps = choose_steps(template, net, theta, data, work.settings_of, batch_seed).steps
+        work = work._replace(max_iter=steps)
+    held_out = _held_out(work.settings, checked)
     checked[held_out] = 0.0
-    thetas = first_thetas(template, net, theta, data, checked)
-    found = _run(net, thetas, data, checked, settings, batch_seed, held_out)
-    return Refits(net, found[0], data.labels, found[1].astype(np.int64), found[2].astype(np.int64), template)
+    found = work.train(_Fits(first_thetas(template, net, theta, data, checked), checked, held_out), client)
+    for index, fault in enumerate(found.faults):
+        if fault is not None:
+            where = f"fit {index} of {len(checked)}: "
+            raise DivergenceError.of(fault, data.labels, lambda: ADVICE, where)
+    return Refits(net, found.thetas, data.labels, found.n_iter, found.best_iteration, template)
 
 
 def _require_labels(counts: Any, labels: Array) -> None:
@@ -219,27 +230,75 @@ def _held_out(settings: Settings, counts: Array) -> NDArray[np.bool_]:
     return mask
 
 
-def _run(
-    net: MLP,
-    thetas: Array,
-    data: Clusters,
-    counts: Array,
-    settings: Settings,
-    seed: int,
-    held_out: NDArray[np.bool_],
-) -> Any:
+class _Fits(NamedTuple):
+    """Where fits start (R, P), how often each sees the clusters (R, C), and those that it holds out."""
+
+    thetas: Array
+    counts: Array
+    held_out: NDArray[np.bool_]
+
+    def part(self, share: range) -> "_Fits":
+        """Some of them."""
+        return _Fits(*(each[share.start : share.stop] for each in self))
+
+
+class _Found(NamedTuple):
+    """Of each fit, as in `Refits`; and what ended it early, or None."""
+
+    thetas: Array
+    n_iter: NDArray[np.int64]
+    best_iteration: NDArray[np.int64]
+    faults: list[Any]
+
+
+class _Work(NamedTuple):
+    """What all fits share; settings hold objects of the kernel, and are made of it wherever it is."""
+
+    template: "RFPRegressor"
+    given: dict[str, Any]
+    net: MLP
+    data: Clusters
+    max_iter: int | None
+    seed: int
+
+    @property
+    def settings(self) -> Settings:
+        return self.settings_of(self.max_iter)
+
+    def settings_of(self, steps: int | None) -> Settings:
+        """With this number of steps."""
+        given = self.given | {"max_iter": steps}
+        return check_settings(self.template, given, self.template._loss, self.net.n_parameters)
+
+    def train(self, fits: _Fits, client: Any) -> _Found:
+        """All fits: here, or in jobs of some each on a client's workers."""
+        if client is None or len(fits.thetas) == 1:  # one fit has all threads here
+            return _train(self, fits)
+        jobs = [fits.part(share) for share in shares(client, len(fits.thetas))]
+        one_thread = {"n_jobs": self.given["n_jobs"] or 1}
+        parts = results_of(client, _train, self._replace(given=self.given | one_thread), jobs)
+        return _Found(
+            np.concatenate([part.thetas for part in parts]),
+            np.concatenate([part.n_iter for part in parts]),
+            np.concatenate([part.best_iteration for part in parts]),
+            [fault for part in parts for fault in part.faults],
+        )
+
+
+def _train(work: _Work, fits: _Fits) -> _Found:
+    settings, (thetas, counts, held_out) = work.settings, fits
     inner_lr = 1.0 if settings.inner_lr is None else settings.inner_lr
     result = _rfpcore.refit(
-        net._architecture,
+        work.net._architecture,
         thetas,
-        data.handle(net, settings.loss, thetas.dtype),
+        work.data.handle(work.net, settings.loss, thetas.dtype),
         counts,
         np.full(len(counts), settings.alpha),
-        [settings.inner(net.n_parameters, inner_lr)] * len(counts),
+        [settings.inner(work.net.n_parameters, inner_lr)] * len(counts),
         settings.loss,
         settings.optimizer,
         settings.max_iter,
-        np.full(len(counts), seed, np.uint64),
+        np.full(len(counts), work.seed, np.uint64),
         held_out if settings.early_stopping else None,
         settings.batch_size,
         CHECK_EVERY,
@@ -249,8 +308,4 @@ def _run(
         settings.skip_diverged,
         settings.n_threads,
     )
-    for index, fault in enumerate(result[5]):
-        if fault is not None:
-            where = f"fit {index} of {len(counts)}: "
-            raise DivergenceError.of(fault, data.labels, lambda: ADVICE, where)
-    return result
+    return _Found(result[0], result[1].astype(np.int64), result[2].astype(np.int64), result[5])
