@@ -23,7 +23,7 @@ fn sgd(momentum: f64, nesterov: bool) -> Optimizer {
 fn path(optimizer: &Optimizer, gradients: &[f64]) -> Vec<f64> {
     let (mut theta, mut first, mut second) = ([1.0], [0.0], [0.0]);
     let step = |(t, g): (usize, &f64)| {
-        optimizer.step(t as u64, &[*g], &mut theta, &mut first, &mut second);
+        optimizer.step(None, t as u64, &[*g], &mut theta, &mut first, &mut second);
         theta[0]
     };
     gradients.iter().enumerate().map(step).collect()
@@ -113,12 +113,12 @@ fn adam_couples_the_decay_and_adamw_does_not() {
 fn clipping_is_by_the_norm_of_the_whole_gradient() {
     let clipped = Optimizer { clip_norm: Some(1.0), ..sgd(0.0, false) };
     let (mut theta, mut first, mut second) = ([0.0; 2], [0.0; 2], [0.0; 2]);
-    clipped.step(0, &[3.0, -4.0], &mut theta, &mut first, &mut second);
+    clipped.step(None, 0, &[3.0, -4.0], &mut theta, &mut first, &mut second);
     // The norm is 5: the step is 0.1·(0.6, −0.8), the other way.
     assert!((theta[0] + 0.06_f64).abs() < 1e-16 && (theta[1] - 0.08_f64).abs() < 1e-16, "{theta:?}");
     // Below the limit nothing changes, not even in the last bit.
     let mut theta = [0.0; 2];
-    clipped.step(0, &[0.6, 0.7], &mut theta, &mut [0.0; 2], &mut second);
+    clipped.step(None, 0, &[0.6, 0.7], &mut theta, &mut [0.0; 2], &mut second);
     assert_eq!(theta, [-0.1 * 0.6, -0.1 * 0.7]);
 }
 
@@ -127,11 +127,11 @@ fn clipping_is_by_the_norm_of_the_whole_gradient() {
 fn single_precision() {
     let clipped = Optimizer { clip_norm: Some(1.0), ..sgd(0.0, false) };
     let (mut theta, mut first, mut second) = ([0.0_f32; 2], [0.0; 2], [0.0; 2]);
-    clipped.step(0, &[3e30, -4e30], &mut theta, &mut first, &mut second);
+    clipped.step(None, 0, &[3e30, -4e30], &mut theta, &mut first, &mut second);
     assert!((theta[0] + 0.06).abs() < 1e-8 && (theta[1] - 0.08).abs() < 1e-8, "{theta:?}");
     let adam = optimizer(Rule::Adam(MOMENTS));
     let mut theta = [1.0_f32];
-    adam.step(0, &[0.25], &mut theta, &mut [0.0], &mut [0.0]);
+    adam.step(None, 0, &[0.25], &mut theta, &mut [0.0], &mut [0.0]);
     assert!((theta[0] - 0.9).abs() < 1e-7, "{theta:?}");
 }
 
@@ -163,6 +163,6 @@ fn schedules() {
 fn adam_after_very_many_steps() {
     let adam = optimizer(Rule::Adam(MOMENTS));
     let (mut theta, mut first, mut second) = ([1.0_f64], [1.0], [1.0]);
-    adam.step(u64::MAX - 1, &[1.0], &mut theta, &mut first, &mut second);
+    adam.step(None, u64::MAX - 1, &[1.0], &mut theta, &mut first, &mut second);
     assert!((theta[0] - (1.0 - 0.1 / (1.0 + 1e-8))).abs() < 1e-15);
 }
