@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from functools import wraps
 from importlib.metadata import version
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from . import _rfpcore
@@ -184,23 +185,21 @@ def on_workers(
 
 def _as_they_end(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
     """The futures as they are done; MemoryError where they never will be."""
-    from distributed import TimeoutError as Late
-    from distributed import as_completed
-
-    left, stuck = dict.fromkeys(futures), False
+    # Not `as_completed`, whose deadline is for all together, and which asks the default client.
+    ended: SimpleQueue[Any] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(ended.put)
+    left, stuck = len(futures), False
     while left:
-        ended = as_completed(list(left), timeout=PATIENCE)
-        while left:
-            try:
-                future = next(ended)
-            except Late:
-                before, stuck = stuck, _is_stuck(client)
-                if before and stuck:
-                    raise MemoryError(PAUSED) from None
-                break
-            del left[future]
-            yield future
-            stuck = False
+        try:
+            future = ended.get(timeout=PATIENCE)
+        except Empty:
+            before, stuck = stuck, _is_stuck(client)
+            if before and stuck:
+                raise MemoryError(PAUSED) from None
+            continue
+        yield future
+        left, stuck = left - 1, False
 
 
 def _workers(client: Any) -> list[Any]:

@@ -105,11 +105,21 @@ def test_objective_and_steps_are_those_of_fit(given, tmp_path):
     alike(ours, theirs)
 
 
-def test_batch_with_nobody_to_train_on_is_told(tmp_path):
-    found = shards(tmp_path, rows=8)
+@pytest.mark.parametrize("inner_lr", [0.01, "auto"])
+def test_batch_with_nobody_to_train_on_is_told(inner_lr, tmp_path):
+    found = shards(tmp_path, rows=1)
     given = SHORT | {"early_stopping": True, "validation_fraction": 0.6, "batch_size": 1}
-    with pytest.raises(ValueError, match=r"the shards of outer step \d+ have no clusters to train on"):
-        RFPRegressor(inner_lr=0.01, **given).fit_shards(found)
+    for seed in range(3):
+        model = RFPRegressor(inner_lr=inner_lr, **given | {"random_state": seed})
+        with pytest.raises(ValueError, match=r"the shards of outer step \d+ have no clusters to train on"):
+            model.fit_shards(found)
+
+
+def test_steps_are_chosen_where_the_first_shard_lacks_folds(tmp_path):
+    """Its residuals, from which the clusters' effects come, are those of the folds that it has."""
+    model = RFPRegressor(**SHORT | {"max_iter": "auto"}).fit_shards(shards(tmp_path, rows=1))
+    assert model.n_iter_ > 0
+    assert np.isfinite(model.predict(F)).all()
 
 
 def test_learned_steps_are_those_of_fit_and_of_the_parameters_kept(tmp_path):

@@ -65,6 +65,16 @@ def test_same_bits_as_here_with_everything_a_model_may_have_of_its_own(client):
     np.testing.assert_array_equal(found[3].test_losses, expected[3].test_losses)
 
 
+def test_client_that_is_not_the_default_one(client):
+    with distributed.Client(client.scheduler.address, set_as_default=False) as own:
+        before = distributed.client._global_clients.copy()
+        distributed.client._global_clients.clear()  # nobody has a default one
+        try:
+            same(fit_many(X, Y, MODELS[:4], scheduler=own), fit_many(X, Y, MODELS[:4]))
+        finally:
+            distributed.client._global_clients.update(before)
+
+
 def test_batches_and_starts_of_each_model(client):
     batches = [RANDOM.permutation(300).reshape(30, 10) for _ in MODELS]
     theta = fit_many(X, Y, MODELS).thetas

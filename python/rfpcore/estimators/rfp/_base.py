@@ -307,11 +307,12 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         What differs from `fit`: with `batch_size` a step takes whole shards, in a new order each epoch, as
         many as have so many clusters on average, and an `inner_lr` that is "auto" or "learned" goes by
         these. Clusters are held out by their label and `random_state`; with `query_fraction` rows are drawn
-        by these and by their order within the cluster: others than `fit` draws, as random.
-        `max_iter="auto"` leaves out folds of clusters by their label, and takes up to 1130 steps of the work
-        of two to choose; one cluster alone is an error. A regressor's bias starts at the outcomes' mean for
-        all losses but the Poisson one (the mean's logarithm). `effects_` and `shrinkage_` come of the first
-        shard, `effects_` of 100 000 rows of it at most. `n_jobs` is of each worker, by default its threads.
+        by these and by their order within the cluster: others than `fit` draws, as random. `max_iter="auto"`
+        leaves out folds of clusters by their label, and takes up to 1130 steps of the work of two (of four
+        with up to 100 clusters) to choose; one cluster alone is an error. A regressor's bias starts at the
+        outcomes' mean for all losses but the Poisson one (the mean's logarithm). `effects_` and `shrinkage_`
+        come of the first shard, `effects_` of 100 000 rows of it at most. `n_jobs` is of each worker, by
+        default its threads.
         """
         given = self._checked()
         way = Way(shards, scheduler, cache_bytes)

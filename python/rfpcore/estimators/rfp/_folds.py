@@ -139,8 +139,8 @@ class Choice(NamedTuple):
 def outputs_left_out(net: MLP, thetas: Array, folds: NDArray[np.intp], X: Array) -> Array:
     """(N, outputs) of rows, each by the parameters (folds, P) that its fold had no part in."""
     found = np.empty((len(X), net.n_outputs))
-    for fold, own in enumerate(thetas):
-        found[folds == fold] = net.predict(own, X[folds == fold])
+    for fold in np.unique(folds):  # some may have no rows here
+        found[folds == fold] = net.predict(thetas[fold], X[folds == fold])
     return found
 
 

@@ -45,6 +45,8 @@ class FoldFits:
         ]
         well = np.ones(len(trainers), bool)
         for step in range(settings.max_iter):
+            if not well.any():
+                break
             points = self._points(trainers, well, settings)
             sums = self._sums(_shard_left_out.step_of_folds, points, self.batches.of_step(step))
             for fold in np.flatnonzero(well):

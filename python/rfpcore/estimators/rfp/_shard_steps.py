@@ -70,14 +70,18 @@ class ShardTrainer:
         self.take(found)
         return found
 
+    def nobody(self) -> ValueError:
+        """Where all clusters of the step's shards are held out."""
+        return ValueError(
+            f"the shards of outer step {self.n_steps + 1} have no clusters to train on, but "
+            "such as are held out; a larger batch_size helps, or larger shards"
+        )
+
     def take(self, found: Measured) -> None:
         """Take a step by what was found."""
         self.n_skipped += found.n_skipped
         if found.weight == 0 and found.n_skipped == 0:
-            raise ValueError(
-                f"the shards of outer step {self.n_steps + 1} have no clusters to train on, but "
-                "such as are held out; a larger batch_size helps, or larger shards"
-            )
+            raise self.nobody()
         if found.gradient is None:
             raise DivergenceError(
                 f"all clusters of outer step {self.n_steps + 1} diverged; a smaller inner_lr helps",

@@ -56,7 +56,8 @@ def survey(rows: Rows, estimator: Any) -> Survey:
     if estimator.query_fraction is not None and (single := np.bincount(codes) == 1).any():
         raise ValueError(
             f"query_fraction={estimator.query_fraction:g} parts the rows of each cluster, but "
-            f"{single.sum()} of {len(labels)} have one row, such as cluster {labels[single][0]!s}"
+            f"{single.sum()} of {len(labels)} in this shard have one row, such as cluster "
+            f"{labels[single][0]!s}"
         )
     weights = None if rows.sample_weight is None else row_weights(rows.sample_weight, n)
     classes, totals, y = np.empty(0), np.empty(0), None
@@ -276,7 +277,7 @@ def raised(shard: Shard, at: Point) -> tuple[float, float]:
 
 
 def steepest(shard: Shard, at: Point) -> float:
-    """The largest curvature of the clusters to train on; NaN where it is not finite."""
+    """The largest curvature of the clusters to train on: NaN where it is not finite, −∞ without any."""
     settings, found = at.settings, [-np.inf]
     for data in shard.folds:
         if data is None:

@@ -79,7 +79,10 @@ class ShardTraining(Training):
             self.inner_lr = lower if lower.ndim else lower.item()
 
     def _allowed(self, theta: Array) -> float:
-        return stable_step(float(np.max(self._map(on_shard.steepest, theta, None))), self.n_clusters)
+        largest = float(np.max(self._map(on_shard.steepest, theta, None)))
+        if largest == -np.inf:
+            raise self.trainer.nobody()
+        return stable_step(largest, self.n_clusters)
 
     def share_raised(self, theta: Array, inner_lr: float | Array | None) -> float:
         """Share of the clusters' weight where adaptation raises the loss."""

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from ... import _rfpcore
 from ..._arrays import Array, as_floats, require_finite, require_total
-from ..._dask import require_client, results_of, shares
+from ..._dask import require_client, results_of, shares, threads_of_each
 from ..._options import random_source
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
@@ -275,7 +275,7 @@ class _Work(NamedTuple):
         if client is None or len(fits.thetas) == 1:  # one fit has all threads here
             return _train(self, fits)
         jobs = [fits.part(share) for share in shares(client, len(fits.thetas))]
-        one_thread = {"n_jobs": self.given["n_jobs"] or 1}
+        one_thread = {"n_jobs": threads_of_each(client, self.template.n_jobs)}
         parts = results_of(client, _train, self._replace(given=self.given | one_thread), jobs)
         return _Found(
             np.concatenate([part.thetas for part in parts]),

@@ -189,12 +189,10 @@ impl<T: Real, const N: usize, const COLUMNS: bool> Pass for AddBlock<T, N, COLUM
     unsafe fn run<S: Isa>(self, s: S) {
         let mut row = 0;
         for (height, tiles) in heights::<S, N>(self.rows) {
-            // SAFETY: as the caller's.
-            unsafe {
-                with_height!(S, height, M, N => for _ in 0..tiles {
-                    self.tile::<S, M>(s, row);
-                    row += M;
-                });
+            for _ in 0..tiles {
+                // SAFETY: as the caller's.
+                unsafe { with_height!(S, height, M, N => self.tile::<S, M>(s, row)) };
+                row += height;
             }
         }
     }

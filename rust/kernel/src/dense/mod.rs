@@ -52,13 +52,13 @@ impl<T> Matrix<T> {
     }
 }
 
-/// What multiplies, and who takes part in it and is asked whether to go on. A long product that is told to stop ends with some of its numbers
-/// unwritten: whoever asked for it asks the threads too, and gives no result.
+/// What multiplies, and who takes part in it and is asked whether to go on. A long product that is told to stop ends with
+/// some of its numbers unwritten: whoever asked for it asks the threads too, and gives no result.
 #[derive(Clone, Copy)]
 pub struct Processor<'a, S> {
     /// The instruction set.
     pub isa: S,
-    /// Who may say stop; by reference, since small products are many.
+    /// Who may say stop, and takes part in long products; by reference, since small products are many.
     pub threads: &'a Threads<'a>,
 }
 

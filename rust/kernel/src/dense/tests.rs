@@ -76,10 +76,17 @@ fn assert_near(found: f64, (expected, bound): (f64, f64), what: impl Fn() -> Str
 /// The bits of a product are those of its panels taken by themselves, of which none is taken by blocks, and those of any
 /// number of threads.
 fn check_blocks<S: Isa, T: Real>(isa: S) {
+    // The second number of rows makes tiles of one height.
+    for rows in if cfg!(slow) { [17, 24] } else { [530, 528] } {
+        check_blocks_of_rows::<S, T>(isa, rows);
+    }
+}
+
+fn check_blocks_of_rows<S: Isa, T: Real>(isa: S, rows: usize) {
     let mut random = Random::new(1, "blocks", 0);
     let helpers = pool(3).unwrap();
     let threads = Threads::with_pool(helpers.as_deref());
-    let (rows, cols, depth) = (if cfg!(slow) { 17 } else { 530 }, 400, 350);
+    let (cols, depth) = (400, 350);
     let panel = S::TILE_REGISTERS * T::lanes::<S>();
     let width = padded::<S, T>(isa, cols);
     for order in [Order::Rows, Order::Columns] {
@@ -110,6 +117,27 @@ fn check_blocks<S: Isa, T: Real>(isa: S) {
             assert!(whole == part && shared == part, "{whole}, {shared} instead of {part} {}", place());
         }
     }
+}
+
+/// Tiles of the heights that are named make all the rows, and the registers allow every one of them.
+fn check_heights_of<S: Isa, const N: usize>() {
+    for rows in 1..=40 {
+        let all: Vec<_> = super::tile::heights::<S, N>(rows).into_iter().filter(|&(_, tiles)| tiles > 0).collect();
+        assert_eq!(all.iter().map(|(height, tiles)| height * tiles).sum::<usize>(), rows);
+        assert!(all.iter().all(|&(height, _)| height > 0 && height * N <= S::ACCUMULATORS), "{rows}, {N}, {}", S::NAME);
+    }
+}
+
+fn check_heights<S: Isa, T: Real>(_: S) {
+    check_heights_of::<S, 1>();
+    check_heights_of::<S, 2>();
+    check_heights_of::<S, 3>();
+    check_heights_of::<S, 4>();
+}
+
+#[test]
+fn heights_are_allowed() {
+    on_every_backend!(check_heights);
 }
 
 #[test]

@@ -138,7 +138,8 @@ pub(super) struct Tiled<'a, S, T, F, const COLUMNS: bool> {
 /// No tile is higher: with one register a row, more rows gain nothing over the latency of the sums.
 const MAX_ROWS: usize = 12;
 
-/// Rows in tiles of nearly equal height: a height and how many tiles have it, twice.
+/// Rows in tiles of nearly equal height: a height and how many tiles have it, twice. There may be none of the first, which
+/// is then too high for any.
 #[inline(always)]
 pub(super) fn heights<S: Isa, const N: usize>(rows: usize) -> [(usize, usize); 2] {
     let tiles = rows.div_ceil((S::ACCUMULATORS / N).min(MAX_ROWS)).max(1);

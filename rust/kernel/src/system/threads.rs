@@ -139,7 +139,11 @@ impl<'a> Threads<'a> {
     }
 
     /// Calls `work` once on each number below `count`, as many at a time as there are threads; to stop is the work's matter.
+    /// On one thread while helpers are at work on other calls, which would have to be waited for.
     pub fn numbers(&self, count: usize, work: impl Fn(usize) + Sync) {
+        if HELPED.load(Ordering::Relaxed) > 0 {
+            return (0..count).for_each(work);
+        }
         let next = AtomicUsize::new(0);
         let mine = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < count);
         // Workers without state take no memory.
@@ -154,6 +158,7 @@ impl<'a> Threads<'a> {
             // A thread of the pool would wait for jobs that only itself could take.
             (Some(pool), Some((own, others))) if !others.is_empty() && pool.current_thread_index().is_none() => {
                 let helping = CountDownLatch::new(others.len());
+                let _helped = Helped::count_in();
                 pool.in_place_scope(|scope| {
                     for worker in others {
                         let (work, one) = (&work, helping.guard());
@@ -169,6 +174,25 @@ impl<'a> Threads<'a> {
             }
             (_, Some((own, _))) => work(own),
         }
+    }
+}
+
+/// Calls of this process that helpers work on.
+static HELPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts a call in, and out when it is dropped, after a panic too.
+struct Helped;
+
+impl Helped {
+    fn count_in() -> Self {
+        HELPED.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Helped {
+    fn drop(&mut self) {
+        HELPED.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
