@@ -80,7 +80,7 @@ class Fewer:
 
 @pytest.mark.parametrize("n_workers", [1, 2, 3])
 def test_same_bits_whatever_the_number_of_workers(n_workers, client, shards, monkeypatch):
-    monkeypatch.setattr("rfpcore.estimators.rfp._shard_learn.require_client", lambda scheduler: scheduler)
+    monkeypatch.setattr("rfpcore._shards.way.require_client", lambda scheduler: scheduler)
     model = RFPRegressor(early_stopping=True, n_iter_no_change=20, **SHORT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fifteen steps converge nowhere
