@@ -136,7 +136,9 @@ def test_rows_that_are_drawn_keep_the_mean_of_their_whole_cluster(tmp_path, monk
     survey = on_shard.survey(read, MixedRegressor())
     scales = _sharded._scales([survey], N)
     structure = _sharded.structure(MixedRegressor(mean="network")._checked(), 3, None, 1)
-    reader = on_shard.Reader(MixedRegressor(), scales, structure, fold_edges(survey.keys, 3), 7, 1, False)
+    reader = on_shard.MixedReader(
+        MixedRegressor(), scales, structure, fold_edges(survey.keys, 3), 7, 1, False
+    )
     drawn = on_shard.draw(reader(read), np.uint64(2**64 - 1))
     order = np.argsort(read.groups, kind="stable")
     Z = (read.X[order] - read.X.mean(axis=0)) / read.X.std(axis=0)

@@ -25,7 +25,7 @@ from ._problem import ROWS_OF_A_CLUSTER, FittedMean, MixedProblem, Whitening
 from ._rows import Grouping, StandardUnits, grouping, origin
 
 
-class Survey(NamedTuple):
+class MixedSurvey(NamedTuple):
     """What there is to know of a shard before anything is learnt.
 
     Attributes
@@ -55,7 +55,7 @@ def outcomes(estimator: Any, rows: Rows) -> tuple[Array, Array | None]:
     return estimator._encode(rows.y.reshape(n), n), estimator._weights(rows.sample_weight, n)
 
 
-def survey(rows: Rows, estimator: Any) -> Survey:
+def survey(rows: Rows, estimator: Any) -> MixedSurvey:
     """Check a shard's rows and describe them."""
     X = matrix(rows.X)
     found = grouping(rows.groups, len(X), 1)
@@ -64,10 +64,10 @@ def survey(rows: Rows, estimator: Any) -> Survey:
     assert x_moments is not None  # without weights every row counts
     assert y_moments is not None
     weight = None if weights is None else float(weights.sum())
-    return Survey(label_keys(found.labels), np.bincount(found.codes), x_moments, y_moments, weight)
+    return MixedSurvey(label_keys(found.labels), np.bincount(found.codes), x_moments, y_moments, weight)
 
 
-class Fold(NamedTuple):
+class FoldRows(NamedTuple):
     """A fold's rows of a shard, as networks are trained on them."""
 
     data: _rfpcore.ClusterData
@@ -82,7 +82,7 @@ class MixedShard(NamedTuple):
     problem : MixedProblem
     keys, means : ndarrays (C,), (C, d)
         Of the clusters, in the problem's order.
-    folds : tuple of Fold or None
+    folds : tuple of FoldRows or None
         None where no cluster is.
     nbytes : int
     """
@@ -90,12 +90,12 @@ class MixedShard(NamedTuple):
     problem: MixedProblem
     keys: Keys
     means: Floats
-    folds: tuple[Fold | None, ...]
+    folds: tuple[FoldRows | None, ...]
     nbytes: int
 
 
 @dataclass(frozen=True)
-class Reader:
+class MixedReader:
     """Brings a shard to standard units, and its folds to what networks are trained on.
 
     Attributes
@@ -170,7 +170,7 @@ class Reader:
         effects = effects_of(self.structure, nothing, found, Z, weights, about, None, self.n_threads, means)
         return problem_of(effects, Z, y, self.fold(keys), self.seed, self.takes_means), effects
 
-    def _fold(self, problem: MixedProblem, fold: int) -> Fold | None:
+    def _fold(self, problem: MixedProblem, fold: int) -> FoldRows | None:
         rows = np.flatnonzero(problem.fold_of_row == fold)
         if not len(rows):
             return None
@@ -181,7 +181,7 @@ class Reader:
             factors = values(self.structure, self.parameters).factors(covariance, self.n_threads)
             precision = factors.precision(True, self.scale, self.n_threads)
         X, y = problem.X[rows].astype(F32), problem.y[rows, None].astype(F32)
-        return Fold(_rfpcore.ClusterData(X, y, offsets, precision=precision), len(rows))
+        return FoldRows(_rfpcore.ClusterData(X, y, offsets, precision=precision), len(rows))
 
 
 def dealt_keys(keys: Keys, seed: int) -> Keys:
@@ -226,7 +226,7 @@ def draw(shard: MixedShard, highest: np.uint64) -> SampledClusters:
     )
 
 
-class Runs(NamedTuple):
+class NetworkRuns(NamedTuple):
     """Where the trainings of all folds and decays stand.
 
     Attributes
@@ -242,7 +242,7 @@ class Runs(NamedTuple):
     n_threads: int
 
 
-def gradients(shard: MixedShard, runs: Runs) -> list[Measured]:
+def gradients(shard: MixedShard, runs: NetworkRuns) -> list[Measured]:
     """Each training's loss on the clusters that it has, and its gradient; infinite where it diverges."""
     folds = len(shard.folds)
     return [
@@ -251,14 +251,14 @@ def gradients(shard: MixedShard, runs: Runs) -> list[Measured]:
     ]
 
 
-def losses_left_out(shard: MixedShard, runs: Runs) -> list[Measured]:
+def losses_left_out(shard: MixedShard, runs: NetworkRuns) -> list[Measured]:
     """Each training's loss on the fold that it leaves out."""
     folds = len(shard.folds)
     found = [_measured([shard.folds[run % folds]], theta, runs) for run, theta in enumerate(runs.thetas)]
     return [each._replace(gradient=None) for each in found]
 
 
-def _measured(folds: list[Fold | None], theta: Array | None, runs: Runs) -> Measured:
+def _measured(folds: list[FoldRows | None], theta: Array | None, runs: NetworkRuns) -> Measured:
     if theta is None:
         return NOTHING
     found = WeightedSum()

@@ -23,10 +23,10 @@ from ._networks import EVERY, NetworkMean, NetworkTraining
 from ._problem import ROWS_IN_ALL, ROWS_OF_A_CLUSTER, FittedMean, MixedProblem, estimate
 from ._rows import Grouping, StandardUnits, require_repeats
 from ._settings import MixedSettings, settings, structure
-from ._shard_work import Reader, Runs, Survey
+from ._shard_work import MixedReader, MixedSurvey, NetworkRuns
 
 
-class ShardsFit(NamedTuple):
+class MixedShardsFit(NamedTuple):
     """What a fit to shards led to.
 
     Attributes
@@ -67,7 +67,7 @@ def check_before(estimator: Any, way: Way, given: dict[str, Any]) -> None:
     structure(given, len(columns.X), columns.X, 1)
 
 
-def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> ShardsFit:
+def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> MixedShardsFit:
     """Fit networks to all clusters; the estimator gets the names of the features."""
     check_before(estimator, way, given)
     columns = way.shards.columns
@@ -78,7 +78,7 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> ShardsFit:
     require_repeats(sizes)
     keys, seed = np.concatenate([each.keys for each in surveys]), given["random_state"]
     scales = _scales(surveys, int(sizes.sum()))
-    reader = Reader(
+    reader = MixedReader(
         traveller,
         scales,
         structure(given, len(columns.X), columns.X, 1),
@@ -93,16 +93,16 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> ShardsFit:
     problem, before = _sampled(way, reader, _highest(keys, sizes, seed), given["n_jobs"])
     fitted = _Fitting(way, reader, problem, settings(given), rows).run()
     drawn = Drawn(int(sizes.sum()), int(sizes.min()), int(sizes.max()), len(problem.fold), len(problem.y))
-    return ShardsFit(problem, before, scales, fitted, n_clusters, drawn)
+    return MixedShardsFit(problem, before, scales, fitted, n_clusters, drawn)
 
 
-def _look(way: Way, estimator: Any) -> list[Survey]:
+def _look(way: Way, estimator: Any) -> list[MixedSurvey]:
     """One pass that checks all rows and describes them."""
     with closing(way.passes(on_shard.as_read, once=True)) as passes:
         return list(passes.map(on_shard.survey, estimator, range(len(way.shards))))
 
 
-def _scales(surveys: list[Survey], n_rows: int) -> StandardUnits:
+def _scales(surveys: list[MixedSurvey], n_rows: int) -> StandardUnits:
     """As `StandardUnits.of` has them, of all shards."""
     x, y = (together([getattr(each, name) for each in surveys], plain=True) for name in ("x", "y"))
     weights = [each.weight for each in surveys if each.weight is not None]
@@ -122,7 +122,7 @@ def _highest(keys: Keys, sizes: Array, seed: int) -> np.uint64:
 
 
 def _sampled(
-    way: Way, reader: Reader, highest: np.uint64, n_threads: int
+    way: Way, reader: MixedReader, highest: np.uint64, n_threads: int
 ) -> tuple[MixedProblem, ClusterEffects]:
     """The problem of the sampled clusters, and their effects before anything is known of them."""
     with closing(way.passes(reader, once=True)) as passes:
@@ -148,7 +148,7 @@ class _Fitting:
     """
 
     def __init__(
-        self, way: Way, reader: Reader, problem: MixedProblem, chosen: MixedSettings, rows: Floats
+        self, way: Way, reader: MixedReader, problem: MixedProblem, chosen: MixedSettings, rows: Floats
     ) -> None:
         self.way, self.reader, self.problem, self.settings, self.rows = way, reader, problem, chosen, rows
         self.every = range(len(way.shards))
@@ -214,7 +214,7 @@ class _Fitting:
     def _sums(self, passes: Passes, work: Any, net: Any, thetas: list[Array | None]) -> list[WeightedSum]:
         """What the shards have for each run, added in their order."""
         sums = [WeightedSum() for _ in thetas]
-        runs = Runs(net, thetas, self.reader.n_threads)
+        runs = NetworkRuns(net, thetas, self.reader.n_threads)
         for parts in passes.map(work, runs, self.every):
             for own, part in zip(sums, parts, strict=True):
                 own.add(part)

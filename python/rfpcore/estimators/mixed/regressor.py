@@ -115,7 +115,7 @@ class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
     no_effects_test_ : LikelihoodRatioTest
         Of no cluster effects at all.
     labels_ : ndarray (C,)
-        The clusters.
+        The clusters; none after `fit_shards`, whose model is adapted to them.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -269,8 +269,8 @@ class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
         (`fit` takes as many for the variances; `summary` says how many clusters they are). `labels_` and
         `random_effects_` are empty. One level of groups is possible.
 
-        A training is `max_iter` passes over all rows, or what of them is not in memory, and there are two. In
-        memory a row takes about 16 bytes a column and effect; a cluster of n rows 4 n² more in the second.
+        There are two trainings, of `max_iter` passes over all rows each. A shard in memory takes about 70
+        bytes a row and column, and in the second 4 n² bytes more a cluster of n rows.
         """
         given = self._checked()
         way = Way(shards, scheduler, cache_bytes)
