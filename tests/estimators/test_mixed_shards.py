@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rfpcore import MixedRegressor, RFPRegressor, load
+from rfpcore import DivergenceError, MixedRegressor, RFPRegressor, load
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 from pyarrow import parquet  # noqa: E402
@@ -15,6 +15,7 @@ from rfpcore._file_parts import object_of  # noqa: E402
 from rfpcore._shards.keys import fold_edges, fold_of, label_keys  # noqa: E402
 from rfpcore.estimators.mixed import _base, _problem, _sharded  # noqa: E402
 from rfpcore.estimators.mixed import _shard_work as on_shard  # noqa: E402
+from rfpcore.estimators.mixed._rows import StandardUnits  # noqa: E402
 from rfpcore.sharded import ParquetShards, write_shards  # noqa: E402
 
 RANDOM = np.random.default_rng(0)
@@ -244,3 +245,25 @@ def test_rows_that_cannot_be_fitted_are_told(tmp_path):
 def test_one_outcome_in_a_list_is_one(tmp_path):
     one = MixedRegressor(**SHORT).fit_shards(shards(tmp_path))
     same(MixedRegressor(**SHORT).fit_shards(shards(tmp_path, name="list", y=["y"])), one)
+
+
+def test_standard_units_are_those_of_fit(tmp_path):
+    """A constant column has a unit of 1, and the mean weight is that of all rows."""
+    fixed = X * [1, 0, 1e8] + [0, 7, 0]
+    found = shards(tmp_path, X=fixed, sample_weight="w")
+    surveys = [on_shard.survey(found.read(index), MixedRegressor()) for index in range(len(found))]
+    ours, theirs = _sharded._scales(surveys, N), StandardUnits.of(fixed, Y, WEIGHT)
+    np.testing.assert_allclose(ours.x.level, theirs.x.level, rtol=1e-13)
+    np.testing.assert_allclose(ours.x.spread, theirs.x.spread, rtol=1e-13)
+    assert ours.x.spread[1] == 1
+    mine, its = ((scales.y_mean, scales.y_scale, scales.weight) for scales in (ours, theirs))
+    np.testing.assert_allclose(mine, its, rtol=1e-12)
+
+
+def test_networks_that_overflow_are_told_as_by_fit(tmp_path):
+    """From float32's largest numbers on, in every run."""
+    model = MixedRegressor(learning_rate_init=1e38, **SHORT)
+    with pytest.raises(DivergenceError) as theirs:
+        model.fit(F, Y, GROUPS)
+    with pytest.raises(DivergenceError, match=re.escape(str(theirs.value))):
+        model.fit_shards(shards(tmp_path))
