@@ -9,12 +9,13 @@ import warnings
 import numpy as np
 import pytest
 
-from rfpcore import DivergenceError, RFPClassifier, RFPRegressor
+from rfpcore import DivergenceError, MixedRegressor, RFPClassifier, RFPRegressor
 from rfpcore.regularize import MaxNorm
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 import dask  # noqa: E402
+import pandas as pd  # noqa: E402
 from pyarrow import parquet  # noqa: E402
 
 from rfpcore._shards import workers  # noqa: E402
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.xdist_group("dask"), pytest.mark.filterwarnings("ignor
 RANDOM = np.random.default_rng(0)
 GROUPS = np.repeat(np.arange(200), 5)
 X = RANDOM.normal(size=(1000, 2))
+F = pd.DataFrame(X, columns=["a", "b"])
 Y = np.sin(X[:, 0]) + RANDOM.normal(size=200)[GROUPS]
 GIVEN = {"y": "y", "groups": "zip", "X": ["a", "b"]}
 SHORT = {"max_iter": 15, "random_state": 0, "hidden_layer_sizes": (8,)}
@@ -80,7 +82,7 @@ class Fewer:
 
 @pytest.mark.parametrize("n_workers", [1, 2, 3])
 def test_same_bits_whatever_the_number_of_workers(n_workers, client, shards, monkeypatch):
-    monkeypatch.setattr("rfpcore.estimators.rfp._shard_learn.require_client", lambda scheduler: scheduler)
+    monkeypatch.setattr("rfpcore._shards.way.require_client", lambda scheduler: scheduler)
     model = RFPRegressor(early_stopping=True, n_iter_no_change=20, **SHORT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fifteen steps converge nowhere
@@ -114,6 +116,18 @@ def test_classes_and_batches(client, shards):
     )
     model = RFPClassifier(class_weight="balanced", batch_size=60, **SHORT)
     same(RFPClassifier(**model.get_params()).fit_shards(labels), model.fit_shards(labels, scheduler=client))
+
+
+def test_mixed_models_have_the_same_bits(client, shards):
+    given = {"mean": "network", "max_iter": 30, "hidden_layer_sizes": (6,), "weight_decay": 0.0}
+    here = MixedRegressor(**given).fit_shards(shards)
+    there = MixedRegressor(**given).fit_shards(shards, scheduler=client)
+    np.testing.assert_array_equal(there.predict(F), here.predict(F))
+    np.testing.assert_array_equal(there.population_interval(F), here.population_interval(F))
+    np.testing.assert_array_equal(there.predict_interval(F), here.predict_interval(F))
+    assert there.summary() == here.summary()
+    assert there.guard_ == here.guard_
+    assert set(client.run(lambda: len(sys.modules["rfpcore._shards.workers"]._held)).values()) == {0}
 
 
 def test_workers_keep_nothing_of_a_training_that_is_over(client, shards):
@@ -234,10 +248,8 @@ def test_workers_of_another_version_are_refused(client, shards, monkeypatch):
 def test_frames_in_parts_are_dealt_by_the_workers(client, shards, tmp_path):
     """Rows in any order, parts of any number: the same files, with the clusters that a file's have."""
     frames = pytest.importorskip("dask.dataframe", reason="dask.dataframe is not installed")
-    import pandas as pd
-
     order = RANDOM.permutation(len(X))
-    frame = pd.DataFrame(X, columns=["a", "b"]).assign(y=Y, zip=GROUPS)
+    frame = F.assign(y=Y, zip=GROUPS)
     found = [
         write_shards(
             frames.from_pandas(rows, npartitions=parts), tmp_path / name, **GIVEN, rows_per_shard=150

@@ -44,8 +44,8 @@ class ColumnMoments:
         return cls(total, level, spread, columns.min(axis=0), columns.max(axis=0))
 
 
-def together(parts: Sequence[ColumnMoments]) -> Scaling:
-    """What `Scaling.of` has of all rows at once, but for rounding.
+def together(parts: Sequence[ColumnMoments], plain: bool = False) -> Scaling:
+    """What `Scaling.of` has of all rows at once, but for rounding; or `Scaling.plain`.
 
     The variance of all is the mean of the parts' variances and of their levels' squared distances (Chan,
     Golub and LeVeque, 1983, "Algorithms for computing the sample variance", equation 2.1), in units of a
@@ -64,9 +64,8 @@ def together(parts: Sequence[ColumnMoments]) -> Scaling:
     spread = np.sqrt(_mean(spreads**2 + (levels - level) ** 2, shares))
     constant = np.ldexp(high, -exponent) - np.ldexp(low, -exponent) <= 4 * EPS * np.ldexp(size, -exponent)
     level, spread = np.ldexp(level, exponent), np.ldexp(spread, exponent)
-    return Scaling(
-        level, np.where(constant | (spread <= 0), np.where(level != 0, np.abs(level), 1.0), spread)
-    )
+    instead = 1.0 if plain else np.where(level != 0, np.abs(level), 1.0)
+    return Scaling(level, np.where(constant | (spread <= 0), instead, spread))
 
 
 def _mean(values: Array, shares: Array) -> Array:

@@ -19,7 +19,7 @@ from ._effects import ClusterEffects
 from ._fit import MixedFit, run
 from ._intervals import Calibration, calibrate
 from ._laplace import FamilyName, level_of
-from ._model import FittedModel, effects_of, with_means
+from ._model import FittedModel, effects_of, problem_of
 from ._problem import MixedProblem
 from ._report import MixedReport, report
 from ._rows import MixedRows, StandardUnits, grouping, origin, require_nested, require_repeats
@@ -105,11 +105,8 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
         before = effects_of(effects, nothing, found, Z, weights, about, None, given["n_jobs"])
         n_clusters = len(found.labels)
         fold = dealt(n_clusters, min(given["n_folds"], n_clusters), given["random_state"])
-        inputs = with_means(before, Z) if given["cluster_means"] else Z
-        problem = MixedProblem(
-            inputs, t, before.data, effects, fold, given["random_state"], given["n_jobs"], scales.level
-        )
-        return problem, before
+        takes_means = bool(given["cluster_means"])
+        return problem_of(before, Z, t, fold, given["random_state"], takes_means, scales.level), before
 
     @property
     def _family(self) -> FamilyName | None:
@@ -251,8 +248,8 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
         return frame.assign(ci_low=frame["estimate"] - half, ci_high=frame["estimate"] + half)
 
     def _stats(self) -> dict[str, Any]:
-        sizes = np.diff(self._memory.effects.data.offsets)
-        found = {"N": int(sizes.sum()), "n_clusters": len(sizes), "ll": self.log_likelihood_}
+        model = self._memory
+        found = {"N": model.sizes[0], "n_clusters": model.n_clusters, "ll": self.log_likelihood_}
         return found | {"r2_marginal": self.r2_marginal_, "r2_conditional": self.r2_conditional_}
 
     def summary(self) -> str:

@@ -66,6 +66,8 @@ class ClusterEffects:
     @cached_property
     def weights(self) -> Floats:
         """V^-1 r."""
+        if not len(self.labels):  # of no clusters there is no V
+            return self.residual
         return np.asarray(self.factors.solve(self.residual[:, None], self.n_threads)[:, 0])
 
     def at(self, X: Floats, codes: Codes, inner: Codes | None, spread: bool) -> tuple[Floats, Floats | None]:
@@ -134,7 +136,7 @@ class ClusterEffects:
         found = []
         for level in range(self.structure.levels):
             group = self._groups(level)
-            n_groups = int(group.max()) + 1
+            n_groups = int(group.max(initial=-1)) + 1
             D = self._matrix(level)
             Z = self.data.columns
             q = Z.shape[1]
@@ -165,7 +167,7 @@ class ClusterEffects:
         first = np.repeat(self.data.offsets[:-1], np.diff(self.data.offsets))
         # Groups that are the k-th of their clusters share a pass: none of them shares a cluster.
         rank = _ranks(group, first)
-        for k in range(int(rank.max()) + 1):
+        for k in range(int(rank.max(initial=-1)) + 1):
             own = np.where((rank == k)[:, None], Z, 0.0)
             solved = self.factors.solve(np.ascontiguousarray(own), self.n_threads)
             for i in range(q):
@@ -177,6 +179,6 @@ class ClusterEffects:
 def _ranks(group: NDArray[np.intp], cluster: NDArray[np.int64]) -> NDArray[np.intp]:
     """Of each row's group among those of its cluster."""
     pairs, inverse = np.unique(np.column_stack([cluster, group]), axis=0, return_inverse=True)
-    starts = np.r_[True, pairs[1:, 0] != pairs[:-1, 0]]
+    starts = np.r_[True, pairs[1:, 0] != pairs[:-1, 0]][: len(pairs)]
     position = np.arange(len(pairs))
     return np.asarray((position - np.maximum.accumulate(np.where(starts, position, 0)))[inverse.reshape(-1)])

@@ -1,5 +1,6 @@
 """A fit: kinds of mean on the same folds of clusters, the choice, the guard, the covariance at the end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,15 +54,36 @@ def run(problem: MixedProblem, settings: MixedSettings) -> MixedFit:
     first = estimate(problem, ordinary.left_out)
     process, beside = _gaussian_process.fit(problem, first.parameters)
     found = candidates(problem, settings, first, process, beside)
-    guess = first.parameters
+
+    def differences(chosen: FittedMean) -> Floats:
+        return differences_of(problem, ordinary, chosen)
+
+    return choose(problem, settings, first.parameters, process, found, ordinary, differences)
+
+
+def choose(
+    problem: MixedProblem,
+    settings: MixedSettings,
+    guess: Floats,
+    process: FittedMean,
+    found: dict[str, FittedMean],
+    ordinary: FittedMean,
+    differences: Callable[[FittedMean], Floats],
+) -> MixedFit:
+    """The best of these means, its covariance by the problem's rows, and what the guard says of it.
+
+    `differences` are those of `differences_of` for a mean, of all clusters there are.
+    """
     estimates = {name: estimate(problem, one.left_out, None, guess) for name, one in found.items()}
     scores = {name: one.log_likelihood for name, one in estimates.items()}
     best = max(scores, key=scores.__getitem__)
-    chosen, guard = found[best], guard_statistic(problem, ordinary, found[best])
+    chosen = found[best]
+    of_clusters = differences(chosen)
+    guard = guard_statistic(of_clusters)
     # The choice went by coarse searches: one more from where the best ended, and its curvature there.
     guess = estimates[best].parameters
     last = estimate(problem, chosen.left_out, None, guess, with_hessian=True)
-    overruled = settings.guard and settings.mean in GUARDED and is_worse(problem, guard)
+    overruled = settings.guard and settings.mean in GUARDED and is_worse(len(of_clusters), guard)
     unseen = ordinary if overruled else chosen
     uncertainty = uncertainty_of(process, found)
     return MixedFit(chosen, unseen, last, scores, uncertainty, guard)
@@ -119,17 +141,21 @@ def uncertainty_of(process: FittedMean, found: dict[str, FittedMean]) -> _gaussi
     return _gaussian_process.Uncertainty(process.mean, None if network is None else network.mean)
 
 
-def is_worse(problem: MixedProblem, statistic: float) -> bool:
+def is_worse(n_clusters: int, statistic: float) -> bool:
     """Whether ordinary training is significantly better."""
-    return statistic < float(stdtrit(len(problem.fold) - 1, GUARD_SIZE))
+    return statistic < float(stdtrit(n_clusters - 1, GUARD_SIZE))
 
 
-def guard_statistic(problem: MixedProblem, ordinary: FittedMean, chosen: FittedMean) -> float:
+def differences_of(problem: MixedProblem, ordinary: FittedMean, chosen: FittedMean) -> Floats:
+    """(C,) sums of squared errors on clusters left out: ordinary training's less those of another mean."""
+    return problem.sums((problem.y - ordinary.left_out) ** 2 - (problem.y - chosen.left_out) ** 2)
+
+
+def guard_statistic(differences: Floats) -> float:
     """By how much ordinary training predicts clusters left out worse, over its standard error over clusters.
 
     Far below zero where effects go with x: then every random-effects weighting estimates the function within
     clusters, and not E[y | x] (Hausman 1978; here on predictions rather than coefficients).
     """
-    differences = problem.sums((problem.y - ordinary.left_out) ** 2 - (problem.y - chosen.left_out) ** 2)
     spread = np.sqrt(((differences - differences.mean()) ** 2).sum())
     return float(differences.sum() / spread) if spread > 0 else 0.0

@@ -1,7 +1,7 @@
 """A fitted mixed model in standard units: the population's function, the clusters' effects, the scales."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from ._components import Floats, Structure
 from ._effects import ClusterEffects
 from ._intervals import Calibration
 from ._laplace import FamilyName, LaplaceModel
+from ._problem import MixedProblem
 from ._rows import Codes, Grouping, StandardUnits, centres, effect_data, grouping, offsets_of
 
 Variances = Literal["none", "of outcomes", "all"]
@@ -98,6 +99,24 @@ class Prediction:
         return np.column_stack(list(ends))
 
 
+class Drawn(NamedTuple):
+    """What a fit on shards was fitted to, of which it keeps no clusters.
+
+    Attributes
+    ----------
+    n_rows, smallest, largest : int
+        Rows of all clusters, of the smallest and of the largest.
+    n_clusters, n_sampled : int
+        Clusters and rows that the variances come from.
+    """
+
+    n_rows: int
+    smallest: int
+    largest: int
+    n_clusters: int
+    n_sampled: int
+
+
 @dataclass(frozen=True, eq=False)
 class FittedModel:
     """What predicts.
@@ -120,6 +139,8 @@ class FittedModel:
         Of outcomes that are no normal numbers.
     n_clusters : int
         Of the fit.
+    drawn : Drawn or None
+        Of a fit on shards.
     """
 
     scales: StandardUnits
@@ -131,6 +152,27 @@ class FittedModel:
     with_means: bool
     family: FamilyName | None
     n_clusters: int
+    drawn: Drawn | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Rows of all clusters of the fit, of the smallest and of the largest."""
+        if self.drawn is not None:
+            return self.drawn[:3]
+        sizes = np.diff(self.effects.data.offsets)
+        return int(sizes.sum()), int(sizes.min()), int(sizes.max())
+
+    def without_clusters(self, n_clusters: int, drawn: Drawn) -> "FittedModel":
+        """The same for a fit to so many clusters, of which it keeps none: they are adapted to."""
+        before, nobody = self.effects, np.empty(0, np.intp)
+        effects = replace(
+            before,
+            labels=np.empty(0, object),
+            means=before.means[:0],
+            data=before.data.take(nobody, np.zeros(1, np.int64)),
+            residual=before.residual[:0],
+        )
+        return replace(self, effects=effects, n_clusters=n_clusters, drawn=drawn)
 
     def inputs(self, Z: Floats, codes: Codes, given: Grouping | None) -> Floats:
         """What the mean takes: X, and the means of the rows' clusters where it takes them.
@@ -140,10 +182,11 @@ class FittedModel:
         """
         if not self.with_means:
             return Z
-        own = np.zeros_like(Z)
+        own, known = np.zeros_like(Z), codes >= 0
         if given is not None:
             own = centres(Z, given.codes, len(given.labels))[given.codes]
-        return np.hstack([Z, np.where((codes >= 0)[:, None], self.effects.means[codes], own)])
+        own[known] = self.effects.means[codes[known]]
+        return np.hstack([Z, own])
 
     def adapted(self, X: Array, y: Array, found: Grouping, weights: Floats | None) -> "FittedModel":
         """The same population's function beside the effects of other clusters."""
@@ -179,6 +222,11 @@ class FittedModel:
     def codes(self, groups: Any, n_rows: int, unknown: str) -> tuple[Codes, Codes | None, Grouping]:
         """Each row's cluster at hand, -1 for others; and its group within."""
         found = grouping(groups, n_rows, self.effects.structure.levels)
+        if unknown == "raise" and not len(self.effects.labels):
+            raise ValueError(
+                "groups names clusters, but a model fitted on shards keeps none: adapt to their rows and "
+                "predict with what adapt returns, or predict with unknown='population'"
+            )
         whose = "{} clusters of this model"
         codes = known_codes(found.labels, found.codes, self.effects.labels, unknown, whose)
         return codes, self.effects.inner_codes(found, codes), found
@@ -247,11 +295,15 @@ def effects_of(
     origin: Floats,
     reach: Floats | None,
     n_threads: int,
+    means: Floats | None = None,
 ) -> ClusterEffects:
-    """The effects of clusters, of rows sorted by cluster whose residuals are not known yet."""
+    """The effects of clusters, of rows sorted by cluster whose residuals are not known yet.
+
+    `means` (C, d) where the rows are not all of their clusters'.
+    """
     order = np.argsort(found.codes, kind="stable")
     codes = found.codes[order]
-    means = centres(Z, codes, len(found.labels))
+    means = centres(Z, codes, len(found.labels)) if means is None else means
     inner = None if found.inner is None else found.inner[order]
     offsets = offsets_of(codes, len(found.labels))
     about = means if structure.is_centred else origin
@@ -267,6 +319,20 @@ def effects_of(
         np.zeros(len(Z)),
         n_threads,
     )
+
+
+def problem_of(
+    effects: ClusterEffects,
+    Z: Floats,
+    y: Floats,
+    fold: NDArray[np.intp],
+    seed: int,
+    takes_means: bool,
+    level: float = 0.0,
+) -> MixedProblem:
+    """What kinds of mean are fitted to: rows sorted by cluster, in standard units."""
+    inputs = with_means(effects, Z) if takes_means else Z
+    return MixedProblem(inputs, y, effects.data, effects.structure, fold, seed, effects.n_threads, level)
 
 
 def with_means(effects: ClusterEffects, Z: Floats) -> Floats:

@@ -70,28 +70,58 @@ def fit(
 
     The loss is r'V^-1 r, or without a whitening r'r.
     """
-    net = MLP(problem.X.shape[1], training.hidden_layer_sizes, 1, training.activation)
-    folds, decays = problem.n_folds, training.decays
+    folds = problem.n_folds
+    net, starts = outset(problem.X.shape[1], training, folds, problem.seed)
     out = np.arange(folds)[:, None] == problem.fold
-    starts = np.stack([net.init(problem.seed + k, F32) for k in range(folds)])
     if whitening is None:  # trained on outcomes, and not on what is left of them above the level
         starts[:, -1] += problem.level
-    losses, looks = _train(problem, whitening, training, net, np.tile(starts, (len(decays), 1)), out, loss)
+    losses, looks = _train(problem, whitening, training, net, starts, out, loss)
     rows = np.bincount(problem.fold, np.diff(problem.offsets), minlength=folds)
+    mean = best(net, training, rows, losses, looks)
+    if whitening is None:
+        mean.thetas[:, -1] -= problem.level
+    return FittedMean("ordinary network" if whitening is None else "network", left_out(problem, mean), mean)
+
+
+def outset(n_inputs: int, training: NetworkTraining, folds: int, seed: int) -> tuple[MLP, Any]:
+    """The network, and where its runs start: (decays * folds, P), the first decay's folds first."""
+    net = MLP(n_inputs, training.hidden_layer_sizes, 1, training.activation)
+    starts = np.stack([net.init(seed + k, F32) for k in range(folds)])
+    return net, np.tile(starts, (len(training.decays), 1))
+
+
+def optimizers(training: NetworkTraining, folds: int) -> list[_rfpcore.Optimizer]:
+    """One a run."""
+    return [
+        _rfpcore.Optimizer(Adam(training.learning_rate), [L2(decay)] if decay else None)
+        for decay in training.decays
+        for _ in range(folds)
+    ]
+
+
+def best(net: MLP, training: NetworkTraining, rows: Any, losses: Floats, looks: Any) -> NetworkMean:
+    """The networks of the decay and the number of steps that are best for folds of so many `rows`.
+
+    `losses` (runs, looks) left out and parameters (runs, looks, P), of runs in the order of `outset`.
+    """
+    folds, decays = len(rows), training.decays
     pooled = np.tensordot(rows / rows.sum(), losses.reshape(len(decays), folds, -1), axes=(0, 1))
     if not np.isfinite(pooled).any():
         raise overflow(training.max_iter, "steps")
     decay, look = np.unravel_index(int(np.argmin(pooled)), pooled.shape)
     thetas = looks.reshape(len(decays), folds, *looks.shape[1:])[decay, :, look]
-    if whitening is None:
-        thetas[:, -1] -= problem.level
-    left_out = np.empty(len(problem.y))
-    for k, theta in enumerate(thetas):
-        own = problem.fold_of_row == k
-        left_out[own] = net.predict(theta, problem.X[own])[:, 0]
     n_iter = min(int(look + 1) * EVERY, training.max_iter)
-    mean = NetworkMean(net, np.ascontiguousarray(thetas), n_iter, float(decays[decay]))
-    return FittedMean("ordinary network" if whitening is None else "network", left_out, mean)
+    return NetworkMean(net, np.array(thetas, order="C"), n_iter, float(decays[decay]))
+
+
+def left_out(problem: MixedProblem, mean: NetworkMean) -> Floats:
+    """(N,) each row's prediction by the network that has not seen its fold."""
+    found = np.empty(len(problem.y))
+    for k, theta in enumerate(mean.thetas):
+        own = problem.fold_of_row == k
+        if own.any():
+            found[own] = mean.net.predict(theta, problem.X[own])[:, 0]
+    return found
 
 
 def _train(
@@ -111,11 +141,6 @@ def _train(
         problem.X.astype(F32), problem.y[:, None].astype(F32), problem.offsets, precision=precision
     )
     held_out = np.tile(out, (len(training.decays), 1))
-    optimizers = [
-        _rfpcore.Optimizer(Adam(training.learning_rate), [L2(decay)] if decay else None)
-        for decay in training.decays
-        for _ in out
-    ]
     runs = len(held_out)
     found = _rfpcore.refit(
         net._architecture,
@@ -125,7 +150,7 @@ def _train(
         np.ones(runs),
         [_rfpcore.Inner(0, 1.0)] * runs,
         loss,
-        optimizers,
+        optimizers(training, len(out)),
         training.max_iter,
         np.zeros(runs, np.uint64),
         held_out,

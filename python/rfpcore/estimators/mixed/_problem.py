@@ -115,11 +115,13 @@ class Whitening:
     @cached_property
     def scale(self) -> float:
         """What brings V^-1 to a mean diagonal of 1, so that steps and losses are as in ordinary training."""
-        problem = self.problem
-        n = len(problem.y)
-        nothing = np.zeros((n, 1))
-        per_noise = 2 * self.factors.gradient(nothing, problem.n_threads)[0]  # tr(V^-1 / w)
-        return n / per_noise
+        return len(self.problem.y) / self.per_noise
+
+    @property
+    def per_noise(self) -> float:
+        """tr(V^-1 / w)."""
+        nothing = np.zeros((len(self.problem.y), 1))
+        return 2 * self.factors.gradient(nothing, self.problem.n_threads)[0]
 
     def loss(self, residual: Floats) -> float:
         """Mean whitened square."""

@@ -27,7 +27,7 @@ from ._effects import ClusterEffects
 from ._gaussian_process import Hyperparameters, Posterior, Process, ProcessMean, Uncertainty
 from ._intervals import GRID, Calibration
 from ._linear import LinearMean, LinearUncertainty
-from ._model import FittedModel
+from ._model import Drawn, FittedModel
 from ._networks import NetworkMean
 from ._report import random_effects
 from ._rows import StandardUnits
@@ -72,6 +72,8 @@ class SavedMixed(Saved):
             "variance": variances.variance,
             "variance_std_error": variances.std_error,
         }
+        if model.drawn is not None:
+            learnt["shards"] = list(model.drawn)
         for name in _OPTIONAL:
             if getattr(self, name) is not None:
                 tensors[name] = getattr(self, name)
@@ -92,7 +94,7 @@ class SavedMixed(Saved):
 
     def _restore(self: Any, tensors: Tensors, document: Document) -> None:
         learnt = object_of(document, "learnt")
-        only(learnt, "learnt", _LEARNT.union(_NUMBERS, ("level",)))
+        only(learnt, "learnt", _LEARNT.union(_NUMBERS, ("level", "shards")))
         d = self.n_features_in_ = integer(learnt["n_features_in_"], "n_features_in_", 1, MAX_PARAMETERS)
         self._restore_names(document, d)
         structure = _structure(object_of(document, "structure"), d, learnt["family"] is not None)
@@ -114,9 +116,14 @@ class SavedMixed(Saved):
         same = document["unseen"] is None
         unseen = mean if same else _restore_mean(document, "unseen", tensors, width)
         uncertainty = _restore_mean(document, "uncertainty", tensors, width)
+        drawn = _drawn(learnt)
         effects = _effects(document, tensors, structure, d, self._checked()["n_jobs"])
+        if (len(effects.labels) == 0) is not (drawn is not None):
+            raise ValueError(
+                f"there are {len(effects.labels)} clusters; a fit on shards keeps none, others do"
+            )
         self._memory = FittedModel(
-            scales, mean, unseen, uncertainty, effects, calibration, with_means, family, n_clusters
+            scales, mean, unseen, uncertainty, effects, calibration, with_means, family, n_clusters, drawn
         )
         self._restore_findings(tensors, document, learnt, width)
 
@@ -173,6 +180,18 @@ class SavedMixed(Saved):
     def _all_effects(self: Any) -> list[Any]:
         found = self.random_effects_
         return found if isinstance(found, list) else [found]
+
+
+def _drawn(learnt: Document) -> Drawn | None:
+    """What a fit on shards was fitted to; of other fits nothing is kept."""
+    if "shards" not in learnt:
+        return None
+    counts = listed(learnt, "shards")
+    if len(counts) != len(Drawn._fields):
+        raise ValueError(f"shards has {len(counts)} numbers; {len(Drawn._fields)} are needed")
+    return Drawn(
+        *(integer(n, name, 1, MAX_PARAMETERS) for n, name in zip(counts, Drawn._fields, strict=True))
+    )
 
 
 def _units(tensors: Tensors, learnt: Document, d: int) -> StandardUnits:
@@ -342,7 +361,7 @@ def _effects(
     labels = labels_from_json(own["labels"], "labels_")
     C = len(labels)
     offsets = tensor(tensors, "effects.offsets", C + 1, dtype=I64)
-    if C < 1 or offsets[0] != 0 or (np.diff(offsets) < 1).any():
+    if offsets[0] != 0 or (np.diff(offsets) < 1).any():
         raise ValueError("the clusters' offsets do not increase from 0")
     n = int(offsets[-1])
     inner, inner_labels = _inner(own, tensors, n, C) if structure.levels == 2 else (None, [])
@@ -352,7 +371,7 @@ def _effects(
     weights = None
     if "effects.weights" in tensors:
         weights = tensor(tensors, "effects.weights", n, dtype=F64)
-        if weights.min() <= 0:
+        if weights.min(initial=1.0) <= 0:
             raise ValueError(f"a weight is {weights.min()}; numbers above 0 are needed")
     columns = tensor(tensors, "effects.columns", n, structure.n_columns, dtype=F64)
     return ClusterEffects(

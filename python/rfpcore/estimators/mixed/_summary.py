@@ -21,14 +21,16 @@ KINDS = {
 
 def summary_of(model: Any) -> str:
     """The table of `MixedRegressor.summary`."""
-    own = model._memory.effects
-    sizes = np.diff(own.data.offsets)
+    own, drawn = model._memory.effects, model._memory.drawn
+    n_rows, smallest, largest = model._memory.sizes
     facts = [
         ("Population's function", KINDS[model.mean_]),
         *_training(model._memory.unseen),
-        ("Rows", str(sizes.sum())),
-        ("Clusters", f"{len(sizes)} (of {sizes.min()} to {sizes.max()} rows)"),
+        ("Rows", str(n_rows)),
+        ("Clusters", f"{model._memory.n_clusters} (of {smallest} to {largest} rows)"),
     ]
+    if drawn is not None:
+        facts.append(("Variances from", f"{drawn.n_clusters} clusters, {drawn.n_sampled} rows"))
     if own.structure.levels == 2:
         facts.append(("Groups within clusters", str(len(own.inner_labels))))
     facts += [

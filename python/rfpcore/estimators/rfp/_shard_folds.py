@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..._arrays import Array
 from ..._shards.passes import Passes
+from ..._shards.sums import WeightedSum
 from ...network import MLP
 from ...second_order import stable_step
 from . import _shard_left_out
@@ -16,7 +17,7 @@ from . import _shard_work as on_shard
 from ._folds import best_steps, searched
 from ._settings import AUTO_STEPS, Settings
 from ._shard_steps import Batches, ShardTrainer
-from ._shard_work import Point, WeightedSum
+from ._shard_work import Point
 
 
 class FoldFits:

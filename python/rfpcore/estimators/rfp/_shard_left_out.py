@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from ..._arrays import Array
 from ..._shards.keys import Keys, fold_of, label_keys
+from ..._shards.sums import NOTHING, Measured, total
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
 from .._finite import require_finite_fit
 from ..mixed import EffectsPrior, effects_prior
 from ._folds import outputs_left_out
-from ._shard_work import NOTHING, Measured, Point, Shard, looked_at, measured, total
+from ._shard_work import Point, Shard, looked_at, measured
 from ._shrinkage import choose_kappa, rows_of
 
 EFFECT_ROWS = 10**5

@@ -5,11 +5,12 @@ from numpy.typing import NDArray
 
 from ..._arrays import Array
 from ..._shards.passes import Passes
+from ..._shards.sums import Measured, total
 from ...exceptions import DivergenceError
 from ...network import MLP
 from . import _shard_work as on_shard
 from ._settings import Settings
-from ._shard_work import Measured, Point, total
+from ._shard_work import Point
 from ._training import State
 
 

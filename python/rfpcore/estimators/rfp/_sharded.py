@@ -11,6 +11,8 @@ from ..._arrays import Array
 from ..._progress import make_progress
 from ..._shards.keys import fold_edges
 from ..._shards.passes import Passes
+from ..._shards.sums import total
+from ..._shards.way import Way
 from ..._warn import warn
 from ...exceptions import InnerStepWarning
 from ...network import MLP
@@ -23,10 +25,10 @@ from ._inner_step import MANY, named
 from ._learned_step import LearnedStep
 from ._settings import AUTO_STEPS, Settings
 from ._shard_folds import choose_steps
-from ._shard_learn import ShardFacts, Way, learn, require_both, travelling
+from ._shard_learn import ShardFacts, learn, require_both, travelling
 from ._shard_left_out import FoldsLeftOut
 from ._shard_steps import Batches, ShardTrainer
-from ._shard_work import Reader, total
+from ._shard_work import Reader
 from ._training import Patience, Training
 
 __all__ = ["Way", "fit_shards"]
