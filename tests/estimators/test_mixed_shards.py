@@ -107,6 +107,25 @@ def test_same_bits_whatever_is_kept_and_by_how_many_threads(tmp_path):
     same(MixedRegressor(n_jobs=2, **SHORT).fit_shards(found, cache_bytes=0), here)
 
 
+def test_pieces_of_a_shard_are_whole_clusters_and_sum_to_it(tmp_path, monkeypatch):
+    found = shards(tmp_path)
+    whole = MixedRegressor(**SHORT).fit_shards(found)
+    for rows in (1, 37):  # fewer than some clusters have, and several of them
+        monkeypatch.setattr(on_shard, "PIECE_ROWS", rows)
+        pieces = MixedRegressor(**SHORT).fit_shards(found)
+        # Sums of float64 in another order; the networks of float32 carry it on.
+        np.testing.assert_allclose(pieces.predict(F), whole.predict(F), **CLOSE)
+        np.testing.assert_allclose(
+            pieces.population_interval(F), whole.population_interval(F), atol=1e-3 * Y.std()
+        )
+
+
+def test_model_without_clusters_has_no_effects_to_draw(tmp_path):
+    display = pytest.importorskip("rfpcore.plotting").RandomEffectsDisplay
+    with pytest.raises(ValueError, match="no clusters to draw"):
+        display.from_estimator(MixedRegressor(**SHORT).fit_shards(shards(tmp_path)))
+
+
 def test_variances_come_of_some_rows_of_some_clusters_however_they_are_dealt(tmp_path, monkeypatch):
     for module in (_problem, _sharded):
         monkeypatch.setattr(module, "ROWS_IN_ALL", 150)

@@ -37,14 +37,17 @@ class Holder:
         self.held: dict[int, Any] = {}
         self.closed = False
 
-    def get(self, index: int) -> Any:
-        """A shard. ValueError or TypeError that names its file."""
-        if index in self.held:
-            return self.held[index]
+    def work(self, work: Work, shared: Any, index: int) -> Any:
+        """`work(shard, shared)` of a shard. ValueError or TypeError that names its file."""
         try:
-            found = self.prepare(self.shards.read(index))
+            return work(self._get(index), shared)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{self.shards.files[index]}: {error}") from None
+
+    def _get(self, index: int) -> Any:
+        if index in self.held:
+            return self.held[index]
+        found = self.prepare(self.shards.read(index))
         if found.nbytes <= self.room:
             self.room -= found.nbytes
             self.held[index] = found
@@ -65,7 +68,7 @@ class Here:
     def map(self, work: Work, shared: Any, indices: Iterable[int]) -> Iterator[Any]:
         """`work(shard, shared)` of each."""
         for index in sorted(indices):
-            yield work(self.holder.get(index), shared)
+            yield self.holder.work(work, shared, index)
 
     def close(self) -> None:
         """Let go of what is held."""

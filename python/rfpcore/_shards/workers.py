@@ -185,7 +185,7 @@ def _results(holder: Holder, work: Work, shared: Any, indices: list[int]) -> dic
         if holder.closed:
             break
         try:
-            found[index] = work(holder.get(index), shared)
+            found[index] = holder.work(work, shared, index)
         except Exception as error:
             found[index] = ShardError(error)
             break

@@ -49,6 +49,10 @@ class RandomEffectsDisplay:
                 f"random_effects is a {type(random_effects).__name__}; random_effects_ of a fitted mixed "
                 "model is needed (with nested groups: one of its levels)"
             )
+        if not len(random_effects):
+            raise ValueError(
+                "there are no clusters to draw: a model fitted on shards keeps none; adapt to some of them"
+            )
         if not random_effects.names:
             raise ValueError("the clusters have no intercept and no slopes: their effects are smooth only")
         self.random_effects = random_effects

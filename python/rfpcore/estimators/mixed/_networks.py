@@ -158,4 +158,4 @@ def _train(
         n_threads=n_threads,
         keep_looks=True,
     )
-    return np.nan_to_num(found[4], nan=np.inf), found[-1]
+    return np.where(np.isfinite(found[4]), found[4], np.inf), found[-1]

@@ -189,9 +189,14 @@ def _drawn(learnt: Document) -> Drawn | None:
     counts = listed(learnt, "shards")
     if len(counts) != len(Drawn._fields):
         raise ValueError(f"shards has {len(counts)} numbers; {len(Drawn._fields)} are needed")
-    return Drawn(
+    found = Drawn(
         *(integer(n, name, 1, MAX_PARAMETERS) for n, name in zip(counts, Drawn._fields, strict=True))
     )
+    if not found.smallest <= found.largest <= found.n_rows:
+        raise ValueError(
+            f"clusters have {found.smallest} to {found.largest} rows of {found.n_rows}; that is no range"
+        )
+    return found
 
 
 def _units(tensors: Tensors, learnt: Document, d: int) -> StandardUnits:

@@ -1,6 +1,7 @@
 """What a mixed model's fit does with one shard, here or on a worker."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ from ._model import effects_of, problem_of
 from ._networks import NetworkMean
 from ._problem import ROWS_OF_A_CLUSTER, FittedMean, MixedProblem, Whitening
 from ._rows import Grouping, StandardUnits, grouping, origin
+
+PIECE_ROWS = 20_000
 
 
 class MixedSurvey(NamedTuple):
@@ -274,19 +277,33 @@ def _measured(folds: list[FoldRows | None], theta: Array | None, runs: NetworkRu
     return found.mean(F64)
 
 
+def _pieces(problem: MixedProblem) -> Iterator[MixedProblem]:
+    """Whole clusters of some rows each: a Gaussian process's columns take 2 KB a row."""
+    offsets, first = problem.offsets, 0
+    while first < len(problem.fold):
+        last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + PIECE_ROWS, "right")) - 1)
+        rows = np.arange(offsets[first], offsets[last])
+        effects = problem.effects.take(rows, offsets[first : last + 1] - offsets[first])
+        X, y, fold = problem.X[rows], problem.y[rows], problem.fold[first:last]
+        yield replace(problem, X=X, y=y, effects=effects, fold=fold)
+        first = last
+
+
 @one_blas_thread
 def per_noise(shard: MixedShard, parameters: Floats) -> float:
     """tr(V^-1 / w) of a shard's rows."""
-    return Whitening.of(shard.problem, parameters).per_noise
+    return sum(Whitening.of(piece, parameters).per_noise for piece in _pieces(shard.problem))
 
 
 @one_blas_thread
 def process_gram(shard: MixedShard, given: tuple[Process, Floats]) -> Floats:
     """[Phi, y]'V^-1[Phi, y] of a Gaussian process beside a covariance."""
     process, parameters = given
-    problem = shard.problem
-    columns = np.column_stack([process.features(problem.X), problem.y])
-    return np.asarray(columns.T @ Whitening.of(problem, parameters).solve(columns))
+    gram: Floats | float = 0.0
+    for piece in _pieces(shard.problem):
+        columns = np.column_stack([process.features(piece.X), piece.y])
+        gram = gram + columns.T @ Whitening.of(piece, parameters).solve(columns)
+    return np.asarray(gram)
 
 
 def differences(shard: MixedShard, means: tuple[NetworkMean, NetworkMean]) -> Floats:

@@ -72,6 +72,7 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> MixedShardsFi
     check_before(estimator, way, given)
     columns = way.shards.columns
     traveller = copy.copy(estimator)
+    traveller.__dict__.pop("_skl_callbacks", None)  # nobody is called back from there
     surveys = _look(way, traveller)
     n_clusters = require_whole([each.keys for each in surveys], way.shards)
     sizes = np.concatenate([each.sizes for each in surveys])

@@ -258,16 +258,19 @@ class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
         ValueError, TypeError
             On misuse, before any work: also with another mean, loss="poisson" or several outcomes; and if a
             cluster has rows in two shards, there is one cluster only, or no cluster of two rows.
+        DivergenceError
+            If the network overflows.
         RuntimeError
             If no worker is left, or a shard was lost with its worker three times.
 
         Notes
         -----
         What differs from `fit`: folds are dealt by the clusters' labels and `random_state`. Variances, their
-        errors and tests, `log_likelihood_`, R², the calibration of intervals and the lengths of the Gaussian
-        process for the population's band come from clusters drawn by label: 20 000 rows at most, 50 a cluster
-        (`fit` takes as many for the variances; `summary` says how many clusters they are). `labels_` and
-        `random_effects_` are empty. One level of groups is possible.
+        errors and tests, `intraclass_correlation_`, `log_likelihood_`, R², the calibration of intervals, the
+        spread of x behind intervals of new clusters and the lengths of the Gaussian process for the
+        population's band come from clusters drawn by label: 20 000 rows at most, 50 a cluster (`fit` takes as
+        many for the variances; `summary` says how many clusters they are). `labels_` and `random_effects_`
+        are empty. One level of groups is possible. `n_jobs` is of each worker, by default its threads.
 
         There are two trainings, of `max_iter` passes over all rows each. A shard in memory takes about 70
         bytes a row and column, and in the second 4 n² bytes more a cluster of n rows.

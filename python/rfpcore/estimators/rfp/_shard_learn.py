@@ -81,6 +81,7 @@ def travelling(estimator: Any) -> Any:
     """The estimator as shards are read by it: with what it has learnt of them, and nobody to call back."""
     own = copy.copy(estimator)
     own.callbacks = None
+    own.__dict__.pop("_skl_callbacks", None)
     own.__dict__.pop("feature_names_in_", None)  # of arrays nobody asks for names
     return own
 
