@@ -1,13 +1,13 @@
 """Sums over shards of losses and gradients: in float64, in the order in which parts come."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._arrays import Array
 
-__all__ = ["NOTHING", "Measured", "WeightedSum", "total"]
+__all__ = ["NOTHING", "Measured", "WeightedSum", "total", "totals"]
 
 
 class Measured(NamedTuple):
@@ -66,3 +66,12 @@ def total(parts: Iterable[Measured], dtype: np.dtype[Any]) -> Measured:
     for part in parts:
         found.add(part)
     return found.mean(dtype)
+
+
+def totals(parts: Iterable[Sequence[Measured]], count: int) -> list[WeightedSum]:
+    """Sums of several runs at once: each part has one of each."""
+    sums = [WeightedSum() for _ in range(count)]
+    for part in parts:
+        for own, measured in zip(sums, part, strict=True):
+            own.add(measured)
+    return sums

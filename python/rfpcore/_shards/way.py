@@ -1,6 +1,8 @@
 """How a fit goes through shards: on this machine, or by the workers of a Dask cluster."""
 
+import copy
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,11 @@ import numpy as np
 from .._dask import require_client
 from .._options import at_least
 from .keys import Keys
-from .parquet import ParquetShards
-from .passes import Here, Passes, Prepare
+from .parquet import ParquetShards, Rows
+from .passes import Here, Passes, Prepare, Work
 from .workers import There
 
-__all__ = ["Way", "require_whole"]
+__all__ = ["Way", "require_whole", "travelling"]
 
 CACHE = 2**28
 """Bytes of shards kept from one pass to the next on this machine, where nobody says more."""
@@ -45,12 +47,31 @@ class Way:
             return Here(self.shards, prepare, CACHE if room is None else room)
         return There(self.shards, prepare, room, self.client)
 
+    def survey(self, work: Work, estimator: Any) -> list[Any]:
+        """`work(rows, estimator)` of each shard's rows as they are read, in one pass."""
+        with closing(self.passes(_as_read, once=True)) as passes:
+            return list(passes.map(work, travelling(estimator), range(len(self.shards))))
+
     def n_threads(self, given: int, n_jobs: int | None) -> int:
         """Of the kernel: on workers, unless somebody says more, as many as the smallest has."""
         if self.client is None or n_jobs is not None:
             return given
         known = self.client.scheduler_info(n_workers=-1)["workers"].values()
         return max(1, min((int(worker["nthreads"]) for worker in known), default=1))
+
+
+def _as_read(rows: Rows) -> Rows:
+    return rows
+
+
+def travelling(estimator: Any) -> Any:
+    """The estimator as shards are read by it: with what it has learnt of them, and nobody to call back."""
+    own = copy.copy(estimator)
+    if "callbacks" in vars(own):
+        own.callbacks = None
+    own.__dict__.pop("_skl_callbacks", None)
+    own.__dict__.pop("feature_names_in_", None)  # of arrays nobody asks for names
+    return own
 
 
 def require_whole(keys: Sequence[Keys], shards: ParquetShards) -> int:

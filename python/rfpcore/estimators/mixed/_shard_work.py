@@ -47,11 +47,6 @@ class MixedSurvey(NamedTuple):
     weight: float | None
 
 
-def as_read(rows: Rows) -> Rows:
-    """A shard to be surveyed."""
-    return rows
-
-
 def outcomes(estimator: Any, rows: Rows) -> tuple[Array, Array | None]:
     """A shard's outcomes (N,) and weights, checked."""
     n = len(rows.X)

@@ -1,6 +1,5 @@
 """A mixed model's fit to shards: networks by passes over all rows, their covariance from sampled clusters."""
 
-import copy
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,8 +10,8 @@ from ..._arrays import Array, shown
 from ..._shards.keys import Keys, fold_edges
 from ..._shards.moments import together
 from ..._shards.passes import Passes
-from ..._shards.sums import WeightedSum
-from ..._shards.way import Way, require_whole
+from ..._shards.sums import WeightedSum, totals
+from ..._shards.way import Way, require_whole, travelling
 from . import _gaussian_process, _networks
 from . import _shard_work as on_shard
 from ._components import Floats
@@ -71,16 +70,14 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> MixedShardsFi
     """Fit networks to all clusters; the estimator gets the names of the features."""
     check_before(estimator, way, given)
     columns = way.shards.columns
-    traveller = copy.copy(estimator)
-    traveller.__dict__.pop("_skl_callbacks", None)  # nobody is called back from there
-    surveys = _look(way, traveller)
+    surveys: list[MixedSurvey] = way.survey(on_shard.survey, estimator)
     n_clusters = require_whole([each.keys for each in surveys], way.shards)
     sizes = np.concatenate([each.sizes for each in surveys])
     require_repeats(sizes)
     keys, seed = np.concatenate([each.keys for each in surveys]), given["random_state"]
     scales = _scales(surveys, int(sizes.sum()))
     reader = MixedReader(
-        traveller,
+        travelling(estimator),
         scales,
         structure(given, len(columns.X), columns.X, 1),
         fold_edges(on_shard.dealt_keys(keys, seed), min(given["n_folds"], n_clusters)),
@@ -95,12 +92,6 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> MixedShardsFi
     fitted = _Fitting(way, reader, problem, settings(given), rows).run()
     drawn = Drawn(int(sizes.sum()), int(sizes.min()), int(sizes.max()), len(problem.fold), len(problem.y))
     return MixedShardsFit(problem, before, scales, fitted, n_clusters, drawn)
-
-
-def _look(way: Way, estimator: Any) -> list[MixedSurvey]:
-    """One pass that checks all rows and describes them."""
-    with closing(way.passes(on_shard.as_read, once=True)) as passes:
-        return list(passes.map(on_shard.survey, estimator, range(len(way.shards))))
 
 
 def _scales(surveys: list[MixedSurvey], n_rows: int) -> StandardUnits:
@@ -214,9 +205,5 @@ class _Fitting:
 
     def _sums(self, passes: Passes, work: Any, net: Any, thetas: list[Array | None]) -> list[WeightedSum]:
         """What the shards have for each run, added in their order."""
-        sums = [WeightedSum() for _ in thetas]
         runs = NetworkRuns(net, thetas, self.reader.n_threads)
-        for parts in passes.map(work, runs, self.every):
-            for own, part in zip(sums, parts, strict=True):
-                own.add(part)
-        return sums
+        return totals(passes.map(work, runs, self.every), len(thetas))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..._arrays import Array
 from ..._shards.passes import Passes
-from ..._shards.sums import WeightedSum
+from ..._shards.sums import WeightedSum, totals
 from ...network import MLP
 from ...second_order import stable_step
 from . import _shard_left_out
@@ -75,11 +75,7 @@ class FoldFits:
 
     def _sums(self, work: Any, points: list[Point | None], shards: Any) -> list[WeightedSum]:
         """What the shards have for each fold, added in their order."""
-        sums = [WeightedSum() for _ in points]
-        for parts in self.passes.map(work, points, shards):
-            for own, part in zip(sums, parts, strict=True):
-                own.add(part)
-        return sums
+        return totals(self.passes.map(work, points, shards), len(points))
 
 
 def choose_steps(

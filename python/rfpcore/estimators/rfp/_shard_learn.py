@@ -1,6 +1,5 @@
 """What a fit on shards learns before its first step: who is where, classes, levels and spreads."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -41,7 +40,7 @@ def learn(estimator: Any, way: Way) -> ShardFacts:
     if before != names:
         raise ValueError(f"warm_start goes on from features {before}, but X names {names} now; fit anew")
     estimator.n_features_in_ = len(names)
-    surveys = look(way, estimator)
+    surveys = way.survey(on_shard.survey, estimator)
     keys = [survey.keys for survey in surveys]
     n_clusters = require_whole(keys, shards)
     if is_classifier(estimator):
@@ -74,25 +73,7 @@ def _learn_classes(estimator: Any, way: Way, surveys: list[Survey]) -> list[Surv
     for survey in surveys:
         totals[[classes.index(label) for label in survey.classes.tolist()]] += survey.totals
     estimator._weigh(estimator.classes_, totals, learn=True)
-    return look(way, estimator) if hasattr(estimator, "class_weight_") else surveys
-
-
-def travelling(estimator: Any) -> Any:
-    """The estimator as shards are read by it: with what it has learnt of them, and nobody to call back."""
-    own = copy.copy(estimator)
-    own.callbacks = None
-    own.__dict__.pop("_skl_callbacks", None)
-    own.__dict__.pop("feature_names_in_", None)  # of arrays nobody asks for names
-    return own
-
-
-def look(way: Way, estimator: Any) -> list[Survey]:
-    """One pass that checks all rows and describes them."""
-    passes = way.passes(on_shard.as_read, once=True)
-    try:
-        return list(passes.map(on_shard.survey, travelling(estimator), range(len(way.shards))))
-    finally:
-        passes.close()
+    return way.survey(on_shard.survey, estimator) if hasattr(estimator, "class_weight_") else surveys
 
 
 def require_both(keys: Sequence[Keys], share: float, seed: int) -> None:

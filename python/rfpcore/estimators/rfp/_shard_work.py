@@ -43,11 +43,6 @@ class Survey(NamedTuple):
     totals: Array
 
 
-def as_read(rows: Rows) -> Rows:
-    """A shard to be surveyed."""
-    return rows
-
-
 def survey(rows: Rows, estimator: Any) -> Survey:
     """Check a shard's rows and describe them."""
     X = matrix(rows.X)

@@ -12,7 +12,7 @@ from ..._progress import make_progress
 from ..._shards.keys import fold_edges
 from ..._shards.passes import Passes
 from ..._shards.sums import total
-from ..._shards.way import Way
+from ..._shards.way import Way, travelling
 from ..._warn import warn
 from ...exceptions import InnerStepWarning
 from ...network import MLP
@@ -25,7 +25,7 @@ from ._inner_step import MANY, named
 from ._learned_step import LearnedStep
 from ._settings import AUTO_STEPS, Settings
 from ._shard_folds import choose_steps
-from ._shard_learn import ShardFacts, learn, require_both, travelling
+from ._shard_learn import ShardFacts, learn, require_both
 from ._shard_left_out import FoldsLeftOut
 from ._shard_steps import Batches, ShardTrainer
 from ._shard_work import Reader
