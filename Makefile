@@ -66,7 +66,7 @@ aarch64: $(VENV)/.installer ## the kernel's tests with NEON under qemu, and a wh
 	    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$(EMULATOR)" \
 	    cargo test -p rfp-kernel --profile checked --target $(ARM) --lib --tests
 	$(BIN)/python -m pip install --quiet ziglang
-	$(BIN)/maturin build --release --zig --target $(ARM) --compatibility manylinux2014 --out dist
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/maturin build --release --zig --target $(ARM) --compatibility manylinux2014 --out dist
 
 instructions: ## count the kernel's instructions by valgrind; fails where a pass takes 3 % more than benches/instructions.json
 	$(PYTHON) -m benches.instructions
