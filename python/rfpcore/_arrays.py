@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._labels import comparable
 from ._order import own_order
 
 Array = NDArray[Any]
@@ -49,6 +50,8 @@ def as_floats(values: Any, name: str) -> Array:
 
 def as_array(values: Any, name: str) -> Array:
     """What NumPy makes of values of any kind, where floats may lie: a field of packed records does not."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} is masked in some places; values are needed in all")
     try:
         array = np.asarray(values)
         return array if array.flags.aligned else array.copy()
@@ -77,7 +80,7 @@ def _objects_to_floats(array: Array, name: str) -> Array:
     floats = np.empty(array.shape, np.float64)
     for index, value in np.ndenumerate(array):
         try:
-            if isinstance(value, str | bytes | complex):
+            if isinstance(value, str | bytes | complex | np.complexfloating):
                 raise TypeError
             floats[index] = np.nan if is_missing(value) else float(value)
         except (TypeError, ValueError, OverflowError):
@@ -257,6 +260,9 @@ def group_codes(values: Any, n_rows: int, name: str = "groups") -> tuple[Array, 
     if labels.ndim != 1:
         raise ValueError(f"{name} has shape {labels.shape}; ({n_rows},), one label a row, is needed")
     require_length(labels, name, n_rows)
+    if np.ma.is_masked(values):
+        masked = np.flatnonzero(np.ma.getmaskarray(values))
+        raise _missing_label(int(masked[0]), len(masked), name)
     if labels.dtype.kind in "OTV":
         return _object_codes(labels, name)
     if labels.dtype.kind in "fcmM" and (missing := np.flatnonzero(labels != labels)).size:
@@ -317,7 +323,10 @@ def _narrow(labels: list[Any]) -> Array:
     if issubclass(kind, bool | int | float | str | np.generic) and all(
         type(label) is kind for label in labels
     ):
-        return np.asarray(labels)
+        plain = np.asarray(labels)
+        # Integers of both ends of 64 bits would become floats, and texts lose what is NUL at their ends.
+        if kind not in (int, str) or plain.tolist() == labels:
+            return plain
     array = np.empty(len(labels), object)
     array[:] = labels
     return array
@@ -332,9 +341,15 @@ def _missing_label(row: int, count: int, name: str) -> ValueError:
 def cluster_weights(values: Any, labels: Array) -> NDArray[np.float64]:
     """How much each cluster counts, (C,): an array in the order of `labels`, or a dict or Series by label."""
     if hasattr(values, "iloc") and hasattr(values, "to_dict"):
+        if values.index.has_duplicates:
+            twice = values.index[values.index.duplicated()].tolist()[0]
+            raise ValueError(
+                f"cluster_weight has several entries for {shown(twice)}; one a cluster is needed"
+            )
         values = values.to_dict()
     if isinstance(values, dict):
-        values = _by_label(values, labels.tolist())
+        keys, own = comparable(label_array(list(values)), labels)
+        values = _by_label(dict(zip(keys, values.values(), strict=True)), own)
     array = as_floats(values, "cluster_weight").astype(np.float64, copy=False)
     if array.shape != labels.shape:
         raise ValueError(

@@ -46,10 +46,11 @@ def intervals_around(
 
 
 def weighted_quantiles(values: Floats, weights: Floats, mass: float) -> Floats:
-    """Of each row of values, the smallest up to which the weights reach a mass."""
+    """Of each row of values, the smallest up to which the weights reach a mass, which is at most theirs."""
     order = np.argsort(values, axis=1)
-    reached = np.cumsum(weights[order], axis=1) >= mass - ROUNDING
-    first = np.take_along_axis(order, reached.argmax(axis=1)[:, None], axis=1)
+    below = (np.cumsum(weights[order], axis=1) < mass - ROUNDING).sum(axis=1)
+    at = np.minimum(below, len(weights) - 1)  # all of the mass, where rounding has left them short of it
+    first = np.take_along_axis(order, at[:, None], axis=1)
     found: Floats = np.take_along_axis(values, first, axis=1)[:, 0]
     return found
 
@@ -73,6 +74,8 @@ def read_rows(X: Any, y: Any, groups: Any, sample_weight: Any) -> ConformalRows:
         return ConformalRows(X, outcomes, codes, None)
     weight = row_weights(sample_weight, n).astype(np.float64)
     total = np.bincount(codes, weight, len(labels))
+    if not np.isfinite(total).all():
+        raise ValueError(f"sample_weight sums to inf in cluster {labels[total.argmax()]!s}; a sum is needed")
     if not (total > 0).all():
         raise ValueError(
             f"sample_weight is 0 in every row of cluster {labels[total.argmin()]!s}, which would measure "
@@ -176,6 +179,8 @@ def take_rows(X: Any, rows: NDArray[np.intp]) -> Any:
     """Some rows, of the kind that X is."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]
-    if hasattr(X, "columns"):  # of polars
+    if hasattr(X, "tocsr"):  # sparse, of which not every kind has rows to take
+        return X.tocsr()[rows]
+    if hasattr(X, "columns") or isinstance(X, np.ndarray):  # of polars; masked
         return X[rows]
     return np.asarray(X)[rows]

@@ -113,6 +113,9 @@ def confidences(
     labels = np.arange(p.shape[1]) if classes is None else _labels(classes, "classes")
     if labels.shape != (p.shape[1],):
         raise ValueError(f"classes has shape {labels.shape}; there are probabilities of {p.shape[1]} classes")
+    names = labels.tolist()
+    if len(set(names)) < len(names):
+        raise ValueError(f"classes holds {shown(names)}; each once is needed")
     truth = _labels(y_true, "y_true")
     if truth.ndim != 1:
         raise ValueError(f"y_true has shape {truth.shape}; ({len(p)},), one class a row, is needed")
@@ -145,6 +148,8 @@ def _column(pos_label: Any, labels: Array) -> int:
 
 def _labels(values: Any, name: str) -> Array:
     """Classes as an array, of whatever kind they are."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} is masked in some places; a class is needed in each")
     try:
         flat = isinstance(values, list | tuple) and not any(np.ndim(value) for value in values)
         labels = label_array(values) if flat else np.asarray(values)

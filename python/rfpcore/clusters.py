@@ -213,7 +213,9 @@ class Clusters:
         rows = within < np.repeat(self.n_support, self.sizes)
         weights = None if self.sample_weight is None else self.sample_weight[rows]
         codes = np.repeat(np.arange(self.n_clusters), self.n_support)
-        return Clusters(self.X[rows], self.y[rows], codes, weights)
+        part = Clusters(self.X[rows], self.y[rows], codes, weights)
+        part.labels = self.labels  # in the order of their codes
+        return part
 
     def _count_support(self, mask: NDArray[np.bool_], codes: NDArray[np.intp]) -> NDArray[np.int64]:
         n_query = np.bincount(codes[mask], minlength=len(self.labels)).astype(np.int64)

@@ -140,8 +140,9 @@ def _mean(y: Array, weights: Array | None, parameters: tuple[float, ...]) -> Arr
 
 def _log_mean(y: Array, weights: Array | None, parameters: tuple[float, ...]) -> Array:
     # Without a single event the logarithm has no value; half an event in all the data stands for none.
-    total = len(y) if weights is None else weights.sum()
-    return np.asarray(np.log(np.maximum(_mean(y, weights, parameters), 0.5 / total)))
+    total = len(y) if weights is None else max(weights.sum(), np.count_nonzero(weights))
+    mean = _mean(y, weights, parameters)
+    return np.asarray(np.log(np.where(mean > 0, mean, 0.5 / total)))
 
 
 def _zero(y: Array, weights: Array | None, parameters: tuple[float, ...]) -> Array:
@@ -157,7 +158,8 @@ def _quantile(y: Array, weights: Array | None, parameters: tuple[float, ...]) ->
     level = parameters[0] if parameters else 0.5
     weights = np.ones(len(y)) if weights is None else weights
     order = np.argsort(y, axis=0, kind="stable")
-    reached = np.cumsum(weights[order], axis=0) >= level * weights.sum() * (1 - 1e-12)
+    reached = np.cumsum(weights[order], axis=0, dtype=np.float64)
+    reached = reached >= level * weights.sum(dtype=np.float64) * (1 - 1e-12)
     return np.asarray(np.take_along_axis(y, order, axis=0)[reached.argmax(axis=0), np.arange(y.shape[1])])
 
 

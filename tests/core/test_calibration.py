@@ -187,3 +187,10 @@ def test_a_positive_class_that_is_none():
 def test_weights_that_are_none():
     with pytest.raises(ValueError, match="sample_weight is zero in all 2 rows"):
         reliability_curve([0, 1], [0.2, 0.7], sample_weight=[0, 0])
+
+
+def test_classes_that_are_none():
+    with pytest.raises(ValueError, match=r"classes holds \['a', 'a'\]; each once is needed"):
+        reliability_curve(["a", "a"], [0.2, 0.7], classes=["a", "a"])
+    with pytest.raises(ValueError, match="y_true is masked in some places"):
+        reliability_curve(np.ma.array([0, 1], mask=[False, True]), [0.2, 0.7])

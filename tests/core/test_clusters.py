@@ -163,3 +163,25 @@ def test_weights_of_zero_are_rows_left_out():
     expected = rfpcore.value_and_grad(NET, THETA, rfpcore.Clusters(X[kept], Y[kept], GROUPS[kept]))
     assert_allclose(value, expected[0], rtol=1e-13)
     assert_allclose(grad, expected[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("labels", [[2**63 + 1, 2**63 + 3, -1], ["a", "a\0", "b"]])
+def test_labels_that_numpy_has_no_type_for_stay_as_they_are(labels):
+    data = rfpcore.Clusters(np.zeros((3, 1)), np.arange(3.0), labels, cluster_weight=dict.fromkeys(labels, 1))
+    assert sorted(data.labels.tolist()) == sorted(labels)
+
+
+def test_weights_of_clusters_by_dates_of_another_unit():
+    days = np.array(["2020-02-01", "2020-01-01"], "M8[D]")
+    weights = pd.Series([3.0, 5.0], days.astype("M8[ns]"))
+    for groups in (days, days.astype("M8[s]"), list(pd.to_datetime(days))):
+        data = rfpcore.Clusters([[1.0], [2.0]], [0.0, 1.0], groups, cluster_weight=weights)
+        assert_array_equal(data.cluster_weight, [5, 3])
+
+
+def test_rows_that_adapt_keep_their_clusters_labels():
+    data = rfpcore.Clusters(
+        X, Y, ["b", "a", "b", "a", "c", "c"], query=[False, False, True, True, False, True]
+    )
+    assert_array_equal(data.support().labels, ["a", "b", "c"])
+    assert_array_equal(data.support().X[0], X[1])

@@ -120,6 +120,41 @@ def test_first_biases(weights):
         assert_allclose(found, [expected], rtol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1 / 400, 1e-9, 1e9])
+def test_where_counts_begin_does_not_depend_on_the_scale_of_weights(scale):
+    """Half an event stood for a mean below it, in a sum of weights that may be 1: rates began at a half."""
+    first = losses.read("poisson").kind.first_bias
+    counts = np.column_stack([np.arange(400) == 7, np.arange(400) % 5, np.full(400, 1e-8)])
+    weights = np.full(400, scale)
+    assert_allclose(first(counts, weights, ()), np.log(counts.mean(axis=0)), rtol=1e-12)
+    assert_allclose(first(counts, None, ()), np.log(counts.mean(axis=0)), rtol=1e-12)
+    assert first(np.zeros((400, 1)), weights, ())[0] <= np.log(0.5 / 400) + 1e-12  # no event at all
+
+
+@pytest.mark.parametrize("loss", ["squared", "poisson", "huber", losses.quantile(0.9)])
+def test_the_scale_of_weights_does_not_matter(loss):
+    events = (np.arange(400) % 9 == 0).astype(float)
+    weights = 1.0 + np.arange(400) % 3
+    options = {"loss": loss, "max_iter": 5, "random_state": 0}
+    for model, more in (
+        (RFPRegressor(inner_lr=0.01, **options), {"groups": GROUPS}),
+        (MLPRegressor(**options), {}),
+    ):
+        expected = model.fit(X, events, sample_weight=weights, **more).predict(X)
+        for scale in (1e-6, 1e6):
+            found = model.fit(X, events, sample_weight=scale * weights, **more).predict(X)
+            assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_quantile_of_many_rows_with_weights_in_float32():
+    """Added up in float32 the weights never reached their sum, and the smallest outcome was the quantile."""
+    y = np.random.default_rng(0).standard_normal((300_000, 1))
+    found = losses.read(losses.quantile(0.999)).kind.first_bias(
+        y, np.full(300_000, 0.1, np.float32), (0.999,)
+    )
+    assert_allclose(found, np.quantile(y, 0.999, axis=0, method="inverted_cdf"))
+
+
 def test_every_regressor_takes_them():
     for loss in ("huber", losses.quantile(0.75)):
         rfp = RFPRegressor(loss=loss, max_iter=5, inner_lr=0.01).fit(X, Y, GROUPS)

@@ -57,6 +57,11 @@ BAD_DATA = {
     "X missing": ({"X": [[1.0], [None]]}, ValueError, "the first is nan in row 1, column 0"),
     "X masked": ({"X": np.ma.masked_equal(X, 1.1)}, ValueError, "the first is nan in row 5, column 1"),
     "X complex": ({"X": X.astype(complex)}, TypeError, "X has dtype complex128; real numbers are needed"),
+    "X complex in float32 as objects": (
+        {"X": np.array([[1, 2.0], [3, np.complex64(1 + 2j)]], object)},
+        TypeError,
+        "row 1, column 1 holds .*, a complex64; real numbers",
+    ),
     "X dates": ({"X": X.astype("datetime64[s]")}, TypeError, "X has dtype datetime64.s.; real numbers"),
     "X sparse": ({"X": sparse.csr_array(X)}, TypeError, r"X is sparse \(csr_array\); .* X.toarray\(\)"),
     "X lazy": ({"X": pl.LazyFrame({"a": [1]})}, TypeError, r"X is lazy \(LazyFrame\); .* X.collect\(\)"),
@@ -87,6 +92,11 @@ BAD_DATA = {
         ValueError,
         "no label in row 1;",
     ),
+    "groups masked": (
+        {"groups": np.ma.masked_equal(GROUPS, 1)},
+        ValueError,
+        r"groups has no label in row 2 \(2 rows lack one\)",
+    ),
     "groups unhashable": ({"groups": [[1]] * 6}, TypeError, r"groups holds \[1\] of type list in row 0"),
     "weight length": ({"sample_weight": [1.0]}, ValueError, "sample_weight has 1 rows; X has 6"),
     "weight 2-D": ({"sample_weight": X}, ValueError, r"sample_weight has shape \(6, 2\); \(6,\), one weight"),
@@ -116,6 +126,11 @@ BAD_DATA = {
         "sums to inf in cluster 0; 3 of 3 clusters have no finite sum",
     ),
     "query dtype": ({"query": [0, 1] * 3}, TypeError, "query has dtype int64; a boolean mask"),
+    "query masked": (
+        {"query": np.ma.array([False, True] * 3, mask=[0, 1] * 3)},
+        ValueError,
+        "query is masked in some places",
+    ),
     "query length": ({"query": [True]}, ValueError, "query has 1 rows; X has 6"),
     "query 2-D": ({"query": X > 0}, ValueError, r"query has shape \(6, 2\); \(6,\) is needed"),
     "query without support": (
@@ -141,6 +156,11 @@ BAD_DATA = {
         {"cluster_weight": {0: 1, 2: 1}},
         ValueError,
         "1 of 3 clusters; the first is 1",
+    ),
+    "cluster weight twice": (
+        {"cluster_weight": pd.Series([1, 2, 3, 4], [0, 1, 2, 1])},
+        ValueError,
+        "cluster_weight has several entries for 1; one a cluster",
     ),
     "cluster weight unknown": (
         {"cluster_weight": {0: 1, 1: 1, 2: 1, "z": 1}},

@@ -4,6 +4,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from small_models import GROUPS, X, Y, regressor
@@ -203,3 +204,15 @@ def test_no_curvature_to_go_by_takes_the_step_of_training():
     fit = regressor(hidden_layer_sizes=(), loss=losses.huber(1.0), inner_lr=0.05).fit(X, Y, GROUPS)
     auto, given = (fit.adapt(X[:1], [1e6], **step) for step in ({}, {"inner_lr": None}))
     assert_array_equal(auto.thetas_, given.thetas_)
+
+
+@pytest.mark.parametrize("method", ["exact", "gradient"])
+def test_dates_of_another_unit_are_the_same_clusters(method):
+    """They were none of the clusters, and got the population's prediction where that was asked for."""
+    days = np.array([f"2020-0{1 + g}-01" for g in GROUPS], "M8[D]")
+    adapted = regressor().fit(X, Y, days).adapt(X, Y, days.astype("M8[ns]"), method=method)
+    expected = adapted.predict(X, days.astype("M8[ns]"))
+    for same in (days, days.astype("M8[us]"), list(pd.to_datetime(days)), pd.Series(days)):
+        assert_array_equal(adapted.predict(X, same, unknown="population"), expected)
+    with pytest.raises(ValueError, match="9 of its 9 labels are not among the 6"):
+        adapted.predict(X[:9], days[:9] + np.arange(9) + 1)

@@ -110,3 +110,17 @@ def test_numbers_as_labels(tmp_path):
     assert_array_equal(model.class_weight_, [3.0, 1.0])
     model.save(tmp_path / "model")
     assert rfpcore.load(tmp_path / "model").class_weight == {0: 3.0}
+
+
+def test_partial_fit_takes_weights_that_were_changed():
+    def after(first, then):
+        model = RFPClassifier(**RFP, class_weight=first)
+        model.partial_fit(X, LABELS, GROUPS, classes=np.unique(LABELS))
+        return model.set_params(class_weight=then).partial_fit(X, LABELS, GROUPS)
+
+    model = after(None, GIVEN)
+    by_hand = RFPClassifier(**RFP).partial_fit(X, LABELS, GROUPS, classes=np.unique(LABELS))
+    by_hand.partial_fit(X, LABELS, GROUPS, of_rows(GIVEN, np.ones(90)))
+    assert_allclose(model.theta_, by_hand.theta_, rtol=1e-9)
+    assert_allclose(model.class_weight_, weights(GIVEN, np.ones(90)))
+    assert not hasattr(after(GIVEN, None), "class_weight_")

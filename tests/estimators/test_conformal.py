@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -245,3 +247,28 @@ def test_files_that_do_not_hold_together(name, value, words, tmp_path):
     _files.write(tmp_path / "model", tensors, document)
     with pytest.raises(ValueError, match=words):
         rfpcore.load(tmp_path / "model")
+
+
+def test_the_largest_level_of_very_many_rows():
+    """Rounding leaves the sum of 499 000 weights short of 499; the smallest error was the quantile."""
+    groups = np.repeat(np.arange(500), 1000)
+    y = np.random.default_rng(0).standard_normal(len(groups))
+    model = ClusterConformal(DummyRegressor(), method="split", validation_fraction=0.998, random_state=0)
+    model.fit(np.zeros((len(y), 1)), y, groups)
+    assert model.n_clusters_ == 499
+    low, high = model.predict_interval([[0.0]], level=model.largest_level_)[0]
+    assert (high - low) / 2 == pytest.approx(model.errors_.max(), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.coo_array, sparse.csr_matrix])
+def test_sparse_features_go_to_estimators_that_take_them(kind):
+    plain = ClusterConformal(LinearRegression(), random_state=0).fit(X, Y, GROUPS)
+    model = ClusterConformal(LinearRegression(), random_state=0).fit(kind(X), Y, GROUPS)
+    assert_allclose(
+        model.predict_interval(kind(NEW), level=0.8), plain.predict_interval(NEW, level=0.8), rtol=1e-9
+    )
+
+
+def test_weights_without_a_sum():
+    with pytest.raises(ValueError, match="sample_weight sums to inf in cluster 1"):
+        ClusterConformal(LinearRegression()).fit(X, Y, GROUPS, np.full(len(Y), 1e308))

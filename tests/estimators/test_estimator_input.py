@@ -146,3 +146,49 @@ def test_bad_outcomes():
         regressor().predict(X)
     with pytest.raises(NotFittedError):
         regressor().adapt(X, Y)
+
+
+ODD = {
+    "masked": (np.ma.masked_less(X, 0), ValueError, "X must be finite, but .* the first is nan in row"),
+    "text": (X.astype(str), TypeError, "X holds text .*; real numbers are needed"),
+    "text in a list": (X.astype(str).tolist(), TypeError, "X holds text .*; real numbers are needed"),
+    "text as objects": (X.astype(str).astype(object), TypeError, "X holds text"),
+    "dates": (X.astype("M8[D]"), TypeError, r"X holds dates or durations \(datetime64\[D\]\)"),
+    "durations": (X.astype("m8[s]"), TypeError, r"X holds dates or durations \(timedelta64\[s\]\)"),
+    "a column of text": (
+        pd.DataFrame({"zip": ["02139"] * len(X)}),
+        TypeError,
+        "column 'zip' of X holds text \\('02139'\\); numbers are needed",
+    ),
+    "a column of dates": (
+        pd.DataFrame({"day": pd.date_range("2020", periods=len(X))}),
+        TypeError,
+        "column 'day' of X holds dates or durations .*days since a date",
+    ),
+    "polars' dates": (
+        pl.DataFrame({"day": pd.date_range("2020", periods=len(X)).to_numpy()}),
+        TypeError,
+        "column 'day' of X holds dates",
+    ),
+    "polars' text": (pl.DataFrame({"zip": ["1"] * len(X)}), TypeError, "column 'zip' of X holds text"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_numpy_would_make_numbers_of(name, fitted):
+    """scikit-learn's conversion drops masks, reads digits, and counts days or nanoseconds, as they come."""
+    odd, kind, message = ODD[name]
+    with pytest.raises(kind, match=message):
+        regressor().fit(odd, Y, GROUPS)
+    with pytest.raises(kind, match=message):
+        fitted.predict(odd)
+
+
+def test_columns_of_numbers_of_other_kinds(fitted):
+    table = pd.DataFrame({"x": X[:, 0]})
+    for kind in ("Float64", object):
+        assert_array_equal(regressor().fit(table.astype(kind), Y, GROUPS).theta_, fitted.theta_)
+    assert_array_equal(regressor().fit(np.ma.array(X), Y, GROUPS).theta_, fitted.theta_)
+    flags = pd.DataFrame({"a": X[:, 0] > 0, "b": pd.Categorical(GROUPS)})
+    numbers = np.column_stack([X[:, 0] > 0, GROUPS]).astype(float)
+    assert_array_equal(regressor().fit(flags, Y, GROUPS).theta_, regressor().fit(numbers, Y, GROUPS).theta_)

@@ -107,3 +107,59 @@ def test_weights_of_zero_are_rows_that_are_not_there(model, data):
     part = model.adapt(X[5:15], y[5:15], groups[5:15])
     # The cluster's mean of x, about which slopes turn, is that of all its rows.
     assert whole.predict(X[:15]) == pytest.approx(part.predict(X[:15]), abs=0.05)
+
+
+@pytest.mark.parametrize("scale", [1e-50, 1e-12, 1e5, 1e30])
+def test_the_scale_of_weights_does_not_matter(scale, data, tmp_path):
+    """Such as how many people each row stands for; the noise's variance was sought near 1 all the same."""
+    weights = 1.0 + np.arange(len(data[1])) % 3
+    model = RFPRegressor(**QUICK)
+    model.fit(*data, weights)
+    expected = model.adapt(*data, weights).predict(data[0], data[2])
+    model.fit(*data, scale * weights)
+    adapted = model.adapt(*data, scale * weights)
+    assert adapted.predict(data[0], data[2]) == pytest.approx(expected, rel=1e-6)
+    model.save(tmp_path / "model")
+    loaded = rfpcore.load(tmp_path / "model").adapt(*data, scale * weights)
+    assert (loaded.predict(data[0], data[2]) == adapted.predict(data[0], data[2])).all()
+
+
+def test_partial_fit_learns_the_effects_anew_as_it_goes_on():
+    """They stayed those of the first pass, whose network has learnt next to nothing of the population."""
+    X, y, groups = make_vee(n_clusters=40, n_per_cluster=12, random_state=1)
+    train, rank = groups < 20, np.tile(np.arange(12), 40)
+    known, asked = ~train & (rank < 5), ~train & (rank >= 6)
+
+    def error(model):
+        adapted = model.adapt(X[known], y[known], groups[known])
+        return np.mean((y[asked] - adapted.predict(X[asked], groups[asked])) ** 2)
+
+    options = {"hidden_layer_sizes": (16,), "learning_rate": "constant", "inner_lr": 0.05, "random_state": 0}
+    data = X[train], y[train], groups[train]
+    fitted = RFPRegressor(**options, max_iter=128).fit(*data)
+    model = RFPRegressor(**options)
+    found = [model.partial_fit(*data).effects_ for _ in range(128)]
+    assert [step for step in range(1, 128) if found[step] is not found[step - 1]] == [
+        1,
+        3,
+        7,
+        15,
+        31,
+        63,
+        127,
+    ]
+    assert np.array_equal(model.theta_, fitted.theta_)
+    assert error(model) == pytest.approx(error(fitted), rel=1e-9)
+    # One cluster says nothing of effects: what was known stays.
+    one = groups == 0
+    for _ in range(128):
+        model.partial_fit(X[one], y[one], groups[one])
+    assert model.effects_ is not None
+
+
+def test_effects_of_clusters_left_out_stay(data):
+    model = RFPRegressor(hidden_layer_sizes=(8,), random_state=0).fit(*data)
+    before, steps = model.effects_, model.n_iter_
+    for _ in range(steps + 1):
+        model.partial_fit(*data)
+    assert model.effects_ is before

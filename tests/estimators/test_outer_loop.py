@@ -170,6 +170,23 @@ def test_progress_without_rich(monkeypatch, capsys):
     assert len(lines) <= 20
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_moment_of_a_fit_is_not_saved_for_the_whole(again, tmp_path):
+    model = regressor(warm_start=True)
+    if again:
+        model.fit(X, Y, GROUPS)
+    told = []
+
+    def keep(state):
+        with pytest.raises(ValueError, match="or of a moment within a fit"):
+            state.estimator.save(tmp_path / "model")
+        told.append(state.estimator.predict(X))
+
+    model.set_params(callbacks=keep).fit(X, Y, GROUPS)
+    assert len(told) == 3
+    model.save(tmp_path / "model")
+
+
 def test_callbacks_see_the_fit_and_stop_it():
     states = []
 

@@ -124,6 +124,21 @@ def test_divergence_names_fit_and_cluster():
     assert error.value.label == 1
 
 
+def test_one_of_them_is_no_fit_of_its_own(tmp_path):
+    fits = refit_clusters(model(max_iter=2), X, Y, GROUPS, JACKKNIFE)
+    with pytest.raises(
+        ValueError, match="save needs a fit of its own, and this RFPRegressor is one of Refits"
+    ):
+        fits[0].save(tmp_path / "model")
+    with pytest.raises(ValueError, match="partial_fit needs a fit of its own"):
+        fits[0].partial_fit(X, Y, GROUPS)
+    with pytest.raises(TypeError, match="slice"):
+        fits[:2]
+    assert_array_equal(fits[-1].predict(X), fits.predict(X)[-1])
+    with pytest.raises(TypeError, match="alpha='x' is a str; a number in"):
+        refit_clusters(model(max_iter=2).set_params(alpha="x", inner_lr="auto"), X, Y, GROUPS, JACKKNIFE)
+
+
 INTERRUPTED = """
 import numpy as np
 from rfpcore import RFPRegressor

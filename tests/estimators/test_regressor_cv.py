@@ -1,6 +1,7 @@
 """Cross-validation over clusters against fits of its folds."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -89,3 +90,11 @@ def test_groups_are_needed():
         RFPRegressorCV().fit(X, Y, None)
     with pytest.raises(ValueError, match="1 cluster; to leave"):
         RFPRegressorCV().fit(X, Y, np.zeros(len(Y)))
+
+
+def test_names_of_features():
+    model = chosen()
+    assert not hasattr(model, "feature_names_in_")
+    model.fit(pd.DataFrame({"x": X[:, 0]}), Y, GROUPS)
+    assert_array_equal(model.feature_names_in_, ["x"])
+    assert not hasattr(model.fit(X, Y, GROUPS), "feature_names_in_")

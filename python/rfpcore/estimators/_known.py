@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
+from .._labels import comparable
 
 Unknown = Literal["raise", "population"]
 
@@ -24,8 +25,9 @@ def known_codes(
     whose : str
         What the message calls the known ones, with a place for their number.
     """
-    index: dict[Any, int] = {label: at for at, label in enumerate(known.tolist())}
-    place = np.array([index.get(label, -1) for label in labels.tolist()], np.intp)
+    theirs, mine = comparable(known, labels)
+    index: dict[Any, int] = {label: at for at, label in enumerate(theirs)}
+    place = np.array([index.get(label, -1) for label in mine], np.intp)
     found: NDArray[np.intp] = place[codes]
     if unknown == "raise" and (place < 0).any():
         row = int(np.argmax(found < 0))

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._arrays import Array, matrix, require_finite, row_weights, targets
+from .._arrays import Array, as_floats, matrix, require_finite, row_weights, shown, targets
+from .._frame_columns import is_frame
 from .._limits import Limited
 from .._scaling import Scaling
 from ..losses import Known, Loss
@@ -50,6 +51,9 @@ class FeatureEstimator(CallbackSupportMixin, Limited, BaseEstimator):
         _require_own_names(X)
         if not any(hasattr(X, name) for name in ("__array__", "__len__", "shape")):
             raise TypeError(f"X is a {type(X).__name__}; an array or frame is needed")
+        _require_numbers(X)
+        if np.ma.is_masked(X):
+            X = as_floats(X, "X")  # NaN where it is masked
         try:
             array: Array = validate_data(
                 self, X, reset=learn, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
@@ -166,6 +170,38 @@ def _require_own_names(X: Any) -> None:
             f"X has several columns of the name {names[names.duplicated()][0]!r}; "
             "names of their own are needed"
         )
+
+
+def _require_numbers(X: Any) -> None:
+    """TypeError where X holds text, dates or durations, of which NumPy would make numbers."""
+    if hasattr(X, "lazy") and hasattr(X, "collect"):  # refused elsewhere
+        return
+    if not (is_frame(X) and hasattr(X, "dtypes")):
+        if (odd := _odd(X)) is not None:
+            raise TypeError(f"X holds {odd}; real numbers are needed")
+        return
+    for name in X.columns:
+        if (odd := _odd(X[name])) is not None:
+            raise TypeError(
+                f"column {name!r} of X holds {odd}; numbers are needed: columns of zeros and ones for "
+                "labels, days since a date for dates"
+            )
+
+
+def _odd(values: Any) -> str | None:
+    """What is no number, of what NumPy would make numbers; None where there is nothing."""
+    if getattr(getattr(values, "dtype", None), "kind", "O") in "biuf":
+        return None
+    try:
+        array = np.asarray(values)
+    except Exception:  # whatever is no array is refused elsewhere
+        return None
+    if array.dtype.kind in "mM":
+        return f"dates or durations ({array.dtype})"
+    if array.dtype.kind in "OUST":
+        texts = (value for value in array.ravel().tolist() if isinstance(value, str | bytes))
+        return next((f"text ({shown(value)})" for value in texts), None)
+    return None
 
 
 def _is_learnt(name: str) -> bool:

@@ -121,8 +121,13 @@ def effects_prior(
     scales = StandardUnits(Scaling.plain(X.astype(np.float64)), 0.0, spread)
     Z, r = scales.features(X), scales.outcomes(residual)
     structure, codes = _structure(X.shape[1]), np.repeat(np.arange(len(sizes)), sizes)
-    own = None if weights is None else _positive(weights)
+    own, unit = None, 1.0
+    if weights is not None:  # the search begins at a noise of order 1, for rows of order 1
+        own = _positive(weights)
+        unit = float(own.mean())
+        own /= unit
     data = effect_data(structure, Z, codes, offsets, centres(Z, codes, len(sizes)), None, own)
     problem = MixedProblem(Z, r, data, structure, np.zeros(len(sizes), np.intp), 0, n_threads)
-    found = estimate(problem, np.zeros_like(r))
-    return EffectsPrior(scales.x.level, scales.x.spread, spread, found.parameters)
+    parameters = estimate(problem, np.zeros_like(r)).parameters.copy()
+    parameters[-1] += np.log(unit)  # the noise is that of a row of weight 1
+    return EffectsPrior(scales.x.level, scales.x.spread, spread, parameters)

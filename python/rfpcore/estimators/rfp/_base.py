@@ -35,7 +35,7 @@ from .._network import NetworkEstimator
 from .._warnings import warn_without_groups
 from ..mixed import EffectsPrior, effects_prior
 from . import _fit
-from ._fit import Fit, StartingPoint
+from ._fit import Fit, Memory, StartingPoint
 from ._folds import Choice, choose_steps
 from ._inner_step import warn_if_harmful
 from ._regularization import soften, training_loss
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-LARGEST_LOG = 100.0  # of a variance over another
+LARGEST_LOG = 300.0  # of a variance over another, and over weights of 1e-100
 
 AdaptedT = TypeVar("AdaptedT", AdaptedRegressor, AdaptedClassifier)
 
@@ -146,7 +146,8 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
     # Files.
 
     def _describe(self, tensors: Tensors) -> Document:
-        document, memory = super()._describe(tensors), self._memory
+        memory = self._remembered("save")
+        document = super()._describe(tensors)
         tensors |= {"first_moment": memory.first_moment, "second_moment": memory.second_moment}
         if self.inner_lr_ is not None:
             tensors["inner_lr"] = np.atleast_1d(np.asarray(self.inner_lr_, np.float64))
@@ -197,7 +198,9 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         given = self._checked()
         if not (given["warm_start"] or goes_on):
             self._forget()
-        rows = self._rows(X, y, groups, sample_weight, learn=not goes_on, classes=classes)
+        rows = self._rows(
+            X, y, groups, sample_weight, learn=not goes_on, weigh_anew=incremental, classes=classes
+        )
         warn_without_groups(groups, len(rows.X), given["alpha"])
         if not incremental:  # a batch has no scale to go by
             self._warn_of_scales(rows.X, rows.y)
@@ -234,12 +237,22 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             chosen = self._steps(net, data, start, given)
             settings = self._settings(net, given, chosen.steps)
         fit = self._run(net, data, held_out, settings, start, 1 if incremental else None)
-        if self._adapts_exactly and not goes_on:
+        if self._adapts_exactly and (not goes_on or self._effects_are_old(fit)):
             residual = data.y[:, 0] - chosen.predict(net, data, fit.theta)[:, 0]
-            self.effects_ = effects_prior(
-                data.X, residual, data.offsets, data.sample_weight, settings.n_threads
+            before = getattr(self, "effects_", None) if goes_on else None  # kept where this pass cannot tell
+            self.effects_ = (
+                effects_prior(data.X, residual, data.offsets, data.sample_weight, settings.n_threads)
+                or before
             )
         return fit
+
+    def _effects_are_old(self, fit: Fit) -> bool:
+        """Whether `partial_fit` has taken twice the steps since `effects_` were estimated on its residuals.
+
+        After the first pass these are those of a network that has learnt next to nothing.
+        """
+        before, now = self._memory.n_steps, int(fit.training.trainer.n_steps)
+        return not hasattr(self, "shrinkage_") and before.bit_length() < now.bit_length()
 
     def _run(
         self,
@@ -261,7 +274,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             settings,
             start,
             passes=passes,
-            view=lambda theta, inner_lr: self._view(net, theta, inner_lr),
+            view=lambda theta, inner_lr: self._moment(net, theta, inner_lr),
             name=type(self).__name__,
         )
         if self._watched is not None:
@@ -349,7 +362,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
 
     def _go_on(self) -> StartingPoint:
         """Where the last `partial_fit` or `fit` ended."""
-        memory = self._memory
+        memory = self._remembered("partial_fit")
         state = (memory.n_steps, self.theta_, memory.first_moment, memory.second_moment)
         return StartingPoint(self.theta_, memory.batch_seed, state, self.inner_lr_)
 
@@ -384,15 +397,26 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         self._memory = fit.memory
 
     def _rows(
-        self, X: Any, y: Any, groups: Any, sample_weight: Any, *, learn: bool, classes: Any = None
+        self,
+        X: Any,
+        y: Any,
+        groups: Any,
+        sample_weight: Any,
+        *,
+        learn: bool,
+        weigh_anew: bool = False,
+        classes: Any = None,
     ) -> ClusteredRows:
-        """The data as arrays; with `learn`, what there is to know of features and outcomes is kept."""
+        """The data as arrays; with `learn`, what there is to know of features and outcomes is kept.
+
+        Classes weigh as the parameter says with `learn` or `weigh_anew`, else as it did in the fit.
+        """
         self._require_y(y)
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         features = self._features(X, learn)
         if learn:
             self._learn_targets(y if classes is None else classes)
-        sample_weight = self._weigh(y, sample_weight, learn)
+        sample_weight = self._weigh(y, sample_weight, learn or weigh_anew)
         if learn:
             self._learn_scaling(features, y, sample_weight)
         return ClusteredRows(
@@ -404,6 +428,23 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         view = copy.copy(self)
         view.net_, view.theta_, view.inner_lr_ = net, theta, inner_lr
         return view
+
+    def _moment(self, net: MLP, theta: Array, inner_lr: float | Array | None) -> "Self":
+        """The same in the middle of a fit, whose memory is not known yet."""
+        view = self._view(net, theta, inner_lr)
+        view.__dict__.pop("_memory", None)  # of an earlier fit
+        return view
+
+    def _remembered(self, method: str) -> Memory:
+        """What a fit of its own leaves behind."""
+        memory: Memory | None = getattr(self, "_memory", None)
+        if memory is None:
+            raise ValueError(
+                f"{method} needs a fit of its own, and this {type(self).__name__} is one of Refits or of a "
+                "moment within a fit: it predicts and adapts. theta_ are its parameters, and "
+                "sklearn.base.clone(...).fit makes one that can be saved"
+            )
+        return memory
 
     # Use.
 

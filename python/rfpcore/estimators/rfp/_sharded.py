@@ -224,7 +224,7 @@ def _run(
     patience = ShardPatience(settings, held_out)
 
     def view(theta: Array, inner_lr: Any) -> Any:
-        own = estimator._view(net, theta, inner_lr)
+        own = estimator._moment(net, theta, inner_lr)
         own.feature_names_in_ = names
         return own
 

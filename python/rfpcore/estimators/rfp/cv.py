@@ -93,6 +93,8 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         the outer steps.
     n_features_in_ : int
         Number of features.
+    feature_names_in_ : ndarray of str (n_features_in_,)
+        Their names, where X had any.
 
     Examples
     --------
@@ -181,6 +183,12 @@ class RFPRegressorCV(Saved, Limited, AlignedScore, MultiOutputMixin, RegressorMi
         self.best_estimator_.shrinkage_ = kappa
         self.n_features_in_ = self.best_estimator_.n_features_in_
         return self
+
+    @property
+    def feature_names_in_(self) -> Array:
+        """Names of the features."""
+        names: Array = self.best_estimator_.feature_names_in_
+        return names
 
     def _base(self, own: int) -> RFPRegressor:
         if not isinstance(self.estimator, RFPRegressor | None):

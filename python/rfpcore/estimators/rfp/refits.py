@@ -1,5 +1,6 @@
 """Many fits of one regressor in one call of the kernel, each on clusters of its own."""
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ from sklearn.base import clone
 from ... import _rfpcore
 from ..._arrays import Array, as_floats, require_finite, require_total
 from ..._dask import require_client, results_of, shares, threads_of_each
-from ..._options import random_source
+from ..._options import check_alpha, random_source
 from ...clusters import Clusters
 from ...exceptions import DivergenceError
 from ...network import MLP
@@ -60,7 +61,7 @@ class Refits:
     def __getitem__(self, index: int) -> "RFPRegressor":
         """The fitted regressor of one fit."""
         inner_lr = None if isinstance(self._template.inner_lr, str) else self._template.inner_lr
-        return self._template._view(self.net, self.thetas[index], inner_lr)
+        return self._template._view(self.net, self.thetas[operator.index(index)], inner_lr)
 
     def __iter__(self) -> Iterator["RFPRegressor"]:
         return (self[index] for index in range(len(self)))
@@ -90,7 +91,9 @@ def why_not_refit(estimator: Any) -> str | None:
         return f"it is a {type(estimator).__name__}, not an RFPRegressor"
     seed, chosen = estimator.random_state, isinstance(estimator.inner_lr, str)
     reasons = {
-        f"inner_lr={estimator.inner_lr!r} looks at each fit while it runs": chosen and estimator.alpha < 1,
+        f"inner_lr={estimator.inner_lr!r} looks at each fit while it runs": (
+            chosen and check_alpha(estimator.alpha) < 1
+        ),
         "query_fraction is set": estimator.query_fraction is not None,
         "callbacks are set": estimator.callbacks is not None,
         "tol is set without early_stopping": estimator.tol is not None and not estimator.early_stopping,
