@@ -19,7 +19,7 @@ from ._frame_columns import is_frame, is_text, missing_in, require_few
 from ._order import own_order
 
 SHOWN = 20  # names of columns in a message
-MODULES = {"np"}  # that formulas know; of "x.clip(0)" x is a column
+MODULES = {"np", "contr"}  # that formulas know; of "x.clip(0)" x is a column
 NUMPY = re.compile(r"np\.\w+\(([^()]*)\)")  # around a number
 QUOTED = re.compile("`([^`]*)`")  # names that are not Python's
 COLOURS = re.compile("\x1b\\[[0-9;]*m|[\u29da\u29db]")  # with which formulaic marks a place

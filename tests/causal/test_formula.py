@@ -308,6 +308,14 @@ def test_methods_of_columns():
     assert f"{lacking['x'].isna().sum()} rows without a value" in dropped.method
 
 
+def test_contrasts():
+    """Sums of effects in place of a reference span the same columns."""
+    found = linear_effect(FRAME, "y ~ C(code, contr.sum) + np.log(x)", "mark", "town").estimate
+    assert_allclose(
+        found, linear_effect(FRAME, "y ~ C(code) + np.log(x)", "mark", "town").estimate, rtol=1e-10
+    )
+
+
 def test_dates_are_no_numbers():
     frame = FRAME.assign(day=pd.to_datetime("2020-01-01") + pd.to_timedelta(FRAME["code"], "D"))
     with pytest.raises(TypeError, match=r"the formula 'y ~ day': .*has to be a label: C\(\.\.\.\)"):
