@@ -23,7 +23,7 @@ from rfpcore.npiv import (
 )
 from rfpcore.npiv._bilevel import Path, settings
 from rfpcore.npiv._fit import warn_of_early_end
-from rfpcore.npiv.ope import make_transitions
+from rfpcore.npiv.ope import FittedQEvaluation, make_transitions
 
 noise, y, Z = np.random.default_rng(0).standard_normal((3, 50))
 X = Z + noise  # an instrument that is one: no warning but those that tests ask for
@@ -222,3 +222,13 @@ def test_columns_of_treatments_and_states(tmp_path):
     steps = (np.zeros(60, int), np.zeros(60))
     with pytest.raises(ValueError, match="next_states has its columns in another order than states"):
         make_transitions(treatments, *steps, treatments[["age", "dose"]], np.zeros(60, bool), n_actions=1)
+    right = make_transitions(treatments, *steps, treatments, np.zeros(60, bool), n_actions=1)
+    evaluation = FittedQEvaluation(gamma=0.5, random_state=0).fit(
+        right, lambda states: np.zeros(len(states), int)
+    )
+    evaluation.save(tmp_path / "model.safetensors")
+    for own in (evaluation, rfpcore.load(tmp_path / "model.safetensors")):
+        assert own.q(treatments, np.zeros(60, int)).shape == (60,)
+        for call in (lambda own, s: own.q(s, np.zeros(60, int)), lambda own, s: own.value(s, None)):
+            with pytest.raises(ValueError, match="states has its columns in another order"):
+                call(own, treatments[["age", "dose"]])

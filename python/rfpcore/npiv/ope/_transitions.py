@@ -10,7 +10,7 @@ from ..._arrays import Array, as_array, as_floats, group_codes, require_finite
 from ..._frames import require_aligned
 from ..._options import integer
 from .._data import columns, require_size
-from .._names import names_of, require_order
+from .._names import Names, names_of, require_order
 
 Policy = Callable[[Array], Array]
 """From states (n, d) to actions (n,), integers from 0."""
@@ -66,6 +66,8 @@ class Transitions(NamedTuple):
     episodes: NDArray[np.intp] | None
     """(n,) whole episodes are held out"""
     n_actions: int
+    names: Names = None
+    """Of the columns of states, where they came as a frame"""
 
 
 def make_transitions(
@@ -139,4 +141,4 @@ def make_transitions(
     codes = None
     if episodes is not None:
         codes = group_codes(episodes, n, "episodes")[1]
-    return Transitions(before, chosen, gains, after, ended, codes, count)
+    return Transitions(before, chosen, gains, after, ended, codes, count, names_of(states))
