@@ -198,6 +198,9 @@ WEIGHTED = {
     "rows": lambda X, y, d, g, w: IndividualEffect(inference="cr1").fit(
         X, y, np.arange(len(y)) % 3 > 0 if len(y) == len(Y) else KEPT_ARM, g, sample_weight=w
     ),
+    "people": lambda X, y, d, g, w: IndividualEffect(outcome=OLS).fit(
+        X, y, np.arange(len(y)) % 3 > 0 if len(y) == len(Y) else KEPT_ARM, None, sample_weight=w
+    ),
     "sections": lambda X, y, d, g, w: DifferenceInDifferences(outcome=OLS).fit(
         X, y, d, g, LATE if len(y) == len(Y) else LATE[KEPT], sample_weight=w
     ),

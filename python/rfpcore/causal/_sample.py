@@ -124,8 +124,7 @@ def rows_that_count(found: Complete) -> Complete:
     weights = row_weights(values, len(X))
     if weights.min() > 0:
         return found
-    groups = column(X, given["groups"], "groups")
-    labels, codes = group_codes(np.arange(len(X)) if groups is None else groups, len(X))
+    labels, codes = group_codes(column(X, given["groups"], "groups"), len(X))  # None: each row is its own
     weights_in_clusters(weights, codes, labels)
     return found.take(np.flatnonzero(weights > 0))
 
