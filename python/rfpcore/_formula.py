@@ -9,15 +9,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, label_array, require_finite, shown
+from ._arrays import Array, as_floats, label_array, require_finite, shown
 from ._frame_columns import is_frame, is_text, missing_in, require_few
 from ._order import own_order
 
 SHOWN = 20  # names of columns in a message
+MODULES = {"np", "contr"}  # that formulas know; of "x.clip(0)" x is a column
 NUMPY = re.compile(r"np\.\w+\(([^()]*)\)")  # around a number
 QUOTED = re.compile("`([^`]*)`")  # names that are not Python's
 COLOURS = re.compile("\x1b\\[[0-9;]*m|[\u29da\u29db]")  # with which formulaic marks a place
@@ -216,9 +218,8 @@ def _names_in(factor: Any) -> set[str]:
     tree = ast.parse(QUOTED.sub("0", factor.expr), mode="eval")
     nodes = list(ast.walk(tree))
     functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-    functions |= {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     names = {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in functions}
-    return names | set(quoted)
+    return (names - MODULES) | set(quoted)
 
 
 @contextmanager
@@ -234,6 +235,10 @@ def _explained(text: str) -> Iterator[None]:
         if words.startswith("The `.` operator"):
             words = "'.' stands for all other columns, which have to be named"
         raise ValueError(f"the formula {shown(text)}: {words}") from None
+    except TypeError as error:
+        raise TypeError(
+            f"the formula {shown(text)}: {error}; what is no number, as a date, has to be a label: C(...)"
+        ) from None
     except DataMismatchWarning as error:
         labels = NUMPY.sub(r"\1", str(error).rpartition(": {")[2].partition("}")[0])
         raise ValueError(
@@ -253,8 +258,17 @@ def _pandas(X: Any, variables: set[str]) -> Any:
                 f"column {name!r} has no value in row {lacking[0]}, one of {len(lacking)} such rows of "
                 f"{len(X)}; give it one, or leave the rows out"
             )
-        columns[name] = _categories(X[name]) if is_text(X[name]) else np.asarray(X[name])
+        columns[name] = _categories(X[name]) if is_text(X[name]) else _plain(X[name], name)
     return pandas.DataFrame(columns, index=pandas.RangeIndex(len(X)))
+
+
+def _plain(values: Any, name: str) -> Array:
+    """The column as it is; numbers in a column of objects, which formulaic takes for labels, as numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind != "O" or not all(isinstance(value, Number) for value in array.tolist()):
+        return array
+    found = np.array(array.tolist())
+    return found if found.dtype.kind in "biuf" else as_floats(array, f"column {name!r}")
 
 
 def _categories(values: Any) -> Any:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import SVC
 
-from rfpcore.causal import ClusterEffect
+from rfpcore.causal import ClusterEffect, DifferenceInDifferences, IndividualEffect, StaggeredEffect
 from rfpcore.exceptions import DesignWarning
 
 OLS = LinearRegression()
@@ -169,3 +169,65 @@ def test_clusters_of_one_row_have_a_linear_model():
         for outcome in (None, LinearRegression())
     )
     assert (default.estimate_, default.std_error_) == (given.estimate_, given.std_error_)
+
+
+def test_cluster_columns_by_number():
+    """A number is that of the column in X, not the place among the covariates chosen."""
+
+    def means(X, asked, covariates):
+        model = effect(cluster_columns=asked).fit(X, Y, D, GROUPS, covariates=covariates)
+        return model._sample.cluster_names, model._sample.Z
+
+    for X_, name in ((X, "x2"), (pd.DataFrame(X), "2"), (pd.DataFrame(X)[[2, 0, 1]], "2")):
+        names, Z = means(X_, [2], [2, 0])
+        assert names == [name]
+        assert_allclose(Z[:, 0], ((X[:, 2] - X[:, 2].mean()) / X[:, 2].std()).reshape(-1, SIZE).mean(axis=1))
+        with pytest.raises(ValueError, match="cluster_columns names 1, which is no covariate"):
+            means(X_, [1], [2, 0])
+    assert means(FRAME, [1], COLUMNS)[0] == ["rent"]  # a place, where no column has a number
+    series = StaggeredEffect(cluster_columns=[2], outcome=OLS)
+    time = np.tile(np.arange(SIZE), len(Y) // SIZE)
+    series.fit(X, Y, D * (time > 2), GROUPS, time, covariates=[2, 0])
+    assert series._cells[0].part.sample.cluster_names == ["x2"]
+
+
+WEIGHTED = {
+    "clusters": lambda X, y, d, g, w: ClusterEffect(inference="cr1", cluster_columns=[0]).fit(
+        X, y, d, g, sample_weight=w
+    ),
+    "rows": lambda X, y, d, g, w: IndividualEffect(inference="cr1").fit(
+        X, y, np.arange(len(y)) % 3 > 0 if len(y) == len(Y) else KEPT_ARM, g, sample_weight=w
+    ),
+    "people": lambda X, y, d, g, w: IndividualEffect(outcome=OLS).fit(
+        X, y, np.arange(len(y)) % 3 > 0 if len(y) == len(Y) else KEPT_ARM, None, sample_weight=w
+    ),
+    "sections": lambda X, y, d, g, w: DifferenceInDifferences(outcome=OLS).fit(
+        X, y, d, g, LATE if len(y) == len(Y) else LATE[KEPT], sample_weight=w
+    ),
+}
+KEPT = np.arange(len(Y)) % 7 > 0
+KEPT_ARM = (np.arange(len(Y)) % 3 > 0)[KEPT]
+LATE = np.arange(len(Y)) % 2
+
+
+@pytest.mark.filterwarnings("ignore:inference='cr1' holds the outcome model fixed")
+@pytest.mark.parametrize("design", WEIGHTED)
+def test_rows_of_weight_zero_are_none(design):
+    """Whatever they hold: a wild outcome must not set the scale of the others."""
+    y, rows = np.where(KEPT, Y, 1e9), X + 1e6 * (~KEPT)[:, None]
+    with_weights = WEIGHTED[design](rows, y, D, GROUPS, KEPT.astype(float))
+    without = WEIGHTED[design](X[KEPT], Y[KEPT], D[KEPT], GROUPS[KEPT], None)
+    assert with_weights.estimate_ == without.estimate_
+    assert with_weights.std_error_ == without.std_error_
+    assert with_weights.n_rows_ == KEPT.sum()
+
+
+@pytest.mark.filterwarnings("ignore:inference='cr1' holds the outcome model fixed")
+@pytest.mark.parametrize("design", WEIGHTED)
+def test_the_unit_of_weights_is_none(design):
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(Y))
+    one = WEIGHTED[design](X, Y, D, GROUPS, weight)
+    for unit in (1e-3, 1e4, 1e300, 1e-300):
+        other = WEIGHTED[design](X, Y, D, GROUPS, unit * weight)
+        # A network's training carries rounding of weights on: 1e-16 to 1e-9 or so.
+        assert_allclose([other.estimate_, other.std_error_], [one.estimate_, one.std_error_], rtol=1e-6)

@@ -183,3 +183,16 @@ def test_files_keep_the_count(tmp_path):
     assert loaded.summary() == model.summary()
     assert loaded.missing == "drop"
     assert_array_equal(loaded.effect_.draws, model.effect_.draws)
+
+
+def test_rows_of_sequences():
+    """Of ranges and the standard library's arrays too, which take no array of rows."""
+    from array import array
+
+    rows = np.where(np.arange(len(TABLE)) == 3, np.nan, TABLE["x"].to_numpy())[:, None]
+    y, d = np.arange(len(rows)) * 0.5 + TABLE["d"], np.arange(len(rows)) % 3 == 0
+    found = [
+        IndividualEffect(outcome=OLS, missing="drop").fit(rows, outcome, d, groups).estimate_
+        for outcome, groups in ((y.to_numpy(), None), (array("d", y), range(len(rows))))
+    ]
+    assert found[0] == found[1]

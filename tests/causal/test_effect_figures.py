@@ -1,5 +1,7 @@
 """Figures of effects: what is drawn where, and what is said of it."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +12,11 @@ from small_effects import followed, policy
 from rfpcore.causal import (
     ClusterEffect,
     DifferenceInDifferences,
+    Effect,
     EffectsDisplay,
     EventStudyDisplay,
     StaggeredEffect,
+    WeightsDisplay,
     linear_effect,
 )
 from rfpcore.causal.sensitivity import reference_time
@@ -141,3 +145,16 @@ def test_anticipation_is_shaded_and_moves_the_reference(options, reference):
 )
 def test_the_reference_is_the_last_period_before_it_can_be_felt(times, anticipation, reference):
     assert reference_time([float(time) for time in times], anticipation) == reference
+
+
+@pytest.mark.parametrize("name", ["$20k-$50k", "a_$b_$", r"\\frac{$1$"])
+def test_names_with_dollars_are_no_formulas(name):
+    """matplotlib reads what is between two dollar signs as a formula, and fails where it is none."""
+    effects = [Effect(name, 1.0, 0.5, 18.0, "jackknife")]
+    display = EffectsDisplay.from_effects(effects, outcome=name).plot()
+    display.figure_.savefig(io.BytesIO())
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == [name]
+    study = EventStudyDisplay(np.arange(2), *np.zeros((3, 2)), outcome=name).plot()
+    study.figure_.savefig(io.BytesIO())
+    assert name in study.ax_.get_ylabel()
+    WeightsDisplay(np.array([name]), np.ones(1)).plot().figure_.savefig(io.BytesIO())

@@ -286,3 +286,21 @@ def test_an_effect_alone_is_called_after_the_treatment_and_its_parts_are_not():
     assert whole.__maketables_depvar__ == "rent <$>"
     assert "Outcome" in whole.summary()
     assert "rent <$>" in whole.summary()
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-3, 1.0, 1e4, 1e6, 1e9, 1e15])
+def test_a_summary_in_any_unit(unit):
+    """Dollars and shares of a million: six numbers that can be told apart, to three digits."""
+    effects = [
+        Effect(name, size * unit, 0.3456 * unit, 18.0, "j") for name, size in (("a", 1.2345), ("b", -22.0))
+    ]
+    lines = rfpcore.causal.results.summary_table("Effects", [], effects, 0.95).splitlines()
+    assert len({len(line) for line in lines[1:]}) == 1
+    for effect in effects:
+        (line,) = [line for line in lines if line.startswith(effect.name + " ")]
+        estimate, error, t, p, *interval = [float(cell) for cell in line.split()[1:]]
+        assert (t, p) == pytest.approx((effect.statistic, effect.p_value), abs=5e-4)
+        expected = [effect.estimate, effect.std_error, *effect.confidence_interval()]
+        assert [estimate, error, *interval] == pytest.approx(expected, rel=1e-3)
+        cell = f"{effect.std_error:.3e}" if unit in (1e-9, 1e-3, 1e15) else f"{effect.std_error:.4f}"
+        assert f"<td>{cell.replace('-', '−')}</td>" in effect._repr_html_()

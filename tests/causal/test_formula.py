@@ -277,3 +277,47 @@ def test_features_that_are_wrong():
         FormulaFeatures("x").fit(FRAME.to_numpy())
     with pytest.raises(ValueError, match="names 'x', which is no column"):
         FormulaFeatures("x").fit(FRAME).transform(FRAME.drop(columns="x"))
+
+
+def test_numbers_in_a_column_of_objects_are_numbers():
+    """As among `covariates`: formulaic takes all objects for labels."""
+    from decimal import Decimal
+
+    x = FRAME["code"]
+    kinds = [x.astype(object), (x > 1).astype(object), x.astype("Int64"), x.map(Decimal), x + 0.5]
+    for values in kinds:
+        frame = FRAME.assign(v=values)
+        by_name = linear_effect(frame, "y", "mark", "town", covariates=["v"])
+        found = linear_effect(frame, "y ~ mark + v", "mark", "town")
+        assert_allclose([found.estimate, found.std_error], [by_name.estimate, by_name.std_error], rtol=1e-10)
+        assert found.about.covariates == ("v",)
+    frame = FRAME.assign(v=x.astype(object), y=FRAME["y"].astype(object))
+    factor, right = (linear_effect(f, "y ~ C(v)", "mark", "town") for f in (frame, FRAME.assign(v=x)))
+    assert factor.estimate == right.estimate
+    assert factor.about.covariates == ("C(v)[T.2]", "C(v)[T.3]")
+
+
+def test_methods_of_columns():
+    found = linear_effect(FRAME, "y ~ x.clip(0.5, 2)", "mark", "town").estimate
+    by_hand = linear_effect(
+        FRAME["x"].clip(0.5, 2).to_frame(), FRAME["y"], FRAME["mark"], GROUPS, covariates="all"
+    )
+    assert_allclose(found, by_hand.estimate, rtol=1e-12)
+    lacking = FRAME.assign(x=FRAME["x"].where(FRAME["x"] < 2))
+    dropped = linear_effect(lacking, "y ~ x.clip(0.5, 2)", "mark", "town", missing="drop")
+    assert f"{lacking['x'].isna().sum()} rows without a value" in dropped.method
+
+
+def test_contrasts():
+    """Sums of effects in place of a reference span the same columns."""
+    found = linear_effect(FRAME, "y ~ C(code, contr.sum) + np.log(x)", "mark", "town").estimate
+    assert_allclose(
+        found, linear_effect(FRAME, "y ~ C(code) + np.log(x)", "mark", "town").estimate, rtol=1e-10
+    )
+
+
+def test_dates_are_no_numbers():
+    frame = FRAME.assign(day=pd.to_datetime("2020-01-01") + pd.to_timedelta(FRAME["code"], "D"))
+    with pytest.raises(TypeError, match=r"the formula 'y ~ day': .*has to be a label: C\(\.\.\.\)"):
+        linear_effect(frame, "y ~ day", "mark", "town")
+    assert len(linear_effect(frame, "y ~ C(day)", "mark", "town").about.covariates) == 2

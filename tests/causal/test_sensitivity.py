@@ -296,10 +296,11 @@ def test_misuse():
     ],
 )
 def test_effects_around_the_reference(times, expected):
-    assert around_reference([float(t) for t in times], np.ones(len(times))) == expected
+    *chosen, reference = expected
+    assert around_reference([float(t) for t in times], np.ones(len(times)), reference) == tuple(chosen)
     unknown = np.ones(len(times))
     unknown[0] = np.nan
-    assert 0 not in around_reference([float(t) for t in times], unknown)[0]
+    assert 0 not in around_reference([float(t) for t in times], unknown, reference)[0]
 
 
 def test_the_figure_has_its_intervals():
@@ -439,3 +440,43 @@ def test_smoothness_of_a_model():
 
 def smoothness_at(model, m):
     return model.smoothness_sensitivity(m).low[0]
+
+
+@pytest.mark.parametrize("unit", [1 / 12, 0.1, 1 / 3])
+def test_periods_that_are_fractions(unit):
+    """Multiples of a rounded twelfth are no rounded multiples of a twelfth, and no gaps either."""
+    found = []
+    for step in (1, unit):
+        groups, time = np.repeat(np.arange(40), 8), np.tile(np.arange(8), 40)
+        treated = (groups % 2 == 1) & (time >= 4)
+        y = groups + 2.0 * treated + 0.5 * np.random.default_rng(0).standard_normal(len(groups))
+        model = StaggeredEffect(base_period="universal")
+        model.fit(np.empty((len(y), 0)), y, treated, groups, 1990 + step * time)
+        each = [model.sensitivity(1.0, event_time=time) for time in (0, 2 * step, 3 * step, None)]
+        found.append([(own.low[0], own.high[0]) for own in each])
+        found[-1].append(model.smoothness_sensitivity(0.1, event_time=None).interval)
+    assert_allclose(found[1], found[0], rtol=1e-9)
+
+
+def test_periods_at_uneven_distances(tmp_path):
+    """The reference is the period before adoption, however far that is; sets are of equal distances."""
+    years = np.array([1990, 1995, 2000, 2005, 2006, 2007, 2010])
+
+    def fitted(starts):
+        groups, time = np.repeat(np.arange(40), len(years)), np.tile(years, 40)
+        start = np.where(groups % 2 == 1, np.array(starts)[groups // 2 % len(starts)], 9999)
+        y = groups + (time >= start) + 0.5 * np.random.default_rng(0).standard_normal(len(groups))
+        model = StaggeredEffect(base_period="universal")
+        model.fit(np.empty((len(y), 0)), y, time >= start, groups, time).save(tmp_path / "model.safetensors")
+        return model, rfpcore.load(tmp_path / "model.safetensors")
+
+    for model in fitted([2005]):
+        assert model._reference() == -5
+        with pytest.raises(ValueError, match=r"reference is 5 before adoption, but .* at event time 1"):
+            model.sensitivity(1.0)
+    for model in fitted([2005, 2007]):
+        assert model._reference() is None
+        with pytest.raises(
+            ValueError, match="different times before adoption, -5, -1; sensitivity needs one"
+        ):
+            model.smoothness_sensitivity(0.1)

@@ -275,3 +275,13 @@ def test_a_wild_row_costs_the_others_no_digits(row, size):
     assert np.isfinite(DifferenceInDifferences().fit(X, y, some, groups, time > 1).estimate_)
     with pytest.raises(ValueError, match=r"y reaches 1.7e\+308; at most 1e\+300 is possible"):
         ClusterEffect().fit(X, y * (1.7e308 / size), some, groups)
+
+
+def test_changes_of_large_levels_are_rounded():
+    """Differences of numbers of 1e9 that are equal but for rounding have no standard error."""
+    unit = np.repeat(np.arange(20), 2)
+    late = np.tile([0, 1], 20)
+    y = 1e9 * np.random.default_rng(0).integers(1, 9, 20)[unit] + 0.1 * late + 0.3 * unit
+    with pytest.warns(DesignWarning, match="zero but for rounding"):
+        model = DifferenceInDifferences().fit(np.empty((40, 0)), y, unit % 2, unit, late, unit=unit)
+    assert np.isnan(model.std_error_)

@@ -1,14 +1,29 @@
 """Bad input to the instrumental-variables estimators: errors before any work, with the numbers."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.decomposition import PCA
 
+import rfpcore
 from rfpcore import DivergenceError, DivergenceWarning
 from rfpcore.datasets import make_sprites
-from rfpcore.npiv import F2BMLD, DeepFeatureIV, InstrumentWarning, KernelIV, MeanField, SieveIV
+from rfpcore.npiv import (
+    F2BMLD,
+    DeepFeatureIV,
+    InstrumentWarning,
+    KernelIV,
+    MeanField,
+    ProximalF2BMLD,
+    SieveIV,
+    TwoStageLeastSquares,
+)
 from rfpcore.npiv._bilevel import Path, settings
 from rfpcore.npiv._fit import warn_of_early_end
+from rfpcore.npiv.ope import FittedQEvaluation, make_transitions
 
 noise, y, Z = np.random.default_rng(0).standard_normal((3, 50))
 X = Z + noise  # an instrument that is one: no warning but those that tests ask for
@@ -167,3 +182,53 @@ def test_mean_field():
         net.gradient(np.zeros(12), np.zeros((1, 2)), np.zeros(2))
     with pytest.raises(ValueError, match="n_particles=0 is too small"):
         MeanField(2, 0)
+
+
+@pytest.mark.parametrize(
+    "model", [*ESTIMATORS, TwoStageLeastSquares()], ids=lambda model: type(model).__name__
+)
+def test_columns_have_to_be_those_of_fit(model, tmp_path):
+    """Values are paired by place: another order would give other numbers, and no error."""
+    pytest.importorskip("linearmodels" if isinstance(model, TwoStageLeastSquares) else "pandas")
+    random = np.random.default_rng(1)
+    z, w, u = random.standard_normal((3, 80, 2))
+    frame = pd.DataFrame(z + 0.3 * u, columns=["p", "q"])
+    controls = pd.DataFrame(w, columns=["a", "b"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InstrumentWarning)
+        model.fit(frame, frame["p"] + u[:, 0], z, controls)
+    model.save(tmp_path / "model.safetensors")
+    for own in (model, rfpcore.load(tmp_path / "model.safetensors")):
+        right = own.predict(frame, controls)
+        assert_array_equal(own.predict(frame.to_numpy(), controls.to_numpy()), right)
+        with pytest.raises(ValueError, match="X has its columns in another order than fit, 'q', 'p'"):
+            own.predict(frame[["q", "p"]], controls)
+        with pytest.raises(ValueError, match="covariates has its columns in another order"):
+            own.predict(frame, controls[["b", "a"]])
+        with pytest.raises(ValueError, match="X has the column 'r', which fit did not have"):
+            own.predict(frame.rename(columns={"q": "r"}), controls)
+
+
+def test_columns_of_treatments_and_states(tmp_path):
+    random = np.random.default_rng(1)
+    treatments = pd.DataFrame(random.standard_normal((60, 2)), columns=["dose", "age"])
+    proxy = random.standard_normal(60)
+    instrument = proxy + 0.3 * random.standard_normal(60)
+    model = ProximalF2BMLD(**FAST).fit(treatments, treatments["dose"], proxy, instrument)
+    model.save(tmp_path / "model.safetensors")
+    for own in (model, rfpcore.load(tmp_path / "model.safetensors")):
+        with pytest.raises(ValueError, match="treatment has its columns in another order"):
+            own.effect(treatments[["age", "dose"]])
+    steps = (np.zeros(60, int), np.zeros(60))
+    with pytest.raises(ValueError, match="next_states has its columns in another order than states"):
+        make_transitions(treatments, *steps, treatments[["age", "dose"]], np.zeros(60, bool), n_actions=1)
+    right = make_transitions(treatments, *steps, treatments, np.zeros(60, bool), n_actions=1)
+    evaluation = FittedQEvaluation(gamma=0.5, random_state=0).fit(
+        right, lambda states: np.zeros(len(states), int)
+    )
+    evaluation.save(tmp_path / "model.safetensors")
+    for own in (evaluation, rfpcore.load(tmp_path / "model.safetensors")):
+        assert own.q(treatments, np.zeros(60, int)).shape == (60,)
+        for call in (lambda own, s: own.q(s, np.zeros(60, int)), lambda own, s: own.value(s, None)):
+            with pytest.raises(ValueError, match="states has its columns in another order"):
+                call(own, treatments[["age", "dose"]])

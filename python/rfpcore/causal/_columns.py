@@ -28,12 +28,17 @@ def column(X: Any, values: Any, name: str) -> Any:
 
 
 class Columns(NamedTuple):
-    """Values of the arguments by name, covariates (N, d), their names, and the labels of text without one."""
+    """Values of the arguments by name, covariates (N, d), their names, and the labels of text without one.
+
+    `numbers` says which covariate has a number of its own: the place in an array, an integer that names a
+    column of a frame; None where it has none.
+    """
 
     values: dict[str, Any]
     rows: Array
     names: list[str]
     references: dict[str, str]
+    numbers: list[int | None]
 
 
 def read_columns(X: Any, given: Mapping[str, Any], covariates: Any) -> Columns:
@@ -46,14 +51,14 @@ def read_columns(X: Any, given: Mapping[str, Any], covariates: Any) -> Columns:
     columns = {name: column(X, values, name) for name, values in given.items() if name != "y" or not formula}
     require_aligned(X=X, **columns)
     if formula is None:
-        rows, names, references = covariate_matrix(X, covariates, given)
+        found = covariate_matrix(X, covariates, given)
     else:
         columns["y"] = outcome_column(formula, X)
-        found = design(formula, X)
-        rows, names, references = found.columns, found.names, found.references
-    if len(rows) == 0:
+        own = design(formula, X)
+        found = Covariates(own.columns, own.names, own.references, [None] * len(own.names))
+    if len(found.rows) == 0:
         raise ValueError("X has 0 rows; at least one is needed")
-    return Columns(columns, rows, names, references)
+    return Columns(columns, *found)
 
 
 def formula_of(X: Any, given: Mapping[str, Any], covariates: Any) -> Formula | None:
@@ -74,9 +79,16 @@ def formula_of(X: Any, given: Mapping[str, Any], covariates: Any) -> Formula | N
     return found.without(treatment) if isinstance(treatment, str) else found
 
 
-def covariate_matrix(
-    X: Any, covariates: Any, given: Mapping[str, Any]
-) -> tuple[Array, list[str], dict[str, str]]:
+class Covariates(NamedTuple):
+    """The part of `Columns` that is of covariates."""
+
+    rows: Array
+    names: list[str]
+    references: dict[str, str]
+    numbers: list[int | None]
+
+
+def covariate_matrix(X: Any, covariates: Any, given: Mapping[str, Any]) -> Covariates:
     """The covariates (N, d) as floats, their names, and the labels of text that have no column.
 
     `covariates` lists columns of a frame by name, or of an array by number. "all" takes all columns that no
@@ -91,10 +103,10 @@ def covariate_matrix(
         )
     array = as_floats(X, "X")
     if array.ndim == 2 and array.shape[1] == 0 and array.shape[0] > 0:
-        return array.astype(np.float64), [], {}
+        return Covariates(array.astype(np.float64), [], {}, [])
     array = matrix(X).astype(np.float64)
     chosen = array_columns(covariates, array.shape[1])
-    return np.ascontiguousarray(array[:, chosen]), [f"x{i}" for i in chosen], {}
+    return Covariates(np.ascontiguousarray(array[:, chosen]), [f"x{i}" for i in chosen], {}, [*chosen])
 
 
 def array_columns(covariates: Any, n_columns: int) -> list[int]:
@@ -117,20 +129,20 @@ def chosen_columns(X: Any, covariates: Any, given: Mapping[str, Any]) -> list[Ha
     return found
 
 
-def _frame_covariates(
-    X: Any, covariates: Any, given: Mapping[str, Any]
-) -> tuple[Array, list[str], dict[str, str]]:
-    parts, names, references = [np.empty((len(X), 0))], [], {}
+def _frame_covariates(X: Any, covariates: Any, given: Mapping[str, Any]) -> Covariates:
+    parts, found = [np.empty((len(X), 0))], Covariates(np.empty(0), [], {}, [])
     for name in chosen_columns(X, covariates, given):
         if is_text(X[name]):
             part, own, labels = encoded(X[name], name)
-            references[str(name)] = str(labels[0])
+            found.references[str(name)] = str(labels[0])
         else:
             part, own = as_floats(X[name], f"column {name!r}").astype(np.float64), [str(name)]
             require_finite(part, f"column {name!r}")
         parts.append(part)
-        names += own
-    return np.column_stack(parts), names, references
+        found.names.extend(own)
+        number = int(name) if isinstance(name, int | np.integer) and is_integer(name) else None
+        found.numbers.extend([number] * len(own))
+    return found._replace(rows=np.column_stack(parts))
 
 
 def _chosen(covariates: Any, rest: list[Hashable]) -> list[Hashable]:

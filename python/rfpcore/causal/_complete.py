@@ -100,6 +100,6 @@ def take_rows(values: Any, rows: NDArray[np.intp]) -> Any:
     """Some rows, in the form in which the values came."""
     if hasattr(values, "iloc"):
         return values.iloc[rows]
-    if isinstance(values, list | tuple):
+    if not hasattr(values, "shape"):  # a list, a range
         return [values[row] for row in rows]
     return values[rows]

@@ -1,7 +1,7 @@
 """Group-time effects: which clusters are compared when, and how the comparisons are averaged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,12 @@ from ._support import Support, support_of
 from .results import Effect
 
 OVERALL = {"dynamic": "event times", "group": "cohorts", "calendar": "periods"}
+ROUNDED = 1e-6  # relative; times between periods that are fractions (1 / 12) are rounded
+
+
+def is_felt(since: float, anticipation: float) -> bool:
+    """Whether outcomes may answer to adoption at a time since then, so long before it at most."""
+    return since >= -anticipation * (1 + ROUNDED)
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Staggering:
 
     def base(self, periods: Periods, cohort: int) -> int:
         """The last period before a cohort's adoption could be felt; -1 where there is none."""
-        before = [t for t in range(cohort) if periods.since(t, cohort) < -self.anticipation]
+        before = [t for t in range(cohort) if not is_felt(periods.since(t, cohort), self.anticipation)]
         return before[-1] if before else -1
 
     def controls(self, periods: Periods, start: NDArray[np.int64], t: int) -> NDArray[np.bool_]:
@@ -44,7 +50,7 @@ class Staggering:
         if self.comparison == "never":
             return found
         for cohort in np.unique(start[(start > t) & ~found]):
-            if periods.since(t, int(cohort)) < -self.anticipation:
+            if not is_felt(periods.since(t, int(cohort)), self.anticipation):
                 found |= start == cohort
         return found
 
@@ -73,12 +79,15 @@ class Comparisons:
         Clusters in some cell, before adoption or as controls.
     rows : ndarray (N,) of bool
         Rows in some cell.
+    references : set of float
+        Times since adoption of the periods that effects since adoption are compared with.
     """
 
     cells: list[Cell]
     treated: NDArray[np.bool_]
     present: NDArray[np.bool_]
     rows: NDArray[np.bool_]
+    references: set[float] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,8 @@ def make_cells(
     cluster_columns: Any,
 ) -> Comparisons:
     """The comparisons that the data allow: of each cohort in each period with controls."""
-    made = Comparisons([], *(np.zeros(size, bool) for size in (len(start), len(start), len(data.y))))
+    treated, present = np.zeros((2, len(start)), bool)
+    made = Comparisons([], treated, present, np.zeros(len(data.y), bool))
     for cohort in np.unique(start[(start > 0) & (start != NEVER)]):
         last = design.base(data.periods, int(cohort))
         for t in range(len(data.periods)):
@@ -147,6 +157,7 @@ def make_cells(
             made.present[part.sample.arm >= 0] = True
             made.treated[(part.sample.arm == 1) & (t >= cohort)] = True
             made.rows[rows] = True
+            made.references.add(data.periods.since(last, int(cohort)))
     if not made.treated.any():
         raise ValueError(
             "no cohort has a row before adoption, and one since adoption while there are controls: nothing "

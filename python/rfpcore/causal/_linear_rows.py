@@ -40,7 +40,7 @@ def read_rows(
     effects = listed(_fixed_effects(X, y, absorb))
     given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight} | effects
     whole = complete(X, given, covariates, missing)
-    columns, rows, names, references = read_columns(whole.X, whole.given, covariates)
+    columns, rows, names, references, _ = read_columns(whole.X, whole.given, covariates)
     n, weight = len(rows), None
     labels, codes = group_codes(columns["groups"], n)
     d = number_vector(columns["treatment"], "treatment", n)

@@ -31,8 +31,8 @@ class Long:
     unit : ndarray (N,) of int or None
         The unit of each row.
     unit_labels : ndarray or None
-    names : list of str
-        Of the covariates.
+    names, numbers : lists of str, and of int or None
+        Of the covariates, as in `Columns`.
     references : dict
         Labels of text that have no column, by name.
     """
@@ -49,6 +49,7 @@ class Long:
     unit_labels: Array | None
     names: list[str]
     references: dict[str, str]
+    numbers: list[int | None]
 
 
 def read_long(
@@ -70,7 +71,7 @@ def read_long(
         raise ValueError(f"{'time' if time is None else 'groups'} is None; both are needed")
     given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
     given["sample_weight"] = sample_weight
-    columns, rows, names, references = read_columns(X, given, covariates)
+    columns, rows, names, references, numbers = read_columns(X, given, covariates)
     n = len(rows)
     periods, period = read_periods(columns["time"], n)
     unit_labels, units = (None, None) if unit is None else group_codes(columns["unit"], n, "unit")
@@ -95,6 +96,7 @@ def read_long(
         unit_labels=unit_labels,
         names=names,
         references=references,
+        numbers=numbers,
     )
 
 
@@ -252,7 +254,7 @@ def build_sample(
 ) -> Sample:
     """A sample with the covariates of some rows."""
     scaled = standardized(data.X[rows])
-    chosen = cluster_columns_of(cluster_columns, scaled, codes, data.names)
+    chosen = cluster_columns_of(cluster_columns, scaled, codes, data.names, data.numbers)
     return Sample(
         X=scaled,
         y=y,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from .._arrays import Array, group_codes, row_weights, shown
 from .._options import is_integer, items
 from .._scaling import standardized
-from ._columns import number_vector, outcomes, read_columns
+from ._columns import column, number_vector, outcomes, read_columns
+from ._complete import Complete
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +79,12 @@ def read_sample(
     if groups is None:
         raise ValueError("groups is None; the effect of a policy that comes by cluster needs the clusters")
     given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
-    columns, rows, names, references = read_columns(X, given, covariates)
+    columns, rows, names, references, numbers = read_columns(X, given, covariates)
     n = len(rows)
     outcome = outcomes(columns["y"], n)
     labels, codes = group_codes(columns["groups"], n)
     arm = treatment_by_cluster(columns["treatment"], codes, labels)
-    chosen = cluster_columns_of(cluster_columns, rows, codes, names)
+    chosen = cluster_columns_of(cluster_columns, rows, codes, names, numbers)
     scaled = standardized(rows)
     return Sample(
         X=scaled,
@@ -100,17 +101,32 @@ def read_sample(
 
 
 def weights_in_clusters(values: Any, codes: NDArray[np.intp], labels: Array) -> NDArray[np.float64]:
-    """Weights of the rows, ones where none are given; ValueError where a cluster has none at all."""
+    """Weights of the rows, of mean 1; ValueError where a cluster has none at all."""
     if values is None:
         return np.ones(len(codes))
     weights = row_weights(values, len(codes)).astype(np.float64)
+    weights /= weights.max() or 1.0
     empty = np.flatnonzero(np.bincount(codes, weights, len(labels)) == 0)
     if len(empty):
         raise ValueError(
             f"sample_weight is 0 in every row of cluster {labels[empty[0]]!s}, one of {len(empty)} such "
             f"clusters of {len(labels)}. They say nothing, and would count as clusters: leave their rows out"
         )
-    return weights
+    return np.asarray(weights / weights.mean())
+
+
+def rows_that_count(found: Complete) -> Complete:
+    """Without rows of weight 0: they are none. ValueError where a cluster has no others."""
+    X, given = found.X, found.given
+    values = column(X, given["sample_weight"], "sample_weight")
+    if X is None or values is None:
+        return found
+    weights = row_weights(values, len(X))
+    if weights.min() > 0:
+        return found
+    labels, codes = group_codes(column(X, given["groups"], "groups"), len(X))  # None: each row is its own
+    weights_in_clusters(weights, codes, labels)
+    return found.take(np.flatnonzero(weights > 0))
 
 
 def treatment_by_row(values: Any, n_rows: int) -> Array:
@@ -146,29 +162,38 @@ def treatment_by_cluster(values: Any, codes: NDArray[np.intp], labels: Array) ->
 
 
 def cluster_columns_of(
-    asked: Any, X: Array, codes: NDArray[np.intp], names: Sequence[str]
+    asked: Any, X: Array, codes: NDArray[np.intp], names: Sequence[str], numbers: Sequence[int | None]
 ) -> NDArray[np.intp]:
-    """Columns that describe clusters: those asked for, or those constant within every cluster."""
+    """Columns that describe clusters: those asked for, or those constant within every cluster.
+
+    A number is that which a covariate has in X; where none has one (`numbers`), its place among them.
+    """
     if asked is None:
         low, high = _extremes(X, codes)
         return np.flatnonzero((low == high).all(axis=0))
     asked = [asked] if isinstance(asked, str) else items(asked, "cluster_columns", "a list of columns")
-    known = {name: i for i, name in enumerate(names)}
     chosen = []
     for name in asked:
-        if isinstance(name, str) and name not in known:  # a column of text stands for its labels
-            own = [i for i, other in enumerate(names) if other.startswith(f"{name}[")]
-            chosen += own
-            if own:
-                continue
-        index: Any = known.get(name, name) if isinstance(name, str) else name
-        if not is_integer(index) or not 0 <= index < len(names):
+        own = _places_of(name, names, numbers)
+        if not own:
             raise ValueError(
                 f"cluster_columns names {shown(name)}, which is no covariate; there are "
                 f"{', '.join(names) or 'none'}"
             )
-        chosen.append(int(index))
+        chosen += own
     return np.asarray(chosen, np.intp)
+
+
+def _places_of(name: Any, names: Sequence[str], numbers: Sequence[int | None]) -> list[int]:
+    """The columns that a name stands for; of a column of text those of its labels."""
+    if isinstance(name, str):
+        own = [i for i, other in enumerate(names) if other == name]
+        return own or [i for i, other in enumerate(names) if other.startswith(f"{name}[")]
+    if not is_integer(name):
+        return []
+    if any(number is not None for number in numbers):
+        return [i for i, number in enumerate(numbers) if number == name]
+    return [int(name)] if 0 <= name < len(names) else []
 
 
 def _extremes(X: Array, codes: NDArray[np.intp]) -> tuple[Array, Array]:

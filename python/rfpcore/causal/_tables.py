@@ -13,6 +13,7 @@ from .._options import boolean, fraction, integer
 
 DASH = "–"
 SIGN = re.compile(r"(?<![^\s\[(])-(?=\d)")  # a hyphen that is a number's minus
+LEAST, MOST = 1e-3, 1e10  # standard errors that four digits after the point show
 STARS = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
 LATEX = str.maketrans(
     {
@@ -154,35 +155,49 @@ def summary_table(
     """A table in the style of statsmodels, with notes below it."""
     level = fraction(level, "level")
     width = max(20, *(len(effect.name) + 2 for effect in effects))
-    percent = f"{100 * level:g}%"
-    head = (
-        f"{'':{width}}{'coef':>10}{'std err':>10}{'t':>9}{'P>|t|':>9}{f'[{percent}':>11}{'conf. int.]':>12}"
-    )
+    body = [_digits_of(row) for row in rows_of(effects, level)]
+    titles = ("coef", "std err", "t", "P>|t|", f"[{100 * level:g}%", "conf. int.]")
+    longest = [1 + max(map(len, column)) for column in zip(*body, strict=True)]
+    widths = [max(pair) for pair in zip((10, 10, 9, 9, 11, 12), longest, strict=True)]
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        return f"{name:{width}}" + "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
+
+    head = line("", titles)
     lines = [title.center(len(head)).rstrip(), "=" * len(head)]
     lines += [f"{name + ':':26}{value!s:>{len(head) - 26}}" for name, value in facts]
     lines += ["-" * len(head), head, "-" * len(head)]
-    for row in rows_of(effects, level):
-        numbers = [row["estimate"], row["std_error"], row["t"], row["p_value"], row["ci_low"], row["ci_high"]]
-        widths, digits = (10, 10, 9, 9, 11, 12), (4, 4, 3, 3, 4, 4)
-        cells = [f"{x:>{w}.{d}f}" for x, w, d in zip(numbers, widths, digits, strict=True)]
-        lines.append(f"{row['effect']:{width}}" + "".join(cells))
+    lines += [line(effect.name, cells) for effect, cells in zip(effects, body, strict=True)]
     wrapped = [line for note in notes for line in textwrap.wrap(note, len(head), subsequent_indent="  ")]
     return "\n".join([*lines, "=" * len(head), *wrapped])
 
 
-def cells_of(row: dict[str, Any], digits: int, stars: bool) -> list[str]:
-    """The numbers of a line; a dash where there is none."""
+def _digits_of(row: dict[str, Any]) -> list[str]:
+    """The numbers of a line of text; powers of ten where four digits after the point are none or too many."""
+    style = _style_of(row)
+    found = [format(row[name], style) for name in ("estimate", "std_error", "ci_low", "ci_high")]
+    return [*found[:2], f"{row['t']:.3f}", f"{row['p_value']:.3f}", *found[2:]]
+
+
+def _style_of(row: dict[str, Any]) -> str:
+    """A format of the numbers in units of the outcome."""
+    size = row["std_error"] if row["std_error"] > 0 else abs(row["estimate"])
+    return ".4f" if not size > 0 or LEAST <= size < MOST else ".3e"
+
+
+def cells_of(row: dict[str, Any], style: str, stars: bool) -> list[str]:
+    """The numbers of a line in this format; a dash where there is none."""
     mark = next((mark for bound, mark in STARS if row["p_value"] < bound), "") if stars else ""
-    low, high = (number(row[name], digits) for name in ("ci_low", "ci_high"))
+    low, high = (number(row[name], style) for name in ("ci_low", "ci_high"))
     interval = DASH if math.isnan(row["ci_low"]) else f"[{low}, {high}]"
-    p = "<0.001" if row["p_value"] < 0.0005 else number(row["p_value"], 3)
-    error, t = number(row["std_error"], digits), number(row["t"], 2)
-    return [number(row["estimate"], digits) + mark, error, t, p, interval]
+    p = "<0.001" if row["p_value"] < 0.0005 else number(row["p_value"], ".3f")
+    error, t = number(row["std_error"], style), number(row["t"], ".2f")
+    return [number(row["estimate"], style) + mark, error, t, p, interval]
 
 
-def number(value: float, digits: int) -> str:
+def number(value: float, style: str) -> str:
     """With a true minus sign, which a hyphen is not; a dash for NaN."""
-    return DASH if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+    return DASH if math.isnan(value) else format(value, style).replace("-", "−")
 
 
 def latex_table(table: EffectTable, level: float, digits: int, stars: bool) -> str:
@@ -194,7 +209,7 @@ def latex_table(table: EffectTable, level: float, digits: int, stars: bool) -> s
     lines.append(rf" & Estimate & Std. error & $t$ & $p$ & {percent} interval \\")
     lines.append(r"\midrule")
     for row in rows:
-        cells = [cell.translate(LATEX).replace(DASH, "--") for cell in cells_of(row, digits, starred)]
+        cells = [cell.translate(LATEX).replace(DASH, "--") for cell in cells_of(row, f".{digits}f", starred)]
         lines.append(" & ".join([escaped(row["effect"]), *cells]) + r" \\")
     lines.append(r"\midrule")
     lines += [
@@ -216,13 +231,13 @@ def escaped(value: Any) -> str:
     return indent + SIGN.sub("−", text.strip()).translate(LATEX)
 
 
-def html_table(table: EffectTable, level: float = 0.95, digits: int = 4) -> str:
+def html_table(table: EffectTable, level: float = 0.95) -> str:
     """A table for notebooks."""
     heads = ["", "Estimate", "Std. error", "t", "p", f"{100 * level:g} % interval"]
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = []
     for row in rows_of(table.effects, level):
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells_of(row, digits, False))
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells_of(row, _style_of(row), False))
         body.append(f"<tr><th style='text-align:left'>{html.escape(row['effect'])}</th>{cells}</tr>")
     facts = "".join(
         f"<tr><td style='text-align:left; white-space:pre'>{html.escape(name)}</td>"

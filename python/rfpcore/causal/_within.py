@@ -189,7 +189,7 @@ def read_within(
 
     `given` has y, treatment, groups, sample_weight and by. Returns one for each time the folds are dealt.
     """
-    columns, rows, names, references = read_columns(X, given, covariates)
+    columns, rows, names, references, _ = read_columns(X, given, covariates)
     n = len(rows)
     outcome = outcomes_of(columns["y"], n)
     labels, codes = group_codes(np.arange(n) if given["groups"] is None else columns["groups"], n)

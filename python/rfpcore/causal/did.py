@@ -23,7 +23,7 @@ from ._nuisance import Models, models_of, without_level
 from ._outcome_report import outcome_report
 from ._panel import Long, Wide, build_sample, difference_sample, followed, read_long, treated_cells, widen
 from ._parts import make_part
-from ._sample import Sample
+from ._sample import Sample, rows_that_count
 from ._score_inference import clusters_behind
 from ._scores import EstimationMethod
 from ._subgroups import arm_counts
@@ -203,6 +203,7 @@ class DifferenceInDifferences(EffectEstimator):
         given = {"y": y, "treatment": treatment, "groups": groups, "time": time, "unit": unit}
         given["sample_weight"] = sample_weight
         rows = complete(X, given, covariates, params["missing"], whole="unit")
+        rows = rows if unit is not None else rows_that_count(rows)
         alone = groups is None and unit is None
         if alone and self.efficient:
             raise ValueError("efficient=True needs clusters, but groups is None")
@@ -248,7 +249,9 @@ class DifferenceInDifferences(EffectEstimator):
         params = self.get_params(deep=False)
         del params["efficient"]
         inner = ClusterEffect(estimand="att", **params)
-        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, effort)
+        # Changes are of the size of the levels that they are between: so is their rounding.
+        size = float(np.abs(data.y).max())
+        inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, effort, size)
         self._inner: ClusterEffect | None = inner
         self._problem, self._followed = inner._problem, True
         self.n_rows_, self._report = inner.n_rows_, inner._report

@@ -185,7 +185,8 @@ class WeightsDisplay:
         ax = axes(self, ax)
         order = np.argsort(-self.weights, kind="stable")
         ax.bar(np.arange(len(order)), self.weights[order], color=BLUE)
-        ax.set_xticks(np.arange(len(order)), [str(label) for label in self.labels[order]], rotation=90)
+        names = [str(label) for label in self.labels[order]]
+        ax.set_xticks(np.arange(len(order)), names, rotation=90, parse_math=False)
         ax.axhline(0, color="black", linewidth=0.8)
         ax.set(xlabel="cluster", ylabel="weight in the prediction")
         return self
@@ -271,7 +272,8 @@ class AdaptedCurvesDisplay:
             ax.plot(self.grid[own], curve[own], color=ORANGE, linewidth=1.2)
         ax.plot(self.grid, self.population, color="black", linewidth=2.2, label="population")
         ax.plot([], [], color=ORANGE, label="clusters after their own steps")
-        ax.set(xlabel=self.name, ylabel="prediction")
+        ax.set_xlabel(self.name, parse_math=False)
+        ax.set_ylabel("prediction")
         ax.legend(frameon=False)
         return self
 

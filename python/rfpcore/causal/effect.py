@@ -22,7 +22,7 @@ from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
 from ._nuisance import Fitted, Models, cross_fit, fit_each, models_of, with_left_out, without_level
 from ._outcome_report import outcome_report
-from ._sample import Sample, cluster_means, read_sample
+from ._sample import Sample, cluster_means, read_sample, rows_that_count
 from ._score_inference import (
     clusters_behind,
     effects_from_terms,
@@ -94,8 +94,8 @@ class ClusterEffect(EffectEstimator):
         covariates, solved to rounding error.
         Without cluster covariates all clusters have the share of treated ones.
     cluster_columns : list, optional
-        Covariates of the propensity, by name or number; their means in the cluster count. None: those that
-        are constant within every cluster.
+        Covariates of the propensity, by name, or number as in `covariates`; their means in the cluster count.
+        None: those that are constant within every cluster.
     propensity_bounds : (low, high), default=(0.1, 0.9)
         Bounds of the propensity.
     missing : {"raise", "drop"}, default="raise"
@@ -255,7 +255,7 @@ class ClusterEffect(EffectEstimator):
             Subgroups, each of which gets an effect of its own, in the order of the labels; an ordered
             Categorical's own. Models are fitted on all rows.
         sample_weight : array (N,) or str, optional
-            Weights of the rows.
+            Weights of the rows, in any unit; rows of weight 0 are left out.
         scheduler : dask.distributed.Client, optional
             Networks and other people's models are fitted on its workers, some fits a job, with the same
             result; what has a closed form is worked out here. `n_jobs` of a network is then of each job, by
@@ -282,22 +282,26 @@ class ClusterEffect(EffectEstimator):
         params = self._checked()
         models = models_of(params, params["estimand"])
         given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
-        data = complete(X, given, covariates, params["missing"])
+        data = rows_that_count(complete(X, given, covariates, params["missing"]))
         sample = read_sample(
             data.X, **data.given, covariates=covariates, cluster_columns=self.cluster_columns
         )
         self._keep_about(data, given, sample)
         strata = column(data.X, data.given["by"], "by")
         masks = subgroup_masks(TITLES[models.estimand], strata, len(sample.y), self._about.by)
-        return self._estimate(sample, models, masks, effort_of(params))
+        return self._estimate(sample, models, masks, effort_of(params), float(np.abs(sample.y).max()))
 
     def _estimate(
-        self, sample: Sample, models: Models, masks: dict[str, NDArray[np.bool_]], effort: Effort
+        self,
+        sample: Sample,
+        models: Models,
+        masks: dict[str, NDArray[np.bool_]],
+        effort: Effort,
+        size: float,
     ) -> "Self":
-        """All of `fit` that comes after reading the data."""
+        """All of `fit` that comes after reading the data, whose outcomes are of a size."""
         require_overlap(sample)
         warn_of_design(sample)
-        size = float(np.abs(sample.y).max())
         sample = without_level(sample, models)
         models = with_left_out(sample, models)
         self._sample, self._used_models, self._names = sample, models, list(masks)

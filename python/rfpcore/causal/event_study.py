@@ -120,7 +120,8 @@ class EventStudyDisplay:
             ax.plot(self.reference, 0, "o", mfc="white", color=BLUE, ms=5, label="reference", zorder=3)
         self._mark_adoption(ax)
         what = "effect" if self.outcome is None else f"effect on {self.outcome}"
-        ax.set(xlabel=self.axis, ylabel=what)
+        ax.set_xlabel(self.axis)
+        ax.set_ylabel(what, parse_math=False)  # a name with two dollar signs is no formula
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize="small")
         return self
 
@@ -243,10 +244,10 @@ class EffectsDisplay:
         if not known.all():
             ax.plot(self.estimates[~known], rows[~known], "x", color=GREY, label="without a standard error")
             ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small")
-        ax.set_yticks(rows, self.names)
+        ax.set_yticks(rows, self.names, parse_math=False)
         ax.set_ylim(len(rows) - 0.5, -0.5)
         what = "effect" if self.outcome is None else f"effect on {self.outcome}"
-        ax.set_xlabel(f"{what}, with {100 * self.level:g} % intervals")
+        ax.set_xlabel(f"{what}, with {100 * self.level:g} % intervals", parse_math=False)
         return self
 
 

@@ -20,6 +20,7 @@ from ._estimator import EffectEstimator
 from ._inference import Method, Replicable, infer
 from ._nuisance import models_of
 from ._outcome_report import outcome_report
+from ._sample import rows_that_count
 from ._score_inference import effects_from_terms
 from ._scores import Estimand, EstimationMethod
 from ._splits import Splits, read_splits
@@ -101,7 +102,7 @@ class IndividualEffect(EffectEstimator):
         `effect_`, then those of the subgroups given by `by`.
     outcome_, outcome_scores_ : str, dict
         As in `ClusterEffect`.
-    propensity_ : ndarray (N,)
+    propensity_ : ndarray (n_rows_,)
         Clipped probabilities of treatment, each from models that have not seen the row's cluster; means over
         the splits.
     clusters_ : ndarray (G,)
@@ -111,7 +112,7 @@ class IndividualEffect(EffectEstimator):
     split_estimates_ : ndarray (n_repeats,)
         The estimate of each split, of which `estimate_` is the mean.
     n_rows_, n_clusters_, n_treated_rows_ : int
-        Rows, clusters, treated rows.
+        Rows (those of weight 0 are none), clusters, treated rows.
     n_dropped_ : int
         Rows left out for want of a value.
     references_ : dict
@@ -236,7 +237,7 @@ class IndividualEffect(EffectEstimator):
                 f"propensity={type(models.propensity).__name__} has no predict_proba; a classifier is needed"
             )
         given = {"y": y, "treatment": treatment, "groups": groups, "sample_weight": sample_weight, "by": by}
-        rows = complete(X, given, covariates, params["missing"])
+        rows = rows_that_count(complete(X, given, covariates, params["missing"]))
         folds = params["n_folds"], params["n_repeats"]
         splits = read_splits(rows.X, rows.given, covariates, models, *folds)
         data = splits.first

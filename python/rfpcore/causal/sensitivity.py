@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.special import ndtri
 from .._arrays import Array, shown
 from .._axes import BLUE, GREY, axes
 from .._options import at_least, fraction, items
+from ._group_time import ROUNDED
 from ._relative_magnitudes import EventStudy
 from ._smoothness import frontier, smooth_interval
 
@@ -136,7 +138,8 @@ class SensitivityDisplay:
             ax.axvline(own.breakdown, color=GREY, lw=0.8, ls=":", label=f"breakdown {own.breakdown:.2f}")
         ax.set_xticks([left, *own.m_bar], ["parallel", *(f"{m:g}" for m in own.m_bar)])
         what = own.name if own.outcome is None else f"{own.name} on {own.outcome}"
-        ax.set(xlabel=AXIS[own.restriction], ylabel=what)
+        ax.set_xlabel(AXIS[own.restriction])
+        ax.set_ylabel(what, parse_math=False)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
         return self
 
@@ -217,8 +220,8 @@ def _breakdown(sets: Callable[[float], tuple[float, float]], unit: float) -> flo
     return low
 
 
-def around_reference(times: Sequence[float], errors: Array) -> tuple[list[int], list[int], float]:
-    """Which effects stand before and since adoption without a gap, in their order, and the reference's time.
+def around_reference(times: Sequence[float], errors: Array, reference: float) -> tuple[list[int], list[int]]:
+    """Which effects stand before and since adoption without a gap, in their order.
 
     Parameters
     ----------
@@ -226,39 +229,56 @@ def around_reference(times: Sequence[float], errors: Array) -> tuple[list[int], 
         Increasing; the reference period is not among them.
     errors : ndarray (E,)
         Standard errors; an effect without one is a gap.
+    reference : float
+        Its time: one period before adoption.
     """
-    known = {time: i for i, time in enumerate(times) if errors[i] > 0}
-    step = -reference_time(times)
+    step = -reference
+    places = [round(time / step) for time in times]
+    for time, place in zip(times, places, strict=True):
+        if abs(time - place * step) > ROUNDED * step * max(1, abs(place)):
+            raise ValueError(
+                f"the reference is {step:g} before adoption, but there is an effect at event time {time:g}: "
+                "sensitivity needs periods that are equally far apart"
+            )
+    known = {place: i for i, place in enumerate(places) if errors[i] > 0}
     before: list[int] = []
     since: list[int] = []
-    while -step * (2 + len(before)) in known:
-        before.append(known[-step * (2 + len(before))])
-    while step * len(since) in known:
-        since.append(known[step * len(since)])
-    return before[::-1], since, -step
+    while -2 - len(before) in known:
+        before.append(known[-2 - len(before)])
+    while len(since) in known:
+        since.append(known[len(since)])
+    return before[::-1], since
 
 
 def reference_time(times: Sequence[float], anticipation: float = 0.0) -> float:
     """The time of the period that all others are compared with: the last before adoption can be felt.
 
-    It is none of the increasing `times`, which are multiples of one step.
+    It is none of the increasing `times`, which are multiples of one step, rounded where they are fractions.
     """
     gaps = np.diff(sorted({*times, 0.0}))
     step = float(gaps.min()) if len(gaps) else 1.0
     for smaller in (step, step / 2):  # where there are few, a period between two of them may be it
-        found = -smaller * (np.floor(anticipation / smaller) + 1)
-        if found not in times:
+        found = -smaller * (np.floor(anticipation / smaller + ROUNDED) + 1)
+        if not any(abs(time - found) <= ROUNDED * smaller for time in times):
             break
-    return float(found)
+    return float(f"{found:.10g}")
 
 
 def weights_of(event_time: Any, times: Sequence[float]) -> tuple[Array, str]:
     """(L,) the weights that make up the effect asked for, and its name."""
     if event_time is None:
         return np.full(len(times), 1 / len(times)), "mean effect since adoption"
-    if isinstance(event_time, bool | str) or event_time not in times:
+    chosen = [time for time in times if _is_same(time, event_time)]
+    if not chosen:
         raise ValueError(
             f"event_time={shown(event_time)}; there are effects with standard errors, one period after the "
             f"other, at {', '.join(f'{time:g}' for time in times)}; None is their mean"
         )
-    return np.array([float(time == event_time) for time in times]), f"effect at event time {event_time:g}"
+    name = f"effect at event time {chosen[0]:g}"
+    return np.array([float(time == chosen[0]) for time in times]), name
+
+
+def _is_same(time: float, given: Any) -> bool:
+    """Whether an event time is the one given, which may be a fraction that is not rounded (1 / 12)."""
+    is_number = isinstance(given, Real) and not isinstance(given, bool | np.timedelta64)
+    return is_number and abs(float(given) - time) <= ROUNDED * abs(time)

@@ -11,7 +11,7 @@ from .._atomic import all_or_nothing
 from .._dask import fits_on_scheduler
 from .._file_parts import Document, Tensors, labels_from_json, labels_to_json, listed, tensor, text
 from .._limits import Limits, not_negative, one_of
-from .._options import boolean, choice, fraction, integer
+from .._options import boolean, choice, fraction, integer, real
 from ._bands import Band, uniform_band
 from ._checks import warn_of_few
 from ._complete import Missing, complete
@@ -26,6 +26,7 @@ from ._group_time import (
     clusters_of,
     columns_of,
     event_times,
+    is_felt,
     make_averages,
     make_cells,
     of_kind,
@@ -254,7 +255,7 @@ class StaggeredEffect(EffectEstimator):
         self._cells, self._events = made.cells, event_times(made.cells)
         self._period_names, self._axis = data.periods.names, data.periods.axis
         self._averages = make_averages(made.cells, data.periods)
-        self._columns = columns_of(made.cells, self._averages)
+        self._columns, self._references = columns_of(made.cells, self._averages), sorted(made.references)
         self._report = outcome_report([own for cell in self._cells for own in cell.part.all_models])
         self.outcome_, self.outcome_scores_ = self._report.chosen, self._report.scores
         self._report.warn()
@@ -285,7 +286,7 @@ class StaggeredEffect(EffectEstimator):
         self._all = self._named(self._infer(self.inference))
         self._fitted_method, self._fitted_score = self.inference, models.estimation_method
         self._anticipation = design.anticipation
-        self._base = str(self.base_period)
+        self._base, self._comparison = design.base_period, design.comparison
         self._keep_replicates()
         self.effects_ = self.aggregate("simple") + self.aggregate("dynamic")
         self.effect_ = self.effects_[0]
@@ -334,6 +335,7 @@ class StaggeredEffect(EffectEstimator):
     _methods = Method
     _treated_count = "n_adopting_"
     _anticipation: float = 0.0
+    _comparison: str | None = None  # of a file: the parameter
 
     def _compared(self) -> list[str]:
         return []  # effects before adoption are not to be equal to those since
@@ -356,6 +358,7 @@ class StaggeredEffect(EffectEstimator):
             "anticipation": self._anticipation,
             "followed": self._followed,
             "events": self._events,
+            "reference_times": self._references,
             "kinds": [average.kind for average in self._averages],
             "left_out": list(self.left_out_),
         }
@@ -368,6 +371,9 @@ class StaggeredEffect(EffectEstimator):
         self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
         self._anticipation = not_negative(learnt.get("anticipation", 0.0), "anticipation")  # older files: 0
         self._followed = boolean(learnt.get("followed", True), "followed")
+        guessed = [reference_time(self._events, self._anticipation)]  # older files have none
+        found = listed(learnt, "reference_times") if "reference_times" in learnt else guessed
+        self._references = [real(time, "a reference time") for time in found]
         kinds, nowhere = listed(learnt, "kinds"), np.empty(0, np.intp)
         self._averages = [
             Average(choice(kind, "a kind of average", Kind), name, nowhere)
@@ -526,7 +532,7 @@ class StaggeredEffect(EffectEstimator):
 
     def _reference(self) -> float | None:
         """The time since adoption of the period that all are compared with, where there is one."""
-        return reference_time(self._events, self._anticipation) if self._base == "universal" else None
+        return self._references[0] if self._base == "universal" and len(self._references) == 1 else None
 
     def pretrend_test(self) -> WaldTest:
         """A joint test that there are no effects before adoption.
@@ -568,7 +574,7 @@ class StaggeredEffect(EffectEstimator):
         before = [
             i
             for i, time in enumerate(self._events)
-            if time < -self._anticipation and effects[i].std_error > 0
+            if not is_felt(time, self._anticipation) and effects[i].std_error > 0
         ]
         if not before:
             raise ValueError("no effect before adoption has a standard error: there is nothing to test")
@@ -606,8 +612,8 @@ class StaggeredEffect(EffectEstimator):
         ------
         ValueError
             If `base_period` is not "universal": the effects before adoption have to be differences from one
-            period. If there is no effect two periods before adoption, or none at this event time, with a
-            standard error and no gap between.
+            period. If periods are not equally far apart. If there is no effect two periods before adoption,
+            or none at this event time, with a standard error and no gap between.
 
         Notes
         -----
@@ -707,8 +713,14 @@ class StaggeredEffect(EffectEstimator):
                 f"anticipation={self._anticipation:g}; sensitivity is of trends up to the period before "
                 "adoption, and takes none"
             )
+        reference = self._reference()
+        if reference is None:
+            raise ValueError(
+                "effects are compared with periods at different times before adoption, "
+                f"{', '.join(f'{time:g}' for time in self._references)}; sensitivity needs one"
+            )
         replicates = self._replicates_of(self.aggregate("dynamic"))
-        before, since, _ = around_reference(self._events, replicates.errors)
+        before, since = around_reference(self._events, replicates.errors, reference)
         if not before or not since:
             raise ValueError(
                 f"there are {len(before)} effects before adoption and {len(since)} since, with standard "
@@ -802,7 +814,7 @@ class StaggeredEffect(EffectEstimator):
         facts = [
             *self._about.facts(),
             ("Score", self._fitted_score),
-            ("Controls", self.comparison),
+            ("Controls", self._comparison or self.comparison),
             *([("Anticipation", f"{self._anticipation:g}")] if self._anticipation else []),
             *self._report.facts(),
             ("Standard errors", effect.method),

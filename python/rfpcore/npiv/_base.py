@@ -13,6 +13,7 @@ from .._limits import Limited
 from ._data import InstrumentedRows, check_rows, columns, require_size
 from ._file import SavedNPIV
 from ._identify import require_identified
+from ._names import Names, names_of, require_names
 from ._strength import InstrumentStrength, instrument_strength
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ class BaseNPIV(SavedNPIV, Limited, AlignedScore, RegressorMixin, BaseEstimator):
     n_features_in_: int
     n_covariates_: int
     instrument_strength_: InstrumentStrength
+    _names: Names = None
+    """Of the columns of X, and of the covariates: a frame's."""
+    _covariate_names: Names = None
 
     @all_or_nothing
     def fit(
@@ -70,6 +74,7 @@ class BaseNPIV(SavedNPIV, Limited, AlignedScore, RegressorMixin, BaseEstimator):
         self.instrument_strength_ = instrument_strength(rows)
         self.instrument_strength_.warn()
         self._fit(rows, given)
+        self._names, self._covariate_names = names_of(X), names_of(covariates)
         self.n_covariates_ = rows.n_covariates
         self.n_features_in_ = rows.inputs.shape[1] - rows.n_covariates
         return self
@@ -80,8 +85,9 @@ class BaseNPIV(SavedNPIV, Limited, AlignedScore, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array or frame (n, d) or (n,)
+            Where this and the X of `fit` are frames, their columns have to be the same, in one order.
         covariates : array or frame (n, c) or (n,)
-            Needed if, and only if, `fit` had covariates.
+            Needed if, and only if, `fit` had covariates. As X.
 
         Returns
         -------
@@ -105,6 +111,8 @@ class BaseNPIV(SavedNPIV, Limited, AlignedScore, RegressorMixin, BaseEstimator):
     def _inputs(self, X: Any, covariates: Any) -> Array:
         """Endogenous variables and covariates side by side, (n, d + c)."""
         require_aligned(X=X, covariates=covariates)
+        require_names(X, "X", self._names)
+        require_names(covariates, "covariates", self._covariate_names)
         inputs = columns(X, "X")
         _require_columns(inputs, "X", self.n_features_in_)
         require_size(inputs, "X", least=0.0)

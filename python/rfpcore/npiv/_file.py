@@ -11,6 +11,7 @@ from .._scaling import read_scaling
 from ..files import Saved
 from ._data import Scales
 from ._linear import Linear
+from ._names import names_of_file, names_to_file
 from ._renamed import RENAMED
 from ._strength import InstrumentStrength
 
@@ -20,14 +21,18 @@ __all__ = ["SavedFlexible", "SavedNPIV"]
 class SavedNPIV(Saved):
     """An estimator with instruments."""
 
-    _entries = frozenset({"columns", "learnt"})
+    _entries = frozenset({"columns", "learnt", "names", "covariate_names"})
     _renamed = RENAMED
 
     def _describe(self: Any, tensors: Tensors) -> Document:
         strength = self.instrument_strength_
         tensors["strength"] = np.stack([strength.r_squared, strength.f_linear, strength.f])
         columns = [self.n_features_in_, self.n_covariates_]
-        return {"columns": columns, "learnt": self._describe_learnt(tensors)}
+        document = {"columns": columns, "learnt": self._describe_learnt(tensors)}
+        for key, names in (("names", self._names), ("covariate_names", self._covariate_names)):
+            if names_to_file(names) is not None:
+                document[key] = names
+        return document
 
     def _restore(self: Any, tensors: Tensors, document: Document) -> None:
         n_features, n_covariates = listed(document, "columns")
@@ -35,6 +40,8 @@ class SavedNPIV(Saved):
         self.n_covariates_ = integer(n_covariates, "n_covariates_", 0, MAX_PARAMETERS)
         if "strength" in tensors:  # older files of most estimators have none
             self.instrument_strength_ = InstrumentStrength(*tensor(tensors, "strength", 3, n_features))
+        self._names = names_of_file(document, "names", self.n_features_in_)
+        self._covariate_names = names_of_file(document, "covariate_names", self.n_covariates_)
         self._checked()
         self._restore_learnt(tensors, object_of(document, "learnt"))
 

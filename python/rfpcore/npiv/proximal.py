@@ -10,6 +10,7 @@ from .._file_parts import Document, Tensors, tensor
 from .._frames import require_aligned
 from .._options import integer
 from ._data import columns
+from ._names import Names, names_of, names_of_file, names_to_file, require_names
 from .f2bmld import F2BMLD
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class ProximalF2BMLD(F2BMLD):
     """
 
     _proxies: Array
+    _treatment_names: Names = None
 
     @all_or_nothing
     def fit(  # type: ignore[override]
@@ -96,6 +98,7 @@ class ProximalF2BMLD(F2BMLD):
         instruments = columns(treatment_proxy, "treatment_proxy")
         super().fit(proxies, y, instruments, np.hstack(parts), groups, sample_weight)
         self._n_treatments = treatments.shape[1]
+        self._names, self._treatment_names = names_of(outcome_proxy), names_of(treatment)
         self._proxies = self._rows.inputs[:, : proxies.shape[1]]
         self._controls = self._rows.inputs[:, proxies.shape[1] + self._n_treatments :]
         self._weights = self._rows.weights
@@ -112,6 +115,7 @@ class ProximalF2BMLD(F2BMLD):
         -------
         means : ndarray (m,)
         """
+        require_names(treatment, "treatment", self._treatment_names)
         treatments = columns(treatment, "treatment")
         if treatments.shape[1] != self._n_treatments:
             raise ValueError(f"treatment has {treatments.shape[1]} columns; fit had {self._n_treatments}")
@@ -130,11 +134,13 @@ class ProximalF2BMLD(F2BMLD):
         tensors |= {"proxies": self._proxies, "controls": self._controls}
         if self._weights is not None:
             tensors["weights"] = self._weights
-        return super()._describe_learnt(tensors) | {"n_treatments": self._n_treatments}
+        own = {"n_treatments": self._n_treatments, "treatment_names": names_to_file(self._treatment_names)}
+        return super()._describe_learnt(tensors) | own
 
     def _restore_learnt(self, tensors: Tensors, learnt: Document) -> None:
         super()._restore_learnt(tensors, learnt)
         self._n_treatments = integer(learnt["n_treatments"], "n_treatments", 1, self.n_covariates_)
+        self._treatment_names = names_of_file(learnt, "treatment_names", self._n_treatments)
         self._proxies = tensor(tensors, "proxies", None, self.n_features_in_)
         n = len(self._proxies)
         self._controls = tensor(tensors, "controls", n, self.n_covariates_ - self._n_treatments)

@@ -15,6 +15,7 @@ from ..._options import MAX_PARAMETERS, MAX_STEPS, integer, positive
 from ...files import Saved
 from .._bilevel import Problem
 from .._data import columns
+from .._names import Names, names_of_file, names_to_file, require_names
 from ._transitions import Policy, Transitions, check_actions
 
 
@@ -25,10 +26,12 @@ class Evaluation(Saved, Limited, BaseEstimator):
     _centre: Array
     _scale: Array
     _n_actions: int
+    _names: Names = None
 
     def _learn_features(self, steps: Transitions) -> None:
         if not isinstance(steps, Transitions):
             raise TypeError(f"transitions is a {type(steps).__name__}; what make_transitions gives is needed")
+        self._names = steps.names
         self._centre, scale = steps.states.mean(axis=0), steps.states.std(axis=0)
         self._scale = np.where(scale > 0, scale, 1.0)
         self._n_actions = steps.n_actions
@@ -55,12 +58,17 @@ class Evaluation(Saved, Limited, BaseEstimator):
         """Q of the policy at states (n, d) and actions (n,)."""
         check_is_fitted(self)
         require_aligned(states=states, actions=actions)
-        return self._at(self._features(columns(states, "states"), actions))
+        return self._at(self._features(self._states(states), actions))
 
     def value(self, states: Any, policy: Policy) -> float:
         """Mean of Q(s, policy(s)) over initial states (n, d): the policy's value."""
         check_is_fitted(self)
-        return float(self._at(self._followed(columns(states, "states"), policy)).mean())
+        return float(self._at(self._followed(self._states(states), policy)).mean())
+
+    def _states(self, states: Any) -> Array:
+        """As an array, its columns those of fit."""
+        require_names(states, "states", self._names)
+        return columns(states, "states")
 
     def _at(self, features: Array) -> Array:
         """Q at features; ValueError where it is not finite."""
@@ -72,7 +80,8 @@ class Evaluation(Saved, Limited, BaseEstimator):
 
     def _describe(self, tensors: Tensors) -> Document:
         tensors |= {"centre": self._centre, "scale": self._scale}
-        return {"learnt": {"n_actions": self._n_actions} | self._describe_learnt(tensors)}
+        own = {"n_actions": self._n_actions, "names": names_to_file(self._names)}
+        return {"learnt": own | self._describe_learnt(tensors)}
 
     def _restore(self, tensors: Tensors, document: Document) -> None:
         learnt = object_of(document, "learnt")
@@ -81,6 +90,7 @@ class Evaluation(Saved, Limited, BaseEstimator):
         self._n_actions = integer(learnt["n_actions"], "n_actions", 1, MAX_PARAMETERS)
         if not len(self._centre) or self._scale.min() <= 0:
             raise ValueError("there are no states, or one of a scale that is not positive")
+        self._names = names_of_file(learnt, "names", len(self._centre))
         self._restore_learnt(tensors, learnt, self._n_features())
 
     def _require_usable(self) -> None:
@@ -110,7 +120,7 @@ class TrainedEvaluation(Evaluation):
     def path_values(self, states: Any, policy: Policy) -> Array:
         """`value` at each checkpoint of training, (n_checkpoints,), from initial states (n, d)."""
         check_is_fitted(self)
-        features = self._followed(columns(states, "states"), policy)
+        features = self._followed(self._states(states), policy)
         with np.errstate(all="ignore"):
             each = [_finite(self._values(parameters, features), features) for parameters in self.path_]
         return np.array([values.mean() for values in each])

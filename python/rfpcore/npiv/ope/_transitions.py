@@ -10,6 +10,7 @@ from ..._arrays import Array, as_array, as_floats, group_codes, require_finite
 from ..._frames import require_aligned
 from ..._options import integer
 from .._data import columns, require_size
+from .._names import Names, names_of, require_order
 
 Policy = Callable[[Array], Array]
 """From states (n, d) to actions (n,), integers from 0."""
@@ -65,6 +66,8 @@ class Transitions(NamedTuple):
     episodes: NDArray[np.intp] | None
     """(n,) whole episodes are held out"""
     n_actions: int
+    names: Names = None
+    """Of the columns of states, where they came as a frame"""
 
 
 def make_transitions(
@@ -110,6 +113,7 @@ def make_transitions(
     """
     # Next states are often the same frame a row on: their index is rightly another.
     require_aligned(states=states, actions=actions, rewards=rewards, terminated=terminated, episodes=episodes)
+    require_order(next_states, "next_states", names_of(states), "states")
     before, after = columns(states, "states"), columns(next_states, "next_states")
     n = len(before)
     if after.shape != before.shape:
@@ -137,4 +141,4 @@ def make_transitions(
     codes = None
     if episodes is not None:
         codes = group_codes(episodes, n, "episodes")[1]
-    return Transitions(before, chosen, gains, after, ended, codes, count)
+    return Transitions(before, chosen, gains, after, ended, codes, count, names_of(states))
