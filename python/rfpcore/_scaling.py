@@ -47,10 +47,18 @@ def standardized(columns: Array) -> Array:
     return np.ascontiguousarray(values / np.where(spread > 0, spread, 1.0))
 
 
-def level_and_spread(values: Array) -> tuple[float, float]:
-    """Mean and standard deviation of numbers of any size; a deviation of 1 where they are constant."""
+def level_and_spread(values: Array, weights: Array | None = None) -> tuple[float, float]:
+    """Mean and standard deviation of numbers of any size; a deviation of 1 where they are constant.
+
+    A number of weight 2 counts as two; weights are above 0.
+    """
     rest, exponent, mean = centred(values)
-    return float(np.ldexp(mean, exponent)), float(np.ldexp(rest.std(), exponent)) or 1.0
+    if weights is None:
+        spread = rest.std()
+    else:
+        shift = np.average(rest, weights=weights)
+        mean, spread = mean + shift, np.sqrt(np.average((rest - shift) ** 2, weights=weights))
+    return float(np.ldexp(mean, exponent)), float(np.ldexp(spread, exponent)) or 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +75,9 @@ class Scaling:
     spread: Array
 
     @classmethod
-    def plain(cls, columns: Array) -> "Scaling":
+    def plain(cls, columns: Array, weights: Array | None = None) -> "Scaling":
         """Of each column (N, d) as `level_and_spread` has them: a spread of 1 where one is constant."""
-        each = [level_and_spread(column) for column in columns.T]
+        each = [level_and_spread(column, weights) for column in columns.T]
         return cls(*np.array(each).reshape(-1, 2).T)
 
     @classmethod

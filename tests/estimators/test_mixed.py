@@ -101,13 +101,12 @@ def test_posterior_of_a_smooth_effect_is_that_of_a_gaussian_process(data):
     f = scales.outcomes(model.predict(X))
     oracle.fit(Z[rows], (scales.outcomes(y) - f)[rows])
     new = np.linspace(-2, 2, 7)[:, None]
-    mean, std = model.predict(new, np.full(7, 3), return_std=True)
-    ours = scales.outcomes(mean) - scales.outcomes(model.predict(new))
+    ours = scales.outcomes(model.predict(new, np.full(7, 3))) - scales.outcomes(model.predict(new))
     theirs, spread = oracle.predict(scales.features(new), return_std=True)
     assert ours == pytest.approx(theirs, abs=1e-8)
-    of_f = model.predict(new, return_std=True)[1] / scales.y_scale
-    total = np.sqrt(spread**2 - found.noise + of_f**2)  # scikit-learn's has the noise in it
-    assert std / scales.y_scale == pytest.approx(total, rel=1e-6)
+    of_effect = model._memory.at(new, np.full(7, 3), "raise", "of outcomes").of_effect
+    # scikit-learn's has the noise in it
+    assert of_effect / scales.y_scale**2 == pytest.approx(spread**2 - found.noise, rel=1e-6)
 
 
 def test_adapting_to_the_training_rows_gives_the_same_posterior(model, data):

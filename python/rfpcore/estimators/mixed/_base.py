@@ -21,6 +21,7 @@ from ._intervals import Calibration, calibrate
 from ._laplace import FamilyName, level_of
 from ._model import FittedModel, effects_of, problem_of
 from ._problem import MixedProblem
+from ._regressors import require_weighted
 from ._report import MixedReport, report
 from ._rows import MixedRows, StandardUnits, grouping, origin, require_nested, require_repeats
 from ._saved import SavedMixed
@@ -149,6 +150,8 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
     @one_blas_thread
     def _fit(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> None:
         given = self._checked()
+        if sample_weight is not None and not isinstance(given["mean"], str):
+            require_weighted(given["mean"])
         self._forget()
         rows = self._read(X, y, groups, sample_weight)
         problem, before = self._problem(given, rows)
@@ -169,7 +172,7 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
             data, residual = problem.effects, problem.y - fitted.chosen.mean.predict(problem.X)
         else:
             data, residual = _classify.effects_at(problem, fitted.chosen.mean, u, family)
-        effects = replace(before, parameters=u, data=data, residual=residual)
+        effects = replace(before, parameters=u, data=data, residual=residual, inputs=problem.X)
         calibration = Calibration.normal()
         if family is None:
             left_out = (problem.y - fitted.unseen.left_out, problem.y - fitted.chosen.left_out)
@@ -222,16 +225,30 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
         band: Array = self._predict(X, None, "raise", "all").band(level)
         return band
 
+    def _require_same_outcomes(self, method: str) -> None:
+        """Refuse to go on with another kind of outcomes than those of the fit."""
+        fitted = self._memory.family
+        if fitted != self._family:
+            before, now = (family or "squared" for family in (fitted, self._family))
+            raise ValueError(f"{method} goes on from loss={before!r}, but loss={now!r} now; fit anew")
+
     def _adapted(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> FittedModel:
         """The posterior of other clusters."""
         check_is_fitted(self)
+        self._require_same_outcomes("adapt")
         self._require_y(y)
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         features = self._features(X)
         require_finite(features, "X")
         outcome, weights = self._encode(y, len(features)), self._weights(sample_weight, len(features))
-        levels = None if groups is None else self._memory.effects.structure.levels
-        return self._memory.adapted(features, outcome, grouping(groups, len(features), levels), weights)
+        levels = self._memory.effects.structure.levels
+        if groups is None and levels > 1:
+            raise ValueError(
+                "groups is None; the model has groups within clusters: each row's cluster and group "
+                "are needed"
+            )
+        found = grouping(groups, len(features), None if groups is None else levels)
+        return self._memory.adapted(features, outcome, found, weights)
 
     def _coefficients(self) -> Any:
         """Of a linear mean: what maketables shows beside other packages' models."""
@@ -241,7 +258,10 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
             raise ImportError("tables need pandas: pip install pandas") from error
         check_is_fitted(self)
         if self.coefficients_ is None:
-            raise AttributeError(f"mean={self.mean_!r} has no coefficients; mean='linear' has")
+            why = " where it was chosen among several kinds" if self.mean_ == "linear" else ""
+            raise AttributeError(
+                f"mean={self.mean_!r} has no coefficients{why}; mean='linear' by itself has them"
+            )
         names = ["name", "estimate", "std_error", "t", "p_value"]
         frame = pandas.DataFrame(coefficient_rows(self), columns=names).set_index("name")
         half = float(ndtri(0.975)) * frame["std_error"]

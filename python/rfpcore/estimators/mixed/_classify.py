@@ -16,9 +16,9 @@ from scipy.special import expit
 from ..._warn import warn
 from ...exceptions import DesignWarning
 from . import _fit, _gaussian_process, _linear, _networks
-from ._components import Floats, bounds, start
+from ._components import Floats, bounds, start, without_unseen
 from ._laplace import FamilyName, LaplaceModel
-from ._likelihood import EXACT, CovarianceEstimate, polished
+from ._likelihood import EXACT, CovarianceEstimate, hessian_of, polished
 from ._problem import FittedMean, MixedProblem, estimate
 from ._settings import MixedSettings
 
@@ -74,7 +74,8 @@ def laplace_model(problem: MixedProblem, family: FamilyName) -> LaplaceModel:
 def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     """A generalized linear mixed model: coefficients and variances of the largest Laplace likelihood."""
     kept = _linear.independent(problem.X)
-    columns = _linear.design(problem.X, kept)
+    basis = _linear.sought(problem.X, kept)
+    columns = basis.values
     _linear.require_rows(columns)
     p, structure = columns.shape[1], problem.structure
     model = laplace_model(problem, family)
@@ -89,20 +90,23 @@ def _only_linear(problem: MixedProblem, family: FamilyName) -> _fit.MixedFit:
     limits = free + bounds(structure, 1.0)
     first = np.concatenate([np.zeros(p), start(structure, 1.0)])
     found = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=limits, options=EXACT)
-    parameters, hessian = polished(objective, np.asarray(found.x), limits)
+    parameters = polished(objective, np.asarray(found.x), limits)
+    parameters[p:] = without_unseen(structure, parameters[p:], problem.effects.columns)
+    hessian = hessian_of(objective, parameters)
     together = np.asarray(np.linalg.pinv(hessian[:-1, :-1]), np.float64)
-    covariance, of_variances = together[:p, :p], np.zeros((structure.n_parameters, structure.n_parameters))
+    covariance = basis.coefficients(basis.coefficients(together[:p, :p]).T)
+    of_variances = np.zeros((structure.n_parameters, structure.n_parameters))
     of_variances[:-1, :-1] = np.linalg.pinv(together[p:, p:])
-    b, u = parameters[:p], parameters[p:]
+    b, u = basis.coefficients(parameters[:p]), parameters[p:]
     value, _ = objective(parameters)
     if family == "logistic":
-        _warn_of_separation(model, columns @ b, u)
+        _warn_of_separation(model, columns @ parameters[:p], u)
     last = CovarianceEstimate(u, -value, b, covariance, of_variances)
     coefficients = np.zeros(problem.X.shape[1] + 1)
     coefficients[[0, *(j + 1 for j in kept)]] = b
     mean = _linear.LinearMean(coefficients)
     fitted = FittedMean("linear", mean.predict(problem.X), mean)
-    uncertainty = _linear.LinearUncertainty(covariance, kept)
+    uncertainty = _linear.LinearUncertainty(together[:p, :p], kept, basis.turn)
     return _fit.MixedFit(fitted, fitted, last, {"linear": -value}, uncertainty, None)
 
 

@@ -20,6 +20,8 @@ LOWEST, HIGHEST = -24.0, 6.0
 LENGTHS = (-2.5, 2.5)  # of the logarithm of l, in standard deviations of the columns
 WEIGHT_OF_PRIOR, WEIGHT_OF_LENGTH = 0.02, 1.5
 SHARE = 0.3  # of the residuals' variance that each part starts with
+NONE = -700.0  # the logarithm of a variance of which no row says anything: as good as 0, and yet a number
+UNSEEN = 1e-10  # of a column: what rounding leaves of a mean
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,21 @@ class Block(NamedTuple):
         inner[np.diag_indices(q)] *= np.diag(L) / 2
         return np.asarray(inner[np.tril_indices(q)])
 
+    def without(self, u: Floats, unseen: NDArray[np.bool_]) -> Floats:
+        """Parameters of the same matrix without the variances of some columns (q,)."""
+        if not unseen.any() or not (self.is_full or unseen.all()):
+            return u
+        if not self.is_full:
+            return np.array([NONE])
+        q, seen = len(self.columns), np.flatnonzero(~unseen)
+        L = np.zeros((q, q))
+        # The other rows of L, turned to as many columns.
+        R = np.linalg.qr(self.factor(u)[seen].T, mode="r")
+        L[np.ix_(seen, seen)] = (np.where(np.diag(R) < 0, -1.0, 1.0)[:, None] * R).T
+        least = np.exp(NONE / 2)
+        L[np.diag_indices(q)] = 2 * np.log(np.maximum(np.diag(L), least))
+        return L[np.tril_indices(q)]
+
     def variances(self) -> NDArray[np.intp]:
         """Positions of logarithms of variances among the parameters."""
         q = len(self.columns)
@@ -215,6 +232,36 @@ def start(structure: Structure, variance: float) -> Floats:
     u = np.zeros(structure.n_parameters)
     u[log_variances(structure)] = np.log(SHARE * variance)
     return u
+
+
+def without_unseen(structure: Structure, u: Floats, columns: Floats) -> Floats:
+    """The parameters without variances of which no row says anything: of columns of Z (N, q) that are 0.
+
+    Slopes of a column that does not vary, or not within clusters where they turn about a cluster's mean.
+    """
+    unseen = np.abs(columns).max(axis=0, initial=0.0) <= UNSEEN
+    parts, at = [], 0
+    for block in structure.blocks:
+        parts.append(block.without(u[at : at + block.size], unseen[list(block.columns)]))
+        at += block.size
+    return np.concatenate([*parts, u[at:]])
+
+
+def vanished(structure: Structure, u: Floats, least: float) -> NDArray[np.bool_]:
+    """Which parameters are of effects' variances whose logarithm is at most `least`.
+
+    These logarithms, and covariances of 0 beside them.
+    """
+    parts, at = [], 0
+    for block in structure.blocks:
+        own = u[at : at + block.size]
+        rows, columns = np.tril_indices(len(block.columns)) if block.is_full else (np.zeros(1, int),) * 2
+        none = np.zeros(len(block.columns), bool)
+        none[rows[rows == columns]] = own[rows == columns] <= least
+        parts.append(np.where(rows == columns, none[rows], (own == 0) & (none[rows] | none[columns])))
+        at += block.size
+    smooth = [bool(u[at] <= least), False] if structure.smooth else []
+    return np.concatenate([*parts, np.array([*smooth, False])])
 
 
 def log_variances(structure: Structure) -> NDArray[np.intp]:

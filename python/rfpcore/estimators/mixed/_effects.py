@@ -36,6 +36,8 @@ class ClusterEffects:
     residual : ndarray (N,)
         Outcomes less the population's function.
     n_threads : int
+    inputs : ndarray (N, width) or None
+        What the population's function takes at the rows observed; None from a file that does not say.
     """
 
     structure: Structure
@@ -48,6 +50,7 @@ class ClusterEffects:
     data: EffectData
     residual: Floats
     n_threads: int
+    inputs: Floats | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """What is computed when first asked for is left to the copy: factors are no object of Python."""
@@ -75,6 +78,13 @@ class ClusterEffects:
         back, rows = self._new_rows(X, codes, inner)
         mean, variance = self.factors.posterior(self.residual, rows, spread, self.n_threads)
         return mean[back], None if variance is None else np.maximum(variance[back], 0.0)
+
+    def taken(self, columns: Floats, X: Floats, codes: Codes, inner: Codes | None) -> Floats:
+        """What `at` has for each of several residuals (N, m): of rows of these clusters, (n, m)."""
+        back, rows = self._new_rows(X, codes, inner)
+        residuals = np.ascontiguousarray(columns.T)
+        means = [self.factors.posterior(each, rows, False, self.n_threads)[0] for each in residuals]
+        return np.column_stack(means)[back]
 
     def draws(self, X: Floats, codes: Codes, inner: Codes | None, n_draws: int, seed: int) -> Floats:
         """Joint draws (N, n_draws) of what `at` has the moments of."""
@@ -120,16 +130,21 @@ class ClusterEffects:
         return np.asarray(variance_of(self.structure, found, columns) + unsure_in_all)
 
     def inner_codes(self, given: Grouping, codes: Codes) -> Codes | None:
-        """Codes of rows' groups within clusters; new ones for those not observed."""
+        """Codes of rows' groups within clusters; new ones for those not observed.
+
+        A label that is not known is looked for by its text: an array has texts of numbers beside texts, where
+        a frame has numbers, and a group that is taken for a new one would go unnoticed.
+        """
         if given.inner is None:
             return None
         known = {pair: code for code, pair in enumerate(self.inner_labels)}
+        texts = {(outer, str(label)): code for (outer, label), code in known.items()}
         own = {int(code): int(codes[row]) for row, code in enumerate(given.codes)}
-        place = [
-            known.get((own[outer], label), len(known) + at)
-            for at, (outer, label) in enumerate(given.inner_labels)
-        ]
-        return np.asarray(np.array(place, np.intp)[given.inner])
+        place = np.empty(len(given.inner_labels), np.intp)
+        for at, (outer, label) in enumerate(given.inner_labels):
+            as_text = texts.get((own[outer], str(label)), len(known) + at)
+            place[at] = known.get((own[outer], label), as_text)
+        return np.asarray(place[given.inner])
 
     def of_terms(self) -> list[tuple[Floats, Floats]]:
         """For each level, effects (groups, q) and their variances (groups, q, q)."""

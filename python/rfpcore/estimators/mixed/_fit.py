@@ -123,8 +123,7 @@ def candidates(
 
 
 def _only_linear(problem: MixedProblem, reml: bool) -> MixedFit:
-    candidate, found, kept = _linear.fit(problem, reml=reml, exact=True)
-    uncertainty = _linear.LinearUncertainty(found.coefficient_covariance, kept)
+    candidate, found, uncertainty = _linear.fit(problem, reml=reml, exact=True)
     return MixedFit(
         candidate,
         candidate,
@@ -147,8 +146,10 @@ def is_worse(n_clusters: int, statistic: float) -> bool:
 
 
 def differences_of(problem: MixedProblem, ordinary: FittedMean, chosen: FittedMean) -> Floats:
-    """(C,) sums of squared errors on clusters left out: ordinary training's less those of another mean."""
-    return problem.sums((problem.y - ordinary.left_out) ** 2 - (problem.y - chosen.left_out) ** 2)
+    """(C,) weighted squared errors on clusters left out: ordinary training's less those of another mean."""
+    of_rows = (problem.y - ordinary.left_out) ** 2 - (problem.y - chosen.left_out) ** 2
+    weights = problem.effects.weights
+    return problem.sums(of_rows if weights is None else weights * of_rows)
 
 
 def guard_statistic(differences: Floats) -> float:

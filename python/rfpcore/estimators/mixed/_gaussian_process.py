@@ -78,9 +78,13 @@ class Posterior:
     mean: Floats
     root: Floats
 
+    def deviations(self, features: Floats) -> Floats:
+        """(m, N) by which Phi b is off, times independent normal numbers."""
+        return np.asarray(solve_triangular(self.root, features.T, lower=True))
+
     def spread(self, features: Floats) -> Floats:
         """The standard deviation of Phi b."""
-        return np.asarray(np.linalg.norm(solve_triangular(self.root, features.T, lower=True), axis=0))
+        return np.asarray(np.linalg.norm(self.deviations(features), axis=0))
 
 
 def posterior(gram: Floats) -> Posterior:
@@ -221,6 +225,14 @@ class Uncertainty:
 
     process: ProcessMean
     other: Any
+
+    def deviations(self, X: Floats) -> Floats:
+        """(N, m) by which the function at rows is off, times independent normal numbers."""
+        process = self.process
+        found = process.posterior.deviations(process.process.features(X)).T
+        if self.other is None:
+            return found
+        return np.column_stack([found, np.sqrt(0.5) * (process.predict(X) - self.other.predict(X))])
 
     def spread(self, X: Floats) -> Floats:
         """The standard deviation at rows."""

@@ -9,7 +9,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 from ... import _rfpcore
-from ._components import Floats, Structure, bounds, chain, prior, start, values
+from ._components import Floats, Structure, bounds, chain, prior, start, values, without_unseen
 
 LOG_2_PI = float(np.log(2 * np.pi))
 POLISH, DIFFERENCE = 20, 1e-4
@@ -103,10 +103,11 @@ def maximize(
     *,
     weak_prior: bool,
     exact: bool,
+    columns: Floats,
     guess: Floats | None = None,
     with_hessian: bool = False,
 ) -> CovarianceEstimate:
-    """The parameters of the largest likelihood.
+    """The parameters of the largest likelihood of rows with these columns of Z.
 
     With `exact` the search ends with Newton's steps, so that the parameters are right to many digits, and the
     Hessian is returned.
@@ -126,8 +127,9 @@ def maximize(
     found = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=limits, options=options)
     u, hessian = np.asarray(found.x), None
     if exact:
-        u, hessian = polished(objective, u, limits)
-    elif with_hessian:
+        u = polished(objective, u, limits)
+    if exact or with_hessian:
+        u = without_unseen(structure, u, columns)
         hessian = hessian_of(objective, u)
     value, _, b, b_covariance = likelihood.at(u)
     return CovarianceEstimate(u, -value, b, b_covariance, hessian)
@@ -150,10 +152,8 @@ def solve_by(root: Floats, right: Floats) -> Floats:
     return np.asarray(cho_solve((root, True), right)) if root.size else right
 
 
-def polished(
-    objective: Objective, u: Floats, limits: list[tuple[float | None, float | None]]
-) -> tuple[Floats, Floats]:
-    """Newton's steps on parameters that are not at a bound, as long as they help; the Hessian at the end."""
+def polished(objective: Objective, u: Floats, limits: list[tuple[float | None, float | None]]) -> Floats:
+    """Newton's steps on parameters that are not at a bound, as long as they help."""
     low = np.array([-np.inf if one is None else one for one, _ in limits])
     value, gradient = objective(u)
     for _ in range(POLISH):
@@ -172,7 +172,7 @@ def polished(
         if not new_value <= value + 1e-9 * abs(value):
             break
         u, value, gradient = u + step, new_value, new_gradient
-    return u, hessian_of(objective, u)
+    return u
 
 
 def hessian_of(objective: Objective, u: Floats) -> Floats:

@@ -1,14 +1,17 @@
 """A linear mean, by generalized least squares."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import lstsq
+from scipy.linalg import lstsq, solve_triangular
 
 from ..._scaling import basis_of
 from ._components import Floats
 from ._likelihood import LOG_2_PI, CovarianceEstimate, LinearLikelihood, maximize
 from ._problem import FittedMean, MixedProblem, Whitening
+
+ALMOST = 1e-3  # of a column's length outside the others' span: its square leaves ten digits of sixteen
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,41 @@ def design(X: Floats, kept: list[int]) -> Floats:
     return np.ascontiguousarray(np.column_stack([np.ones(len(X)), X[:, kept]]))
 
 
+class SoughtColumns(NamedTuple):
+    """Intercept and columns as their coefficients are sought.
+
+    Attributes
+    ----------
+    values : ndarray (N, p)
+        What `design` has; where some are nearly a combination of those before, which the squares of normal
+        equations cannot tell, an orthogonal basis instead.
+    turn : ndarray (p, p) or None
+        Upper triangle by which that basis becomes the columns.
+    """
+
+    values: Floats
+    turn: Floats | None
+
+    def coefficients(self, found: Floats) -> Floats:
+        """Of the columns, from those of the values (p,) or (p, m)."""
+        return found if self.turn is None else np.asarray(solve_triangular(self.turn, found))
+
+    @property
+    def log_unit(self) -> float:
+        """What log |B'B| / 2 of the columns has more than that of the values."""
+        return 0.0 if self.turn is None else float(np.log(np.abs(np.diag(self.turn))).sum())
+
+
+def sought(X: Floats, kept: list[int]) -> SoughtColumns:
+    """Of independent columns."""
+    columns = design(X, kept)
+    vectors, R = np.linalg.qr(columns)
+    if (np.abs(np.diag(R)) > ALMOST * np.linalg.norm(columns, axis=0)).all():
+        return SoughtColumns(columns, None)
+    size = np.sqrt(len(X))
+    return SoughtColumns(np.ascontiguousarray(size * vectors), R / size)
+
+
 def require_rows(columns: Floats) -> None:
     """ValueError where coefficients leave nothing to estimate variances from."""
     n, p = columns.shape
@@ -44,26 +82,34 @@ def require_rows(columns: Floats) -> None:
 
 def fit(
     problem: MixedProblem, reml: bool, exact: bool, variance: float = 1.0
-) -> tuple[FittedMean, CovarianceEstimate, list[int]]:
-    """The mean as a candidate, the estimate of its covariance, and the columns in use."""
+) -> tuple[FittedMean, CovarianceEstimate, "LinearUncertainty"]:
+    """The mean as a candidate, the estimate of its covariance, and how sure the mean is."""
     kept = independent(problem.X)
-    columns = design(problem.X, kept)
-    rows, _, covariance = problem.sample
+    basis = sought(problem.X, kept)
+    columns = basis.values
+    rows, effects, covariance = problem.sample
     if exact:
         require_rows(columns)
-        rows, covariance = np.arange(len(problem.y)), problem.covariance
+        rows, effects, covariance = np.arange(len(problem.y)), problem.effects, problem.covariance
     likelihood = LinearLikelihood(
         problem.structure, covariance, problem.y[rows], columns[rows], reml, problem.n_threads
     )
-    found = maximize(likelihood, variance, weak_prior=not exact, exact=exact)
+    found = maximize(likelihood, variance, weak_prior=not exact, exact=exact, columns=effects.columns)
     grams = Whitening.of(problem, found.parameters).fold_grams(np.column_stack([columns, problem.y]))
     total, left_out = grams.sum(axis=0), np.empty(len(problem.y))
     for k, gram in enumerate(grams):
         own = problem.fold_of_row == k
         left_out[own] = columns[own] @ _solved(total - gram)
     coefficients = np.zeros(problem.X.shape[1] + 1)
-    coefficients[[0, *(j + 1 for j in kept)]] = _solved(total)
-    return FittedMean("linear", left_out, LinearMean(coefficients)), found, kept
+    coefficients[[0, *(j + 1 for j in kept)]] = basis.coefficients(_solved(total))
+    uncertainty = LinearUncertainty(found.coefficient_covariance, kept, basis.turn)
+    found = replace(
+        found,
+        log_likelihood=found.log_likelihood - reml * basis.log_unit,
+        coefficients=basis.coefficients(found.coefficients),
+        coefficient_covariance=basis.coefficients(basis.coefficients(found.coefficient_covariance).T),
+    )
+    return FittedMean("linear", left_out, LinearMean(coefficients)), found, uncertainty
 
 
 def _solved(gram: Floats) -> Floats:
@@ -74,19 +120,41 @@ def _solved(gram: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class LinearUncertainty:
-    """Of a linear mean, from the covariance of its coefficients."""
+    """Of a linear mean, from the covariance of its coefficients.
+
+    Attributes
+    ----------
+    covariance : ndarray (p, p)
+    kept : list of int
+        Columns in use.
+    turn : ndarray (p, p) or None
+        Of `SoughtColumns`, of whose values the coefficients are.
+    """
 
     covariance: Floats
     kept: list[int]
+    turn: Floats | None = None
+
+    def deviations(self, X: Floats) -> Floats:
+        """(N, p) by which the mean at rows is off, times independent normal numbers."""
+        size, directions = np.linalg.eigh(self.covariance)
+        return np.asarray(self._columns(X) @ (directions * np.sqrt(np.maximum(size, 0.0))))
+
+    def _columns(self, X: Floats) -> Floats:
+        columns = design(X, self.kept)
+        return columns if self.turn is None else solve_triangular(self.turn, columns.T, trans="T").T
 
     def spread(self, X: Floats) -> Floats:
         """The standard deviation of the mean at rows."""
-        columns = design(X, self.kept)
+        columns = self._columns(X)
         return np.asarray(np.sqrt(np.maximum(((columns @ self.covariance) * columns).sum(axis=1), 0.0)))
 
 
-def least_squares_log_likelihood(y: Floats, columns: Floats, weights: Floats | None, reml: bool) -> float:
+def least_squares_log_likelihood(
+    y: Floats, basis: SoughtColumns, weights: Floats | None, reml: bool
+) -> float:
     """Of least squares with independent noise, counted as `LinearLikelihood` does."""
+    columns = basis.values
     w = np.ones(len(y)) if weights is None else weights
     root = np.sqrt(w)
     p = columns.shape[1]
@@ -97,5 +165,5 @@ def least_squares_log_likelihood(y: Floats, columns: Floats, weights: Floats | N
     s2 = max(float(rest @ rest) / n, 1e-300)
     value = n * (np.log(s2) + 1 + LOG_2_PI) - np.log(w).sum()
     if reml and p:
-        value += np.linalg.slogdet((columns * w[:, None]).T @ columns)[1]
+        value += np.linalg.slogdet((columns * w[:, None]).T @ columns)[1] + 2 * basis.log_unit
     return -0.5 * float(value)

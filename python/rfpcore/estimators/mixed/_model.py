@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, stdtrit
+from scipy.special import expit, ndtr, stdtrit
 
 from ..._arrays import Array, require_finite
 from .._known import known_codes
@@ -16,10 +16,15 @@ from ._laplace import FamilyName, LaplaceModel
 from ._problem import MixedProblem
 from ._rows import Codes, Grouping, StandardUnits, centres, effect_data, grouping, offsets_of
 
-Variances = Literal["none", "of outcomes", "all"]
-"""Which are wanted: of the clusters' effects and the noise, or of the population's function too."""
+Variances = Literal["none", "of means", "of outcomes", "all"]
+"""Which are wanted: that on which outcomes' means depend; of the clusters' effects and the noise; or of the
+population's function too.
+"""
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
+WIDE = 4.0  # a variance beyond which a logistic function is steep between two nodes
+LOGITS = np.arange(-36.0, 37.0)
+LOGIT_WEIGHTS = expit(LOGITS) * expit(-LOGITS)
 
 
 def mean_outcome(family: FamilyName | None, eta: Floats, variance: Floats) -> Floats:
@@ -32,9 +37,23 @@ def mean_outcome(family: FamilyName | None, eta: Floats, variance: Floats) -> Fl
         require_finite(found, "the mean exp(f + variance / 2)")
         return np.asarray(found)
     if family == "logistic":
-        at = eta[:, None] + np.sqrt(variance)[:, None] * NODES
-        return np.asarray(expit(at) @ NODE_WEIGHTS / NODE_WEIGHTS.sum())
+        return _mean_probability(eta, variance)
     raise AssertionError(family)
+
+
+def _mean_probability(eta: Floats, variance: Floats) -> Floats:
+    """The mean of a probability over a normal logit.
+
+    By Gauss and Hermite's nodes, or where it is wide as the mean of a normal probability over a logistic
+    variable, which is smooth there.
+    """
+    at = eta[:, None] + np.sqrt(variance)[:, None] * NODES
+    found = np.asarray(expit(at) @ NODE_WEIGHTS / NODE_WEIGHTS.sum())
+    wide = variance > WIDE
+    if wide.any():
+        away = (eta[wide, None] - LOGITS) / np.sqrt(variance[wide])[:, None]
+        found[wide] = ndtr(away) @ LOGIT_WEIGHTS / LOGIT_WEIGHTS.sum()
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +86,10 @@ class Prediction:
 
         Of a rate that of a lognormal number; of a probability none is given.
         """
+        variance = self.of_function + self.of_effect * self.is_grouped
         if self.family == "poisson":
-            variance = self.of_function + self.of_effect
             return self.outcome * np.sqrt(np.expm1(variance))
-        return np.sqrt(self.of_function + self.of_effect * self.is_grouped)
+        return np.sqrt(variance)
 
     is_grouped: bool = False
     family: FamilyName | None = None
@@ -129,7 +148,7 @@ class FittedModel:
     unseen : object
         The same for rows of clusters of which nothing is known; another where the guard says so.
     uncertainty : object
-        `spread(X)`: the standard deviation of the population's function.
+        `spread(X)`: the standard deviation of the population's function; `deviations(X)`: what it is made of.
     effects : ClusterEffects
         Of the clusters at hand: those of the fit, or those adapted to.
     calibration : Calibration
@@ -171,6 +190,7 @@ class FittedModel:
             means=before.means[:0],
             data=before.data.take(nobody, np.zeros(1, np.int64)),
             residual=before.residual[:0],
+            inputs=None,
         )
         return replace(self, effects=effects, n_clusters=n_clusters, drawn=drawn)
 
@@ -203,7 +223,8 @@ class FittedModel:
             before.reach,
             before.n_threads,
         )
-        f = self.mean.predict(with_means(effects, Z) if self.with_means else Z)
+        effects = replace(effects, inputs=with_means(effects, Z) if self.with_means else Z)
+        f = self.mean.predict(effects.inputs)
         if self.family is None:
             return replace(self, effects=replace(effects, residual=t - f))
         data = effects.data._replace(weights=None)
@@ -249,7 +270,7 @@ class FittedModel:
         known = codes >= 0
         inputs = self.inputs(Z, codes, given)
         mean, own, of_function = self._means(inputs, known), np.zeros(n), np.zeros(n)
-        spread = variances != "none"
+        spread = variances in ("of outcomes", "all") or (variances == "of means" and self.family is not None)
         if spread:
             own = self.effects.prior_variance(Z)
         if variances == "all":
@@ -260,6 +281,8 @@ class FittedModel:
             mean[known] += effect
             if variance is not None:
                 own[known] = variance
+            if variances == "all" and self.effects.inputs is not None:
+                of_function[known] = self._left_of_function(inputs[known], Z[known], codes[known], within)
         unit = self.scales.y_scale**2
         noise = np.full(n, unit * self.effects.values.noise if spread else 0.0)
         return Prediction(
@@ -274,6 +297,17 @@ class FittedModel:
             max(self.n_clusters - 1, 1),
         )
 
+    def _left_of_function(self, inputs: Floats, Z: Floats, codes: Codes, inner: Codes | None) -> Floats:
+        """The variance of the population's function that is left at rows of known clusters.
+
+        Where it is off, so are their residuals, and the effects make up for it: with an error e(x) the
+        prediction is off by e(x) - k(x)'V^-1 e(X). Of a linear mean that is Henderson's (1975).
+        """
+        observed = self.effects.inputs
+        assert observed is not None
+        made_up = self.effects.taken(self.uncertainty.deviations(observed), Z, codes, inner)
+        return np.asarray(((self.uncertainty.deviations(inputs) - made_up) ** 2).sum(axis=1))
+
     def draws(self, X: Array, groups: Any, n_draws: int, seed: int) -> Floats:
         """Joint draws (N, n_draws) of the clusters' effects at rows, in the data's units."""
         codes, inner, _ = self.codes(groups, len(X), "raise")
@@ -281,9 +315,13 @@ class FittedModel:
         return self.scales.y_scale * self.effects.draws(self.scales.features(X), codes, inner, n_draws, seed)
 
 
-def reach_of(Z: Floats, codes: Codes, means: Floats) -> Floats:
+def reach_of(Z: Floats, codes: Codes, means: Floats, counts: Floats | None) -> Floats:
     """(2, d) variances of the columns within and between clusters."""
-    return np.stack([((Z - means[codes]) ** 2).mean(axis=0), means[codes].var(axis=0)])
+    within, between = (Z - means[codes]) ** 2, means[codes]
+    if counts is None:
+        return np.stack([within.mean(axis=0), between.var(axis=0)])
+    away = (between - np.average(between, axis=0, weights=counts)) ** 2
+    return np.stack([np.average(each, axis=0, weights=counts) for each in (within, away)])
 
 
 def effects_of(
@@ -303,7 +341,8 @@ def effects_of(
     """
     order = np.argsort(found.codes, kind="stable")
     codes = found.codes[order]
-    means = centres(Z, codes, len(found.labels)) if means is None else means
+    counts = weights if structure.unit_noise else None  # of normal outcomes weights are of the noise
+    means = centres(Z, codes, len(found.labels), counts) if means is None else means
     inner = None if found.inner is None else found.inner[order]
     offsets = offsets_of(codes, len(found.labels))
     about = means if structure.is_centred else origin
@@ -314,7 +353,7 @@ def effects_of(
         found.inner_labels,
         means,
         origin,
-        reach_of(Z, codes, means) if reach is None else reach,
+        reach_of(Z, codes, means, counts) if reach is None else reach,
         effect_data(structure, Z, codes, offsets, about, inner, weights),
         np.zeros(len(Z)),
         n_threads,

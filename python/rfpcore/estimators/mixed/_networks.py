@@ -76,8 +76,8 @@ def fit(
     if whitening is None:  # trained on outcomes, and not on what is left of them above the level
         starts[:, -1] += problem.level
     losses, looks = _train(problem, whitening, training, net, starts, out, loss)
-    rows = np.bincount(problem.fold, np.diff(problem.offsets), minlength=folds)
-    mean = best(net, training, rows, losses, looks)
+    counts = np.diff(problem.offsets) if whitening is not None else cluster_counts(problem)
+    mean = best(net, training, np.bincount(problem.fold, counts, minlength=folds), losses, looks)
     if whitening is None:
         mean.thetas[:, -1] -= problem.level
     return FittedMean("ordinary network" if whitening is None else "network", left_out(problem, mean), mean)
@@ -100,7 +100,7 @@ def optimizers(training: NetworkTraining, folds: int) -> list[_rfpcore.Optimizer
 
 
 def best(net: MLP, training: NetworkTraining, rows: Any, losses: Floats, looks: Any) -> NetworkMean:
-    """The networks of the decay and the number of steps that are best for folds of so many `rows`.
+    """The networks of the decay and the number of steps that are best for folds of `rows` or weights.
 
     `losses` (runs, looks) left out and parameters (runs, looks, P), of runs in the order of `outset`.
     """
@@ -112,6 +112,24 @@ def best(net: MLP, training: NetworkTraining, rows: Any, losses: Floats, looks: 
     thetas = looks.reshape(len(decays), folds, *looks.shape[1:])[decay, :, look]
     n_iter = min(int(look + 1) * EVERY, training.max_iter)
     return NetworkMean(net, np.array(thetas, order="C"), n_iter, float(decays[decay]))
+
+
+def training_rows(problem: MixedProblem, precision: _rfpcore.Precision | None) -> _rfpcore.ClusterData:
+    """A problem's rows for networks: by their weights, unless a precision has these."""
+    X, y, offsets = problem.X.astype(F32), problem.y[:, None].astype(F32), problem.offsets
+    weights = problem.effects.weights
+    if precision is not None or weights is None:
+        return _rfpcore.ClusterData(X, y, offsets, precision=precision)
+    # Parts of the cluster's largest: float32 has no room for a cluster of hardly any weight.
+    most = np.repeat(np.maximum.reduceat(weights, offsets[:-1]), np.diff(offsets))
+    within = (weights / most).astype(F32)
+    return _rfpcore.ClusterData(X, y, offsets, within, cluster_weights=cluster_counts(problem))
+
+
+def cluster_counts(problem: MixedProblem) -> Floats:
+    """(C,) how much clusters count in ordinary training: the sums of their rows' weights."""
+    weights = problem.effects.weights
+    return problem.sums(np.ones(len(problem.y)) if weights is None else weights)
 
 
 def left_out(problem: MixedProblem, mean: NetworkMean) -> Floats:
@@ -137,9 +155,7 @@ def _train(
     n_threads, precision = problem.n_threads, None
     if whitening is not None:
         precision = whitening.factors.precision(True, whitening.scale, n_threads)
-    data = _rfpcore.ClusterData(
-        problem.X.astype(F32), problem.y[:, None].astype(F32), problem.offsets, precision=precision
-    )
+    data = training_rows(problem, precision)
     held_out = np.tile(out, (len(training.decays), 1))
     runs = len(held_out)
     found = _rfpcore.refit(

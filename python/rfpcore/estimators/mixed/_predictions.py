@@ -29,8 +29,9 @@ class _Predicts:
         """Joint draws of the clusters' effects, given what is known of the clusters.
 
         Added to `predict(X)` they are draws of the clusters' functions: for what depends on several rows at
-        once, such as a cluster's total, a ranking of clusters, or the best x in a cluster. The population's
-        function and the variances are taken as they were estimated.
+        once, such as a cluster's total, a ranking of clusters, or the best x in a cluster. (Where `mean_` is
+        "ordinary network", `predict(X)` is not the f beside which effects are.) The population's function and
+        the variances are taken as they were estimated.
 
         Parameters
         ----------
@@ -85,9 +86,7 @@ class PredictsNumbers(_Predicts):
         y : ndarray (N,), or with `return_std` a tuple of two
         """
         return_std = boolean(return_std, "return_std")
-        # The mean of a count depends on the effect's variance.
-        else_wanted = "none" if self._estimator.loss == "squared" else "of outcomes"
-        found = self._predict(X, groups, unknown, "all" if return_std else else_wanted)
+        found = self._predict(X, groups, unknown, "all" if return_std else "of means")
         return (found.outcome, found.std) if return_std else found.outcome
 
     def predict_interval(
@@ -106,11 +105,15 @@ class PredictsNumbers(_Predicts):
         Returns
         -------
         interval : ndarray (N, 2)
+            Of rows of the mean weight, after a fit with weights.
         """
-        level, loss = fraction(level, "level"), self._estimator.loss
-        if loss != "squared":
-            raise ValueError(f"intervals of new outcomes are for loss='squared'; this model has {loss!r}")
-        interval: Array = self._predict(X, groups, unknown, "of outcomes").interval(level)
+        level = fraction(level, "level")
+        found = self._predict(X, groups, unknown, "of outcomes")
+        if found.family is not None:
+            raise ValueError(
+                f"intervals of new outcomes are for loss='squared'; this model has {found.family!r}"
+            )
+        interval: Array = found.interval(level)
         return interval
 
 

@@ -174,4 +174,12 @@ def estimate(
         likelihood = LaplaceLikelihood(
             LaplaceModel(structure, own, family, y, counted, n_threads, problem.level), at
         )
-    return maximize(likelihood, 1.0, weak_prior=True, exact=False, guess=guess, with_hessian=with_hessian)
+    return maximize(
+        likelihood,
+        1.0,
+        weak_prior=True,
+        exact=False,
+        columns=effects.columns,
+        guess=guess,
+        with_hessian=with_hessian,
+    )

@@ -8,7 +8,7 @@ from ..._scaling import Scaling
 from ._classify import null_log_likelihood, without_effects
 from ._components import Floats, variance_of
 from ._fit import MixedFit
-from ._linear import design, independent, least_squares_log_likelihood
+from ._linear import SoughtColumns, independent, least_squares_log_likelihood, sought
 from ._model import FittedModel
 from ._problem import MixedProblem
 from ._rows import StandardUnits, to_units
@@ -41,8 +41,10 @@ def report(
 ) -> MixedReport:
     """All of it."""
     found, estimate, scales = MixedReport(), fitted.estimate, model.scales
-    own = variance_of(problem.structure, model.effects.values, problem.effects.columns).mean()
-    of_mean, noise = fitted.chosen.mean.predict(problem.X).var(), _noise(problem, fitted, model)
+    counts = None if model.family is None else problem.effects.weights  # which say how often rows count
+    own = _mean(variance_of(problem.structure, model.effects.values, problem.effects.columns), counts)
+    f, noise = fitted.chosen.mean.predict(problem.X), _noise(problem, model)
+    of_mean = f.var() if counts is None else _mean((f - _mean(f, counts)) ** 2, counts)
     if np.ptp(problem.y) == 0:  # nothing varies, whatever the prior says
         own = noise = 0.0
     total = max(of_mean + own + noise, LEAST)
@@ -63,7 +65,11 @@ def report(
     return found
 
 
-def _noise(problem: MixedProblem, fitted: MixedFit, model: FittedModel) -> float:
+def _mean(values: Floats, counts: Floats | None) -> float:
+    return float(np.average(values, weights=counts))
+
+
+def _noise(problem: MixedProblem, model: FittedModel) -> float:
     """The variance of a row's noise in standard units; of other families on the scale of the link.
 
     That of a logit is pi^2 / 3, that of a logarithm of a rate m is log(1 + 1 / m) (Nakagawa, Johnson and
@@ -74,7 +80,7 @@ def _noise(problem: MixedProblem, fitted: MixedFit, model: FittedModel) -> float
     if model.family == "logistic":
         return float(np.pi**2 / 3)
     if model.family == "poisson":
-        return float(np.log1p(1 / max(problem.y.mean(), 1e-300)))
+        return float(np.log1p(1 / max(_mean(problem.y, problem.effects.weights), 1e-300)))
     raise AssertionError(model.family)
 
 
@@ -119,15 +125,16 @@ def _likelihoods(
     is_linear = len(fitted.estimate.coefficients) > 0
     if family is not None:
         if is_linear:
-            return without_effects(problem, design(problem.X, kept), family), 0.0
+            return without_effects(problem, sought(problem.X, kept).values, family), 0.0
         return null_log_likelihood(problem, fitted.chosen.left_out, family, rows), 0.0
     log_unit = float(np.log(scales.y_scale))
     if not is_linear:
         residual = (problem.y - fitted.chosen.left_out)[rows]
         weights = None if weights is None else weights[rows]
-        null = least_squares_log_likelihood(residual, np.empty((len(rows), 0)), weights, False)
+        nothing = SoughtColumns(np.empty((len(rows), 0)), None)
+        null = least_squares_log_likelihood(residual, nothing, weights, False)
         return null, -len(rows) * log_unit
-    null = least_squares_log_likelihood(problem.y, design(problem.X, kept), weights, reml)
+    null = least_squares_log_likelihood(problem.y, sought(problem.X, kept), weights, reml)
     in_units = -len(problem.y) * log_unit
     if reml:
         own = [j % len(scales.x.level) for j in kept]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._arrays import Array, as_array, group_codes
+from ..._arrays import Array, group_codes, shown
 from ..._scaling import Scaling, level_and_spread
 from ._components import EffectData, Floats, Structure
 
@@ -32,14 +32,14 @@ class StandardUnits:
 
     @classmethod
     def of(cls, X: Floats, y: Floats | None, weights: Floats | None, level: float = 0.0) -> "StandardUnits":
-        """Of the data; 1 where a column is constant.
+        """Of the data by their weights, lest rows of hardly any set the unit; 1 where a column is constant.
 
         Without y, outcomes and weights keep their units, and predictors are counted from a level.
         """
-        x = Scaling.plain(X)
+        x = Scaling.plain(X, weights)
         if y is None:
             return cls(x, 0.0, 1.0, level=level)
-        return cls(x, *level_and_spread(y), 1.0 if weights is None else float(weights.mean()))
+        return cls(x, *level_and_spread(y, weights), 1.0 if weights is None else float(weights.mean()))
 
     def require_variances(self) -> None:
         """ValueError where variances of effects are no numbers in these units."""
@@ -135,6 +135,8 @@ def grouping(groups: Any, n_rows: int, levels: int | None = None) -> Grouping:
     labels, codes = group_codes(columns[0], n_rows)
     own, within = group_codes(columns[1], n_rows, "groups (second column)")
     pairs, inner = np.unique(np.column_stack([codes, within]), axis=0, return_inverse=True)
+    if own.dtype.kind in "mM":  # Python's dates, whatever the unit: of nanoseconds NumPy makes integers
+        own = own.astype(f"{own.dtype.kind}8[us]")
     names = own.tolist()
     return Grouping(labels, codes, inner.reshape(-1), [(int(c), names[i]) for c, i in pairs])
 
@@ -144,25 +146,37 @@ def _columns(groups: Any) -> list[Any] | None:
     if hasattr(groups, "columns") and hasattr(groups, "shape"):
         if groups.shape[1] == 1:
             return None
-        columns = [groups[name] for name in groups.columns]
+        columns = _of_frame(groups)
+    elif isinstance(groups, list | tuple) and len(groups) and isinstance(groups[0], list | tuple):
+        columns = _of_rows(groups)
+    elif isinstance(groups, np.ndarray) and groups.ndim > 1:
+        columns = list(groups.T) if groups.ndim == 2 else [None] * 3
     else:
-        array = groups if isinstance(groups, np.ndarray) else None
-        if (
-            array is None
-            and isinstance(groups, list | tuple)
-            and len(groups)
-            and isinstance(groups[0], list | tuple)
-        ):
-            array = as_array([list(row) for row in groups], "groups")
-        if array is None or array.ndim < 2:
-            return None
-        columns = list(array.T) if array.ndim == 2 else [None] * 3
+        return None
     if len(columns) != 2:
         raise ValueError(
             f"groups has {len(columns)} columns; labels (N,), or (N, 2) for groups within clusters, "
             "are needed"
         )
     return columns
+
+
+def _of_frame(groups: Any) -> list[Any]:
+    """Columns of pandas by position, for two may have one name; of others by name."""
+    if hasattr(groups, "iloc"):
+        return [groups.iloc[:, j] for j in range(groups.shape[1])]
+    return [groups[name] for name in groups.columns]
+
+
+def _of_rows(groups: Any) -> list[Any]:
+    """Columns of rows that are lists, each label as it is: NumPy would make texts of numbers beside texts."""
+    width = len(groups[0])
+    for row, labels in enumerate(groups):
+        if not isinstance(labels, list | tuple) or len(labels) != width:
+            raise ValueError(
+                f"groups is not a rectangular array: row {row} is {shown(labels)}, row 0 has {width} labels"
+            )
+    return [list(column) for column in zip(*groups, strict=True)]
 
 
 def require_nested(found: Grouping) -> None:
@@ -195,11 +209,12 @@ def require_repeats(sizes: NDArray[np.int64]) -> None:
         )
 
 
-def centres(X: Floats, codes: Codes, n_clusters: int) -> Floats:
-    """(C, d) each cluster's mean."""
+def centres(X: Floats, codes: Codes, n_clusters: int, counts: Floats | None = None) -> Floats:
+    """(C, d) each cluster's mean; `counts` (N,) where rows count several times."""
     sums = np.zeros((n_clusters, X.shape[1]))
-    np.add.at(sums, codes, X)
-    return sums / np.maximum(np.bincount(codes, minlength=n_clusters), 1)[:, None]
+    np.add.at(sums, codes, X if counts is None else counts[:, None] * X)
+    sizes = np.bincount(codes, counts, n_clusters)
+    return sums / (np.maximum(sizes, 1) if counts is None else sizes)[:, None]
 
 
 def effect_data(

@@ -50,6 +50,7 @@ class SavedMixed(Saved):
     )
 
     def _describe(self: Any, tensors: Tensors) -> Document:
+        self._require_same_outcomes("save")
         model, variances, test = self._memory, self.variance_components_, self.no_effects_test_
         effects, scales = model.effects, model.scales
         learnt = {
@@ -117,7 +118,7 @@ class SavedMixed(Saved):
         unseen = mean if same else _restore_mean(document, "unseen", tensors, width)
         uncertainty = _restore_mean(document, "uncertainty", tensors, width)
         drawn = _drawn(learnt)
-        effects = _effects(document, tensors, structure, d, self._checked()["n_jobs"])
+        effects = _effects(document, tensors, structure, d, width, self._checked()["n_jobs"])
         if (len(effects.labels) == 0) is not (drawn is not None):
             raise ValueError(
                 f"there are {len(effects.labels)} clusters; a fit on shards keeps none, others do"
@@ -235,6 +236,8 @@ def _describe_mean(mean: Any, tensors: Tensors, prefix: str) -> Document:
         return {"kind": "linear"}
     if isinstance(mean, LinearUncertainty):
         tensors[f"{prefix}covariance"] = mean.covariance
+        if mean.turn is not None:
+            tensors[f"{prefix}turn"] = mean.turn
         return {"kind": "linear uncertainty", "kept": list(mean.kept)}
     if isinstance(mean, TreeMean):
         tensors |= {f"{prefix}{name}": getattr(mean, name) for name in ("features", "thresholds", "leaves")}
@@ -264,7 +267,10 @@ def _restore_mean(document: Document, name: str, tensors: Tensors, width: int, a
     if kind == "linear uncertainty":
         kept = [integer(j, "a column", 0, width - 1) for j in listed(own, "kept")]
         p = len(kept) + 1
-        return LinearUncertainty(tensor(tensors, f"{prefix}covariance", p, p, dtype=F64), kept)
+        turn = tensor(tensors, f"{prefix}turn", p, p, dtype=F64) if f"{prefix}turn" in tensors else None
+        if turn is not None and not np.diag(turn).all():
+            raise ValueError("turn has a 0 on its diagonal")
+        return LinearUncertainty(tensor(tensors, f"{prefix}covariance", p, p, dtype=F64), kept, turn)
     if kind == "trees":
         return _trees(tensors, prefix, width)
     raise ValueError(f"{name} is of the kind {kind!r}, which is unknown")
@@ -348,6 +354,8 @@ def _describe_effects(effects: ClusterEffects, tensors: Tensors) -> Document:
     for name in ("smooth", "inner", "weights"):
         if getattr(data, name) is not None:
             tensors[f"effects.{name}"] = getattr(data, name)
+    if effects.inputs is not None:
+        tensors["effects.inputs"] = effects.inputs
     document: Document = {"labels": labels_to_json(effects.labels, "labels_")}
     if effects.inner_labels:
         outer = np.array([code for code, _ in effects.inner_labels], np.int64)
@@ -359,7 +367,7 @@ def _describe_effects(effects: ClusterEffects, tensors: Tensors) -> Document:
 
 
 def _effects(
-    document: Document, tensors: Tensors, structure: Structure, d: int, n_threads: int
+    document: Document, tensors: Tensors, structure: Structure, d: int, width: int, n_threads: int
 ) -> ClusterEffects:
     own = object_of(document, "effects")
     only(own, "effects", {"labels", "inner_labels"})
@@ -379,6 +387,9 @@ def _effects(
         if weights.min(initial=1.0) <= 0:
             raise ValueError(f"a weight is {weights.min()}; numbers above 0 are needed")
     columns = tensor(tensors, "effects.columns", n, structure.n_columns, dtype=F64)
+    inputs = None  # older files have none
+    if "effects.inputs" in tensors:
+        inputs = tensor(tensors, "effects.inputs", n, width, dtype=F64)
     return ClusterEffects(
         structure,
         tensor(tensors, "effects.parameters", structure.n_parameters, dtype=F64),
@@ -390,6 +401,7 @@ def _effects(
         EffectData(offsets, columns, smooth, inner, weights),
         tensor(tensors, "effects.residual", n, dtype=F64),
         n_threads,
+        inputs,
     )
 
 
@@ -407,12 +419,13 @@ def _inner(
 
 def _describe_variances(found: VarianceComponents, tensors: Tensors) -> Document:
     tensors |= {f"correlation.{level}": matrix for level, matrix in found.correlations.items()}
-    return {"groups": found.groups, "names": found.names, "length_scale": found.length_scale}
+    own = {"groups": found.groups, "names": found.names, "length_scale": found.length_scale}
+    return own | {"at_edge": found.at_edge}
 
 
 def _variances(document: Document, tensors: Tensors) -> VarianceComponents:
     own = object_of(document, "variances")
-    only(own, "variances", {"groups", "names", "length_scale"})
+    only(own, "variances", {"groups", "names", "length_scale", "at_edge"})
     groups, names = ([text(each, name) for each in listed(own, name)] for name in ("groups", "names"))
     n = len(groups)
     if len(names) != n:
@@ -429,4 +442,5 @@ def _variances(document: Document, tensors: Tensors) -> VarianceComponents:
         tensor(tensors, "variance_std_error", n, nan=True, dtype=F64),
         correlations,
         None if length is None else real(length, "length_scale"),
+        boolean(own.get("at_edge", False), "at_edge"),  # older files do not say
     )

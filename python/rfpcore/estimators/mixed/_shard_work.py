@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _rfpcore
-from ..._arrays import F32, F64, Array, matrix
+from ..._arrays import F64, Array, matrix
 from ..._blas import one_blas_thread
 from ..._shards.keys import Keys, fold_of, label_keys, mixed, shuffled_rows
 from ..._shards.moments import ColumnMoments
@@ -36,15 +36,15 @@ class MixedSurvey(NamedTuple):
     keys, sizes : ndarrays (C,)
         Of the clusters' labels, and their numbers of rows.
     x, y : ColumnMoments
-    weight : float or None
-        The sum of the rows' weights.
+    weights : ndarray (C,) or None
+        The sums of the clusters' weights.
     """
 
     keys: Keys
     sizes: NDArray[np.int64]
     x: ColumnMoments
     y: ColumnMoments
-    weight: float | None
+    weights: Floats | None
 
 
 def outcomes(estimator: Any, rows: Rows) -> tuple[Array, Array | None]:
@@ -58,18 +58,18 @@ def survey(rows: Rows, estimator: Any) -> MixedSurvey:
     X = matrix(rows.X)
     found = grouping(rows.groups, len(X), 1)
     y, weights = outcomes(estimator, rows)
-    x_moments, y_moments = (ColumnMoments.of(columns, None) for columns in (X, y[:, None]))
-    assert x_moments is not None  # without weights every row counts
+    x_moments, y_moments = (ColumnMoments.of(columns, weights) for columns in (X, y[:, None]))
+    assert x_moments is not None  # every row counts
     assert y_moments is not None
-    weight = None if weights is None else float(weights.sum())
-    return MixedSurvey(label_keys(found.labels), np.bincount(found.codes), x_moments, y_moments, weight)
+    sums = None if weights is None else np.bincount(found.codes, weights).astype(np.float64)
+    return MixedSurvey(label_keys(found.labels), np.bincount(found.codes), x_moments, y_moments, sums)
 
 
 class FoldRows(NamedTuple):
-    """A fold's rows of a shard, as networks are trained on them."""
+    """A fold's rows of a shard, as networks are trained on them, and how much they count."""
 
     data: _rfpcore.ClusterData
-    n_rows: int
+    weight: float
 
 
 class MixedShard(NamedTuple):
@@ -172,14 +172,18 @@ class MixedReader:
         rows = np.flatnonzero(problem.fold_of_row == fold)
         if not len(rows):
             return None
-        sizes = np.diff(problem.offsets)[problem.fold == fold]
-        offsets, precision = np.r_[0, np.cumsum(sizes)].astype(np.int64), None
-        if self.parameters is not None:
-            covariance = self.structure.covariance(problem.effects.take(rows, offsets))
+        own = problem.fold == fold
+        offsets, precision = np.r_[0, np.cumsum(np.diff(problem.offsets)[own])].astype(np.int64), None
+        effects = problem.effects.take(rows, offsets)
+        part = replace(problem, X=problem.X[rows], y=problem.y[rows], effects=effects, fold=problem.fold[own])
+        weight = float(len(rows))
+        if self.parameters is None:
+            weight = float(_networks.cluster_counts(part).sum())
+        else:
+            covariance = self.structure.covariance(effects)
             factors = values(self.structure, self.parameters).factors(covariance, self.n_threads)
             precision = factors.precision(True, self.scale, self.n_threads)
-        X, y = problem.X[rows].astype(F32), problem.y[rows, None].astype(F32)
-        return FoldRows(_rfpcore.ClusterData(X, y, offsets, precision=precision), len(rows))
+        return FoldRows(_networks.training_rows(part, precision), weight)
 
 
 def dealt_keys(keys: Keys, seed: int) -> Keys:
@@ -268,7 +272,7 @@ def _measured(folds: list[FoldRows | None], theta: Array | None, runs: NetworkRu
             value, gradient = _rfpcore.value_and_grad(*given, runs.n_threads)
         except _rfpcore.DivergenceError:
             return Measured(1.0, np.inf, None, 0)
-        found.add(Measured(float(fold.n_rows), value, gradient, 0))
+        found.add(Measured(fold.weight, value, gradient, 0))
     return found.mean(F64)
 
 

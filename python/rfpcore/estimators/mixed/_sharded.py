@@ -87,9 +87,13 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> MixedShardsFi
     )
     estimator.n_features_in_ = len(columns.X)
     estimator.feature_names_in_ = np.array(columns.X, object)
-    rows = np.bincount(reader.fold(keys), sizes, minlength=reader.n_folds).astype(np.float64)
+    fold = reader.fold(keys)
+    rows, counts = (
+        np.bincount(fold, each, reader.n_folds).astype(np.float64)
+        for each in (sizes, _counts(surveys, sizes))
+    )
     problem, before = _sampled(way, reader, _highest(keys, sizes, seed), given["n_jobs"])
-    fitted = _Fitting(way, reader, problem, settings(given), rows).run()
+    fitted = _Fitting(way, reader, problem, settings(given), rows, counts).run()
     drawn = Drawn(int(sizes.sum()), int(sizes.min()), int(sizes.max()), len(problem.fold), len(problem.y))
     return MixedShardsFit(problem, before, scales, fitted, n_clusters, drawn)
 
@@ -97,11 +101,17 @@ def fit_shards(estimator: Any, way: Way, given: dict[str, Any]) -> MixedShardsFi
 def _scales(surveys: list[MixedSurvey], n_rows: int) -> StandardUnits:
     """As `StandardUnits.of` has them, of all shards."""
     x, y = (together([getattr(each, name) for each in surveys], plain=True) for name in ("x", "y"))
-    weights = [each.weight for each in surveys if each.weight is not None]
-    weight = float(np.sum(weights)) / n_rows if weights else 1.0
+    sums = [float(each.weights.sum()) for each in surveys if each.weights is not None]
+    weight = float(np.sum(sums)) / n_rows if sums else 1.0
     scales = StandardUnits(x, float(y.level[0]), float(y.spread[0]), weight)
     scales.require_variances()
     return scales
+
+
+def _counts(surveys: list[MixedSurvey], sizes: Array) -> Floats:
+    """(C,) how much clusters count in ordinary training, likewise."""
+    sums = [each.weights for each in surveys if each.weights is not None]
+    return np.concatenate(sums) if sums else sizes.astype(np.float64)
 
 
 def _highest(keys: Keys, sizes: Array, seed: int) -> np.uint64:
@@ -135,27 +145,34 @@ class _Fitting:
 
     Parameters
     ----------
-    rows : ndarray (folds,)
-        Of all shards.
+    rows, counts : ndarray (folds,)
+        Of all shards: rows, and how much they count in ordinary training.
     """
 
     def __init__(
-        self, way: Way, reader: MixedReader, problem: MixedProblem, chosen: MixedSettings, rows: Floats
+        self,
+        way: Way,
+        reader: MixedReader,
+        problem: MixedProblem,
+        chosen: MixedSettings,
+        rows: Floats,
+        counts: Floats,
     ) -> None:
-        self.way, self.reader, self.problem, self.settings, self.rows = way, reader, problem, chosen, rows
+        self.way, self.reader, self.problem, self.settings = way, reader, problem, chosen
+        self.rows, self.counts = rows, counts
         self.every = range(len(way.shards))
 
     def run(self) -> MixedFit:
         """As `_fit.run`, with sums over all shards where it has sums over all rows."""
         problem, training = self.problem, self.settings.training
         with closing(self.way.passes(self.reader)) as passes:
-            ordinary = self._fitted("ordinary network", passes, training.without_decay())
+            ordinary = self._fitted("ordinary network", passes, training.without_decay(), self.counts)
             first = estimate(problem, ordinary.left_out).parameters
             process = self._process(passes, first)
             per_noise = sum(passes.map(on_shard.per_noise, first, self.every))
         whitened = replace(self.reader, parameters=first, scale=float(self.rows.sum() / per_noise))
         with closing(self.way.passes(whitened)) as passes:
-            network = self._fitted("network", passes, training.of_columns(problem.X.shape[1]))
+            network = self._fitted("network", passes, training.of_columns(problem.X.shape[1]), self.rows)
 
             def differences(chosen: FittedMean) -> Floats:
                 means = ordinary.mean, chosen.mean
@@ -164,8 +181,8 @@ class _Fitting:
             found = {"network": network}
             return choose(problem, self.settings, first, process, found, ordinary, differences)
 
-    def _fitted(self, name: str, passes: Passes, training: NetworkTraining) -> FittedMean:
-        mean = self._train(passes, training)
+    def _fitted(self, name: str, passes: Passes, training: NetworkTraining, counts: Floats) -> FittedMean:
+        mean = self._train(passes, training, counts)
         return FittedMean(name, _networks.left_out(self.problem, mean), mean)
 
     def _process(self, passes: Passes, guess: Floats) -> FittedMean:
@@ -176,7 +193,7 @@ class _Fitting:
         mean = _gaussian_process.ProcessMean(own[0], _gaussian_process.posterior(np.asarray(gram)))
         return replace(sampled, mean=mean)
 
-    def _train(self, passes: Passes, training: NetworkTraining) -> NetworkMean:
+    def _train(self, passes: Passes, training: NetworkTraining, counts: Floats) -> NetworkMean:
         """The networks that `_networks.fit` has: each step's gradients are sums over shards."""
         folds = len(self.rows)
         net, starts = _networks.outset(self.problem.X.shape[1], training, folds, self.reader.seed)
@@ -201,7 +218,7 @@ class _Fitting:
                 looks.append([np.zeros_like(starts[0]) if theta is None else theta for theta in thetas])
         every_loss = np.array(losses).T
         every_loss[~np.isfinite(every_loss)] = np.inf
-        return _networks.best(net, training, self.rows, every_loss, np.stack(looks, axis=1))
+        return _networks.best(net, training, counts, every_loss, np.stack(looks, axis=1))
 
     def _sums(self, passes: Passes, work: Any, net: Any, thetas: list[Array | None]) -> list[WeightedSum]:
         """What the shards have for each run, added in their order."""

@@ -107,7 +107,10 @@ def coefficient_rows(model: Any) -> list[tuple[str, float, float, float, float]]
 def _notes(model: Any) -> list[str]:
     notes = []
     if model.variance_components_.is_singular:
-        notes.append("A variance is zero (a singular fit): a simpler structure of effects says the same.")
+        what = (
+            "A variance is zero" if (model.variance_components_.variance == 0).any() else "A correlation is 1"
+        )
+        notes.append(f"{what} (a singular fit): a simpler structure of effects says the same.")
     if model.mean_ == "ordinary network":
         notes.append(
             "Ordinary training predicts clusters left out better: effects go with x. See cluster_means."

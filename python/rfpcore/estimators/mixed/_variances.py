@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._components import LOWEST, Floats, Structure, Values, log_variances, values
+from ._components import LOWEST, Floats, Structure, Values, values, vanished
 from ._likelihood import CovarianceEstimate
 from ._rows import StandardUnits, to_units
 from .results import VarianceComponents
@@ -51,13 +51,15 @@ def components(
         error,
         _correlations(structure, values(structure, u), scales),
         None if smooth is None else smooth[1],
+        bool(vanished(structure, u, NOTHING).any()),
     )
 
 
 def _without_nothing(found: Values, structure: Structure) -> Values:
     """Variances below what data can tell as zeros."""
     least = float(np.exp(NOTHING))
-    matrices = [np.where(np.diag(D) > least, 1.0, 0.0)[:, None] * D for D in found.matrices]
+    kept = [np.where(np.diag(D) > least, 1.0, 0.0) for D in found.matrices]
+    matrices = [np.outer(own, own) * D for own, D in zip(kept, found.matrices, strict=True)]
     return found._replace(matrices=matrices, noise=found.noise if found.noise > least else 0.0)
 
 
@@ -104,9 +106,8 @@ def _parameter_covariance(structure: Structure, found: CovarianceEstimate) -> Fl
     if found.hessian is None:
         return covariance
     free = np.ones(n, bool)
-    free[-1] = not structure.unit_noise
-    where = log_variances(structure)
-    free[where] = found.parameters[where] > NOTHING
+    free[-1] = not structure.unit_noise and found.parameters[-1] > NOTHING
+    free[vanished(structure, found.parameters, NOTHING)] = False
     with suppress(np.linalg.LinAlgError):
         covariance[np.ix_(free, free)] = np.linalg.inv(found.hessian[np.ix_(free, free)])
     return covariance

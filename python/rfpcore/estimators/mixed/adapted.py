@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from ..._arrays import Array, require_finite
 from ..._frames import require_aligned
 from ._model import FittedModel
@@ -39,7 +41,7 @@ class _AdaptedMixed:
                 raise ValueError(
                     f"groups is needed: which of the {len(self.labels_)} clusters each row belongs to"
                 )
-            groups = [self.labels_.tolist()[0]] * len(features)
+            groups = self.labels_[np.zeros(len(features), np.intp)]
         return features, groups
 
 

@@ -101,7 +101,7 @@ coefficients_, coefficient_std_errors_, log_likelihood_, no_effects_test_, label
         groups : array (N,) or (N, 2)
             As in `MixedRegressor.fit`.
         sample_weight : array (N,), optional
-            Above 0: a weight of 2 is the row twice.
+            Above 0: a weight of 2 is the row twice. A regressor as `mean` has to take them in its `fit`.
 
         Returns
         -------

@@ -214,7 +214,8 @@ class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
             Each row's cluster; or cluster and group within it (district and school): labels of any hashable
             type.
         sample_weight : array (N,), optional
-            Above 0: the noise of a row has variance s^2 / weight.
+            Above 0: the noise of a row has variance s^2 / weight; of counts a weight of 2 is the row twice. A
+            regressor as `mean` has to take them in its `fit`.
 
         Returns
         -------
@@ -310,7 +311,8 @@ class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
         Parameters
         ----------
         X, y, groups, sample_weight
-            As in `fit`; groups may be None for a single cluster, which may have a single row.
+            As in `fit`; groups may be None for a single cluster, which may have a single row. After a fit
+            with weights, rows without are rows of their mean weight there; of counts, one row each.
 
         Returns
         -------

@@ -30,6 +30,9 @@ class VarianceComponents:
         Of each level whose effects are correlated, between intercept and slopes.
     length_scale : float or None
         Of the smooth functions, in standard deviations of the columns.
+    at_edge : bool
+        Whether the effects' covariance is at the edge of what it may be: a variance is zero, or an effect is
+        a multiple of others (a correlation of 1 or -1).
     """
 
     groups: list[str]
@@ -38,6 +41,7 @@ class VarianceComponents:
     std_error: Floats
     correlations: dict[str, Floats]
     length_scale: float | None
+    at_edge: bool = False
 
     @property
     def std_dev(self) -> Floats:
@@ -46,8 +50,8 @@ class VarianceComponents:
 
     @property
     def is_singular(self) -> bool:
-        """Whether a variance is zero, as lme4's isSingular."""
-        return bool((self.variance == 0).any())
+        """Whether a variance is zero or a correlation 1 or -1, as lme4's isSingular."""
+        return self.at_edge or bool((self.variance == 0).any())
 
     def __repr__(self) -> str:
         parts = (
