@@ -263,3 +263,13 @@ def test_frames_in_parts_are_dealt_by_the_workers(client, shards, tmp_path):
         np.testing.assert_array_equal(one.groups, shards.read(index).groups)
     model = RFPRegressor(**SHORT).fit_shards(found[0], scheduler=client)
     np.testing.assert_allclose(model.theta_, RFPRegressor(**SHORT).fit_shards(shards).theta_, rtol=1e-9)
+
+
+def test_frames_with_features_that_are_no_numbers_are_refused_before_work(tmp_path):
+    frames = pytest.importorskip("dask.dataframe", reason="dask.dataframe is not installed")
+    frame = F.assign(y=Y, zip=GROUPS, when=pd.Timestamp("2020-01-01"))
+    with pytest.raises(TypeError, match="column 'when' is of type timestamp"):
+        write_shards(
+            frames.from_pandas(frame, npartitions=2), tmp_path / "none", **GIVEN | {"X": ["a", "when"]}
+        )
+    assert not (tmp_path / "none").exists()
