@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -297,6 +298,24 @@ def test_file_of_something_else(path):
     rfpcore.MLPClassifier((3,), max_iter=1).fit(X, Y).save(path)
     with pytest.raises(ValueError, match="holds a MLPClassifier, no sweep"):
         sweep(X, Y, GRID, BASE, path=path)
+
+
+def test_a_frame_of_weights_is_resumed(path):
+    weights = pd.DataFrame(np.random.default_rng(0).uniform(1, 2, (6, 60)))
+    whole = sweep(X, Y, GRID, BASE, row_weights=weights)
+    write(path, whole.result, (0, 4), row_weights=weights.to_numpy())
+    resumed = sweep(X, Y, GRID, BASE, row_weights=weights, path=path)
+    assert_array_equal(resumed.result.thetas, whole.result.thetas)
+
+
+def test_numbers_of_numpy_are_numbers_of_a_table():
+    found = sweep(X, Y, {"seed": np.arange(2), "batch_size": np.array([5, 20])}, BASE).to_frame()
+    assert found.groupby("model").first()[["seed", "batch_size"]].to_numpy().tolist() == [
+        [0, 5],
+        [0, 20],
+        [1, 5],
+        [1, 20],
+    ]
 
 
 OPTIONS = dict.fromkeys(("held_out", "rows", "row_weights", "record", "n_outputs", "dtype", "test"))
