@@ -227,10 +227,30 @@ def test_ctrl_c_ends_the_training_and_the_cluster_goes_on(client, shards):
     same(RFPRegressor(**SHORT).fit_shards(shards, scheduler=client), RFPRegressor(**SHORT).fit_shards(shards))
 
 
+def test_second_ctrl_c_leaves_the_workers_nothing_either(client, shards, monkeypatch):
+    run, interrupted = client.run, []
+
+    def interrupt(function, *arguments, **options):
+        if function is workers._release and not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        return run(function, *arguments, **options)
+
+    passes = workers.There(shards, workers_read, None, client)
+    list(passes.map(sleep, 0, range(len(shards))))
+    monkeypatch.setattr(client, "run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        passes.close()
+    assert interrupted
+    assert set(run(lambda: len(sys.modules["rfpcore._shards.workers"]._held)).values()) == {0}
+
+
 def test_client_that_is_closed_is_told(client, shards):
     other = distributed.Client(client.scheduler.address)
     with pytest.raises(RuntimeError, match=r"the client of scheduler= was closed"):
         RFPRegressor(callbacks=lambda state: other.close(), **LONG).fit_shards(shards, scheduler=other)
+    with pytest.raises(RuntimeError, match=r"the client of scheduler= was closed"):
+        workers.There(shards, workers_read, None, other)
     with pytest.raises(ValueError, match="a client that is closed"):
         RFPRegressor(**SHORT).fit_shards(shards, scheduler=other)
 
