@@ -5,8 +5,7 @@ import json
 import math
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,9 @@ from sklearn.utils.validation import has_fit_parameter
 
 from . import causal, estimators, files
 from ._frame_columns import encoded, encoded_as, is_text
+from ._options import choice, fraction
+from ._table_file import read_table
+from .causal.staggered import Aggregation
 
 Frame = Any
 
@@ -40,6 +42,8 @@ def did(options: Namespace) -> str:
             raise ValueError(
                 f"--by {options.by} is for more than two periods; {options.time!r} has {n_periods}"
             )
+    if options.by is not None:
+        choice(options.by, "--by", Aggregation)
     model.fit(frame, **_columns(options), time=options.time, unit=options.unit)
     return _reported(model, options, options.by)
 
@@ -47,6 +51,7 @@ def did(options: Namespace) -> str:
 def fit(options: Namespace) -> str:
     """Train an estimator; say how well it does on what it was trained on, and save it."""
     model = getattr(estimators, options.estimator)(**_parameters(options))
+    require_no_outcome(options)
     frame = rows_of_file(options, options.clusters, *options.features)
     given = {"groups": options.clusters, "sample_weight": options.weights}
     for name, option in (("groups", "--clusters"), ("sample_weight", "--weights")):
@@ -55,8 +60,8 @@ def fit(options: Namespace) -> str:
     if options.clusters is None and options.estimator.startswith("Mixed"):
         raise ValueError(f"a {options.estimator} needs --clusters, the column that says who belongs together")
     more = {name: frame[column].to_numpy() for name, column in given.items() if column is not None}
-    labels = _labels(frame, options.features)
-    X, y = _features(frame, options.features, labels), frame[options.outcome].to_numpy()
+    labels = labels_of(frame, options.features)
+    X, y = features_of(frame, options.features, labels), frame[options.outcome].to_numpy()
     model.fit(X, y, **more)
     model._text_labels = labels
     lines = [f"{options.estimator}: {len(frame)} rows, {X.shape[1]} features"]
@@ -76,18 +81,17 @@ def predict(options: Namespace) -> str:
     model = files.load(options.model)
     if not hasattr(model, "predict"):
         raise ValueError(f"{options.model} holds a {type(model).__name__}, which predicts nothing")
-    frame = _read(options.file)
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         raise ValueError(f"{options.model} was trained without names of columns, so none can be looked up")
     made_of = _made_of(list(names), model._text_labels)
-    _require(frame, [*made_of, options.clusters])
-    X = _features(frame, made_of, model._text_labels)[list(names)]
+    if options.clusters is not None and not type(model).__name__.startswith("Mixed"):
+        raise ValueError(f"--clusters is for mixed models; {options.model} holds a {type(model).__name__}")
+    frame = read_table(options.file, [*made_of, options.clusters])
+    X = features_of(frame, made_of, model._text_labels)[list(names)]
     if options.jobs is not None and hasattr(model, "n_jobs"):
         model.n_jobs = options.jobs
     more = {} if options.clusters is None else {"groups": frame[options.clusters].to_numpy()}
-    if more and not type(model).__name__.startswith("Mixed"):
-        raise ValueError(f"--clusters is for mixed models; {options.model} holds a {type(model).__name__}")
     if not options.probabilities:
         found = np.asarray(model.predict(X, **more))
         columns = ["prediction"] if found.ndim == 1 else [f"prediction_{i}" for i in range(found.shape[1])]
@@ -100,7 +104,13 @@ def predict(options: Namespace) -> str:
     return _csv(found, [f"probability_{label}" for label in model.classes_.tolist()])
 
 
-def _labels(frame: Frame, columns: list[str]) -> dict[str, list[str]]:
+def require_no_outcome(options: Namespace) -> None:
+    """What is predicted is no feature."""
+    if options.outcome in options.features:
+        raise ValueError(f"--features names {options.outcome!r}, which is the outcome")
+
+
+def labels_of(frame: Frame, columns: list[str]) -> dict[str, list[str]]:
     """Of columns of text the labels, of which the first is the reference."""
     return {
         name: [str(label) for label in encoded(frame[name], name).labels]
@@ -109,7 +119,7 @@ def _labels(frame: Frame, columns: list[str]) -> dict[str, list[str]]:
     }
 
 
-def _features(frame: Frame, columns: list[str], labels: Mapping[str, list[str]]) -> Frame:
+def features_of(frame: Frame, columns: list[str], labels: Mapping[str, list[str]]) -> Frame:
     """The columns, those with labels as columns of zeros and ones."""
     import pandas
 
@@ -130,7 +140,8 @@ def _made_of(features: list[str], labels: Mapping[str, list[str]]) -> list[str]:
 
 
 def _settings(options: Namespace) -> dict[str, Any]:
-    """Parameters of an estimator of effects."""
+    """Parameters of an estimator of effects; what only its report needs is checked before any work too."""
+    fraction(options.level, "--level")
     models: dict[str, Any] = {
         "auto": "auto",
         "network": None,
@@ -201,16 +212,15 @@ def _parameters(options: Namespace) -> dict[str, Any]:
             )
         try:
             given[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):  # a text without quotes
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # a text without quotes
             given[name] = value
     return given
 
 
 def rows_of_file(options: Namespace, *columns: str | None) -> Frame:
     """The file's rows, with all columns that are used, and without rows that lack one where it was asked."""
-    frame = _read(options.file)
     used = list(dict.fromkeys([options.outcome, options.weights, *columns]))
-    _require(frame, used)
+    frame = read_table(options.file, used)
     if not options.drop_missing:
         return frame
     kept = frame.dropna(subset=[name for name in used if name is not None])
@@ -220,35 +230,6 @@ def rows_of_file(options: Namespace, *columns: str | None) -> Frame:
             file=sys.stderr,
         )
     return kept
-
-
-def _require(frame: Frame, columns: Iterable[str | None]) -> None:
-    missing = [name for name in columns if name is not None and name not in frame.columns]
-    if missing:
-        names = ", ".join(map(str, frame.columns[:20]))
-        raise ValueError(f"there is no column {missing[0]!r}; the file has {names}")
-
-
-def _read(path: str) -> Frame:
-    """A file as a pandas frame, by its ending."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("files are read by pandas: pip install pandas") from error
-    readers = {
-        ".csv": pandas.read_csv,
-        ".tsv": lambda place: pandas.read_csv(place, sep="\t"),
-        ".parquet": pandas.read_parquet,
-        # Labels of values would turn 0 and 1 into texts.
-        ".dta": lambda place: pandas.read_stata(place, convert_categoricals=False),
-    }
-    place = Path(path)
-    endings = [ending.lower() for ending in place.suffixes if ending.lower() in readers]
-    if not endings:
-        raise ValueError(f"{path} is of no kind that is read; {', '.join(readers)} are")
-    if not place.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    return readers[endings[-1]](place)
 
 
 def _csv(values: Any, columns: list[str]) -> str:

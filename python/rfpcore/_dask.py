@@ -160,6 +160,8 @@ def on_workers(
     """
     from distributed import KilledWorker
 
+    if not _workers(client):  # a cluster that adapts has none before there is work
+        warn("scheduler has no workers: the jobs wait for some to come", RuntimeWarning)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
         # As a task, and not scattered: where all that hold it die it is sent again.

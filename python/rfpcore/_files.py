@@ -15,6 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -101,7 +106,7 @@ def shard(tensors: Mapping[str, Array], document: Mapping[str, Any]) -> bytes:
     return _HEAD.pack(_MARK, len(data)) + data
 
 
-def append(path: Path, data: bytes, end: int, size: int) -> int:
+def append(path: Path, data: bytes, end: int, size: int, inode: int) -> int:
     """Add shards after the last whole one, and return where they end.
 
     Parameters
@@ -110,29 +115,41 @@ def append(path: Path, data: bytes, end: int, size: int) -> int:
     data : bytes
     end, size : int
         Where the last whole shard ends and how long the file is: what is between was torn, and goes.
+    inode : int
+        Of the file.
 
     Raises
     ------
     ValueError
-        If the file has another length by now.
+        If the file has another length by now, or another is in its place.
     """
     target_mode(path)
-    with open(path, "r+b") as file:
-        found = os.fstat(file.fileno()).st_size
-        if found != size:
+    with open(path, "r+b", buffering=0) as file:  # so that nothing is left to be written after an error
+        _lock(file)
+        found = os.fstat(file.fileno())
+        if found.st_size not in (size, end) or found.st_ino != inode:  # `end` after an attempt that failed
             raise ValueError(
-                f"{path} has {found} bytes, where {size} are known of: somebody else has written to it"
+                f"{path} has {found.st_size} bytes, where {size} are known of, or is another file by now: "
+                "somebody else has written to it"
             )
         try:
             file.truncate(end)
             file.seek(end)
-            file.write(data)
-            file.flush()
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left) :]
             os.fsync(file.fileno())
         except BaseException:
             file.truncate(end)
             raise
     return end + len(data)
+
+
+def _lock(file: Any) -> None:
+    """Until the file is closed nobody else looks how long it is, where the system can see to that."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # not all file systems lock
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def read_shards(path: Path) -> tuple[list[tuple[dict[str, Array], dict[str, Any]]], int, int]:

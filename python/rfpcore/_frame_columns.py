@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ._arrays import Array, group_codes, is_missing, label_array, shown
 from ._order import is_unordered_categorical, own_order
+from ._warn import warn
 
 MOST_LABELS = 100  # of a column of text
 
@@ -62,7 +63,28 @@ def encoded(values: Any, name: Hashable) -> Encoded:
     """
     labels, codes = group_codes(values, len(values), f"column {name!r}")
     require_few(len(labels), f"column {name!r}")
+    _warn_of_numbers(labels.tolist(), name)
     return _dummies(codes, name, labels.tolist())
+
+
+def _warn_of_numbers(labels: list[Any], name: Hashable) -> None:
+    """A column of numbers is one of labels where a single value is a sign for "missing", or has a comma."""
+    odd = [label for label in labels if isinstance(label, str) and not _is_number(label)]
+    numbers = [label for label in labels if isinstance(label, str) and _is_number(label.replace(",", ""))]
+    if odd and len(numbers) > len(labels) / 2:
+        warn(
+            f"column {name!r} is taken for labels, each a column of 0 and 1, because {shown(odd[0])} is no "
+            f"number; {len(numbers)} of its {len(labels)} labels look like numbers. If all are, mend it",
+            UserWarning,
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def encoded_as(values: Any, name: Hashable, labels: Sequence[str]) -> Encoded:

@@ -11,8 +11,9 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 from . import studies
 from ._arrays import Array, matrix
-from ._commands import plain, rows_of_file
+from ._commands import features_of, labels_of, plain, require_no_outcome, rows_of_file
 from ._options import MAX_STEPS, fraction, integer
+from .cli import INTERRUPTED
 from .many import Model, Record
 from .optimizers import Adam
 from .regularize import L1, L2, Dropout, Regularization, Term
@@ -44,6 +45,7 @@ def sweep(options: Namespace) -> str:
     settings = [dict(zip(names, values, strict=True)) for values in product(*names.values())]
     seeds = range(integer(options.seeds, "--seeds", 1, 10_000))
     points = [_point(setting) | {"seed": seed} for setting in settings for seed in seeds]
+    require_no_outcome(options)
     data = _divided(rows_of_file(options, options.clusters, *options.features), options)
     base = Model(loss=options.loss, n_epochs=options.epochs, batch_size=options.batch_size)
     found = studies.sweep(
@@ -56,6 +58,8 @@ def sweep(options: Namespace) -> str:
         n_jobs=options.jobs,
         path=options.save,
     )
+    if not found.finished.all():
+        options.code = INTERRUPTED
     lines = _lines(settings, found, len(seeds), _spread(data.held_out[1]))
     tried = {name: values for name, values in names.items() if len(values) > 1}
     words = f"{len(settings)} settings, {len(seeds)} seeds; {data.words}"
@@ -84,7 +88,9 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _divided(frame: Any, options: Namespace) -> Divided:
     """Whole clusters are held out where there are clusters. Columns get mean 0 and variance 1."""
-    X, y = matrix(frame[options.features]).astype(np.float64), frame[options.outcome].to_numpy()
+    labels = labels_of(frame, options.features)
+    X = matrix(features_of(frame, options.features, labels)).astype(np.float64)
+    y = frame[options.outcome].to_numpy()
     share = fraction(options.held_out, "--held-out")
     groups = None if options.clusters is None else frame[options.clusters].to_numpy()
     kind = ShuffleSplit if groups is None else GroupShuffleSplit
@@ -142,8 +148,15 @@ def _best(lines: Sequence[Mapping[str, Any]], tried: Mapping[str, Sequence[Any]]
     if not known:
         return None, []
     best = min(known, key=lambda line: float(line["loss"]))
-    ends = {name: (values[0], values[-1]) for name, values in tried.items() if len(values) > 2}
-    return best, [name for name, outer in ends.items() if best[name] in outer]
+    return best, [name for name, values in tried.items() if best[name] in _ends(values)]
+
+
+def _ends(values: Sequence[Any]) -> Sequence[Any]:
+    """The least and the greatest number, or the first and the last text, of at least three."""
+    different = list(dict.fromkeys(values))
+    if not isinstance(different[0], str):
+        different.sort()
+    return [different[0], different[-1]] if len(different) > 2 else []
 
 
 def _cells(lines: Sequence[Mapping[str, Any]], tried: Mapping[str, Any]) -> list[list[str]]:

@@ -1,15 +1,17 @@
 """The program `rfpcore`: effects, fits and predictions from files, without a line of Python."""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TextIO
 
 __all__ = ["main"]
 
-WRONG, INTERRUPTED = 2, 130  # exit codes: of misuse, and of Ctrl-C as shells have it
+WRONG, INTERRUPTED, UNREAD = 2, 130, 141  # exit codes: of misuse; of Ctrl-C and a closed pipe, as in shells
 
 DESCRIPTION = "Effects of policies that come by cluster, and networks on clustered data, from a file."
 FILE = "a .csv, .tsv, .parquet or .dta (Stata) file; .csv.gz and the like too"
@@ -38,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     code : int
-        0, or 2 where something was wrong, with a line on standard error that says what; 130 after Ctrl-C.
+        0, or 2 where something was wrong, with a line on standard error that says what; 130 after Ctrl-C; 141
+        where nobody reads what is written.
 
     Examples
     --------
@@ -59,8 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("rfpcore: interrupted", file=sys.stderr)
             return INTERRUPTED
-        except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
-            print(f"rfpcore: error: {error}", file=sys.stderr)
+        except BrokenPipeError:
+            return _nobody_reads()
+        except (ArithmeticError, ValueError, TypeError, ImportError, OSError, MemoryError) as error:
+            print(f"rfpcore: error: {str(error) or type(error).__name__}", file=sys.stderr)
             return WRONG
 
 
@@ -76,13 +81,44 @@ def _run(options: argparse.Namespace) -> int:
         "sweep": _sweep_command.sweep,
         "bench": _bench_command.bench,
     }
+    _require_places(options)
     text = commands[options.command](options)
     if options.output is None:
-        print(text)
+        print(text, flush=True)
     else:
         with open(options.output, "w", encoding="utf-8") as file:
             print(text, file=file)
-    return 0
+    return int(options.code)
+
+
+def _require_places(options: argparse.Namespace) -> None:
+    """Where results go can be written to, which is asked before any work, and holds nothing that is read."""
+    from ._files import target_mode
+    from ._options import file_path
+
+    places = {name: getattr(options, name, None) for name in ("file", "model", "save", "output")}
+    for name in ("save", "output"):
+        if places[name] is None:
+            continue
+        place = file_path(places[name], f"--{name}")
+        if name == "save":
+            target_mode(place)
+        if place.is_dir() or not place.parent.is_dir():
+            raise ValueError(f"--{name} {place} is a folder, or in none that is there; a file is needed")
+        if not os.access(place if place.exists() else place.parent, os.W_OK):
+            raise PermissionError(f"--{name} {place} cannot be written to")
+        if place.exists() and not place.is_file():  # a device takes whatever is sent there
+            continue
+        read = [other for role, other in places.items() if role not in (name, "output") and other is not None]
+        same = next((other for other in read if Path(other).resolve() == place.resolve()), None)
+        if same is not None:
+            raise ValueError(f"--{name} {place} is the same file as {same}; another is needed")
+
+
+def _nobody_reads() -> int:
+    """Standard output was closed, as by `head`: what is left goes nowhere, so that no later flush fails."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return UNREAD
 
 
 def _show_warning(
@@ -100,6 +136,7 @@ def _show_warning(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("rfpcore", description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"rfpcore {version('rfpcore')}")
+    parser.set_defaults(code=0)  # what the command makes of it
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_effect(commands.add_parser("effect", help="the effect of a policy that is on or off by cluster"))
     _add_did(commands.add_parser("did", help="difference-in-differences, staggered where periods are many"))

@@ -531,6 +531,33 @@ def test_files_that_are_no_shards_are_named(tmp_path):
         shards(tmp_path, table(a=["x"] * N))
 
 
+@pytest.mark.parametrize("index", [None, "row"])
+def test_an_index_of_pandas_is_no_feature(index, tmp_path):
+    """As `frame[frame.a > 5]` leaves it; by its name it can be one, or say the clusters."""
+    frame = F.assign(y=Y, zip=GROUPS)
+    frame.index = pd.Index(RANDOM.permutation(N), name=index)
+    frame.to_parquet(tmp_path / "source.parquet")
+    written = write_shards(tmp_path / "source.parquet", tmp_path / "shards", y="y", groups="zip")
+    for found in (ParquetShards(tmp_path / "source.parquet", y="y", groups="zip"), written):
+        assert found.columns.X == ("a", "b", "c")
+    name = index or "__index_level_0__"
+    named = ParquetShards(tmp_path / "source.parquet", y="y", groups="zip", X=["a", name])
+    assert list(named.columns.X) == ["a", name]
+    frame.set_index("zip").to_parquet(tmp_path / "clusters.parquet")
+    assert ParquetShards(tmp_path / "clusters.parquet", y="y", groups="zip").columns.X == ("a", "b", "c")
+
+
+def test_labels_that_are_no_text_are_told_with_their_file(tmp_path):
+    offsets = np.arange(N + 1, dtype=np.int32)
+    labels = pyarrow.Array.from_buffers(
+        pyarrow.string(), N, [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(b"\xff" * N)]
+    )
+    parquet.write_table(table(zip=labels), tmp_path / "1.parquet")
+    found = ParquetShards(tmp_path, X=["a", "b", "c"], y="y", groups="zip")
+    with pytest.raises(ValueError, match=r"1\.parquet: column 'zip' cannot be read: "):
+        RFPRegressor(**SHORT).fit_shards(found)
+
+
 def test_what_a_row_has_wrong_is_told_with_its_file(tmp_path):
     bad = X[:, 0].copy()
     bad[5] = np.nan

@@ -231,6 +231,28 @@ def test_nonlinear_shape_with_its_standard_error():
     assert (high > [0.4, 0.7]).all()
 
 
+def test_the_gradient_is_of_the_shape_that_was_estimated():
+    thetas = np.random.default_rng(0).uniform(-3, 3, (5, 20))
+    targets = 0.1 * thetas + 0.3 * np.cos(2.2 * thetas) + 0.2 * np.exp(-thetas / 0.9)
+    penalties = [
+        NonLinear(lambda theta, s: np.cos(s[0] * theta), start=2.0),
+        L2(1),
+        NonLinear(lambda theta, s: np.exp(-theta / s[0]), start=1.2, lower=0.1),
+    ]
+    found = GradientMatching(penalties).fit(Equations(thetas, targets))
+    assert_allclose(found.coef_, [0.3, 0.1, 0.2, 2.2, 0.9], rtol=1e-4)
+    assert_allclose(found.gradient(thetas), targets, rtol=1e-6)
+    assert_allclose(found.gradient_on(thetas[0], None), targets[0], rtol=1e-6)
+
+
+def test_coefficients_that_change_are_no_single_gradient():
+    thetas = np.random.default_rng(0).standard_normal((4, 3))
+    found = GradientMatching([L2(1)], n_pieces=2).fit(Equations(thetas, thetas))
+    for ask in (lambda: found.gradient(thetas), lambda: found.gradient_on(thetas[0], None)):
+        with pytest.raises(ValueError, match="n_pieces=2 gives coefficients that change"):
+            ask()
+
+
 def test_functions_and_layers():
     net = MLP(2, (3,), 1)
     thetas = np.random.default_rng(0).standard_normal((4, net.n_parameters))

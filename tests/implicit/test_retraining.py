@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from rfpcore import MLP, Clusters, hvp
+from rfpcore import MLP, Clusters, DivergenceError, DivergenceWarning, hvp
 from rfpcore.implicit import (
     CoefficientDisplay,
     DropoutCurvature,
@@ -25,7 +25,7 @@ from rfpcore.implicit._retrain import retrain
 from rfpcore.implicit.validation import divergence
 from rfpcore.many import Model, fit_many
 from rfpcore.optimizers import SGD, Adam, Cosine
-from rfpcore.regularize import L2, Dropout, Regularization
+from rfpcore.regularize import L2, BatchNorm, Dropout, Regularization
 
 matplotlib.use("agg")
 
@@ -95,6 +95,31 @@ class TestValidate:
             found = validate(model, X, LABELS, slope, ablated=ablated, held_out=(X, LABELS))
             shares.append(found.runs["estimated"].divergence / found.runs["none"].divergence)
         assert np.mean(shares) < 0.5
+
+    def test_batch_normalization_predicts_as_its_model_does(self):
+        model, ablated = replace(MODEL, regularization=BatchNorm()), replace(MODEL, regularization=None)
+        found = validate(model, X, LABELS, L2(0.01), ablated=ablated, held_out=(X, LABELS)).runs["true"]
+        run = fit_many(X, LABELS, model, dtype=np.float64).results[0]
+        outputs = run.predict(X)
+        assert_allclose(found.theta, run.parameters())
+        assert found.accuracy == np.mean(outputs.argmax(axis=1) == LABELS)
+        own = outputs[np.arange(len(X)), LABELS]
+        assert_allclose(found.held_out_loss, np.mean(np.log(np.exp(outputs).sum(axis=1)) - own))
+
+    def test_texts_are_the_classes_that_their_codes_are(self):
+        texts, options = np.array(["no", "yes"])[LABELS], {"ablated": replace(MODEL, regularization=None)}
+        both = [
+            validate(MODEL, X, y, L2(0.01), held_out=(X, y), **options).to_frame() for y in (LABELS, texts)
+        ]
+        assert both[0].equals(both[1])
+
+    def test_a_training_that_diverges(self):
+        wild = replace(MODEL, optimizer=SGD(1e200), regularization=None)
+        with (
+            pytest.warns(DivergenceWarning),
+            pytest.raises(DivergenceError, match="the training 'none' diverged at step "),
+        ):
+            validate(MODEL, X, LABELS, L2(0.01), ablated=wild, held_out=(X, LABELS))
 
     @pytest.mark.parametrize(
         ("change", "message"),

@@ -153,6 +153,38 @@ def test_recorder_of_torch_is_the_trajectory():
         torch_recorder(5, None, rows, outcomes)
 
 
+def test_recorder_measures_without_masks_and_changes_nothing():
+    """Recorded or not, the training is the same; its bare gradient is that of evaluation."""
+    torch = pytest.importorskip("torch", reason="the oracle needs torch: pip install rfpcore[torch]")
+    from rfpcore.implicit import torch_recorder
+
+    rows, outcomes, loss = torch.tensor(X), torch.tensor(Y)[:, None], torch.nn.functional.mse_loss
+
+    def trained(recorded):
+        torch.manual_seed(0)
+        parts = [torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)]
+        model = torch.nn.Sequential(*parts).double()
+        model[0].eval()  # a part that was not in training stays so
+        recorder = torch_recorder(model, loss, rows, outcomes, every=1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+        for _ in range(3):
+            if recorded:
+                recorder.before_step(lr=0.02)
+            optimizer.zero_grad()
+            loss(model(rows), outcomes).backward()
+            optimizer.step()
+        return model, recorder
+
+    (model, recorder), (alone, _) = trained(True), trained(False)
+    for one, other in zip(model.state_dict().values(), alone.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    assert [part.training for part in model.modules()] == [True, False, True, True, True]
+    recorder._take()
+    gradients = torch.autograd.grad(loss(model.eval()(rows), outcomes), list(model.parameters()))
+    expected = np.concatenate([gradient.numpy().ravel() for gradient in gradients])
+    assert_allclose(recorder._gradients[-1], expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("term", [Dropout(0.3), Dropout(0.2, inputs=0.3)], ids=str)
 def test_bare_gradients_know_no_masks(term):
     """Of a first step: the same batch and parameters, with dropout and without."""

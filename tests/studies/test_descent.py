@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from rfpcore import DivergenceError, DivergenceWarning
 from rfpcore.datasets import load_digits, load_fashion_mnist, load_mnist
 from rfpcore.many import Model, Record, fit_many
-from rfpcore.optimizers import Adam
+from rfpcore.optimizers import SGD, Adam
 from rfpcore.regularize import L2, BatchNorm, Dropout, EarlyStopping, LabelSmoothing, Shifts
 from rfpcore.studies import (
     Curve,
@@ -347,6 +348,69 @@ def test_label_smoothing_rises_even_when_tuned():
     verdict = found.verdicts("validated")[1]
     assert verdict.rise > 0.05
     assert verdict.p_value < 0.001
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"sizes": 61}, "sizes=61 is too large; at most 60 is possible"),
+        ({"sizes": -5}, "sizes=-5 is too small"),
+        ({"epochs": 2.5}, "epochs=2.5 is a float"),
+        ({"width": 3}, r"width=3: a curve over 'widths' takes values of \['depths', 'sizes', 'epochs'\]"),
+        ({"axis": "widths", "widths": 3}, "widths=3: a curve over 'widths' takes values of"),
+    ],
+)
+def test_values_of_other_axes(axes, words):
+    study = Descent(TEACHER, SMALL, widths=[2, 4], seeds=2)
+    with pytest.raises((TypeError, ValueError), match=words):
+        study.curve(**axes)
+
+
+def test_a_map_needs_two_axes():
+    with pytest.raises(ValueError, match="widths=2: a curve over 'widths' takes values of"):
+        Descent(TEACHER, SMALL, widths=[2, 4], seeds=2).map("widths", "widths")
+
+
+def test_what_diverges_is_named_and_the_rest_is_kept(tmp_path):
+    path, rates = tmp_path / "curve.jsonl", {2: 0.01, 4: 1e300}
+
+    def train(self, jobs, store, where, verbose):
+        own = [(replace(m, optimizer=SGD(rates[m.hidden_layer_sizes[0]])), n) for m, _, n in jobs]
+        _train.train(self.data, own, store, where, verbose)
+
+    study = Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path)
+    study.family.train = train.__get__(study.family)
+    words = r"1 of 2 networks diverged, and have no curve; the first is Model\(hidden_layer_sizes=\(4,\)"
+    with pytest.warns(DivergenceWarning), pytest.raises(DivergenceError, match=words):
+        study.curve()
+    assert len(path.read_text().splitlines()) == 2
+
+
+class TestStore:
+    @pytest.mark.parametrize("left", [0, 1, 40])
+    def test_a_first_line_that_was_torn(self, left, tmp_path):
+        path = tmp_path / "curve.jsonl"
+        Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path).curve()
+        data = path.read_bytes()
+        path.write_bytes(data[:left])
+        Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path).curve()
+        assert path.read_bytes() == data
+
+    @pytest.mark.parametrize("line", ["{", "[]", '{"key": 3}', '{"scores": {}}', "\\xff", "7"])
+    def test_a_line_that_is_damaged(self, line, tmp_path):
+        path = tmp_path / "curve.jsonl"
+        Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path).curve()
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines[:2], line, *lines[2:], ""]))
+        with pytest.raises(ValueError, match=r"curve\.jsonl is damaged in line 3"):
+            Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path)
+
+    def test_something_else_is_left_alone(self, tmp_path):
+        path = tmp_path / "notes.txt"
+        path.write_text("my notes, without an end")
+        with pytest.raises(ValueError, match="is of another study"):
+            Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path)
+        assert path.read_text() == "my notes, without an end"
 
 
 def test_store_keeps_lines_of_json(tmp_path):

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -299,6 +300,24 @@ def test_file_of_something_else(path):
         sweep(X, Y, GRID, BASE, path=path)
 
 
+def test_a_frame_of_weights_is_resumed(path):
+    weights = pd.DataFrame(np.random.default_rng(0).uniform(1, 2, (6, 60)))
+    whole = sweep(X, Y, GRID, BASE, row_weights=weights)
+    write(path, whole.result, (0, 4), row_weights=weights.to_numpy())
+    resumed = sweep(X, Y, GRID, BASE, row_weights=weights, path=path)
+    assert_array_equal(resumed.result.thetas, whole.result.thetas)
+
+
+def test_numbers_of_numpy_are_numbers_of_a_table():
+    found = sweep(X, Y, {"seed": np.arange(2), "batch_size": np.array([5, 20])}, BASE).to_frame()
+    assert found.groupby("model").first()[["seed", "batch_size"]].to_numpy().tolist() == [
+        [0, 5],
+        [0, 20],
+        [1, 5],
+        [1, 20],
+    ]
+
+
 OPTIONS = dict.fromkeys(("held_out", "rows", "row_weights", "record", "n_outputs", "dtype", "test"))
 OPTIONS["keep"] = ["scores", "parameters"]
 
@@ -391,7 +410,7 @@ def test_somebody_else_writes_to_the_file(path):
     other = SweepFile(path, result.models, X, Y, OPTIONS)
     one.append({1: result[1]})
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"bytes, where \d+ are known of: somebody else has written to it"):
+    with pytest.raises(ValueError, match=r"bytes, where \d+ are known of.*: somebody else has written to it"):
         other.append({1: result[1]})
     assert path.read_bytes() == before
 
@@ -527,3 +546,60 @@ def test_specifications_go_to_json_and_back(value):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="kind 'Popen' is unknown; one of Adam, AdamW"):
         _value.decode({"kind": "Popen", "args": ["ls"]})
+
+
+class TestTwoAtOnce:
+    def test_what_another_has_begun_is_gone_on_from(self, path):
+        whole = sweep(X, Y, GRID, BASE).result
+        one, other = (SweepFile(path, whole.models, X, Y, OPTIONS) for _ in range(2))
+        one.append({0: whole[0], 1: whole[1]})
+        other.append({1: whole[1], 2: whole[2]})
+        other.append({3: whole[3]})
+        with pytest.raises(ValueError, match="somebody else has written to it"):
+            one.append({2: whole[2]})
+        found = SweepFile(path, whole.models, X, Y, OPTIONS).results()
+        assert list(found) == [0, 1, 2, 3]
+
+    def test_another_file_of_the_same_length(self, path):
+        whole = sweep(X, Y, GRID, BASE).result
+        file = SweepFile(path, whole.models, X, Y, OPTIONS)
+        file.append({0: whole[0]})
+        data = path.read_bytes()
+        path.rename(path.with_name("old"))
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match="is another file by now: somebody else"):
+            file.append({1: whole[1]})
+        assert path.read_bytes() == data
+
+    def test_who_waited_for_another_looks_after_that(self, path, monkeypatch):
+        fcntl = pytest.importorskip("fcntl", reason="this system has no such locks")
+        whole = sweep(X, Y, GRID, BASE).result
+        file = SweepFile(path, whole.models, X, Y, OPTIONS)
+        file.append({0: whole[0]})
+
+        def wait(file, how):
+            assert how == fcntl.LOCK_EX
+            with path.open("ab") as other:
+                other.write(_files.shard({}, {"class": "shard"}))
+
+        monkeypatch.setattr(fcntl, "flock", wait)
+        with pytest.raises(ValueError, match="somebody else has written to it"):
+            file.append({1: whole[1]})
+
+
+def test_a_full_disk_is_said_and_costs_only_what_did_not_fit(path, monkeypatch):
+    resource = pytest.importorskip("resource", reason="this system has no such limits")
+    monkeypatch.setattr(sweeps, "_WRITE_EVERY", 0.0)
+    monkeypatch.setattr(sweeps, "_WRITING_SHARE", np.inf)
+    whole = sweep(X, Y, GRID, BASE)
+    write(path, whole.result, (0,))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 3000, hard))  # a shard has about 2000
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            sweep(X, Y, GRID, BASE, path=path, n_jobs=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    file = SweepFile(path, whole.result.models, X, Y, OPTIONS)  # and no warning of a torn end
+    assert list(file.results()) == [0, 1]
+    assert_array_equal(sweep(X, Y, GRID, BASE, path=path).result.thetas, whole.result.thetas)

@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import runpy
+import subprocess
 import sys
 
 import numpy as np
@@ -290,6 +292,118 @@ def test_ctrl_c(file, monkeypatch, capsys):
     monkeypatch.setattr(ClusterEffect, "fit", interrupted)
     assert main(["effect", file, *EFFECT]) == 130
     assert capsys.readouterr().err == "rfpcore: interrupted\n"
+
+
+def written(tmp_path, change, name="odd.csv", encoding="utf-8"):
+    """The rents as a CSV whose lines are changed."""
+    place = tmp_path / name
+    place.write_text(change(FRAME.to_csv(index=False)), encoding=encoding)
+    return str(place)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: "\n\n" + text.replace("\n", "\n\n"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", ",\n"),
+        lambda text: text.replace("\n", ",\n").replace(",\n", "\n", 1),  # the head has no such end
+        lambda text: text.replace("\n", "\n7,").removesuffix(
+            "7,"
+        ),  # names of rows without a head, as R writes
+        lambda text: text.replace("size\n", '"si\nze, ""all"""\n'),
+    ],
+    ids=["bom", "empty lines", "windows", "ends", "ends of rows", "names of rows", "quotes"],
+)
+def test_odd_files_that_say_the_same(change, tmp_path, capsys):
+    assert main(["effect", written(tmp_path, change), *EFFECT, *COVARIATES]) == 0
+    out = capsys.readouterr()
+    assert out.out == expected(FRAME).summary() + "\n"
+    assert out.err == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "encoding", "words"),
+    [
+        (lambda text: text.replace(",", ";"), "utf-8", "as it is separated by ';'; a .csv file needs ','"),
+        (lambda text: text.replace("size", "größe"), "latin-1", "odd.csv is no text in UTF-8 ("),
+        (lambda text: text.replace("half", "x0"), "utf-8", "more than one column 'x0'"),
+        (lambda text: text.replace("2.0\n", "2.0,1,1\n"), "utf-8", "odd.csv cannot be read: "),
+        (lambda text: "", "utf-8", "odd.csv cannot be read: "),
+        (lambda text: text.replace(text.split()[1].split(",")[1], "1e400"), "utf-8", "'x1' must be finite"),
+    ],
+    ids=["semicolons", "latin", "twice", "ragged", "empty", "huge"],
+)
+def test_odd_files_that_are_refused(change, encoding, words, tmp_path, capsys):
+    place = written(tmp_path, change, encoding=encoding)
+    assert main(["effect", place, *EFFECT, *COVARIATES]) == 2
+    out = capsys.readouterr()
+    assert words in out.err
+    assert out.err.count("\n") == 1
+    assert out.out == ""
+
+
+def test_a_torn_archive(file, tmp_path, capsys):
+    FRAME.to_csv(tmp_path / "torn.csv.gz", index=False)
+    data = (tmp_path / "torn.csv.gz").read_bytes()
+    (tmp_path / "torn.csv.gz").write_bytes(data[: len(data) // 2])
+    assert main(["effect", str(tmp_path / "torn.csv.gz"), *EFFECT]) == 2
+    assert "torn.csv.gz cannot be read: " in capsys.readouterr().err
+
+
+def test_numbers_that_a_sign_makes_labels(tmp_path, capsys):
+    FRAME.assign(age=[".", *map(str, np.arange(63) % 9)]).to_csv(tmp_path / "ages.csv", index=False)
+    assert main(["effect", str(tmp_path / "ages.csv"), *EFFECT, "--covariates", "age"]) == 0
+    err = capsys.readouterr().err
+    assert "column 'age' is taken for labels, each a column of 0 and 1, because '.' is no number; 9 of" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--level", "95"], "--level=95.0"),
+        (["--output", "no/such/place"], "--output no/such/place is a folder, or in none that is there"),
+        (["--output", "rents.csv"], "--output rents.csv is the same file as ./rents.csv"),
+        (["--save", "no/such/place"], "there is no folder no/such"),
+        (["--save", "rents.csv"], "--save rents.csv is the same file as ./rents.csv"),
+        (["--save", "new", "--output", "./new"], "--output new is the same file as new"),
+    ],
+)
+def test_errors_come_before_work(options, words, file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ClusterEffect, "fit", None)
+    assert main(["effect", "./rents.csv", *EFFECT, *options]) == 2
+    assert words in capsys.readouterr().err
+    assert pd.read_csv(file).equals(pd.read_csv("rents.csv"))
+    assert [place.name for place in tmp_path.iterdir()] == ["rents.csv"]
+
+
+def test_an_unknown_kind_of_effects_comes_before_work(tmp_path, monkeypatch, capsys):
+    panel(3).to_csv(tmp_path / "panel.csv", index=False)
+    monkeypatch.setattr(StaggeredEffect, "fit", None)
+    assert main(["did", str(tmp_path / "panel.csv"), *EFFECT, "--time", "year", "--by", "size"]) == 2
+    assert "--by='size' is unknown; one of 'simple'" in capsys.readouterr().err
+
+
+def test_the_outcome_is_no_feature(file, capsys):
+    assert main(["fit", file, "--outcome", "rent", "--features", "x0", "rent", "--clusters", "town"]) == 2
+    assert "--features names 'rent', which is the outcome" in capsys.readouterr().err
+
+
+def test_a_divergence_is_a_line(file, capsys):
+    wild = ["--estimator", "RFPRegressor", "--set", "inner_lr=1e3", "inner_steps=40", "activation=relu"]
+    assert main(["fit", file, *FIT, "--clusters", "town", *wild]) == 2
+    assert "rfpcore: error: the loss of cluster " in capsys.readouterr().err
+
+
+def test_a_pipe_that_is_closed_early(file):
+    program = f"import sys; from rfpcore.cli import main; sys.exit(main({['effect', file, *EFFECT]!r}))"
+    read, write = os.pipe()
+    os.close(read)
+    found = subprocess.run([sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (found.returncode, found.stderr) == (141, b"")
 
 
 def test_help_and_version_need_nothing(capsys):

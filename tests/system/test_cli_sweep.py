@@ -15,6 +15,7 @@ from rfpcore.datasets import make_vee
 from rfpcore.many import Model
 from rfpcore.optimizers import Adam
 from rfpcore.regularize import L2
+from rfpcore.studies import sweeps
 
 X, Y, GROUPS = make_vee(n_clusters=8, n_per_cluster=6, random_state=0)
 FRAME = pd.DataFrame({"x": X[:, 0], "y": Y, "town": GROUPS, "kind": np.where(Y > 1, "high", "low")})
@@ -85,6 +86,33 @@ def test_text_and_latex_show_what_varies(file, capsys):
     assert sum(line.endswith(r" \\") for line in lines) == 8  # head, six settings, note
 
 
+def test_features_of_text_are_columns_of_zeros_and_ones(file, tmp_path, capsys):
+    numbers = FRAME.assign(kind=(FRAME["kind"] == "low") * 1)
+    numbers.to_csv(tmp_path / "numbers.csv", index=False)
+    options = ["--outcome", "y", "--seeds", "1", "--epochs", "3", "--widths", "0", "--features", "x", "kind"]
+    assert swept(capsys, file, *options) == swept(capsys, str(tmp_path / "numbers.csv"), *options)
+
+
+def test_edges_of_numbers_are_the_least_and_the_greatest(file, capsys):
+    found = swept(capsys, file, *SMALL, "--outcome", "y", "--widths", "0", "--l2", "9", "90", "0", "9")
+    assert found["best"]["l2"] == 90
+    assert found["at_edge"] == ["l2"]
+
+
+def test_ctrl_c_shows_what_is_finished_and_ends_in_130(file, monkeypatch, capsys):
+    train = sweeps.fit_many
+
+    def interrupted(X, y, models, *, on_finished, **options):
+        train(X, y, models[:3], on_finished=on_finished, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeps, "fit_many", interrupted)
+    assert main(["sweep", file, *GRID]) == 130
+    out = capsys.readouterr()
+    assert "interrupted: 3 of 12 models are finished" in out.err
+    assert "lowest loss: " in out.out
+
+
 def test_what_is_finished_is_kept(file, tmp_path, capsys):
     place = tmp_path / "sweep"
     first = swept(capsys, file, *GRID, "--save", str(place))
@@ -103,6 +131,7 @@ def test_what_is_finished_is_kept(file, tmp_path, capsys):
         (["--held-out", "1"], "--held-out=1.0"),
         (["--clusters", "region"], "there is no column 'region'"),
         (["--loss", "poisson", "--outcome", "kind"], "y"),
+        (["--outcome", "x"], "--features names 'x', which is the outcome"),
     ],
 )
 def test_what_is_wrong_ends_in_2_and_a_line(more, words, file, capsys):

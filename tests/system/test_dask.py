@@ -139,6 +139,17 @@ def test_what_is_no_open_client_is_refused(client):
         fit_many(X, Y, MODELS, scheduler=other)
 
 
+def test_jobs_wait_for_workers_and_say_so(client, monkeypatch):
+    """As of a cluster that adapts, which has none before there is work."""
+    from rfpcore import _dask
+
+    found, there = [[], []], _dask._workers
+    monkeypatch.setattr(_dask, "_workers", lambda client: found.pop() if found else there(client))
+    with pytest.warns(RuntimeWarning, match="scheduler has no workers: the jobs wait for some to come"):
+        trained = fit_many(X, Y, MODELS[:2], scheduler=client)
+    same(trained, fit_many(X, Y, MODELS[:2]))
+
+
 def test_workers_of_another_version_are_named(client, monkeypatch):
     from rfpcore import _dask
 

@@ -227,10 +227,30 @@ def test_ctrl_c_ends_the_training_and_the_cluster_goes_on(client, shards):
     same(RFPRegressor(**SHORT).fit_shards(shards, scheduler=client), RFPRegressor(**SHORT).fit_shards(shards))
 
 
+def test_second_ctrl_c_leaves_the_workers_nothing_either(client, shards, monkeypatch):
+    run, interrupted = client.run, []
+
+    def interrupt(function, *arguments, **options):
+        if function is workers._release and not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        return run(function, *arguments, **options)
+
+    passes = workers.There(shards, workers_read, None, client)
+    list(passes.map(sleep, 0, range(len(shards))))
+    monkeypatch.setattr(client, "run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        passes.close()
+    assert interrupted
+    assert set(run(lambda: len(sys.modules["rfpcore._shards.workers"]._held)).values()) == {0}
+
+
 def test_client_that_is_closed_is_told(client, shards):
     other = distributed.Client(client.scheduler.address)
     with pytest.raises(RuntimeError, match=r"the client of scheduler= was closed"):
         RFPRegressor(callbacks=lambda state: other.close(), **LONG).fit_shards(shards, scheduler=other)
+    with pytest.raises(RuntimeError, match=r"the client of scheduler= was closed"):
+        workers.There(shards, workers_read, None, other)
     with pytest.raises(ValueError, match="a client that is closed"):
         RFPRegressor(**SHORT).fit_shards(shards, scheduler=other)
 
@@ -263,3 +283,13 @@ def test_frames_in_parts_are_dealt_by_the_workers(client, shards, tmp_path):
         np.testing.assert_array_equal(one.groups, shards.read(index).groups)
     model = RFPRegressor(**SHORT).fit_shards(found[0], scheduler=client)
     np.testing.assert_allclose(model.theta_, RFPRegressor(**SHORT).fit_shards(shards).theta_, rtol=1e-9)
+
+
+def test_frames_with_features_that_are_no_numbers_are_refused_before_work(tmp_path):
+    frames = pytest.importorskip("dask.dataframe", reason="dask.dataframe is not installed")
+    frame = F.assign(y=Y, zip=GROUPS, when=pd.Timestamp("2020-01-01"))
+    with pytest.raises(TypeError, match="column 'when' is of type timestamp"):
+        write_shards(
+            frames.from_pandas(frame, npartitions=2), tmp_path / "none", **GIVEN | {"X": ["a", "when"]}
+        )
+    assert not (tmp_path / "none").exists()

@@ -65,8 +65,8 @@ class ParquetShards:
     groups : str
         Column of the clusters' labels: integers, numbers, strings or dates.
     X : sequence of str, optional
-        Columns of the features, numbers; None takes all that are nothing else. If all of them are float32, so
-        is the computation.
+        Columns of the features, numbers; None takes all that are nothing else, and no index of pandas. If all
+        of them are float32, so is the computation.
     sample_weight : str, optional
         Column of the rows' weights.
 
@@ -105,7 +105,7 @@ class ParquetShards:
         self.files = parquet_files(path)
         headers = [parquet.ParquetFile(file) for file in self.files]
         schema = headers[0].schema_arrow
-        self.columns = read_columns(schema.names, y, groups, X, sample_weight)
+        self.columns = read_columns(schema.names, y, groups, X, sample_weight, _index_columns(schema))
         types = [schema.field(name).type for name in self.columns.names]
         for file, header in zip(self.files, headers, strict=True):
             own = {field.name: field.type for field in header.schema_arrow}
@@ -118,7 +118,7 @@ class ParquetShards:
         empty = next((file for file, rows in zip(self.files, self.n_rows, strict=True) if rows == 0), None)
         if empty is not None:
             raise ValueError(f"{empty} has no rows; every shard needs some")
-        _require_numbers(schema, [*self.columns.X, *filter(None, [self.columns.sample_weight])])
+        require_numbers(schema, self.columns)
         single = all(str(schema.field(name).type) == "float" for name in self.columns.X)
         self.dtype = F32 if single else F64
 
@@ -174,12 +174,20 @@ def parquet_files(path: Any) -> list[str]:
     return [str(file) for file in found]
 
 
-def read_columns(names: Sequence[str], y: Any, groups: Any, X: Any, sample_weight: Any) -> ShardColumns:
-    """The columns by what they are, each there and of one use."""
+def _index_columns(schema: Any) -> list[str]:
+    """Columns that pandas or dask wrote of a frame's index, such as row numbers that a selection left."""
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [name for name in index if isinstance(name, str)]
+
+
+def read_columns(
+    names: Sequence[str], y: Any, groups: Any, X: Any, sample_weight: Any, index: Sequence[str] = ()
+) -> ShardColumns:
+    """The columns by what they are, each there and of one use; none of an index unless it is named."""
     outcomes = (y,) if isinstance(y, str) else tuple(items(y, "y", "a column or a sequence of columns"))
     own = [*outcomes, groups, *([] if sample_weight is None else [sample_weight])]
     if X is None:
-        features = tuple(name for name in names if name not in own)
+        features = tuple(name for name in names if name not in (*own, *index))
     else:
         features = tuple(items(X, "X", "a sequence of columns"))
     for use, given in (("X", features), ("y", outcomes), ("groups", own[len(outcomes) :])):
@@ -195,10 +203,11 @@ def read_columns(names: Sequence[str], y: Any, groups: Any, X: Any, sample_weigh
     return ShardColumns(features, outcomes, groups, sample_weight, several=not isinstance(y, str))
 
 
-def _require_numbers(schema: Any, names: list[str]) -> None:
+def require_numbers(schema: Any, columns: ShardColumns) -> None:
+    """TypeError where features or weights are none."""
     from pyarrow import types
 
-    for name in names:
+    for name in (*columns.X, *filter(None, [columns.sample_weight])):
         kind = schema.field(name).type
         if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
             raise TypeError(f"column {name!r} is of type {kind}; numbers are needed")
@@ -211,4 +220,7 @@ def column(table: Any, name: str) -> NDArray[Any]:
     found = table.column(name)
     if pyarrow.types.is_dictionary(found.type):
         found = found.cast(found.type.value_type)
-    return np.asarray(found.to_numpy())
+    try:
+        return np.asarray(found.to_numpy())
+    except pyarrow.ArrowException as error:  # bytes that are no text, for one
+        raise ValueError(f"column {name!r} cannot be read: {error}") from None

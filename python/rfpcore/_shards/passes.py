@@ -41,8 +41,9 @@ class Holder:
         """`work(shard, shared)` of a shard. ValueError or TypeError that names its file."""
         try:
             return work(self._get(index), shared)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"{self.shards.files[index]}: {error}") from None
+        except (ValueError, TypeError) as error:  # not of its own kind, which may take other arguments
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{self.shards.files[index]}: {error}") from None
 
     def _get(self, index: int) -> Any:
         if index in self.held:

@@ -59,6 +59,13 @@ class There:
 
     def close(self) -> None:
         """Have the workers let go of their shards, and of what they are at after the shard at hand."""
+        try:
+            self._release()
+        except KeyboardInterrupt:  # a second one: it must not leave the workers with the shards
+            self._release()
+            raise
+
+    def _release(self) -> None:
         if self.client.status == "running":
             with contextlib.suppress(Exception):  # whatever has become of the cluster, the fit is over
                 self.client.run(_release, self.token, workers=list(self.owners), on_error="ignore")
@@ -83,15 +90,19 @@ class There:
         return found
 
     def _call(self, function: Any, *arguments: Any, workers: list[str]) -> dict[str, Any]:
-        if self.client.status != "running":
-            raise RuntimeError("the client of scheduler= was closed while shards were worked on; fit anew")
+        self._require_open()
         answers: dict[str, Any] = self.client.run(
             function, self.token, *arguments, workers=workers, on_error="return"
         )
         return answers
 
+    def _require_open(self) -> None:
+        if self.client.status != "running":
+            raise RuntimeError("the client of scheduler= was closed while shards were worked on; fit anew")
+
     def _addresses(self) -> list[str]:
         """Workers that are there and have not failed."""
+        self._require_open()
         known = self.client.scheduler_info(n_workers=-1)["workers"]
         return sorted(address for address in known if address not in self.lost)
 

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import numpy as np
 from .._arrays import Array, group_codes, shown
 from .._options import MAX_ROWS, file_path, integer
 from .keys import label_keys
-from .parquet import ParquetShards, ShardColumns, column, parquet_files, read_columns, require_pyarrow
+from .parquet import (
+    ParquetShards,
+    ShardColumns,
+    column,
+    parquet_files,
+    read_columns,
+    require_numbers,
+    require_pyarrow,
+)
 
 __all__ = ["write_shards"]
 
@@ -166,7 +175,13 @@ def _shard_of(labels: Array, n: int) -> Array:
 
 def _deal_frame(frame: Any, target: Path, columns: ShardColumns, rows: int | None) -> None:
     """By dask's own shuffle, on its workers."""
+    import pyarrow
+
     frame = frame[columns.names]
+    schema = pyarrow.Schema.from_pandas(frame._meta, preserve_index=False)
+    # Of objects only their values say what they are.
+    known = [name for name in columns.X if not pyarrow.types.is_null(schema.field(name).type)]
+    require_numbers(schema, replace(columns, X=tuple(known)))
     n = _n_shards(int(frame.shape[0].compute()), columns, rows)
     target.mkdir(parents=True, exist_ok=True)
     numbered = frame.map_partitions(_numbered, columns.groups, n)

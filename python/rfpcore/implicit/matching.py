@@ -15,10 +15,11 @@ from ..regularize import Regularization, Term
 from ._checks import Floats, lines
 from ._estimate import Constraint, Covariance, Estimate, Identified, estimate
 from ._least_squares import listed
-from ._penalty import TermPenalty, as_penalties, columns_of
+from ._penalty import Penalty, TermPenalty, as_penalties, columns_of
 from ._report import summary_of, to_frame
 from .data_penalties import DataPenalty
 from .equations import Equations
+from .nonlinear import NonLinear
 
 __all__ = ["GradientMatching"]
 
@@ -225,8 +226,7 @@ class GradientMatching:
     def regularization_(self) -> Regularization:
         """The estimated terms, ready for `Model`; ValueError where a penalty is no term, or is negative."""
         self._require_fitted()
-        if len(self.pieces_) > 1:
-            raise ValueError(f"n_pieces={len(self.pieces_)} gives coefficients that change; a Model has one")
+        self._require_one_piece()
         terms: list[Term] = []
         for penalty, coefficient in zip(self._penalties, self._not_negative(), strict=False):
             if not isinstance(penalty, TermPenalty):
@@ -253,18 +253,35 @@ class GradientMatching:
         """The estimated penalty's gradient Σ φ ∇R at parameters (W, P) or (P,)."""
         self._require_fitted()
         points = lines(thetas, "thetas")
-        columns = np.concatenate([columns_of(one, points) for one in self._penalties], axis=2)
-        found: Floats = (columns @ self.coef_).reshape(np.shape(thetas))
+        found: Floats = self._slope(self._penalties, points).reshape(np.shape(thetas))
         return found
 
     def gradient_on(self, theta: Any, data: Any) -> Floats:
         """The estimated penalty's gradient (P,) at θ (P,), penalties of data taken on other data: a batch."""
         self._require_fitted()
         moved = [one.on(data) if isinstance(one, DataPenalty) else one for one in self._penalties]
-        point = lines(theta, "theta")
-        columns = np.concatenate([columns_of(one, point) for one in moved], axis=2)
-        found: Floats = (columns @ self.coef_)[0]
+        found: Floats = self._slope(moved, lines(theta, "theta"))[0]
         return found
+
+    def _slope(self, penalties: list[Penalty], points: Floats) -> Floats:
+        """Σ φ ∇R (W, P); shapes that were estimated stand behind the linear coefficients."""
+        self._require_one_piece()
+        n_linear = sum(len(one.names(points.shape[1])) for one in penalties)
+        shapes, columns = self.coef_[n_linear:], []
+        for one in penalties:
+            if isinstance(one, NonLinear):
+                columns.append(one.at(points, shapes[: len(one.start)]))
+                shapes = shapes[len(one.start) :]
+            else:
+                columns.append(columns_of(one, points))
+        found: Floats = np.concatenate(columns, axis=2) @ self.coef_[:n_linear]
+        return found
+
+    def _require_one_piece(self) -> None:
+        if len(self.pieces_) > 1:
+            raise ValueError(
+                f"n_pieces={len(self.pieces_)} gives coefficients that change; n_pieces=1 gives one set"
+            )
 
     @property
     def is_term(self) -> bool:

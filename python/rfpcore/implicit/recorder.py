@@ -1,5 +1,7 @@
 """Windows of a PyTorch user's own training."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,8 @@ class TorchRecorder:
         import torch
 
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        value = self.loss(self.model(self.X), self.y)
+        with _evaluating(self.model), torch.enable_grad():
+            value = self.loss(self.model(self.X), self.y)
         found = torch.autograd.grad(value, parameters)
         self._steps.append(self._step)
         self._thetas.append(_flat(parameters))
@@ -63,6 +66,19 @@ class TorchRecorder:
         return Equations(found.points, found.targets, shares=found.shares, times=found.times)
 
 
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """The bare loss has no masks; measuring it changes neither running statistics nor random draws."""
+    training = [part for part in model.modules() if part.training]
+    try:
+        for part in training:
+            part.training = False
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
 def _flat(tensors: Any) -> Any:
     parts = [t.detach().reshape(-1).double().cpu().numpy() for t in tensors]
     return np.concatenate(parts)
@@ -76,6 +92,8 @@ def torch_recorder(model: Any, loss: Any, X: Any, y: Any, every: int = 5) -> Tor
     Parameters
     ----------
     model : torch.nn.Module
+        It is measured as in evaluation: without masks of dropout, and with running statistics, which stay as
+        they are.
     loss : callable(outputs, y) -> scalar tensor
         The bare loss.
     X, y : tensors
@@ -109,6 +127,6 @@ def torch_recorder(model: Any, loss: Any, X: Any, y: Any, every: int = 5) -> Tor
     >>> bool(abs(found.coef_[0] / 0.05 - 1) < 0.02)
     True
     """
-    if not callable(loss) or not hasattr(model, "parameters"):
+    if not callable(loss) or not hasattr(model, "parameters") or not hasattr(model, "modules"):
         raise TypeError("a torch module and a callable loss(outputs, y) are needed")
     return TorchRecorder(model, loss, X, y, integer(every, "every", 1, MAX_STEPS))

@@ -9,9 +9,10 @@ from scipy.special import log_expit, log_softmax
 
 from .._arrays import matrix, shown, targets
 from ..clusters import Clusters
+from ..exceptions import DivergenceError
 from ..functional import objective
 from ..losses import read
-from ..many import Model, fit_many, require_pair
+from ..many import Model, coded, coded_pair, fit_many, require_pair, text_classes
 from ..network import MLP
 from ..regularize import Regularization, Term
 from ._checks import Floats
@@ -38,6 +39,7 @@ class Retraining:
     accuracy : float
         NaN for losses without classes.
     theta : ndarray (P,)
+        Of the network that predicts: with batch normalization folded in.
     """
 
     distance: float
@@ -117,12 +119,20 @@ def validate(
     -------
     Validation
 
+    Raises
+    ------
+    DivergenceError
+        If one of the trainings diverges.
+
     References
     ----------
     .. [1] arXiv:2605.05436, section 2.1, "mode 2".
     """
     _require_alike(model, ablated)
     require_pair(held_out)
+    classes = text_classes(y, [model, ablated])
+    if classes is not None:
+        y, held_out = coded(y, classes, "y"), coded_pair(held_out, classes, "held_out")
     rows = matrix(X)
     net = model.net(rows.shape[1], _n_outputs(model, y, len(rows)))
     theta = net.init(model.seed)
@@ -141,7 +151,13 @@ def validate(
         n_jobs=n_jobs,
         scheduler=scheduler,
     )
-    thetas = {name: run.theta for name, run in zip(several, found.results, strict=True)}
+    for name, run in zip(several, found.results, strict=True):
+        if run.status == "diverged":
+            raise DivergenceError(
+                f"the training {name!r} diverged at step {run.n_steps}: there is nothing to compare; a "
+                "smaller lr helps"
+            )
+    thetas = {name: run.parameters() for name, run in zip(several, found.results, strict=True)}
     if terms is None:
         thetas["estimated"] = retrain(ablated, net, theta, X, y, _slope(estimate), n_jobs)
     measure = _Measure(net, model, thetas["true"], theta, held_out)

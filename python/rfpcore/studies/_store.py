@@ -34,32 +34,43 @@ class Store:
 
     def _open(self, path: Path, study: str) -> None:
         """Read what is finished; a new file says which study it is."""
-        if not path.exists():
+        head = _line({"study": study})
+        data = path.read_bytes() if path.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        if not whole and head.startswith(data):  # new, or a crash in the middle of the first line
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._append([{"study": study}])
+            path.write_bytes(head)
             return
-        text = path.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        lines = [json.loads(line) for line in whole.splitlines()]
-        if not lines or lines[0].get("study") != study:
+        if not whole.startswith(head):
             raise ValueError(f"{path} is of another study, of other data; give another path")
-        if len(whole) < len(text):  # a crash in the middle of a line
-            path.write_text(whole)
-        self.scores = {line["key"]: line["scores"] for line in lines[1:]}
+        for number, line in enumerate(whole[len(head) :].splitlines(), start=2):
+            try:
+                found = json.loads(line)
+                self.scores[found["key"]] = {name: found["scores"][name] for name in found["scores"]}
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise ValueError(
+                    f"{path} is damaged in line {number}, which is no finished model; take the line out, and "
+                    "its model is trained again"
+                ) from None
+        if len(whole) < len(data):  # a crash in the middle of a line
+            path.write_bytes(whole)
 
     def add(self, found: Mapping[str, dict[str, Any]]) -> None:
         """Keep scores of models that are new, on disk too."""
         self.scores |= found
         if self.path is not None:
-            self._append([{"key": key, "scores": scores} for key, scores in found.items()])
-
-    def _append(self, lines: list[dict[str, Any]]) -> None:
-        assert self.path is not None
-        with self.path.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+            data = b"".join(_line({"key": key, "scores": scores}) for key, scores in found.items())
+            with self.path.open("ab", buffering=0) as file:  # in one go, as another process may write too
+                written = file.write(data)
+            if written != len(data):
+                raise OSError(f"{self.path} took {written} of {len(data)} bytes: the disk may be full")
 
     def array(self, keys: Any, name: str) -> Any:
         """A score of many models, in the shape of their keys."""
         keys = np.asarray(keys, object)
         values = [self.scores[key][name] for key in keys.ravel()]
         return np.array(values, np.float64).reshape(keys.shape)
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry).encode() + b"\n"

@@ -72,7 +72,7 @@ class SweepFile:
         self.data = _describe_data(X, y, options, len(models))
         self.fields = _fields(models) | dict(rows or {})
         self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
-        self.end = self.size = 0
+        self.end = self.size = self.inode = 0
         self.shards: list[tuple[Tensors, Document]] = []
         if path.exists():
             self._read()
@@ -80,6 +80,7 @@ class SweepFile:
     def _read(self) -> None:
         """The shards; the first says which sweep it is."""
         shards, self.end, self.size = _files.read_shards(self.path)
+        self.inode = self.path.stat().st_ino
         if not shards:  # a file of something else, or one that is damaged: its own message says so
             found = _files.read(self.path)[1].get("class")
             raise ValueError(f"{self.path} holds a {found}, no sweep that is kept in shards")
@@ -202,9 +203,15 @@ class SweepFile:
 
     def append(self, done: Mapping[int, ModelResult]) -> None:
         """Add a shard of models that are finished."""
+        if not self.end and self.path.exists():  # another process has begun it meanwhile
+            self._read()
+            there = self.results()
+            done = {index: result for index, result in done.items() if index not in there}
+        if not done:
+            return
         data = _files.shard(*_shard(done))
         if self.end:
-            self.end = self.size = _files.append(self.path, data, self.end, self.size)
+            self.end = self.size = _files.append(self.path, data, self.end, self.size, self.inode)
             return
         codes, distinct = [], {}
         for name, values in self.fields.items():  # a few values each, and which of them a model has
@@ -216,6 +223,7 @@ class SweepFile:
         first = _files.shard({"codes": np.array(codes, np.int64)}, head)
         _files.replace(self.path, first + data)
         self.end = self.size = len(first) + len(data)
+        self.inode = self.path.stat().st_ino
 
 
 def _shard(done: Mapping[int, ModelResult]) -> tuple[Tensors, Document]:

@@ -1,11 +1,12 @@
 """Training of a study's models, seed by seed, a few hundred at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._progress import make_progress
+from ..exceptions import DivergenceError
 from ..many import Model, ModelResult, fit_many
 from ..regularize import EarlyStopping
 from ._store import Store
@@ -50,7 +51,9 @@ def train(
             draw = data.draw(seed)
             for start in range(0, len(several), _AT_ONCE):
                 part = several[start : start + _AT_ONCE]
-                store.add(_scores(draw, part, data.n_classes, where))
+                found = _scores(draw, part, data.n_classes, where)
+                store.add(found)
+                _require_all(part, found)
                 done += len(part)
                 progress.update(done, f"seed {seed}")
 
@@ -71,7 +74,22 @@ def _scores(
         scheduler=where.scheduler,
         dtype=np.float32,
     )
-    return {key: _score(draw, result, n) for (key, _, n), result in zip(several, found.results, strict=True)}
+    return {
+        key: _score(draw, result, n)
+        for (key, _, n), result in zip(several, found.results, strict=True)
+        if result.status != "diverged"
+    }
+
+
+def _require_all(several: Sequence[tuple[str, Model, int]], found: Mapping[str, Any]) -> None:
+    """DivergenceError where a network has no errors of class."""
+    lost = [key for key, _, _ in several if key not in found]
+    if lost:
+        raise DivergenceError(
+            f"{len(lost)} of {len(several)} networks diverged, and have no curve; the first is {lost[0]}. A "
+            "smaller lr or ClipNorm helps",
+            n_diverged=len(lost),
+        )
 
 
 def _outcomes(labels: Any, several: Sequence[tuple[str, Model, int]], n_classes: int) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .._arrays import shown
 from .._options import MAX_PARAMETERS, choice, integer, shows
 from ..many import Model
 from ._checks import rising
@@ -122,6 +123,7 @@ class Descent:
             raise ValueError(
                 f"the axes are {list(self.axes)}; the curve over {name!r} needs a value for {others}"
             )
+        fixed = {other: self._value(other, value, name) for other, value in fixed.items()}
         points, family = self.axes[name], self.family
         jobs = [[family.job(seed, fixed | {name: point}) for point in points] for seed in range(self.seeds)]
         known = [family.theory(job, self.seeds) for job in jobs[0]]  # refuses what it cannot, before any work
@@ -139,6 +141,13 @@ class Descent:
             family.level,
             family.measure,
         )
+
+    def _value(self, axis: str, value: Any, varied: str) -> int:
+        """Where an axis stands that a curve over another does not vary."""
+        if axis == varied or axis not in self.family.most:
+            others = [name for name in self.family.most if name != varied]
+            raise ValueError(f"{axis}={shown(value)}: a curve over {varied!r} takes values of {others}")
+        return integer(value, axis, 1, self.family.most[axis])
 
     def map(self, axis: str, other: str) -> RiskMap:
         """Mean errors over two axes.

@@ -110,12 +110,12 @@ class _Pages:
 
     def close(self) -> Path:
         path = self.folder / "report.md"
-        path.write_text("\n".join(self.markdown) + "\n")
+        path.write_text("\n".join(self.markdown) + "\n", encoding="utf-8")
         style = (
             "body{max-width:60em;margin:auto;font-family:sans-serif}td{padding:.2em .6em}img{max-width:100%}"
         )
         page = f"<!doctype html><meta charset='utf-8'><style>{style}</style>" + "\n".join(self.html)
-        (self.folder / "report.html").write_text(page)
+        (self.folder / "report.html").write_text(page, encoding="utf-8")
         return path
 
 

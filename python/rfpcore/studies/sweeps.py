@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array, has_entries, shown
+from .._arrays import Array, as_floats, has_entries, shown
 from .._frames import require_aligned
 from .._options import choice, file_path, items, shows
 from .._progress import NoProgress, make_progress
@@ -148,6 +148,8 @@ def sweep(
         require_aligned(X=X, y=y)  # codes have no index
         y = coded(y, classes, "y")
         held_out, test = coded_pair(held_out, classes, "held_out"), coded_pair(test, classes, "test")
+    if getattr(row_weights, "ndim", 0) == 2:  # a frame, or an array of another library: lines are taken out
+        row_weights = as_floats(row_weights, "row_weights")
     options = {"rows": rows, "row_weights": row_weights, "held_out": held_out, "record": record}
     options |= {"held_out_rows": held_out_rows, "test": test, "test_rows": test_rows}
     options |= {"n_outputs": n_outputs, "dtype": dtype}
@@ -393,4 +395,5 @@ def _shown_point(point: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A number or string as it is, anything else as text."""
+    value = value.item() if isinstance(value, np.generic) else value
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
