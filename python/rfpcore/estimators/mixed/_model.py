@@ -204,8 +204,11 @@ class FittedModel:
         """
         observed = self.effects.inputs
         assert observed is not None
-        made_up = self.effects.taken(self.uncertainty.deviations(observed), Z, codes, inner)
-        return np.asarray(((self.uncertainty.deviations(inputs) - made_up) ** 2).sum(axis=1))
+        own, offsets = self.uncertainty.deviations(inputs), self.effects.data.offsets
+        theirs = np.zeros((len(observed), own.shape[1]))
+        rows = np.repeat(np.isin(np.arange(len(offsets) - 1), codes), np.diff(offsets))
+        theirs[rows] = self.uncertainty.deviations(observed[rows])
+        return np.asarray(((own - self.effects.taken(theirs, Z, codes, inner)) ** 2).sum(axis=1))
 
     def draws(self, X: Array, groups: Any, n_draws: int, seed: int) -> Floats:
         """Joint draws (N, n_draws) of the clusters' effects at rows, in the data's units."""
