@@ -1,6 +1,6 @@
 """The method by which a mixed model is fitted to shards."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._atomic import all_or_nothing
 from ..._blas import one_blas_thread
@@ -8,13 +8,16 @@ from ..._shards.way import Way
 from ._report import random_effects, report
 from ._sharded import fit_shards
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class FitsShards:
     """What fits to shards; goes before the rest of an estimator."""
 
     @all_or_nothing
     @one_blas_thread
-    def fit_shards(self: Any, shards: Any, *, scheduler: Any = None, cache_bytes: Any = None) -> Any:
+    def fit_shards(self, shards: Any, *, scheduler: Any = None, cache_bytes: Any = None) -> "Self":
         """Fit networks, with `mean="network"`, to clusters that lie in Parquet files.
 
         The objective, the networks, the choice of steps and weight decay and the guard are those of `fit`, as
@@ -59,15 +62,18 @@ class FitsShards:
         There are two trainings, of `max_iter` passes over all rows each. A shard in memory takes about 70
         bytes a row and column, and in the second 4 n² bytes more a cluster of n rows.
         """
-        given = self._checked()
+        estimator: Any = self
+        given = estimator._checked()
         way = Way(shards, scheduler, cache_bytes)
-        self._forget()
-        found = fit_shards(self, way, given)
-        sampled = self._model(found.problem, found.scales, found.before, found.fitted)
-        said = report(found.problem, found.fitted, sampled, self._names(), reml=False)
-        self._memory = sampled.without_clusters(found.n_clusters, found.drawn)
-        self.__dict__ |= vars(said)
-        self.labels_ = self._memory.effects.labels
-        self.random_effects_ = random_effects(self._memory, self._names())
+        estimator._forget()
+        found = fit_shards(estimator, way, given)
+        names = estimator._names()
+        sampled = estimator._model(found.problem, found.scales, found.before, found.fitted)
+        said = report(found.problem, found.fitted, sampled, names, reml=False)
+        estimator._memory = sampled.without_clusters(found.n_clusters, found.drawn)
+        estimator.__dict__ |= vars(said)
+        estimator.labels_ = estimator._memory.effects.labels
+        estimator.random_effects_ = random_effects(estimator._memory, names)
         if given["verbose"]:
-            print(self.summary())
+            print(estimator.summary())
+        return self
