@@ -10,7 +10,7 @@ from scipy.stats import norm
 import rfpcore
 from rfpcore import MixedRegressor
 from rfpcore.estimators.mixed import _fit
-from rfpcore.estimators.mixed._model import mean_outcome
+from rfpcore.estimators.mixed._moments import mean_outcome
 
 RANDOM = np.random.default_rng(0)
 CLUSTERS, ROWS = 20, 8

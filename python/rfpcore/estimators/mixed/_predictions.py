@@ -11,7 +11,7 @@ from ..._arrays import Array
 from ..._limits import seed
 from ..._options import MAX_STEPS, boolean, choice, fraction, integer
 from .._known import Unknown
-from ._model import Prediction, Variances
+from ._moments import Prediction, Variances
 
 
 class _Predicts:
