@@ -122,6 +122,10 @@ def test_the_scale_of_weights_does_not_matter(scale, data, tmp_path):
     model.save(tmp_path / "model")
     loaded = rfpcore.load(tmp_path / "model").adapt(*data, scale * weights)
     assert (loaded.predict(data[0], data[2]) == adapted.predict(data[0], data[2])).all()
+    # Rows without weights are ordinary ones.
+    same = np.full(len(data[1]), scale * weights.mean())
+    ordinary = model.adapt(*data).predict(data[0], data[2])
+    assert ordinary == pytest.approx(model.adapt(*data, same).predict(data[0], data[2]), rel=1e-9)
 
 
 def test_partial_fit_learns_the_effects_anew_as_it_goes_on():

@@ -30,13 +30,16 @@ class EffectsPrior:
         And of the residuals.
     parameters : ndarray (5,)
         Logarithms of the variances of intercepts, slopes and smooth functions, of the latter's length, and of
-        the noise's variance, in standard units.
+        the noise's variance, in standard units; the noise is that of a row of the mean weight.
+    weight : float
+        The mean weight of the fit's rows, which rows without a weight are taken to have.
     """
 
     x_mean: Floats
     x_scale: Floats
     y_scale: float
     parameters: Floats
+    weight: float = 1.0
 
     @property
     def _structure(self) -> Structure:
@@ -62,7 +65,7 @@ class EffectsPrior:
         """
         scales, order = self._scales, np.argsort(codes, kind="stable")
         r = scales.outcomes(residual)[order]
-        own = None if weights is None else _positive(weights)[order]
+        own = None if weights is None else _positive(weights)[order] / self.weight
         found = effects_of(
             self._structure,
             self.parameters,
@@ -124,10 +127,9 @@ def effects_prior(
     own, unit = None, 1.0
     if weights is not None:  # the search begins at a noise of order 1, for rows of order 1
         own = _positive(weights)
-        unit = float(own.mean())
+        unit = float(own[weights > 0].mean())
         own /= unit
     data = effect_data(structure, Z, codes, offsets, centres(Z, codes, len(sizes)), None, own)
     problem = MixedProblem(Z, r, data, structure, np.zeros(len(sizes), np.intp), 0, n_threads)
-    parameters = estimate(problem, np.zeros_like(r)).parameters.copy()
-    parameters[-1] += np.log(unit)  # the noise is that of a row of weight 1
-    return EffectsPrior(scales.x.level, scales.x.spread, spread, parameters)
+    found = estimate(problem, np.zeros_like(r))
+    return EffectsPrior(scales.x.level, scales.x.spread, spread, found.parameters, unit)

@@ -306,7 +306,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         Parameters
         ----------
         X, y, groups, sample_weight
-            As in `fit`.
+            As in `fit`. In the exact form rows without weights weigh as much as those of the fit on average.
         inner_steps : int or None, default=10
         inner_lr : float, array (P,), "auto" or None, default="auto"
         shrink : bool, default=True
