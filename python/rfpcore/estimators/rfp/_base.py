@@ -249,12 +249,13 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         return fit
 
     def _effects_are_old(self, fit: Fit) -> bool:
-        """Whether `partial_fit` has taken twice the steps since `effects_` were estimated on its residuals.
+        """Whether `partial_fit` has come to 2, 8, 32, ... steps since `effects_` were estimated.
 
-        After the first pass these are those of a network that has learnt next to nothing.
+        After the first pass its residuals are those of a network that has learnt next to nothing. An estimate
+        costs as much as some forty passes, so that it cannot be made after each.
         """
         before, now = self._memory.n_steps, int(fit.training.trainer.n_steps)
-        return not hasattr(self, "shrinkage_") and before.bit_length() < now.bit_length()
+        return not hasattr(self, "shrinkage_") and before.bit_length() // 2 < now.bit_length() // 2
 
     def _run(
         self,
