@@ -159,3 +159,18 @@ def test_effects_of_clusters_left_out_stay(data):
     for _ in range(steps + 1):
         model.partial_fit(*data)
     assert model.effects_ is before
+
+
+@pytest.mark.parametrize("max_iter", [60, "auto"])
+def test_rows_of_no_weight_are_as_if_they_were_not_there(max_iter, data):
+    """They set the units of effects, and the means that slopes turn about."""
+    X, y, groups = data
+    random = np.random.default_rng(0)
+    order = random.permutation(len(y) + 9)
+    own = order[order < len(y)]
+    wild = np.r_[X, 50 * random.standard_normal((9, 1))][order], np.r_[y, np.full(9, 100.0)][order]
+    rows = *wild, np.r_[groups, np.arange(9)][order], (order < len(y)).astype(float)
+    model = RFPRegressor(**QUICK | {"max_iter": max_iter})
+    expected = model.fit(X[own], y[own], groups[own]).adapt(X[own], y[own], groups[own]).predict(X, groups)
+    assert model.adapt(*rows).predict(X, groups) == pytest.approx(expected, rel=1e-9)
+    assert model.fit(*rows).adapt(*rows).predict(X, groups) == pytest.approx(expected, rel=1e-6)
