@@ -303,7 +303,7 @@ def _object_codes(labels: Array, name: str) -> tuple[Array, NDArray[np.intp]]:
             raise TypeError(
                 f"{name} holds {label!r} of type {type(label).__name__} in row {row}; labels must be hashable"
             ) from None
-    missing = [code for label, code in index.items() if is_missing(label)]
+    missing = [code for label, code in index.items() if _lacks(label)]
     if missing:
         rows = np.flatnonzero(np.isin(codes, missing))
         raise _missing_label(int(rows[0]), len(rows), name)
@@ -315,6 +315,11 @@ def _object_codes(labels: Array, name: str) -> tuple[Array, NDArray[np.intp]]:
     rank = np.empty(len(unique), np.intp)
     rank[[index[label] for label in unique]] = np.arange(len(unique))
     return _narrow(unique), rank[codes]
+
+
+def _lacks(label: Any) -> bool:
+    """Whether a label is missing, or a part of one of several parts: NaN there equals no other."""
+    return any(map(is_missing, label)) if isinstance(label, tuple) else is_missing(label)
 
 
 def _narrow(labels: list[Any]) -> Array:

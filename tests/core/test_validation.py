@@ -97,6 +97,11 @@ BAD_DATA = {
         ValueError,
         r"groups has no label in row 2 \(2 rows lack one\)",
     ),
+    "groups of two parts, one missing": (
+        {"groups": [(1, 2.0), (1, 2.0), (2, float("nan")), (2, float("nan")), (2, 3.0), (2, 3.0)]},
+        ValueError,
+        r"groups has no label in row 2 \(2 rows lack one\)",
+    ),
     "groups unhashable": ({"groups": [[1]] * 6}, TypeError, r"groups holds \[1\] of type list in row 0"),
     "weight length": ({"sample_weight": [1.0]}, ValueError, "sample_weight has 1 rows; X has 6"),
     "weight 2-D": ({"sample_weight": X}, ValueError, r"sample_weight has shape \(6, 2\); \(6,\), one weight"),

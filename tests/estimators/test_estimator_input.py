@@ -150,33 +150,25 @@ def test_bad_outcomes():
 
 ODD = {
     "masked": (np.ma.masked_less(X, 0), ValueError, "X must be finite, but .* the first is nan in row"),
-    "text": (X.astype(str), TypeError, "X holds text .*; real numbers are needed"),
-    "text in a list": (X.astype(str).tolist(), TypeError, "X holds text .*; real numbers are needed"),
-    "text as objects": (X.astype(str).astype(object), TypeError, "X holds text"),
-    "dates": (X.astype("M8[D]"), TypeError, r"X holds dates or durations \(datetime64\[D\]\)"),
-    "durations": (X.astype("m8[s]"), TypeError, r"X holds dates or durations \(timedelta64\[s\]\)"),
+    "text": (X.astype(str), TypeError, "X has dtype <U32; real numbers are needed"),
+    "text in a list": (X.astype(str).tolist(), TypeError, "X has dtype <U.*; real numbers are needed"),
+    "text as objects": (
+        X.astype(str).astype(object),
+        TypeError,
+        "holds '.*', a str; real numbers are needed",
+    ),
     "a column of text": (
         pd.DataFrame({"zip": ["02139"] * len(X)}),
         TypeError,
-        "column 'zip' of X holds text \\('02139'\\); numbers are needed",
+        "holds '02139', a str; real numbers are needed.*FormulaFeatures, or an encoder",
     ),
-    "a column of dates": (
-        pd.DataFrame({"day": pd.date_range("2020", periods=len(X))}),
-        TypeError,
-        "column 'day' of X holds dates or durations .*days since a date",
-    ),
-    "polars' dates": (
-        pl.DataFrame({"day": pd.date_range("2020", periods=len(X)).to_numpy()}),
-        TypeError,
-        "column 'day' of X holds dates",
-    ),
-    "polars' text": (pl.DataFrame({"zip": ["1"] * len(X)}), TypeError, "column 'zip' of X holds text"),
+    "polars' text": (pl.DataFrame({"zip": ["1"] * len(X)}), TypeError, "holds '1', a str"),
 }
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_what_numpy_would_make_numbers_of(name, fitted):
-    """scikit-learn's conversion drops masks, reads digits, and counts days or nanoseconds, as they come."""
+    """scikit-learn's conversion drops masks, and reads digits."""
     odd, kind, message = ODD[name]
     with pytest.raises(kind, match=message):
         regressor().fit(odd, Y, GROUPS)

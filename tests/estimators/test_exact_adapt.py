@@ -122,6 +122,10 @@ def test_the_scale_of_weights_does_not_matter(scale, data, tmp_path):
     model.save(tmp_path / "model")
     loaded = rfpcore.load(tmp_path / "model").adapt(*data, scale * weights)
     assert (loaded.predict(data[0], data[2]) == adapted.predict(data[0], data[2])).all()
+    # Rows without weights are ordinary ones.
+    same = np.full(len(data[1]), scale * weights.mean())
+    ordinary = model.adapt(*data).predict(data[0], data[2])
+    assert ordinary == pytest.approx(model.adapt(*data, same).predict(data[0], data[2]), rel=1e-9)
 
 
 def test_partial_fit_learns_the_effects_anew_as_it_goes_on():
@@ -139,22 +143,14 @@ def test_partial_fit_learns_the_effects_anew_as_it_goes_on():
     fitted = RFPRegressor(**options, max_iter=128).fit(*data)
     model = RFPRegressor(**options)
     found = [model.partial_fit(*data).effects_ for _ in range(128)]
-    assert [step for step in range(1, 128) if found[step] is not found[step - 1]] == [
-        1,
-        3,
-        7,
-        15,
-        31,
-        63,
-        127,
-    ]
+    assert [step for step in range(1, 128) if found[step] is not found[step - 1]] == [1, 7, 31, 127]
     assert np.array_equal(model.theta_, fitted.theta_)
     assert error(model) == pytest.approx(error(fitted), rel=1e-9)
     # One cluster says nothing of effects: what was known stays.
     one = groups == 0
-    for _ in range(128):
+    for _ in range(512 - 128):
         model.partial_fit(X[one], y[one], groups[one])
-    assert model.effects_ is not None
+    assert model.effects_ is found[-1]
 
 
 def test_effects_of_clusters_left_out_stay(data):
@@ -163,3 +159,18 @@ def test_effects_of_clusters_left_out_stay(data):
     for _ in range(steps + 1):
         model.partial_fit(*data)
     assert model.effects_ is before
+
+
+@pytest.mark.parametrize("max_iter", [60, "auto"])
+def test_rows_of_no_weight_are_as_if_they_were_not_there(max_iter, data):
+    """They set the units of effects, and the means that slopes turn about."""
+    X, y, groups = data
+    random = np.random.default_rng(0)
+    order = random.permutation(len(y) + 9)
+    own = order[order < len(y)]
+    wild = np.r_[X, 50 * random.standard_normal((9, 1))][order], np.r_[y, np.full(9, 100.0)][order]
+    rows = *wild, np.r_[groups, np.arange(9)][order], (order < len(y)).astype(float)
+    model = RFPRegressor(**QUICK | {"max_iter": max_iter})
+    expected = model.fit(X[own], y[own], groups[own]).adapt(X[own], y[own], groups[own]).predict(X, groups)
+    assert model.adapt(*rows).predict(X, groups) == pytest.approx(expected, rel=1e-9)
+    assert model.fit(*rows).adapt(*rows).predict(X, groups) == pytest.approx(expected, rel=1e-6)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -137,6 +138,15 @@ def test_one_of_them_is_no_fit_of_its_own(tmp_path):
     assert_array_equal(fits[-1].predict(X), fits.predict(X)[-1])
     with pytest.raises(TypeError, match="alpha='x' is a str; a number in"):
         refit_clusters(model(max_iter=2).set_params(alpha="x", inner_lr="auto"), X, Y, GROUPS, JACKKNIFE)
+
+
+def test_columns_of_counts_that_name_other_clusters():
+    counts = pd.DataFrame(JACKKNIFE, columns=[0, 1, 2, 3, 4, 9])
+    with pytest.raises(ValueError, match=r"the columns of counts name 9, which is no cluster; .* \[0, 1, 2"):
+        refit_clusters(model(max_iter=2), X, Y, GROUPS, counts)
+    for columns in (list("abcdef"), range(6)):  # names of something else, or of nothing
+        counts = pd.DataFrame(JACKKNIFE, columns=columns)
+        assert len(refit_clusters(model(max_iter=2), X, Y, GROUPS + 1, counts)) == 6
 
 
 INTERRUPTED = """

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._arrays import Array, as_floats, matrix, require_finite, row_weights, shown, targets
+from .._arrays import Array, as_floats, matrix, require_finite, row_weights, targets
 from .._frame_columns import is_frame
 from .._limits import Limited
 from .._scaling import Scaling
@@ -51,7 +51,7 @@ class FeatureEstimator(CallbackSupportMixin, Limited, BaseEstimator):
         _require_own_names(X)
         if not any(hasattr(X, name) for name in ("__array__", "__len__", "shape")):
             raise TypeError(f"X is a {type(X).__name__}; an array or frame is needed")
-        _require_numbers(X)
+        _require_no_text(X)
         if np.ma.is_masked(X):
             X = as_floats(X, "X")  # NaN where it is masked
         try:
@@ -172,36 +172,32 @@ def _require_own_names(X: Any) -> None:
         )
 
 
-def _require_numbers(X: Any) -> None:
-    """TypeError where X holds text, dates or durations, of which NumPy would make numbers."""
+def _require_no_text(X: Any) -> None:
+    """TypeError where X holds text, of which scikit-learn's conversion makes numbers where it has digits."""
     if hasattr(X, "lazy") and hasattr(X, "collect"):  # refused elsewhere
         return
-    if not (is_frame(X) and hasattr(X, "dtypes")):
-        if (odd := _odd(X)) is not None:
-            raise TypeError(f"X holds {odd}; real numbers are needed")
-        return
-    for name in X.columns:
-        if (odd := _odd(X[name])) is not None:
+    parts = (X[name] for name in X.columns) if is_frame(X) and hasattr(X, "dtypes") else (X,)
+    if any(map(_holds_text, parts)):
+        try:
+            as_floats(X, "X")
+        except TypeError as found:
             raise TypeError(
-                f"column {name!r} of X holds {odd}; numbers are needed: columns of zeros and ones for "
-                "labels, days since a date for dates"
-            )
+                f"{found}. rfpcore.formula.FormulaFeatures, or an encoder of scikit-learn, makes them of "
+                "labels"
+            ) from None
 
 
-def _odd(values: Any) -> str | None:
-    """What is no number, of what NumPy would make numbers; None where there is nothing."""
-    if getattr(getattr(values, "dtype", None), "kind", "O") in "biuf":
-        return None
+def _holds_text(values: Any) -> bool:
+    """Whether any value is text; what is no array is refused elsewhere."""
+    if getattr(getattr(values, "dtype", None), "kind", "O") in "biufcmM":
+        return False
     try:
         array = np.asarray(values)
-    except Exception:  # whatever is no array is refused elsewhere
-        return None
-    if array.dtype.kind in "mM":
-        return f"dates or durations ({array.dtype})"
-    if array.dtype.kind in "OUST":
-        texts = (value for value in array.ravel().tolist() if isinstance(value, str | bytes))
-        return next((f"text ({shown(value)})" for value in texts), None)
-    return None
+    except Exception:
+        return False
+    if array.dtype.kind == "O":
+        return any(isinstance(value, str | bytes) for value in array.ravel().tolist())
+    return array.dtype.kind in "UST"
 
 
 def _is_learnt(name: str) -> bool:

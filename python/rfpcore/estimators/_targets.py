@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from .._arrays import Array, as_floats, is_missing, label_array, require_finite, shown
+from .._arrays import Array, as_floats, is_missing, label_array, require_finite
 from .._scaling import Scaling
 from ..losses import Known, Loss, RegressionLoss, read
 
@@ -48,8 +48,7 @@ class ClassTargets(Targets):
     def _learn_targets(self, y: Any) -> None:
         classes = np.unique(_labels(y))
         if len(classes) < 2:
-            only = shown(classes.tolist()[0])
-            raise ValueError(f"a classifier needs at least 2 classes; y has only one class, {only}")
+            raise ValueError(f"a classifier needs at least 2 classes; y has only one class, {classes[0]!r}")
         if hasattr(self, "classes_") and classes.tolist() != self.classes_.tolist():
             raise ValueError(
                 f"warm_start needs the classes of the earlier fit, {self.classes_}; y has {classes}"

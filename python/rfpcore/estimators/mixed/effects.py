@@ -30,13 +30,16 @@ class EffectsPrior:
         And of the residuals.
     parameters : ndarray (5,)
         Logarithms of the variances of intercepts, slopes and smooth functions, of the latter's length, and of
-        the noise's variance, in standard units.
+        the noise's variance, in standard units; the noise is that of a row of the mean weight.
+    weight : float
+        The mean weight of the fit's rows, which rows without a weight are taken to have.
     """
 
     x_mean: Floats
     x_scale: Floats
     y_scale: float
     parameters: Floats
+    weight: float = 1.0
 
     @property
     def _structure(self) -> Structure:
@@ -60,9 +63,11 @@ class EffectsPrior:
         weights : ndarray (N,) or None
         n_threads : int
         """
+        if weights is not None:
+            X, residual, codes, weights = _used(weights, X, residual, codes, weights)
         scales, order = self._scales, np.argsort(codes, kind="stable")
         r = scales.outcomes(residual)[order]
-        own = None if weights is None else _positive(weights)[order]
+        own = None if weights is None else _positive(weights)[order] / self.weight
         found = effects_of(
             self._structure,
             self.parameters,
@@ -91,7 +96,13 @@ class ClusterPosterior:
         return self._scales.y_scale * found
 
 
-LEAST = 1e-9  # of the largest weight: rows of none say nothing, with a noise that is no number
+LEAST = 1e-9  # of the largest weight: what is far below it has a noise that is no number
+
+
+def _used(weights: Array, *columns: Array) -> list[Array]:
+    """Columns without the rows of weight 0, which are to be as if they were not there."""
+    used = weights > 0
+    return list(columns) if used.all() else [column[used] for column in columns]
 
 
 def _positive(weights: Array) -> Floats:
@@ -115,6 +126,11 @@ def effects_prior(
         None where effects and noise cannot be told apart: of one cluster, or clusters of one row.
     """
     sizes = np.diff(offsets)
+    if weights is not None:
+        cluster = np.repeat(np.arange(len(sizes)), sizes)
+        X, residual, cluster, weights = _used(weights, X, residual, cluster, weights)
+        sizes = np.bincount(cluster, minlength=len(sizes))
+        offsets = np.r_[0, np.cumsum(sizes)]
     spread = float(np.sqrt(np.mean(np.square(residual, dtype=np.float64))))
     if len(sizes) < 2 or sizes.max() < 2 or not 0 < spread < np.inf:
         return None
@@ -128,6 +144,5 @@ def effects_prior(
         own /= unit
     data = effect_data(structure, Z, codes, offsets, centres(Z, codes, len(sizes)), None, own)
     problem = MixedProblem(Z, r, data, structure, np.zeros(len(sizes), np.intp), 0, n_threads)
-    parameters = estimate(problem, np.zeros_like(r)).parameters.copy()
-    parameters[-1] += np.log(unit)  # the noise is that of a row of weight 1
-    return EffectsPrior(scales.x.level, scales.x.spread, spread, parameters)
+    found = estimate(problem, np.zeros_like(r))
+    return EffectsPrior(scales.x.level, scales.x.spread, spread, found.parameters, unit)

@@ -214,7 +214,8 @@ class MLPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
     ----------
     loss : {"squared", "poisson", "huber", "quantile"}, default="squared"
         (y − f)², twice scikit-learn's; or e^f − y f for counts, with e^f the rate that `predict` returns.
-        Summed over outputs.
+        Summed over outputs. What `losses.huber` and `losses.quantile` take is in units of the outcome, or of
+        the standardised one.
     hidden_layer_sizes, activation, solver, regularization, batch_size, learning_rate, learning_rate_init, \
 max_iter, momentum, nesterovs_momentum, beta_1, beta_2, epsilon, early_stopping, validation_fraction, \
 n_iter_no_change, tol, dtype, random_state, n_jobs, warm_start, standardize

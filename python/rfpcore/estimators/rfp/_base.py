@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-LARGEST_LOG = 300.0  # of a variance over another, and over weights of 1e-100
+LARGEST_LOG = 100.0  # of a variance over another
 
 AdaptedT = TypeVar("AdaptedT", AdaptedRegressor, AdaptedClassifier)
 
@@ -157,6 +157,8 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
                 f"effects.{name}": getattr(prior, name) for name in ("x_mean", "x_scale", "parameters")
             }
             tensors["effects.y_scale"] = np.array([prior.y_scale])
+            if prior.weight != 1:  # as in all files before there was one
+                tensors["effects.weight"] = np.array([prior.weight])
         return document | {"memory": {"n_steps": memory.n_steps, "batch_seed": memory.batch_seed}}
 
     def _restore(self, tensors: Tensors, document: Document) -> None:
@@ -247,12 +249,13 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         return fit
 
     def _effects_are_old(self, fit: Fit) -> bool:
-        """Whether `partial_fit` has taken twice the steps since `effects_` were estimated on its residuals.
+        """Whether `partial_fit` has come to 2, 8, 32, ... steps since `effects_` were estimated.
 
-        After the first pass these are those of a network that has learnt next to nothing.
+        After the first pass its residuals are those of a network that has learnt next to nothing. An estimate
+        costs as much as some forty passes, so that it cannot be made after each.
         """
         before, now = self._memory.n_steps, int(fit.training.trainer.n_steps)
-        return not hasattr(self, "shrinkage_") and before.bit_length() < now.bit_length()
+        return not hasattr(self, "shrinkage_") and before.bit_length() // 2 < now.bit_length() // 2
 
     def _run(
         self,
@@ -536,8 +539,11 @@ def _effects(tensors: Tensors, d: int) -> EffectsPrior | None:
         tensor(tensors, f"effects.{name}", length, dtype=F64)
         for name, length in (("parameters", 5), ("x_mean", d), ("x_scale", d), ("y_scale", 1))
     )
-    if not ((x_scale > 0).all() and y_scale[0] > 0):
+    weight = np.ones(1)
+    if "effects.weight" in tensors:
+        weight = tensor(tensors, "effects.weight", 1, dtype=F64)
+    if not ((x_scale > 0).all() and y_scale[0] > 0 and weight[0] > 0):
         raise ValueError("the effects' scales are not above 0")
     if np.abs(parameters).max() > LARGEST_LOG:
         raise ValueError(f"the effects' parameters are {parameters}; logarithms of variances are needed")
-    return EffectsPrior(x_mean, x_scale, float(y_scale[0]), parameters)
+    return EffectsPrior(x_mean, x_scale, float(y_scale[0]), parameters, float(weight[0]))

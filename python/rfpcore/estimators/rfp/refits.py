@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ... import _rfpcore
-from ..._arrays import Array, as_floats, require_finite, require_total
+from ..._arrays import Array, as_floats, require_finite, require_total, shown
 from ..._dask import require_client, results_of, shares, threads_of_each
 from ..._options import check_alpha, random_source
 from ...clusters import Clusters
@@ -191,12 +191,18 @@ def refit_clusters(
 
 
 def _require_labels(counts: Any, labels: Array) -> None:
-    """ValueError where a frame's columns are the clusters in another order."""
-    columns = list(getattr(counts, "columns", ()))
-    if columns != labels.tolist() and sorted(map(str, columns)) == sorted(map(str, labels.tolist())):
+    """ValueError where a frame's columns are the clusters in another order, or some of them and others."""
+    columns, own = list(getattr(counts, "columns", ())), labels.tolist()
+    others = set(columns) - set(own)
+    if 0 < len(others) < len(columns) and columns != list(range(len(columns))):
+        raise ValueError(
+            f"the columns of counts name {shown(min(others, key=repr))}, which is no cluster; the clusters "
+            f"are {own[:5]}"
+        )
+    if columns != own and sorted(map(str, columns)) == sorted(map(str, own)):
         raise ValueError(
             f"the columns of counts are the clusters in another order: {columns[:5]}, where "
-            f"{labels.tolist()[:5]} is needed"
+            f"{own[:5]} is needed"
         )
 
 

@@ -306,7 +306,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         Parameters
         ----------
         X, y, groups, sample_weight
-            As in `fit`.
+            As in `fit`. In the exact form rows without weights weigh as much as those of the fit on average.
         inner_steps : int or None, default=10
         inner_lr : float, array (P,), "auto" or None, default="auto"
         shrink : bool, default=True
@@ -316,7 +316,7 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         method : {"auto", "exact", "gradient"}, default="auto"
             "exact" adds to the population's prediction the posterior mean of the cluster's effect, whose
             covariance (`effects_`) the fit has estimated on clusters left out (with `max_iter="auto"`; else
-            on its own residuals: in `partial_fit` whenever its steps have doubled); "gradient" takes inner
+            on its own residuals: in `partial_fit` after 1, 2, 8, 32, ... steps); "gradient" takes inner
             steps. "auto" is exact where the loss is squared and there is one outcome, unless `inner_steps` or
             `inner_lr` says something else than their defaults.
 
