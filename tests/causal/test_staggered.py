@@ -220,3 +220,11 @@ def test_clusters_treated_from_the_start_take_no_part():
     assert_allclose(with_always.std_error_, without.std_error_, rtol=1e-12)
     assert with_always.effect_.df == without.effect_.df
     assert_allclose(with_always.uniform_band().high, without.uniform_band().high, rtol=1e-12)
+
+
+def test_a_summary_is_of_the_fit():
+    groups, time = np.repeat(np.arange(12), 4), np.tile(np.arange(4), 12)
+    treated = time >= np.array([2, 9])[groups % 2]
+    y = groups + treated + np.random.default_rng(0).standard_normal(48)
+    model = StaggeredEffect().fit(np.empty((48, 0)), y, treated, groups, time)
+    assert model.set_params(comparison="never").summary().count("not-yet") == 1

@@ -335,7 +335,6 @@ class StaggeredEffect(EffectEstimator):
     _methods = Method
     _treated_count = "n_adopting_"
     _anticipation: float = 0.0
-    _comparison: str | None = None  # of a file: the parameter
 
     def _compared(self) -> list[str]:
         return []  # effects before adoption are not to be equal to those since
@@ -354,6 +353,7 @@ class StaggeredEffect(EffectEstimator):
             "period_names": self._period_names,
             "axis": self._axis,
             "base_period": self._base,
+            "comparison": self._comparison,
             "seed": self._seed,
             "anticipation": self._anticipation,
             "followed": self._followed,
@@ -368,6 +368,7 @@ class StaggeredEffect(EffectEstimator):
         self._period_names = [text(name, "a period") for name in listed(learnt, "period_names")]
         self._axis, self._events = text(learnt["axis"], "axis"), listed(learnt, "events")
         self._base = choice(learnt.get("base_period", "varying"), "base_period", BasePeriod)
+        self._comparison = choice(learnt.get("comparison", self.comparison), "comparison", Comparison)
         self._seed = integer(learnt["seed"], "seed", 0, 2**32 - 1)
         self._anticipation = not_negative(learnt.get("anticipation", 0.0), "anticipation")  # older files: 0
         self._followed = boolean(learnt.get("followed", True), "followed")
@@ -814,7 +815,7 @@ class StaggeredEffect(EffectEstimator):
         facts = [
             *self._about.facts(),
             ("Score", self._fitted_score),
-            ("Controls", self._comparison or self.comparison),
+            ("Controls", self._comparison),
             *([("Anticipation", f"{self._anticipation:g}")] if self._anticipation else []),
             *self._report.facts(),
             ("Standard errors", effect.method),

@@ -11,8 +11,10 @@ Names = list[Any] | None
 
 def names_of(values: Any) -> Names:
     """Of a frame's columns; None of whatever has no names."""
-    columns = getattr(values, "columns", None)
-    return None if columns is None or getattr(values, "ndim", 2) != 2 else list(columns)
+    shape = getattr(values, "shape", None)  # a lazy frame has none, and is refused later
+    if not isinstance(shape, tuple) or len(shape) != 2 or not hasattr(values, "columns"):
+        return None
+    return list(values.columns)
 
 
 def require_order(values: Any, name: str, before: Names, whose: str = "fit") -> None:
