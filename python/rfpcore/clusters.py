@@ -179,8 +179,8 @@ class Clusters:
     def _build(self, dtype: np.dtype[Any], split: bool) -> _rfpcore.ClusterData:
         weights = self.sample_weight
         return _rfpcore.ClusterData(
-            cast(self.X, dtype, "X"),
-            cast(self.y, dtype, "y"),
+            cast(_that_count(self.X, weights), dtype, "X"),
+            cast(_that_count(self.y, weights), dtype, "y"),
             self.offsets,
             None if weights is None else cast(weights, dtype, "sample_weight"),
             self.n_support if split else None,
@@ -262,6 +262,13 @@ class Clusters:
             weights = as_floats(self.sample_weight, "sample_weight").astype(np.float64)
             return np.add.reduceat(weights, self.offsets[:-1])
         return cluster_weights(cluster_weight, self.labels)
+
+
+def _that_count(rows: Array, weights: Array | None) -> Array:
+    """Rows with zeros for those of weight 0: what they hold may overflow, and 0 times infinity is not 0."""
+    if weights is None or weights.all():
+        return rows
+    return np.where(weights[:, None] > 0, rows, rows.dtype.type(0))
 
 
 def _share(count: int, total: int) -> str:

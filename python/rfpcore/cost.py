@@ -11,7 +11,7 @@ from . import _rfpcore
 from ._arrays import as_floats, float_dtype, shown
 from ._options import MAX_STEPS, Order, check_alpha, choice, inner_loop, integer, n_threads
 from .clusters import Clusters
-from .losses import Loss
+from .losses import Loss, read
 from .network import MLP, require_net
 from .optimizers import Adam
 
@@ -91,7 +91,7 @@ def estimated_seconds(
         n_clusters = min(n_clusters, integer(batch_size, "batch_size", 1, MAX_STEPS))
     timed = min(inner_steps, MOST_INNER_STEPS)
     inner = inner_loop(net.n_parameters, timed, 1e-3, 0.0, "all", choice(order, "order", Order))
-    step = _Step(net, alpha, inner, loss, float_dtype(dtype), threads)
+    step = _Step(net, alpha, inner, read(loss).text, float_dtype(dtype), threads)
     longer = _passes(inner_steps, order) / _passes(timed, order) if alpha < 1 else 1.0
     return outer_steps * longer * _step_seconds(step, rows, n_clusters)
 

@@ -8,7 +8,7 @@ from . import _rfpcore
 from ._arrays import Array, vector
 from ._options import MAX_DRAWS, integer, n_threads
 from .clusters import Clusters, require_kinds
-from .losses import Loss
+from .losses import Loss, kernel_name
 from .network import MLP
 from .regularize import Dropout
 
@@ -86,7 +86,7 @@ def dropout_gradient(
     draws, threads = integer(n_draws, "n_draws", 2, MAX_DRAWS), n_threads(n_jobs)
     handle = data.handle(net, loss, theta.dtype, split=False)
     mean, error = _rfpcore.dropout_gradient(
-        net._architecture, theta, handle, loss, rates, dropout.inputs, draws, seed, threads
+        net._architecture, theta, handle, kernel_name(loss), rates, dropout.inputs, draws, seed, threads
     )
     return mean, error
 

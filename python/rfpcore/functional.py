@@ -9,7 +9,7 @@ from ._arrays import Array, as_floats, vector, vectors
 from ._options import Layers, OnDivergence, Order, check_alpha, choice, inner_loop, n_threads
 from .clusters import Clusters, kernel_inputs, require_kinds
 from .exceptions import DivergenceError
-from .losses import Loss
+from .losses import Loss, kernel_name
 from .network import MLP
 from .second_order import auto_inner_lr, curvature, hvp, resolve_auto
 from .status import ClusterStatus, Objective, warn_of_skipped
@@ -96,6 +96,7 @@ def value_and_grad(
     (0.68, array([-1.36, -1.36]))
     """
     theta, handle = kernel_inputs(net, theta, data, loss)
+    loss = kernel_name(loss)
     if type(inner_lr) is str:
         inner_lr = resolve_auto(inner_lr, net, theta, data, loss, n_jobs)
     inner = inner_loop(net.n_parameters, inner_steps, inner_lr, inner_momentum, adapt_layers, order)
@@ -159,7 +160,9 @@ def gradient(
     )
     handle = data.handle(net, loss, points.dtype)
     try:
-        found: Array = _rfpcore.gradients(net._architecture, points, handle, loss, n_threads(n_jobs))
+        found: Array = _rfpcore.gradients(
+            net._architecture, points, handle, kernel_name(loss), n_threads(n_jobs)
+        )
     except _rfpcore.DivergenceError as error:
         raise DivergenceError.of(error, data.labels) from None
     return found[0] if single else found
@@ -199,6 +202,7 @@ def objective(
     (0.36, -4.8, 0.64)
     """
     theta, handle = kernel_inputs(net, theta, data, loss)
+    loss = kernel_name(loss)
     if type(inner_lr) is str:
         inner_lr = resolve_auto(inner_lr, net, theta, data, loss, n_jobs)
     inner = inner_loop(net.n_parameters, inner_steps, inner_lr, inner_momentum, adapt_layers, order)
@@ -257,6 +261,7 @@ def adapt(
     ClusterStatus(2 clusters, 0 diverged, mean loss 2.5 -> 0.9)
     """
     theta, handle = kernel_inputs(net, theta, data, loss)
+    loss = kernel_name(loss)
     if type(inner_lr) is str:
         inner_lr = resolve_auto(inner_lr, net, theta, data, loss, n_jobs)
     inner = inner_loop(net.n_parameters, inner_steps, inner_lr, inner_momentum, adapt_layers, "exact")

@@ -247,6 +247,11 @@ def read(loss: Any, name: str = "loss", *, regression: bool = False) -> Known:
     return known
 
 
+def kernel_name(loss: str) -> str:
+    """What the kernel calls a loss that has passed its checks."""
+    return ALIASES.get(loss, loss)
+
+
 @lru_cache(maxsize=256)
 def _parse(text: str) -> Known | None:
     text = ALIASES.get(text, text)
@@ -257,6 +262,9 @@ def _parse(text: str) -> Known | None:
         return None
     try:
         parameters = tuple(float(number) for number in match[2].split(","))
+    except ValueError:  # signs and points that make no number
+        return None
+    try:
         written = _WRITERS[match[1]](*parameters)
     except TypeError:  # more parameters than the loss has
         return None
@@ -264,7 +272,7 @@ def _parse(text: str) -> Known | None:
 
 
 _WRITERS: dict[str, Callable[..., str]] = {"huber": huber, "quantile": quantile}
-_NUMBERS = r"\s*[-+.\deE]+\s*(?:,\s*[-+.\deE]+\s*)*"
+_NUMBERS = r"\s*[-+.0-9eE]+\s*(?:,\s*[-+.0-9eE]+\s*)*"
 _WITH_PARAMETERS = re.compile(rf"({'|'.join(_WRITERS)})\(({_NUMBERS})\)")
 
 

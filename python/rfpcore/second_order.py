@@ -10,7 +10,7 @@ from ._arrays import Array, vector
 from ._options import integer, n_threads
 from .clusters import Clusters, kernel_inputs
 from .exceptions import DivergenceError
-from .losses import Loss
+from .losses import Loss, kernel_name
 from .network import MLP
 
 __all__ = ["auto_inner_lr", "curvature", "hvp"]
@@ -47,7 +47,9 @@ def hvp(
     v = vector(v, "v", net.n_parameters, theta.dtype)
     handle = data.handle(net, loss, theta.dtype, split=False)
     try:
-        product: Array = _rfpcore.hvp(net._architecture, theta, v, handle, loss, n_threads(n_jobs))
+        product: Array = _rfpcore.hvp(
+            net._architecture, theta, v, handle, kernel_name(loss), n_threads(n_jobs)
+        )
     except _rfpcore.DivergenceError as error:
         raise DivergenceError.of(error, data.labels) from None
     return product
@@ -92,7 +94,9 @@ def curvature(
     theta, handle = kernel_inputs(net, theta, data, loss)
     count = integer(n_iterations, "n_iterations", 1, _options.MAX_STEPS)
     try:
-        return _rfpcore.curvature(net._architecture, theta, handle, loss, count, n_threads(n_jobs))
+        return _rfpcore.curvature(
+            net._architecture, theta, handle, kernel_name(loss), count, n_threads(n_jobs)
+        )
     except _rfpcore.DivergenceError as error:
         raise DivergenceError.of(error, data.labels) from None
 

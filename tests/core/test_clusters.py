@@ -185,3 +185,24 @@ def test_rows_that_adapt_keep_their_clusters_labels():
     )
     assert_array_equal(data.support().labels, ["a", "b", "c"])
     assert_array_equal(data.support().X[0], X[1])
+
+
+@pytest.mark.parametrize("size", [1e25, 1e200])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("split", [False, True])
+def test_rows_of_weight_zero_may_hold_anything(size, dtype, split):
+    """Their squares overflow, and 0 times infinity would be NaN."""
+    weights = np.array([1.0, 0.0, 1.0, 1.0, 1.0, 0.0])
+    query = [False, False, True, False, True, True] if split else None
+    groups = np.zeros(6)
+    rows, outcomes = X.copy(), Y.copy()
+    rows[1], outcomes[5] = size, size
+    found, expected = (
+        rfpcore.value_and_grad(
+            NET, THETA.astype(dtype), rfpcore.Clusters(x, y, groups, weights, query=query), inner_steps=2
+        )
+        for x, y in [(rows, outcomes), (X, Y)]
+    )
+    # A row of weight 0 adds zeros to every sum, whatever it holds.
+    assert found[0] == expected[0]
+    assert_array_equal(found[1], expected[1])

@@ -8,6 +8,7 @@ from rfpcore import MLP, Clusters, _rfpcore, adapt, curvature, hvp, value_and_gr
 from rfpcore.exceptions import DivergenceError, InternalError
 from rfpcore.many import Model, fit_many
 from rfpcore.npiv import MeanField
+from rfpcore.regularize import L1, Mixup
 
 NET = MLP(2, (4,))
 RANDOM = np.random.default_rng(0)
@@ -113,3 +114,34 @@ def test_what_a_callback_does_to_its_arrays_changes_nothing(change):
 
 def test_a_defect_would_be_an_exception():
     assert issubclass(InternalError, RuntimeError)
+
+
+@pytest.mark.parametrize(("dtype", "lr"), [(np.float32, 1e-40), (np.float64, 1e-310)])
+def test_inner_steps_of_no_size(dtype, lr):
+    """They lead nowhere, in the dual form of wide networks too."""
+    net = MLP(2, (200, 200))
+    theta, data = net.init(0, dtype), Clusters(X, Y, GROUPS)
+    value, grad = value_and_grad(net, theta, data, inner_steps=2, inner_lr=lr)
+    expected = value_and_grad(net, theta, data, alpha=1.0)
+    tolerance = 100 * np.finfo(dtype).eps
+    assert_allclose(value, expected[0], rtol=tolerance)
+    assert_allclose(grad, expected[1], atol=tolerance * np.abs(expected[1]).max())
+
+
+@pytest.mark.parametrize(("dtype", "smoothing"), [(np.float32, 1e-40), (np.float64, 1e-310)])
+@pytest.mark.parametrize("method", ["subgradient", "decoupled"])
+def test_a_penalty_smoothed_over_nothing_is_the_sign(dtype, smoothing, method):
+    """At 0, where biases and padding stand, its slope is 0: not infinity times 0."""
+    found = []
+    for delta in (0.0, smoothing):
+        terms = L1(0.1, method=method, smoothing=delta)
+        found.append(fit_many(X, Y, Model((3,), n_steps=20, regularization=terms), dtype=dtype)[0].theta)
+    assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("alpha", [1e-310, 1e-300])
+def test_mixing_by_a_share_that_is_certain(alpha):
+    model = Model((3,), n_steps=20, regularization=Mixup(alpha))
+    assert fit_many(X, Y, model)[0].status == "finished"
+    kernel = model.kernel(model.net(2, 1))
+    assert {_rfpcore.draws(kernel, 12, step)["mixup"][0] for step in range(50)} == {0.0, 1.0}

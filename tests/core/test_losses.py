@@ -44,7 +44,21 @@ def test_how_a_loss_is_written(written, text):
 
 @pytest.mark.parametrize(
     "loss",
-    ["mse", "Squared", "huber(", "huber()", "huber(1, 2)", "squared(1)", "huber(x)", 3, None, ["squared"]],
+    [
+        "mse",
+        "Squared",
+        "huber(",
+        "huber()",
+        "huber(1, 2)",
+        "squared(1)",
+        "huber(x)",
+        "huber(e)",
+        "quantile(0.5, --1)",
+        "huber(\u0661)",  # a digit of another script
+        3,
+        None,
+        ["squared"],
+    ],
 )
 def test_what_is_no_loss(loss):
     with pytest.raises(ValueError, match=r"loss=.* is unknown; one of 'squared', 'logistic'"):
@@ -74,6 +88,29 @@ def test_log_loss_needs_an_output_a_class():
     one, two = (fit_many(X, (Y > 3) * 1.0, model) for model in models)
     assert models[0] == models[1]
     assert_array_equal(one[0].theta, two[0].theta)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        rfpcore.value_and_grad,
+        rfpcore.gradient,
+        rfpcore.adapt,
+        rfpcore.curvature,
+        lambda net, theta, data, loss: rfpcore.objective(net, theta, data, loss=loss).gradient,
+        lambda net, theta, data, loss: rfpcore.hvp(net, theta, theta, data, loss=loss),
+        lambda net, theta, data, loss: rfpcore.dropout_gradient(
+            net, theta, data, 0.1, 2, loss=loss, random_state=0
+        ),
+    ],
+    ids=["value_and_grad", "gradient", "adapt", "curvature", "objective", "hvp", "dropout_gradient"],
+)
+@pytest.mark.parametrize(("name", "other"), [("squared", "squared_error"), ("softmax", "log_loss")])
+def test_functions_know_both_names(call, name, other):
+    y = Y > 3
+    net, data = rfpcore.MLP(2, (3,), 2 if name == "softmax" else 1), rfpcore.Clusters(X, y, GROUPS)
+    expected, found = (call(net, net.init(0), data, loss=loss) for loss in (name, other))
+    assert_array_equal(np.asarray(found, object).tolist()[0], np.asarray(expected, object).tolist()[0])
 
 
 def test_huber_is_squared_for_small_residuals():

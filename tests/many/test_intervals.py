@@ -76,8 +76,9 @@ def torch_gradient(one, theta, x, t, own, masks=()):
     """Of a batch's loss at flat parameters."""
     network = Network(one, one.net(X.shape[1], t.shape[1]), theta)
     (own * row_losses(one.loss, network(x, masks), t)).mean().backward()
-    parts = [p for layer in network.linear for p in (layer.weight.grad.T, layer.bias.grad)]
-    return torch.cat([p.reshape(-1) for p in parts]).numpy()
+    pairs = [(layer.weight.grad.T, layer.bias) for layer in network.linear]
+    parts = [p for weight, bias in pairs for p in (weight, None if bias is None else bias.grad)]
+    return torch.cat([p.reshape(-1) for p in parts if p is not None]).numpy()
 
 
 def penalised(one, gradient, theta):
@@ -85,7 +86,7 @@ def penalised(one, gradient, theta):
     terms = one.terms
     sizes = [4, *one.hidden_layer_sizes, 3 if one.loss == "softmax" else 1]
     pairs = itertools.pairwise(sizes)
-    is_weight = np.concatenate([np.repeat([1.0, 0.0], [a * b, b]) for a, b in pairs])
+    is_weight = np.concatenate([np.repeat([1.0, 0.0], [a * b, b * one.bias]) for a, b in pairs])
     if (clip := terms.get(ClipNorm)) is not None:
         gradient = gradient * min(1.0, clip.limit / np.linalg.norm(gradient))
     if (l2 := terms.get(L2)) is not None:
@@ -136,6 +137,18 @@ def test_beside_autograd(terms, optimizer):
     for line, (start, stop) in enumerate(bounds, 1):
         assert_allclose(seventh.applied_gradients[line], applied[start:stop].mean(0), **TOLERANCE)
         assert_allclose(seventh.bare_gradients[line], bare[start:stop].mean(0), **TOLERANCE)
+
+
+@pytest.mark.parametrize("other", [None, L2(0.3), Dropout(0.3)], ids=str)
+@pytest.mark.parametrize("hidden", [(), (7, 17)], ids=str)
+def test_clipping_without_biases(hidden, other):
+    """The norm is that of the weights: biases that are not there have no part in it."""
+    terms = [ClipNorm(0.1)] if other is None else [ClipNorm(0.1), other]
+    one = model(bias=False, regularization=terms, hidden_layer_sizes=hidden)
+    each = trained(one)
+    applied, bare = expected(one, each.thetas)
+    assert_allclose(each.applied_gradients[1:], applied, **TOLERANCE)
+    assert_allclose(each.bare_gradients[1:], bare, **TOLERANCE)
 
 
 @pytest.mark.parametrize("terms", [None, L2(0.1), Dropout(0.4), LabelSmoothing(0.2), Mixup(0.5)], ids=str)

@@ -31,8 +31,9 @@ TARGETS = {
     "softmax": CLASSES,
     "logistic": (random.random((90, 2)) < 0.5).astype(float),
     "poisson": random.poisson(2.0, (90, 2)).astype(float),
+    "cross_entropy": random.dirichlet(np.ones(3), 90),
 }
-OUTPUTS = {"squared": 2, "softmax": 3, "logistic": 2, "poisson": 2}
+OUTPUTS = {"squared": 2, "softmax": 3, "logistic": 2, "poisson": 2, "cross_entropy": 3}
 
 
 def compare(model, rows=None, weights=None, X=X):
@@ -166,7 +167,7 @@ def test_smoothed_binary_labels(form):
     compare(model(loss="logistic", regularization=LabelSmoothing(0.3, form=form) + Mixup(0.5)))
 
 
-@pytest.mark.parametrize("loss", ["squared", "poisson", "logistic"])
+@pytest.mark.parametrize("loss", ["squared", "poisson", "logistic", "cross_entropy"])
 def test_mixed_targets(loss):
     compare(model(loss=loss, regularization=Mixup(0.5), optimizer=SGD(0.02)))
 
@@ -180,6 +181,14 @@ def test_rows_and_weights(regularization, replacement):
     compare(model(**options), rows=bootstrap)
     compare(model(**options), weights=weights)
     compare(model(**options), rows=bootstrap, weights=weights)
+
+
+def test_shares_that_are_certain_are_codes():
+    one_hot = np.eye(3)[CLASSES]
+    for terms in (None, Mixup(0.5), Dropout(0.3) + BatchNorm()):
+        codes = fit_many(X, CLASSES, model(regularization=terms))
+        shares = fit_many(X, one_hot, model(loss="cross_entropy", regularization=terms))
+        assert_allclose(shares.thetas, codes.thetas, rtol=1e-12, atol=1e-14)
 
 
 def test_predictions_use_running_statistics():

@@ -73,7 +73,7 @@ def row_losses(loss, outputs, targets):
     """(rows,); class codes are distributions here."""
     if loss == "squared":
         return ((outputs - targets) ** 2).sum(1)
-    if loss == "softmax":
+    if loss in ("softmax", "cross_entropy"):
         return F.cross_entropy(outputs, targets, reduction="none")
     if loss == "logistic":
         return F.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(1)

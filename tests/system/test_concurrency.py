@@ -14,6 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import rfpcore
+from rfpcore.many import Model, fit_many
 
 
 def compute(seed, n_jobs=2):
@@ -59,6 +60,26 @@ def test_threads_may_share_clusters_not_seen_before():
     for thread in threads:
         thread.join(60)
     assert_array_equal(found, np.broadcast_to(found[0], (4, len(theta))))
+
+
+def test_a_short_call_does_not_wait_for_a_long_one():
+    """Both want the same two threads, of which the long call has taken both."""
+    random = np.random.default_rng(0)
+    X, net = random.standard_normal((5000, 10)), rfpcore.MLP(10, (64, 64))
+    lengths, order, within = [1, 30_000, 30_000], [], threading.Event()
+    models = [Model((64, 64), n_steps=length) for length in lengths]
+
+    def train():
+        fit_many(X, X[:, 0], models, n_jobs=2, on_finished=lambda index, result: within.set())
+        order.append("long")
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    within.wait(60)
+    net.predict(net.init(0), X, n_jobs=2)
+    order.append("short")
+    thread.join(60)
+    assert order == ["short", "long"]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

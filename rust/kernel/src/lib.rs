@@ -35,7 +35,7 @@ pub use objective::{SERIAL_WORK, evaluate, work};
 pub use optimizer::{Decay, L1, L1Method, Moments, Optimizer, Penalties, Rule, Schedule};
 pub use system::error::{ClusterStatus, KernelError};
 pub use system::memory;
-pub use system::pools::{MOST_THREADS, pool};
+pub use system::pools::{MOST_THREADS, Pool, pool};
 pub use system::random::Random;
 pub use system::stop_check::StopCheck;
 pub use system::threads::Threads;

@@ -46,9 +46,9 @@ impl Labels {
         let Smoothing { epsilon, uniform } = spec.smoothing.unwrap_or(Smoothing { epsilon: 0.0, uniform: false });
         let off = epsilon / if uniform { classes } else { (classes - 1.0).max(1.0) };
         let on = if uniform { 1.0 - epsilon + off } else { 1.0 - epsilon };
-        match (spec.training_loss(), spec.smoothing) {
-            (Loss::CrossEntropy, _) => Self::Distribution { on, off },
-            (Loss::Logistic, Some(_)) => Self::Affine { scale: on - off, offset: off },
+        match (spec.loss, spec.training_loss(), spec.smoothing) {
+            (Loss::Softmax, Loss::CrossEntropy, _) => Self::Distribution { on, off },
+            (Loss::Logistic, _, Some(_)) => Self::Affine { scale: on - off, offset: off },
             _ => Self::Same,
         }
     }

@@ -221,6 +221,10 @@ impl<'a, S: Isa, T: Elementary> ModelTrainer<'a, S, T> {
             threads.check()?;
         }
         if loss.is_finite() {
+            if descent.is_none() {
+                // The gradient's norm is that of the parameters that are there.
+                self.extended.layout.clear_biases(&mut self.gradient[..self.extended.layout.len]);
+            }
             if let Some(interval) = interval {
                 let gradient = descent.is_none().then_some(&self.gradient[..]);
                 interval.add(&self.view(), &self.stepper, t, gradient, threads)?;
@@ -231,8 +235,6 @@ impl<'a, S: Isa, T: Elementary> ModelTrainer<'a, S, T> {
                 std::mem::swap(&mut self.theta, &mut self.gradient);
                 self.stepper.bound(isa, &mut self.theta);
             } else {
-                // The gradient's norm is that of the parameters that are there.
-                self.extended.layout.clear_biases(&mut self.gradient[..self.extended.layout.len]);
                 let [first, second] = &mut self.moments;
                 self.stepper.step(isa, t, &self.gradient, &mut self.theta, first, second);
             }

@@ -36,6 +36,9 @@ use crate::with_isa;
 /// No cluster of more rows is looked at for the dual form.
 const DUAL_ROWS: usize = 64;
 
+/// With smaller steps the dual form, which divides by them, could leave the range of its numbers.
+const LEAST_DUAL_RATE: f64 = 1e-20;
+
 /// Below this many multiplications a call stays on the calling thread: waking another takes about as long as 2 million.
 pub const SERIAL_WORK: f64 = 4e6;
 
@@ -75,7 +78,7 @@ pub fn evaluate<T: Elementary>(
         let way_back = objective.alpha < 1.0 && (!inner.first_order || wanted.rate_gradient);
         let partition = WorkPartition::of(data, only, layout.len);
         let steps = if adapts { inner.steps } else { 0 };
-        let is_plain = inner.is_plain() && !wanted.rate_gradient;
+        let is_plain = inner.is_plain() && !wanted.rate_gradient && inner.common_rate() >= LEAST_DUAL_RATE;
         let can_be_dual = is_plain && objective.alpha < 1.0 && data.n_support.is_none() && !wanted.status;
         let is_dual = |&rows: &usize| dual::pays(&layout, rows, steps);
         let dual_rows = if can_be_dual { (1..=partition.most_rows.min(DUAL_ROWS)).rev().find(is_dual).unwrap_or(0) } else { 0 };

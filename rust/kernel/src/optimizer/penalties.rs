@@ -36,6 +36,13 @@ pub struct L1 {
     pub smoothing: f64,
 }
 
+impl L1 {
+    /// 1/δ of a smoothed penalty, a number of either type, else 0.
+    pub fn steepness(&self) -> f64 {
+        if self.smoothing > 0.0 { (1.0 / self.smoothing).min(1e38) } else { 0.0 }
+    }
+}
+
 /// All penalties of an optimizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Penalties {

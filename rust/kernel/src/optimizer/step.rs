@@ -116,7 +116,6 @@ impl Stepper {
     pub fn add_applied<S: Isa, T: Real>(&self, isa: S, gradient: &[T], theta: &[T], sum: &mut [f64]) {
         let clip = self.clip(isa, gradient);
         let l1 = self.optimizer.penalties.l1;
-        let steepness = if l1.smoothing > 0.0 { 1.0 / l1.smoothing } else { 0.0 };
         for part in &self.parts {
             let (gradient, theta) = (&gradient[part.range.clone()], &theta[part.range.clone()]);
             let sum = &mut sum[part.range.clone()];
@@ -125,7 +124,7 @@ impl Stepper {
                 add_scaled(isa, part.coupled + part.decoupled, theta, sum);
             }
             if part.l1 > 0.0 && l1.method != L1Method::Proximal {
-                add_slopes(isa, (part.l1, steepness), theta, sum);
+                add_slopes(isa, (part.l1, l1.steepness()), theta, sum);
             }
         }
     }
@@ -142,7 +141,7 @@ impl Stepper {
             pull: by(L1Method::Subgradient),
             drift: rate * by(L1Method::Decoupled),
             threshold: rate * by(L1Method::Proximal),
-            steepness: if l1.smoothing > 0.0 { 1.0 / l1.smoothing } else { 0.0 },
+            steepness: l1.steepness(),
         };
         let has_l1 = part.l1 > 0.0;
         match self.optimizer.rule {

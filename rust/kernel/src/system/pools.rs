@@ -1,9 +1,9 @@
 //! Pools of threads: made once, kept while they are used now and then, and ended when others have taken their place.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
 use crate::system::error::KernelError;
 
@@ -13,10 +13,56 @@ pub const MOST_THREADS: usize = 4096;
 /// Pools that are kept for the next call: a program uses one size or two, and a sweep over sizes must not pile them up.
 const KEPT: usize = 3;
 
+/// Threads that help calling ones.
+pub struct Pool {
+    threads: ThreadPool,
+    /// Those that work for nobody.
+    idle: AtomicUsize,
+}
+
+/// A thread of a pool that works for one call, until this is dropped.
+pub(crate) struct Helper<'a>(&'a Pool);
+
+impl Pool {
+    /// None where the system grants no threads.
+    pub(crate) fn new(helpers: usize) -> Option<Self> {
+        let builder = ThreadPoolBuilder::new().num_threads(helpers).thread_name(|i| format!("rfp-{i}"));
+        Some(Self { threads: builder.build().ok()?, idle: AtomicUsize::new(helpers) })
+    }
+
+    /// How many threads it has.
+    pub fn size(&self) -> usize {
+        self.threads.current_num_threads()
+    }
+
+    /// Whether the calling thread is one of its own.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.threads.current_thread_index().is_some()
+    }
+
+    /// A thread that is idle, if there is one. Work is given to such a thread only: what waits for a busy one would wait for
+    /// the end of another call, however long that takes.
+    pub(crate) fn helper(&self) -> Option<Helper<'_>> {
+        self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |idle| idle.checked_sub(1)).ok()?;
+        Some(Helper(self))
+    }
+
+    /// Runs `work`, which may give parts of itself to helpers, and waits for those.
+    pub(crate) fn scope<'scope, R>(&self, work: impl FnOnce(&Scope<'scope>) -> R) -> R {
+        self.threads.in_place_scope(work)
+    }
+}
+
+impl Drop for Helper<'_> {
+    fn drop(&mut self) {
+        self.0.idle.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// The pools of one process, the last one used at the end.
 struct Pools {
     process: u32,
-    kept: Mutex<Vec<Arc<ThreadPool>>>,
+    kept: Mutex<Vec<Arc<Pool>>>,
 }
 
 /// The pools of this process. A forked child makes a list of its own and leaves its parent's alone: those threads do not
@@ -47,15 +93,14 @@ fn of_this_process() -> &'static Pools {
 ///
 /// # Errors
 /// [`KernelError::Limit`].
-pub fn pool(n_threads: usize) -> Result<Option<Arc<ThreadPool>>, KernelError> {
+pub fn pool(n_threads: usize) -> Result<Option<Arc<Pool>>, KernelError> {
     let n_threads = if n_threads == 0 { default_threads()? } else { within_limit("the number of threads", n_threads)? };
     let Some(helpers) = n_threads.checked_sub(1).filter(|&n| n > 0) else { return Ok(None) };
     let mut kept = of_this_process().kept.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = match kept.iter().position(|pool| pool.current_num_threads() == helpers) {
+    let found = match kept.iter().position(|pool| pool.size() == helpers) {
         Some(index) => kept.remove(index),
         None => {
-            let builder = ThreadPoolBuilder::new().num_threads(helpers).thread_name(|i| format!("rfp-{i}"));
-            let Ok(made) = builder.build() else { return Ok(None) };
+            let Some(made) = Pool::new(helpers) else { return Ok(None) };
             Arc::new(made)
         }
     };
@@ -103,7 +148,7 @@ mod tests {
         let first = pool(2).unwrap().unwrap();
         let ended = Arc::downgrade(&pool(7).unwrap().unwrap());
         for n in [3, 2, 4, 2, 5, 2] {
-            assert_eq!(pool(n).unwrap().unwrap().current_num_threads(), n - 1);
+            assert_eq!(pool(n).unwrap().unwrap().size(), n - 1);
         }
         assert!(Arc::ptr_eq(&first, &pool(2).unwrap().unwrap()));
         assert!(ended.upgrade().is_none());

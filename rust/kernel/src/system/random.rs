@@ -58,7 +58,9 @@ impl Random {
 
     /// From Beta(α, α), by two gamma variates.
     pub fn beta(&mut self, alpha: f64) -> f64 {
-        // In logarithms, because both variates can be too small for their quotient where α is.
+        // In logarithms, because both variates can be too small for their quotient where α is. Below 1e-300 it is 0 or 1
+        // all the same, and logarithms would be infinite.
+        let alpha = alpha.max(1e-300);
         let (a, b) = (self.log_gamma_variate(alpha), self.log_gamma_variate(alpha));
         1.0 / (1.0 + (b - a).exp())
     }

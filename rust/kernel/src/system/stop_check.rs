@@ -56,11 +56,11 @@ pub(crate) struct CountDownLatch {
 }
 
 impl CountDownLatch {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { left: Mutex::new(count), changed: Condvar::new() }
+    pub(crate) fn new() -> Self {
+        Self { left: Mutex::new(0), changed: Condvar::new() }
     }
 
-    /// Counts one helper down when it is dropped, after a panic too.
+    /// Counts one helper in, and down when it is dropped, after a panic too.
     pub(crate) fn guard(&self) -> impl Drop + Send + '_ {
         struct Guard<'a>(&'a CountDownLatch);
         impl Drop for Guard<'_> {
@@ -69,6 +69,7 @@ impl CountDownLatch {
                 self.0.changed.notify_one();
             }
         }
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         Guard(self)
     }
 

@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::system::error::KernelError;
 use crate::system::memory;
+use crate::system::pools::Pool;
 use crate::system::stop_check::{CountDownLatch, StopCheck};
 
 /// The calling thread, alone or with a pool's threads, and what stops them.
 #[derive(Clone, Copy)]
 pub struct Threads<'a> {
-    pool: Option<&'a rayon::ThreadPool>,
+    pool: Option<&'a Pool>,
     stop: Option<&'a AtomicBool>,
     stop_check: Option<&'a StopCheck<'a>>,
 }
@@ -22,7 +23,7 @@ impl<'a> Threads<'a> {
     }
 
     /// The calling thread and the threads of a pool.
-    pub fn with_pool(pool: Option<&'a rayon::ThreadPool>) -> Self {
+    pub fn with_pool(pool: Option<&'a Pool>) -> Self {
         Self { pool, stop: None, stop_check: None }
     }
 
@@ -43,7 +44,7 @@ impl<'a> Threads<'a> {
 
     /// How many threads work.
     pub fn count(&self) -> usize {
-        1 + self.pool.map_or(0, rayon::ThreadPool::current_num_threads)
+        1 + self.pool.map_or(0, Pool::size)
     }
 
     /// Whether the caller asked to stop.
@@ -120,7 +121,8 @@ impl<'a> Threads<'a> {
     }
 
     /// Calls `work` once on each item, as many at a time as there are workers, until told to stop. A worker is made by the
-    /// thread that uses it, so that its pages are near; where it finds no room the others do the work.
+    /// thread that uses it, so that its pages are near; where it finds no room the others do the work. Helpers that are at
+    /// work on other calls join in once they are free, if there are items left.
     pub fn share<I: Send, W: Send>(
         &self,
         workers: &mut [Option<W>],
@@ -129,70 +131,59 @@ impl<'a> Threads<'a> {
         work: impl Fn(&mut W, &mut I) + Sync,
     ) {
         let next = AtomicUsize::new(0);
-        self.each(workers, |slot| {
+        self.each(workers, |slot, recruit| {
             let Ok(worker) = made(slot, &make) else { return };
             while !self.is_stopped() {
                 let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 work(worker, &mut item.lock().unwrap_or_else(PoisonError::into_inner));
+                if next.load(Ordering::Relaxed) < items.len() {
+                    recruit();
+                }
             }
         });
     }
 
-    /// Calls `work` once on each number below `count`, as many at a time as there are threads; to stop is the work's matter.
-    /// On one thread while helpers are at work on other calls, which would have to be waited for.
+    /// Calls `work` once on each number below `count`, as many at a time as there are threads that no other call has at work;
+    /// to stop is the work's matter.
     pub fn numbers(&self, count: usize, work: impl Fn(usize) + Sync) {
-        if HELPED.load(Ordering::Relaxed) > 0 {
-            return (0..count).for_each(work);
-        }
         let next = AtomicUsize::new(0);
         let mine = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < count);
         // Workers without state take no memory.
-        self.each(&mut vec![(); self.count().min(count)], |()| std::iter::from_fn(mine).for_each(&work));
+        self.each(&mut vec![(); self.count().min(count)], |(), _| std::iter::from_fn(mine).for_each(&work));
     }
 
-    /// Calls `work` once on each worker's state, the first on the calling thread, at most one a thread.
-    fn each<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W) + Sync) {
+    /// Calls `work` on workers' states, at most one a thread: the first on the calling thread, the others on helpers that are
+    /// idle. What is given to it beside the state looks for such helpers again; on a helper it does nothing.
+    fn each<W: Send>(&self, workers: &mut [W], work: impl Fn(&mut W, &mut dyn FnMut()) + Sync) {
         let used = self.count().min(workers.len());
         match (self.pool, workers[..used].split_first_mut()) {
             (_, None) => {}
             // A thread of the pool would wait for jobs that only itself could take.
-            (Some(pool), Some((own, others))) if !others.is_empty() && pool.current_thread_index().is_none() => {
-                let helping = CountDownLatch::new(others.len());
-                let _helped = Helped::count_in();
-                pool.in_place_scope(|scope| {
-                    for worker in others {
-                        let (work, one) = (&work, helping.guard());
-                        scope.spawn(move |_| {
-                            let _one = one;
-                            work(worker);
-                        });
-                    }
-                    work(own);
+            (Some(pool), Some((own, others))) if !others.is_empty() && !pool.is_inside() => {
+                let helping = CountDownLatch::new();
+                pool.scope(|scope| {
+                    let mut others = others.iter_mut();
+                    let mut recruit = || {
+                        while others.len() > 0
+                            && let Some(helper) = pool.helper()
+                            && let Some(worker) = others.next()
+                        {
+                            let (work, one) = (&work, helping.guard());
+                            scope.spawn(move |_| {
+                                // The helper is idle before it is counted down: the next call of a thread that waits finds it.
+                                let (_one, _helper) = (one, helper);
+                                work(worker, &mut || {});
+                            });
+                        }
+                    };
+                    recruit();
+                    work(own, &mut recruit);
                     // The scope would wait too, but without asking.
                     self.stop_check.iter().for_each(|stop_check| helping.wait(stop_check));
                 });
             }
-            (_, Some((own, _))) => work(own),
+            (_, Some((own, _))) => work(own, &mut || {}),
         }
-    }
-}
-
-/// Calls of this process that helpers work on.
-static HELPED: AtomicUsize = AtomicUsize::new(0);
-
-/// Counts a call in, and out when it is dropped, after a panic too.
-struct Helped;
-
-impl Helped {
-    fn count_in() -> Self {
-        HELPED.fetch_add(1, Ordering::Relaxed);
-        Self
-    }
-}
-
-impl Drop for Helped {
-    fn drop(&mut self) {
-        HELPED.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

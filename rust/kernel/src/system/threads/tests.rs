@@ -1,6 +1,8 @@
 //! The queue of work: every item once, results in order, and what happens without room for all workers.
 
+use std::sync::Barrier;
 use std::sync::atomic::AtomicU32;
+use std::thread;
 
 use super::*;
 use crate::system::pools::pool;
@@ -54,6 +56,41 @@ fn numbers_are_shared_out_once() {
         threads.numbers(4, |outer| threads.numbers(10, |inner| see(10 * outer + inner)));
     }
     assert!(seen.iter().all(|seen| seen.load(Ordering::Relaxed) == 100));
+}
+
+/// A call beside one that keeps the only helper is done by its own thread, and by both once the other call has ended.
+#[test]
+fn helpers_of_another_call_are_not_waited_for() {
+    let helpers = Pool::new(1).unwrap();
+    let threads = Threads::with_pool(Some(&helpers));
+    let [inside, release] = [3, 3].map(Barrier::new);
+    let alone = thread::scope(|scope| {
+        let stay = |(): &mut (), _: &mut usize| {
+            inside.wait();
+            release.wait();
+            Ok(())
+        };
+        scope.spawn(move || threads.map(0..2, || Ok(()), stay).unwrap());
+        inside.wait();
+        let mapped = threads.map(0..3, || Ok(()), |(), _| Ok(thread::current().id()));
+        let numbers = Mutex::new(Vec::new());
+        threads.numbers(3, |_| numbers.lock().unwrap().push(thread::current().id()));
+        let together = Barrier::new(2);
+        let later = |(): &mut (), item: &mut usize| {
+            if *item > 0 {
+                together.wait();
+            } else {
+                release.wait();
+                while helpers.helper().is_none() {
+                    thread::yield_now();
+                }
+            }
+            Ok(())
+        };
+        threads.map(0..3, || Ok(()), later).unwrap();
+        [mapped.unwrap(), numbers.into_inner().unwrap()]
+    });
+    assert_eq!(alone.concat(), [thread::current().id(); 6]);
 }
 
 #[test]
