@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,9 @@ import rfpcore
 from rfpcore import _commands
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect
 from rfpcore.cli import main
+from rfpcore.conformal import ClusterConformal
 from rfpcore.datasets import make_policy
+from rfpcore.estimators import RFPRegressorCV
 
 DATA = make_policy(n_clusters=16, n_per_cluster=4, selection=0.0, random_state=0)
 FRAME = pd.DataFrame(DATA.X[:, :2], columns=["x0", "x1"]).assign(
@@ -153,6 +156,16 @@ def test_classes(file, tmp_path, capsys):
 
 
 REGION = np.array(["north", "south", "east"])[np.arange(64) % 3]
+
+
+@pytest.mark.parametrize("kind", [partial(RFPRegressorCV, alphas=(1.0,), n_folds=2), ClusterConformal])
+def test_models_that_hold_another(kind, file, tmp_path, capsys):
+    base = rfpcore.RFPRegressor(hidden_layer_sizes=(3,), max_iter=5, random_state=0)
+    model = kind(base).fit(FRAME[["x0", "x1"]], FRAME["rent"], FRAME["town"])
+    model.save(tmp_path / "model")
+    assert main(["predict", str(tmp_path / "model"), file]) == 0
+    found = np.array(capsys.readouterr().out.splitlines()[1:], float)
+    assert_allclose(found, model.predict(FRAME[["x0", "x1"]]))
 
 
 def test_text_is_encoded_as_it_is_for_effects(tmp_path, capsys):
