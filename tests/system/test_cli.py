@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
 
 import rfpcore
-from rfpcore import _commands
+from rfpcore import _commands, _table_file
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect
 from rfpcore.cli import main
 from rfpcore.conformal import ClusterConformal
@@ -355,6 +355,13 @@ def test_odd_files_that_are_refused(change, encoding, words, tmp_path, capsys):
     assert words in out.err
     assert out.err.count("\n") == 1
     assert out.out == ""
+
+
+def test_an_index_with_a_name_is_a_column():
+    """As Parquet files of pandas have it."""
+    assert _table_file._with_index(FRAME.set_index("town"))["town"].equals(FRAME["town"])
+    for frame in (FRAME, FRAME.rename_axis("town"), FRAME.iloc[::2]):
+        assert _table_file._with_index(frame) is frame
 
 
 def test_a_torn_archive(file, tmp_path, capsys):
