@@ -13,7 +13,6 @@ from . import studies
 from ._arrays import Array, matrix
 from ._commands import features_of, labels_of, plain, require_no_outcome, rows_of_file
 from ._options import MAX_STEPS, fraction, integer
-from .cli import INTERRUPTED
 from .many import Model, Record
 from .optimizers import Adam
 from .regularize import L1, L2, Dropout, Regularization, Term
@@ -58,8 +57,7 @@ def sweep(options: Namespace) -> str:
         n_jobs=options.jobs,
         path=options.save,
     )
-    if not found.finished.all():
-        options.code = INTERRUPTED
+    options.interrupted = not found.finished.all()
     lines = _lines(settings, found, len(seeds), _spread(data.held_out[1]))
     tried = {name: values for name, values in names.items() if len(values) > 1}
     words = f"{len(settings)} settings, {len(seeds)} seeds; {data.words}"

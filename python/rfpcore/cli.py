@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
     else:
         with open(options.output, "w", encoding="utf-8") as file:
             print(text, file=file)
-    return int(options.code)
+    return INTERRUPTED if options.interrupted else 0
 
 
 def _require_places(options: argparse.Namespace) -> None:
@@ -136,7 +136,7 @@ def _show_warning(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("rfpcore", description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"rfpcore {version('rfpcore')}")
-    parser.set_defaults(code=0)  # what the command makes of it
+    parser.set_defaults(interrupted=False)  # a command says so, whose part that is done is shown
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_effect(commands.add_parser("effect", help="the effect of a policy that is on or off by cluster"))
     _add_did(commands.add_parser("did", help="difference-in-differences, staggered where periods are many"))

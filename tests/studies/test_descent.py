@@ -350,6 +350,16 @@ def test_label_smoothing_rises_even_when_tuned():
     assert verdict.p_value < 0.001
 
 
+def test_subsets_that_are_missing_or_chosen_twice(tmp_path):
+    techniques = {"L2": L2(0.1), "dropout": Dropout(0.2)}
+    with pytest.raises(ValueError, match="chosen has 2 subsets, some of them twice"):
+        compose(TEACHER, techniques, SMALL, [2, 4], chosen=[["L2"], ["L2"]], seeds=2)
+    some = compose(TEACHER, techniques, SMALL, [2, 4], chosen=[["L2"]], seeds=2)
+    with pytest.raises(ValueError, match="1 subsets; all 4 are needed"):
+        report(tmp_path / "report", some)
+    assert not (tmp_path / "report").exists()
+
+
 @pytest.mark.parametrize(
     ("axes", "words"),
     [

@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
 
 import rfpcore
-from rfpcore import _commands
+from rfpcore import _commands, _table_file
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect
 from rfpcore.cli import main
+from rfpcore.conformal import ClusterConformal
 from rfpcore.datasets import make_policy
+from rfpcore.estimators import RFPRegressorCV
 
 DATA = make_policy(n_clusters=16, n_per_cluster=4, selection=0.0, random_state=0)
 FRAME = pd.DataFrame(DATA.X[:, :2], columns=["x0", "x1"]).assign(
@@ -153,6 +156,16 @@ def test_classes(file, tmp_path, capsys):
 
 
 REGION = np.array(["north", "south", "east"])[np.arange(64) % 3]
+
+
+@pytest.mark.parametrize("kind", [partial(RFPRegressorCV, alphas=(1.0,), n_folds=2), ClusterConformal])
+def test_models_that_hold_another(kind, file, tmp_path, capsys):
+    base = rfpcore.RFPRegressor(hidden_layer_sizes=(3,), max_iter=5, random_state=0)
+    model = kind(base).fit(FRAME[["x0", "x1"]], FRAME["rent"], FRAME["town"])
+    model.save(tmp_path / "model")
+    assert main(["predict", str(tmp_path / "model"), file]) == 0
+    found = np.array(capsys.readouterr().out.splitlines()[1:], float)
+    assert_allclose(found, model.predict(FRAME[["x0", "x1"]]))
 
 
 def test_text_is_encoded_as_it_is_for_effects(tmp_path, capsys):
@@ -342,6 +355,13 @@ def test_odd_files_that_are_refused(change, encoding, words, tmp_path, capsys):
     assert words in out.err
     assert out.err.count("\n") == 1
     assert out.out == ""
+
+
+def test_an_index_with_a_name_is_a_column():
+    """As Parquet files of pandas have it."""
+    assert _table_file._with_index(FRAME.set_index("town"))["town"].equals(FRAME["town"])
+    for frame in (FRAME, FRAME.rename_axis("town"), FRAME.iloc[::2]):
+        assert _table_file._with_index(frame) is frame
 
 
 def test_a_torn_archive(file, tmp_path, capsys):

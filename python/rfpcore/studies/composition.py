@@ -237,13 +237,17 @@ class Composition:
         -------
         ShapleyValues, WalshAnova
         """
-        if self.subsets != subsets(self.names):
-            raise ValueError(f"{len(self.subsets)} subsets; all {2 ** len(self.names)} are needed")
+        self._require_all()
         errors = self.of("test_error", tuning)
         values = errors[:, self._width(low)]
         if high is not None:
             values = errors[:, self._width(high)] - values
         return shapley_values(values.T, self.names), walsh_anova(values.T, self.names)
+
+    def _require_all(self) -> None:
+        """ValueError where subsets are missing, or are not in their order."""
+        if self.subsets != subsets(self.names):
+            raise ValueError(f"{len(self.subsets)} subsets; all {2 ** len(self.names)} are needed")
 
     def _width(self, width: int) -> int:
         at = np.flatnonzero(self.widths == integer(width, "width", 1, MAX_PARAMETERS))
@@ -348,6 +352,8 @@ def compose(
         if chosen is None
         else [_subset(one, f"chosen[{i}]", names) for i, one in enumerate(items(chosen, "chosen"))]
     )
+    if len(set(several)) < len(several):
+        raise ValueError(f"chosen has {len(several)} subsets, some of them twice; each once is needed")
     n_seeds, n = integer(seeds, "seeds", 2, 10**6), data.n_train
     store = Store(path, data)
 

@@ -39,7 +39,8 @@ def report(
     folder : str or path
         Made where it is not there; files of earlier reports in it are replaced.
     composition : Composition
-        Of `compose`, over all subsets.
+        Of `compose`, over all subsets. What a technique is, the hypotheses know by the names that
+        `digits_techniques` gives: "L1" and "L2" are penalties of the model, "early stopping" stands apart.
     curve : Curve, optional
         Without regularization, for the first figure.
     tolerance : Composition, optional
@@ -54,6 +55,7 @@ def report(
     """
     if not isinstance(composition, Composition):
         raise TypeError(f"composition={shown(composition)} is no Composition; that of `compose` is needed")
+    composition._require_all()
     place = file_path(folder, "folder")
     place.mkdir(parents=True, exist_ok=True)
     pages = _Pages(place)
