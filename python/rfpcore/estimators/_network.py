@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._arrays import Array, matrix, require_finite, row_weights, targets
+from .._arrays import Array, as_floats, matrix, require_finite, require_no_times, row_weights, targets
+from .._frame_columns import is_frame
 from .._limits import Limited
 from .._scaling import Scaling
 from ..losses import Known, Loss
@@ -48,6 +49,7 @@ class FeatureEstimator(CallbackSupportMixin, Limited, BaseEstimator):
     def _features(self, X: Any, learn: bool = False) -> Array:
         """X as an array, its width and column names checked; finiteness is checked later, by row."""
         _require_own_names(X)
+        require_no_times(X, "X")
         if not any(hasattr(X, name) for name in ("__array__", "__len__", "shape")):
             raise TypeError(f"X is a {type(X).__name__}; an array or frame is needed")
         try:
@@ -56,6 +58,9 @@ class FeatureEstimator(CallbackSupportMixin, Limited, BaseEstimator):
             )
         except OverflowError:  # Python's integers have no end
             raise ValueError("X holds an integer beyond 1.8e308, the largest float64") from None
+        except (TypeError, ValueError) as error:
+            _require_numbers(X, error)
+            raise
         return array
 
 
@@ -136,7 +141,7 @@ class NetworkEstimator(SavedNetwork, FeatureEstimator):
         """Learn levels and spreads, unless parameters are there that were learnt in other ones."""
         if not self.standardize or hasattr(self, "theta_"):
             return
-        X = matrix(X)
+        X = matrix(X, columns=getattr(self, "feature_names_in_", None))
         weights = None if sample_weight is None else row_weights(sample_weight, len(X))
         self.x_scaling_ = Scaling.of(X, weights)
         if self._known.kind.keeps_units:
@@ -166,6 +171,18 @@ def _require_own_names(X: Any) -> None:
             f"X has several columns of the name {names[names.duplicated()][0]!r}; "
             "names of their own are needed"
         )
+
+
+def _require_numbers(X: Any, error: Exception) -> None:
+    """TypeError that names the column of a frame which NumPy cannot convert; it does not say which it is."""
+    if not is_frame(X) or not (isinstance(error, TypeError) or "convert" in str(error)):
+        return
+    try:
+        as_floats(X, "X")
+    except TypeError as found:
+        raise TypeError(
+            f"{found}. rfpcore.formula.FormulaFeatures, or an encoder of scikit-learn, makes them of labels"
+        ) from None
 
 
 def _is_learnt(name: str) -> bool:

@@ -230,7 +230,7 @@ class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
 
     @all_or_nothing
     @one_blas_thread
-    def fit_shards(self, shards: Any, *, scheduler: Any = None, cache_bytes: Any = None) -> Any:
+    def fit_shards(self, shards: Any, *, scheduler: Any = None, cache_bytes: Any = None) -> "Self":
         """Fit networks, with `mean="network"`, to clusters that lie in Parquet files.
 
         The objective, the networks, the choice of steps and weight decay and the guard are those of `fit`, as
@@ -287,6 +287,7 @@ class MixedRegressor(PredictsNumbers, AlignedScore, RegressorMixin, MixedBase):
         self.random_effects_ = random_effects(self._memory, self._names())
         if given["verbose"]:
             print(self.summary())
+        return self
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> float:
         """R² of the predictions: of the population's function, or with groups of the clusters'.
