@@ -50,7 +50,7 @@ def as_floats(values: Any, name: str) -> Array:
 
 def require_no_times(values: Any, name: str) -> None:
     """TypeError for dates and durations, of which NumPy and polars make numbers, in a unit of their own."""
-    dtypes = getattr(values, "schema", getattr(values, "dtypes", None))  # of polars, of pandas
+    dtypes: Any = getattr(values, "schema", getattr(values, "dtypes", None))  # of polars, of pandas
     columns = dtypes.items() if hasattr(values, "columns") and hasattr(dtypes, "items") else ()
     found = [(f"column {column!r} of {name}", dtype) for column, dtype in columns if _is_time(dtype)]
     dtype = getattr(values, "dtype", None)

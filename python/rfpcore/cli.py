@@ -1,6 +1,7 @@
 """The program `rfpcore`: effects, fits and predictions from files, without a line of Python."""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -9,7 +10,11 @@ from typing import TextIO
 
 __all__ = ["main"]
 
-WRONG, INTERRUPTED = 2, 130  # exit codes: of misuse, and of Ctrl-C as shells have it
+WRONG, INTERRUPTED, UNREAD = (
+    2,
+    130,
+    141,
+)  # exit codes: of misuse; of Ctrl-C and of a closed pipe, as in shells
 
 DESCRIPTION = "Effects of policies that come by cluster, and networks on clustered data, from a file."
 FILE = "a .csv, .tsv, .parquet or .dta (Stata) file; .csv.gz and the like too"
@@ -38,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     code : int
-        0, or 2 where something was wrong, with a line on standard error that says what; 130 after Ctrl-C.
+        0, or 2 where something was wrong, with a line on standard error that says what; 130 after Ctrl-C; 141
+        where nobody reads the output any more, as after `| head`.
 
     Examples
     --------
@@ -55,10 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("default")
         warnings.showwarning = _show_warning
         try:
-            return _run(options)
+            code = _run(options)
+            sys.stdout.flush()  # a reader that has gone is found here, and not when Python ends
+            return code
         except KeyboardInterrupt:
             print("rfpcore: interrupted", file=sys.stderr)
             return INTERRUPTED
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left in the buffer
+            return UNREAD
         except (ValueError, TypeError, ImportError, OSError, MemoryError) as error:
             print(f"rfpcore: error: {error}", file=sys.stderr)
             return WRONG

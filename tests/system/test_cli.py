@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import runpy
 import sys
 
@@ -35,6 +36,16 @@ SMALL = ["--set", "hidden_layer_sizes=(3,)", "max_iter=5"]
 def file(tmp_path):
     FRAME.to_csv(tmp_path / "rents.csv", index=False)
     return str(tmp_path / "rents.csv")
+
+
+def test_a_reader_that_has_enough_ends_the_program_quietly(file, capsys, monkeypatch):
+    """As `rfpcore predict ... | head` does; it was an error, "Broken pipe"."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stdout, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", stdout)
+        assert main(["effect", file, *EFFECT]) == 141
+    assert capsys.readouterr().err == ""
 
 
 def panel(n_periods):
