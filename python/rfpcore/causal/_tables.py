@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from .._arrays import Array
+from .._frames import pandas_for
 from .._maketables import MakesTables
 from .._options import boolean, fraction, integer
 
@@ -136,10 +137,7 @@ def to_frame(
     effects: Sequence[Estimated], level: float = 0.95, columns: Mapping[str, Array] | None = None
 ) -> Any:
     """Effects as a pandas DataFrame, one a row, with columns of their own before the numbers."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("to_frame needs pandas: pip install pandas") from error
+    pandas = pandas_for("to_frame")
     frame = pandas.DataFrame(rows_of(effects, level)).set_index("effect")
     for place, (name, values) in enumerate((columns or {}).items()):
         frame.insert(place, name, values)

@@ -12,6 +12,7 @@ from scipy.special import ndtri
 
 from .._arrays import Array, shown
 from .._axes import BLUE, GREY, axes, in_full
+from .._frames import pandas_for
 from .._options import at_least, fraction, items
 from ._relative_magnitudes import EventStudy
 from ._smoothness import frontier, smooth_interval
@@ -75,10 +76,7 @@ class Sensitivity:
         frame : pandas.DataFrame
             Columns m_bar, or m of "smoothness", ci_low, ci_high.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas: pip install pandas") from error
+        pandas = pandas_for("to_frame")
         name = COLUMN[self.restriction]
         return pandas.DataFrame({name: self.m_bar, "ci_low": self.low, "ci_high": self.high})
 
