@@ -50,6 +50,8 @@ class LossCurveDisplay:
         if not isinstance(curves, Mapping):
             raise TypeError(f"curves is a {type(curves).__name__}; a dict of names to curves is needed")
         self.curves = {name: self._curve(name, values) for name, values in curves.items()}
+        if not isinstance(axis, str):
+            raise TypeError(f"axis is a {type(axis).__name__}; a text is needed")
         self.axis = axis
 
     def _curve(self, name: str, values: Any) -> Array:
