@@ -331,5 +331,5 @@ def test_a_summary_in_any_unit(unit):
         assert (t, p) == pytest.approx((effect.statistic, effect.p_value), abs=5e-4)
         expected = [effect.estimate, effect.std_error, *effect.confidence_interval()]
         assert [estimate, error, *interval] == pytest.approx(expected, rel=1e-3)
-        cell = f"{effect.std_error:.3e}" if unit in (1e-9, 1e-3, 1e15) else f"{effect.std_error:.4f}"
+        cell = f"{effect.std_error:.3e}" if unit in (1e-9, 1e-3, 1e9, 1e15) else f"{effect.std_error:.4f}"
         assert f"<td>{cell.replace('-', '−')}</td>" in effect._repr_html_()
