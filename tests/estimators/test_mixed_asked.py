@@ -154,6 +154,51 @@ def test_standard_deviation_in_a_known_cluster_is_that_of_the_sum_of_two_process
     np.testing.assert_allclose(std, np.sqrt(variance), rtol=1e-3)
 
 
+@pytest.mark.parametrize("mean", ["linear", "gp"])
+def test_standard_deviation_beside_weights_means_and_groups_within_clusters(mean, tmp_path):
+    """By hand, for parts of the clusters: e(x) - k'V^-1 e(X) with the errors e of the function fitted.
+
+    The fourth row is of a group that was not there, the fifth of a cluster that was not.
+    """
+    weights = np.random.default_rng(5).uniform(0.3, 3, N)
+    model = MixedRegressor(mean=mean, effects=("intercept", "slopes"), cluster_means=True, **QUICK)
+    model.fit(X, Y + GROUPS // 5, np.column_stack([GROUPS // 5, GROUPS]), weights)
+    model.save(tmp_path / "nested.safetensors")
+    new = np.array([[-1.0], [0.5], [2.0], [1.0], [0.0]])
+    outer, inner = np.array([2, 0, 2, 3, 9]), np.array([10, 4, 12, 99, 99])
+    asked = new, np.column_stack([outer, inner])
+    std = model.predict(*asked, unknown="population", return_std=True)[1]
+    again = rfpcore.load(tmp_path / "nested.safetensors")
+    np.testing.assert_array_equal(again.predict(*asked, unknown="population", return_std=True)[1], std)
+
+    memory = model._memory
+    found, structure = memory.effects.values, memory.effects.structure
+    assert memory.effects.observed.shape == X.shape  # means of clusters are not kept a second time
+    Z, at = memory.scales.features(X), memory.scales.features(new[:4])
+    means = np.array([Z[c == GROUPS // 5].mean(axis=0) for c in range(4)])
+
+    def columns(z, own):
+        return np.column_stack([np.ones(len(z)), z - (means[own] if structure.is_centred else 0)])
+
+    def effects(one, own, two, theirs):
+        total = np.zeros((len(one), len(two)))
+        for block, D in zip(structure.blocks, found.matrices, strict=True):
+            alike = (own[0][:, None] == theirs[0]) & (not block.level or own[1][:, None] == theirs[1])
+            A, B = (columns(z, w[0])[:, block.columns] for z, w in ((one, own), (two, theirs)))
+            total += alike * (A @ D @ B.T)
+        return total
+
+    rows, known = (GROUPS // 5, GROUPS), (outer[:4], inner[:4])
+    V = effects(Z, rows, Z, rows) + np.diag(found.noise * memory.scales.weight / weights)
+    take = np.linalg.solve(V, effects(Z, rows, at, known)).T
+    errors = (memory.uncertainty.deviations(np.hstack([z, means[w[0]]])) for z, w in ((at, known), (Z, rows)))
+    left = next(errors) - take @ next(errors)
+    of_effects = effects(at, known, at, known) - take @ effects(Z, rows, at, known)
+    wanted = np.sqrt(np.diag(of_effects + left @ left.T)) * memory.scales.y_scale
+    np.testing.assert_allclose(std[:4], wanted, rtol=1e-9)
+    assert std[4] > std[:4].max()
+
+
 @pytest.mark.parametrize("mean", ["gp", "network"])
 def test_many_rows_of_a_cluster_leave_little_doubt(mean):
     random = np.random.default_rng(3)

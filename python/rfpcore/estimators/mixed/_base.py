@@ -172,11 +172,12 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
             data, residual = problem.effects, problem.y - fitted.chosen.mean.predict(problem.X)
         else:
             data, residual = _classify.effects_at(problem, fitted.chosen.mean, u, family)
-        effects = replace(before, parameters=u, data=data, residual=residual, inputs=problem.X)
+        Z = np.ascontiguousarray(problem.X[:, :d])
+        effects = replace(before, parameters=u, data=data, residual=residual, observed=Z)
         calibration = Calibration.normal()
         if family is None:
             left_out = (problem.y - fitted.unseen.left_out, problem.y - fitted.chosen.left_out)
-            calibration = calibrate(problem, u, *left_out, effects.prior_variance(problem.X[:, :d]))
+            calibration = calibrate(problem, u, *left_out, effects.prior_variance(Z))
         return FittedModel(
             scales,
             fitted.chosen.mean,

@@ -1,5 +1,6 @@
 """Clusters' effects: their posterior given residuals, at rows of the same clusters."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -36,8 +37,9 @@ class ClusterEffects:
     residual : ndarray (N,)
         Outcomes less the population's function.
     n_threads : int
-    inputs : ndarray (N, width) or None
-        What the population's function takes at the rows observed; None from a file that does not say.
+    observed : ndarray (N, d) or None
+        X at the rows observed, for what is not known of the population's function there; None from a file
+        that does not say.
     """
 
     structure: Structure
@@ -50,7 +52,7 @@ class ClusterEffects:
     data: EffectData
     residual: Floats
     n_threads: int
-    inputs: Floats | None = None
+    observed: Floats | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """What is computed when first asked for is left to the copy: factors are no object of Python."""
@@ -79,12 +81,15 @@ class ClusterEffects:
         mean, variance = self.factors.posterior(self.residual, rows, spread, self.n_threads)
         return mean[back], None if variance is None else np.maximum(variance[back], 0.0)
 
-    def taken(self, columns: Floats, X: Floats, codes: Codes, inner: Codes | None) -> Floats:
-        """What `at` has for each of several residuals (N, m): of rows of these clusters, (n, m)."""
+    def taken(
+        self, at: NDArray[np.intp], columns: Floats, X: Floats, codes: Codes, inner: Codes | None
+    ) -> Iterator[Floats]:
+        """The mean that `at` has, for each of several residuals (k, m) of the k rows `at`, else 0."""
         back, rows = self._new_rows(X, codes, inner)
-        residuals = np.ascontiguousarray(columns.T)
-        means = [self.factors.posterior(each, rows, False, self.n_threads)[0] for each in residuals]
-        return np.column_stack(means)[back]
+        residual = np.zeros(len(self.residual))
+        for column in columns.T:
+            residual[at] = column
+            yield self.factors.posterior(residual, rows, False, self.n_threads)[0][back]
 
     def draws(self, X: Floats, codes: Codes, inner: Codes | None, n_draws: int, seed: int) -> Floats:
         """Joint draws (N, n_draws) of what `at` has the moments of."""

@@ -63,9 +63,10 @@ class SoughtColumns(NamedTuple):
 def sought(X: Floats, kept: list[int]) -> SoughtColumns:
     """Of independent columns."""
     columns = design(X, kept)
-    vectors, R = np.linalg.qr(columns)
-    if (np.abs(np.diag(R)) > ALMOST * np.linalg.norm(columns, axis=0)).all():
+    new = np.abs(np.diag(np.linalg.qr(columns, mode="r")))  # the lengths of what each column adds
+    if (new > ALMOST * np.linalg.norm(columns, axis=0)).all():
         return SoughtColumns(columns, None)
+    vectors, R = np.linalg.qr(columns)
     size = np.sqrt(len(X))
     return SoughtColumns(np.ascontiguousarray(size * vectors), R / size)
 

@@ -89,7 +89,7 @@ class FittedModel:
             means=before.means[:0],
             data=before.data.take(nobody, np.zeros(1, np.int64)),
             residual=before.residual[:0],
-            inputs=None,
+            observed=None,
         )
         return replace(self, effects=effects, n_clusters=n_clusters, drawn=drawn)
 
@@ -122,8 +122,8 @@ class FittedModel:
             before.reach,
             before.n_threads,
         )
-        effects = replace(effects, inputs=with_means(effects, Z) if self.with_means else Z)
-        f = self.mean.predict(effects.inputs)
+        effects = replace(effects, observed=Z)
+        f = self.mean.predict(with_means(effects, Z) if self.with_means else Z)
         if self.family is None:
             return replace(self, effects=replace(effects, residual=t - f))
         data = effects.data._replace(weights=None)
@@ -180,7 +180,7 @@ class FittedModel:
             mean[known] += effect
             if variance is not None:
                 own[known] = variance
-            if variances == "all" and self.effects.inputs is not None:
+            if variances == "all" and self.effects.observed is not None:
                 of_function[known] = self._left_of_function(inputs[known], Z[known], codes[known], within)
         unit = self.scales.y_scale**2
         noise = np.full(n, unit * self.effects.values.noise if spread else 0.0)
@@ -202,13 +202,17 @@ class FittedModel:
         Where it is off, so are their residuals, and the effects make up for it: with an error e(x) the
         prediction is off by e(x) - k(x)'V^-1 e(X). Of a linear mean that is Henderson's (1975).
         """
-        observed = self.effects.inputs
-        assert observed is not None
-        own, offsets = self.uncertainty.deviations(inputs), self.effects.data.offsets
-        theirs = np.zeros((len(observed), own.shape[1]))
-        rows = np.repeat(np.isin(np.arange(len(offsets) - 1), codes), np.diff(offsets))
-        theirs[rows] = self.uncertainty.deviations(observed[rows])
-        return np.asarray(((own - self.effects.taken(theirs, Z, codes, inner)) ** 2).sum(axis=1))
+        effects = self.effects
+        assert effects.observed is not None
+        sizes = np.diff(effects.data.offsets)
+        cluster = np.repeat(np.arange(len(sizes)), sizes)
+        at = np.flatnonzero(np.isin(np.arange(len(sizes)), codes)[cluster])
+        theirs = self.uncertainty.deviations(self.inputs(effects.observed[at], cluster[at], None))
+        variance = np.zeros(len(Z))
+        taken = effects.taken(at, theirs, Z, codes, inner)
+        for own, its in zip(self.uncertainty.deviations(inputs).T, taken, strict=True):
+            variance += (own - its) ** 2
+        return variance
 
     def draws(self, X: Array, groups: Any, n_draws: int, seed: int) -> Floats:
         """Joint draws (N, n_draws) of the clusters' effects at rows, in the data's units."""

@@ -105,7 +105,7 @@ class SavedMixed(Saved):
         unseen = mean if same else restore_mean(document, "unseen", tensors, width)
         uncertainty = restore_mean(document, "uncertainty", tensors, width)
         drawn = _drawn(learnt)
-        effects = restore_effects(document, tensors, structure, d, width, self._checked()["n_jobs"])
+        effects = restore_effects(document, tensors, structure, d, self._checked()["n_jobs"])
         if (len(effects.labels) == 0) is not (drawn is not None):
             raise ValueError(
                 f"there are {len(effects.labels)} clusters; a fit on shards keeps none, others do"

@@ -62,8 +62,8 @@ def describe_effects(effects: ClusterEffects, tensors: Tensors) -> Document:
     for name in ("smooth", "inner", "weights"):
         if getattr(data, name) is not None:
             tensors[f"effects.{name}"] = getattr(data, name)
-    if effects.inputs is not None:
-        tensors["effects.inputs"] = effects.inputs
+    if effects.observed is not None:
+        tensors["effects.observed"] = effects.observed
     document: Document = {"labels": labels_to_json(effects.labels, "labels_")}
     if effects.inner_labels:
         outer = np.array([code for code, _ in effects.inner_labels], np.int64)
@@ -75,7 +75,7 @@ def describe_effects(effects: ClusterEffects, tensors: Tensors) -> Document:
 
 
 def restore_effects(
-    document: Document, tensors: Tensors, structure: Structure, d: int, width: int, n_threads: int
+    document: Document, tensors: Tensors, structure: Structure, d: int, n_threads: int
 ) -> ClusterEffects:
     """The same again, its arrays checked against the labels."""
     own = object_of(document, "effects")
@@ -96,9 +96,9 @@ def restore_effects(
         if weights.min(initial=1.0) <= 0:
             raise ValueError(f"a weight is {weights.min()}; numbers above 0 are needed")
     columns = tensor(tensors, "effects.columns", n, structure.n_columns, dtype=F64)
-    inputs = None  # older files have none
-    if "effects.inputs" in tensors:
-        inputs = tensor(tensors, "effects.inputs", n, width, dtype=F64)
+    observed = None  # older files have none
+    if "effects.observed" in tensors:
+        observed = tensor(tensors, "effects.observed", n, d, dtype=F64)
     return ClusterEffects(
         structure,
         tensor(tensors, "effects.parameters", structure.n_parameters, dtype=F64),
@@ -110,7 +110,7 @@ def restore_effects(
         EffectData(offsets, columns, smooth, inner, weights),
         tensor(tensors, "effects.residual", n, dtype=F64),
         n_threads,
-        inputs,
+        observed,
     )
 
 
