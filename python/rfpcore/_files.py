@@ -32,6 +32,7 @@ FORMAT_VERSION = 2
 _READABLE = (1, FORMAT_VERSION)
 _DTYPES = (F32, F64, I64)
 _MARK, _HEAD = b"\x89rfpcore", struct.Struct("<8sQ")
+_TAIL = 4096  # bytes
 _KINDS = {
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symbolic link",
@@ -106,7 +107,19 @@ def shard(tensors: Mapping[str, Array], document: Mapping[str, Any]) -> bytes:
     return _HEAD.pack(_MARK, len(data)) + data
 
 
-def append(path: Path, data: bytes, end: int, size: int, inode: int) -> int:
+def tail(path: Path, end: int) -> bytes:
+    """The last bytes before `end`, by which a file is known again: not everywhere does its number stay."""
+    with open(path, "rb") as file:
+        return _tail(file, end)
+
+
+def _tail(file: Any, end: int) -> bytes:
+    start = max(end - _TAIL, 0)
+    file.seek(start)
+    return bytes(file.read(end - start))
+
+
+def append(path: Path, data: bytes, end: int, size: int, last: bytes) -> int:
     """Add shards after the last whole one, and return where they end.
 
     Parameters
@@ -115,8 +128,8 @@ def append(path: Path, data: bytes, end: int, size: int, inode: int) -> int:
     data : bytes
     end, size : int
         Where the last whole shard ends and how long the file is: what is between was torn, and goes.
-    inode : int
-        Of the file.
+    last : bytes
+        Of `tail`, as they were.
 
     Raises
     ------
@@ -125,31 +138,44 @@ def append(path: Path, data: bytes, end: int, size: int, inode: int) -> int:
     """
     target_mode(path)
     with open(path, "r+b", buffering=0) as file:  # so that nothing is left to be written after an error
-        _lock(file)
-        found = os.fstat(file.fileno())
-        if found.st_size not in (size, end) or found.st_ino != inode:  # `end` after an attempt that failed
-            raise ValueError(
-                f"{path} has {found.st_size} bytes, where {size} are known of, or is another file by now: "
-                "somebody else has written to it"
-            )
-        try:
-            file.truncate(end)
-            file.seek(end)
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
-            os.fsync(file.fileno())
-        except BaseException:
-            file.truncate(end)
-            raise
+        with _locked(file):
+            found = os.fstat(file.fileno()).st_size
+            if found not in (size, end) or _tail(file, end) != last:  # `end` after an attempt that failed
+                raise ValueError(
+                    f"{path} has {found} bytes, where {size} are known of, or is another file by now: "
+                    "somebody else has written to it"
+                )
+            _write_from(file, end, data)
     return end + len(data)
 
 
-def _lock(file: Any) -> None:
-    """Until the file is closed nobody else looks how long it is, where the system can see to that."""
-    if fcntl is not None:
-        with contextlib.suppress(OSError):  # not all file systems lock
-            fcntl.flock(file, fcntl.LOCK_EX)
+def _write_from(file: Any, end: int, data: bytes) -> None:
+    """All of the data, or nothing after `end`."""
+    try:
+        file.truncate(end)
+        file.seek(end)
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(end)
+        raise
+
+
+@contextlib.contextmanager
+def _locked(file: Any) -> Iterator[None]:
+    """Meanwhile nobody else looks how long the file is, where the system can see to that."""
+    if fcntl is None:
+        yield
+        return
+    with contextlib.suppress(OSError):  # not all file systems lock
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:  # closing is not enough where a process that was forked meanwhile has the file open too
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def read_shards(path: Path) -> tuple[list[tuple[dict[str, Array], dict[str, Any]]], int, int]:

@@ -565,11 +565,15 @@ class TestTwoAtOnce:
         file = SweepFile(path, whole.models, X, Y, OPTIONS)
         file.append({0: whole[0]})
         data = path.read_bytes()
-        path.rename(path.with_name("old"))
-        path.write_bytes(data)
+        other = data[:-8] + bytes(8)
+        path.write_bytes(other)
         with pytest.raises(ValueError, match="is another file by now: somebody else"):
             file.append({1: whole[1]})
-        assert path.read_bytes() == data
+        assert path.read_bytes() == other
+        path.rename(path.with_name("old"))
+        path.write_bytes(data)  # the same again, of another number, as file systems over a network give it
+        file.append({1: whole[1]})
+        assert list(SweepFile(path, whole.models, X, Y, OPTIONS).results()) == [0, 1]
 
     def test_who_waited_for_another_looks_after_that(self, path, monkeypatch):
         fcntl = pytest.importorskip("fcntl", reason="this system has no such locks")
@@ -578,13 +582,34 @@ class TestTwoAtOnce:
         file.append({0: whole[0]})
 
         def wait(file, how):
-            assert how == fcntl.LOCK_EX
-            with path.open("ab") as other:
-                other.write(_files.shard({}, {"class": "shard"}))
+            if how == fcntl.LOCK_EX:
+                with path.open("ab") as other:
+                    other.write(_files.shard({}, {"class": "shard"}))
 
         monkeypatch.setattr(fcntl, "flock", wait)
         with pytest.raises(ValueError, match="somebody else has written to it"):
             file.append({1: whole[1]})
+
+
+    def test_a_process_that_was_forked_meanwhile_keeps_no_lock(self, path, monkeypatch):
+        """It has the same open file, as a copy of the descriptor is."""
+        fcntl = pytest.importorskip("fcntl", reason="this system has no such locks")
+        whole = sweep(X, Y, GRID, BASE).result
+        file = SweepFile(path, whole.models, X, Y, OPTIONS)
+        file.append({0: whole[0]})
+        real, copies = fcntl.flock, []
+
+        def lock(file, how):
+            copies.append(os.dup(file.fileno()))
+            real(file, how)
+
+        monkeypatch.setattr(fcntl, "flock", lock)
+        file.append({1: whole[1]})
+        with path.open("r+b") as other:
+            real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error where it is locked
+        assert len(copies) == 2
+        for copy in copies:
+            os.close(copy)
 
 
 def test_a_full_disk_is_said_and_costs_only_what_did_not_fit(path, monkeypatch):

@@ -336,17 +336,24 @@ def test_odd_files_that_say_the_same(change, tmp_path, capsys):
     assert out.err == ""
 
 
+def commas_in_numbers(text):
+    """Of a language that has them, so that rows have different numbers of commas."""
+    return text.replace(",", ";").replace(".", ",").replace("1,0", "1")
+
+
 @pytest.mark.parametrize(
     ("change", "encoding", "words"),
     [
         (lambda text: text.replace(",", ";"), "utf-8", "as it is separated by ';'; a .csv file needs ','"),
+        (commas_in_numbers, "utf-8", "as it is separated by ';'; a .csv file needs ','"),
+        (lambda text: text.replace("\n", "\n1,5,", 64), "utf-8", "rows have 9 values, the head 7 names"),
         (lambda text: text.replace("size", "größe"), "latin-1", "odd.csv is no text in UTF-8 ("),
         (lambda text: text.replace("half", "x0"), "utf-8", "more than one column 'x0'"),
         (lambda text: text.replace("2.0\n", "2.0,1,1\n"), "utf-8", "odd.csv cannot be read: "),
         (lambda text: "", "utf-8", "odd.csv cannot be read: "),
         (lambda text: text.replace(text.split()[1].split(",")[1], "1e400"), "utf-8", "'x1' must be finite"),
     ],
-    ids=["semicolons", "latin", "twice", "ragged", "empty", "huge"],
+    ids=["semicolons", "commas in numbers", "two more", "latin", "twice", "ragged", "empty", "huge"],
 )
 def test_odd_files_that_are_refused(change, encoding, words, tmp_path, capsys):
     place = written(tmp_path, change, encoding=encoding)
@@ -355,6 +362,20 @@ def test_odd_files_that_are_refused(change, encoding, words, tmp_path, capsys):
     assert words in out.err
     assert out.err.count("\n") == 1
     assert out.out == ""
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_numbers_of_rows_and_an_end_of_each_row(start, tmp_path):
+    """Pandas makes a range of the first column, which looks as if there were no other index."""
+    place = written(tmp_path, lambda _: f"id,x,y\n{start},5,7,\n{start + 1},6,8,\n")
+    found = _table_file.read_table(place, ["x"])
+    assert found.to_dict("list") == {"id": [start, start + 1], "x": [5, 6], "y": [7, 8]}
+
+
+def test_names_of_rows_and_a_column_that_is_missing_everywhere(tmp_path):
+    found = _table_file.read_table(written(tmp_path, lambda _: "x,y\na,5,NA\nb,6,NA\n"), ["x"])
+    assert found["x"].tolist() == [5, 6]
+    assert found["y"].isna().all()
 
 
 def test_an_index_with_a_name_is_a_column():

@@ -72,7 +72,8 @@ class SweepFile:
         self.data = _describe_data(X, y, options, len(models))
         self.fields = _fields(models) | dict(rows or {})
         self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
-        self.end = self.size = self.inode = 0
+        self.end = self.size = 0
+        self.last = b""
         self.shards: list[tuple[Tensors, Document]] = []
         if path.exists():
             self._read()
@@ -80,7 +81,7 @@ class SweepFile:
     def _read(self) -> None:
         """The shards; the first says which sweep it is."""
         shards, self.end, self.size = _files.read_shards(self.path)
-        self.inode = self.path.stat().st_ino
+        self.last = _files.tail(self.path, self.end)
         if not shards:  # a file of something else, or one that is damaged: its own message says so
             found = _files.read(self.path)[1].get("class")
             raise ValueError(f"{self.path} holds a {found}, no sweep that is kept in shards")
@@ -211,7 +212,8 @@ class SweepFile:
             return
         data = _files.shard(*_shard(done))
         if self.end:
-            self.end = self.size = _files.append(self.path, data, self.end, self.size, self.inode)
+            self.end = self.size = _files.append(self.path, data, self.end, self.size, self.last)
+            self.last = _files.tail(self.path, self.end)
             return
         codes, distinct = [], {}
         for name, values in self.fields.items():  # a few values each, and which of them a model has
@@ -223,7 +225,7 @@ class SweepFile:
         first = _files.shard({"codes": np.array(codes, np.int64)}, head)
         _files.replace(self.path, first + data)
         self.end = self.size = len(first) + len(data)
-        self.inode = self.path.stat().st_ino
+        self.last = _files.tail(self.path, self.end)
 
 
 def _shard(done: Mapping[int, ModelResult]) -> tuple[Tensors, Document]:
