@@ -137,15 +137,15 @@ def append(path: Path, data: bytes, end: int, size: int, last: bytes) -> int:
         If the file has another length by now, or another is in its place.
     """
     target_mode(path)
-    with open(path, "r+b", buffering=0) as file:  # so that nothing is left to be written after an error
-        with _locked(file):
-            found = os.fstat(file.fileno()).st_size
-            if found not in (size, end) or _tail(file, end) != last:  # `end` after an attempt that failed
-                raise ValueError(
-                    f"{path} has {found} bytes, where {size} are known of, or is another file by now: "
-                    "somebody else has written to it"
-                )
-            _write_from(file, end, data)
+    # Without a buffer nothing is left to be written after an error.
+    with open(path, "r+b", buffering=0) as file, _locked(file):
+        found = os.fstat(file.fileno()).st_size
+        if found not in (size, end) or _tail(file, end) != last:  # `end` after an attempt that failed
+            raise ValueError(
+                f"{path} has {found} bytes, where {size} are known of, or is another file by now: "
+                "somebody else has written to it"
+            )
+        _write_from(file, end, data)
     return end + len(data)
 
 

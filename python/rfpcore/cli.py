@@ -105,7 +105,8 @@ def _require_places(options: argparse.Namespace) -> None:
             target_mode(place)
         if place.is_dir() or not place.parent.is_dir():
             raise ValueError(f"--{name} {place} is a folder, or in none that is there; a file is needed")
-        if not os.access(place if place.exists() else place.parent, os.W_OK):
+        replaced = name == "save" and options.command != "sweep"  # by another file of its name
+        if not os.access(place if place.exists() and not replaced else place.parent, os.W_OK):
             raise PermissionError(f"--{name} {place} cannot be written to")
         if place.exists() and not place.is_file():  # a device takes whatever is sent there
             continue

@@ -590,7 +590,6 @@ class TestTwoAtOnce:
         with pytest.raises(ValueError, match="somebody else has written to it"):
             file.append({1: whole[1]})
 
-
     def test_a_process_that_was_forked_meanwhile_keeps_no_lock(self, path, monkeypatch):
         """It has the same open file, as a copy of the descriptor is."""
         fcntl = pytest.importorskip("fcntl", reason="this system has no such locks")

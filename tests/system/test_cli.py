@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 import rfpcore
 from rfpcore import _commands, _table_file
+from rfpcore._frame_columns import encoded
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect
 from rfpcore.cli import main
 from rfpcore.conformal import ClusterConformal
@@ -400,6 +401,13 @@ def test_numbers_that_a_sign_makes_labels(tmp_path, capsys):
     assert "column 'age' is taken for labels, each a column of 0 and 1, because '.' is no number; 9 of" in err
 
 
+def test_categories_are_labels_on_purpose():
+    children = pd.Series(["0", "1", "2", "3+"])
+    with pytest.warns(UserWarning, match=r"because '3\+' is no number"):
+        found = encoded(children, "children")
+    assert_array_equal(encoded(children.astype("category"), "children").columns, found.columns)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -418,6 +426,16 @@ def test_errors_come_before_work(options, words, file, tmp_path, monkeypatch, ca
     assert words in capsys.readouterr().err
     assert pd.read_csv(file).equals(pd.read_csv("rents.csv"))
     assert [place.name for place in tmp_path.iterdir()] == ["rents.csv"]
+
+
+@pytest.mark.parametrize(("command", "asked"), [("fit", "."), ("sweep", "kept")])
+def test_a_model_is_replaced_and_a_sweep_is_written_to(command, asked, file, tmp_path, monkeypatch, capsys):
+    """By the folder's permissions, and by the file's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda place, how: str(place) != asked)
+    (tmp_path / "kept").touch()
+    assert main([command, file, *FIT, "--save", "kept"]) == 2
+    assert "--save kept cannot be written to" in capsys.readouterr().err
 
 
 def test_an_unknown_kind_of_effects_comes_before_work(tmp_path, monkeypatch, capsys):
