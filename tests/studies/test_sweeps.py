@@ -13,12 +13,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import rfpcore
-from rfpcore import InterruptedWarning, _files, _value, sweep
+from rfpcore import InterruptedWarning, _value, sweep
 from rfpcore.datasets import make_noisy_moons
 from rfpcore.many import Model, Record, fit_many
 from rfpcore.optimizers import SGD, AdamW, Cosine, PowerLaw, Step
 from rfpcore.regularize import L2, BatchNorm, Dropout, EarlyStopping, Shifts
-from rfpcore.studies import sweeps
+from rfpcore.studies import _shard_file, sweeps
 from rfpcore.studies._sweep_file import SweepFile
 
 X, Y, _ = make_noisy_moons(60, random_state=0)
@@ -330,12 +330,12 @@ def write(path, result, *shards, **options):
 
 
 def shards(path):
-    return _files.read_shards(path)[0]
+    return _shard_file.read_shards(path)[0]
 
 
 def rewrite(path, *parts):
     """The file of these tensors and documents, digests and all."""
-    path.write_bytes(b"".join(_files.shard(tensors, document) for tensors, document in parts))
+    path.write_bytes(b"".join(_shard_file.shard(tensors, document) for tensors, document in parts))
 
 
 def test_a_file_only_grows(path, monkeypatch):
@@ -584,7 +584,7 @@ class TestTwoAtOnce:
         def wait(file, how):
             if how == fcntl.LOCK_EX:
                 with path.open("ab") as other:
-                    other.write(_files.shard({}, {"class": "shard"}))
+                    other.write(_shard_file.shard({}, {"class": "shard"}))
 
         monkeypatch.setattr(fcntl, "flock", wait)
         with pytest.raises(ValueError, match="somebody else has written to it"):
