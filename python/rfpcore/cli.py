@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             return _nobody_reads()
         except (ArithmeticError, ValueError, TypeError, ImportError, OSError, MemoryError) as error:
-            print(f"rfpcore: error: {str(error) or type(error).__name__}", file=sys.stderr)
+            words = " ".join(str(error).split())  # of several lines too, as other packages have them
+            print(f"rfpcore: error: {words or type(error).__name__}", file=sys.stderr)
             return WRONG
 
 
