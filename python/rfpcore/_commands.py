@@ -81,9 +81,7 @@ def predict(options: Namespace) -> str:
     model = files.load(options.model)
     if not hasattr(model, "predict"):
         raise ValueError(f"{options.model} holds a {type(model).__name__}, which predicts nothing")
-    holders = (model, getattr(model, "best_estimator_", None), getattr(model, "estimator_", None))
-    known = [getattr(one, "feature_names_in_", None) for one in holders]
-    names = next((own for own in known if own is not None), None)
+    names = getattr(model, "feature_names_in_", None)
     if names is None:
         raise ValueError(f"{options.model} was trained without names of columns, so none can be looked up")
     made_of = _made_of(list(names), model._text_labels)

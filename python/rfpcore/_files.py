@@ -10,15 +10,9 @@ import json
 import os
 import secrets
 import stat
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 import numpy as np
 import safetensors
@@ -31,7 +25,7 @@ __all__ = ["FORMAT_VERSION", "digest", "holding_together", "read", "target_mode"
 FORMAT_VERSION = 2
 _READABLE = (1, FORMAT_VERSION)
 _DTYPES = (F32, F64, I64)
-_MARK, _HEAD = b"\x89rfpcore", struct.Struct("<8sQ")
+MARK = b"\x89rfpcore"  # of a shard
 _KINDS = {
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symbolic link",
@@ -100,84 +94,6 @@ def replace(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def shard(tensors: Mapping[str, Array], document: Mapping[str, Any]) -> bytes:
-    """What `pack` gives, with a mark and its length before it, so that one can follow another in a file."""
-    data = pack(tensors, document)
-    return _HEAD.pack(_MARK, len(data)) + data
-
-
-def append(path: Path, data: bytes, end: int, size: int, inode: int) -> int:
-    """Add shards after the last whole one, and return where they end.
-
-    Parameters
-    ----------
-    path : path
-    data : bytes
-    end, size : int
-        Where the last whole shard ends and how long the file is: what is between was torn, and goes.
-    inode : int
-        Of the file.
-
-    Raises
-    ------
-    ValueError
-        If the file has another length by now, or another is in its place.
-    """
-    target_mode(path)
-    with open(path, "r+b", buffering=0) as file:  # so that nothing is left to be written after an error
-        _lock(file)
-        found = os.fstat(file.fileno())
-        if found.st_size not in (size, end) or found.st_ino != inode:  # `end` after an attempt that failed
-            raise ValueError(
-                f"{path} has {found.st_size} bytes, where {size} are known of, or is another file by now: "
-                "somebody else has written to it"
-            )
-        try:
-            file.truncate(end)
-            file.seek(end)
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
-            os.fsync(file.fileno())
-        except BaseException:
-            file.truncate(end)
-            raise
-    return end + len(data)
-
-
-def _lock(file: Any) -> None:
-    """Until the file is closed nobody else looks how long it is, where the system can see to that."""
-    if fcntl is not None:
-        with contextlib.suppress(OSError):  # not all file systems lock
-            fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def read_shards(path: Path) -> tuple[list[tuple[dict[str, Array], dict[str, Any]]], int, int]:
-    """The shards of a file, where the last whole one ends, and the file's size.
-
-    Raises
-    ------
-    ValueError
-        If one is damaged and another comes after it. Where none does, the end was torn.
-    """
-    require_regular(path)
-    shards: list[tuple[dict[str, Array], dict[str, Any]]] = []
-    with open(path, "rb") as file:
-        size, end = os.fstat(file.fileno()).st_size, 0
-        while end < size:
-            mark, length = _HEAD.unpack(file.read(_HEAD.size).ljust(_HEAD.size, b"\0"))
-            whole = mark == _MARK and length <= size - end - _HEAD.size
-            try:
-                shards.append(unpack(file.read(length) if whole else b"", f"{path}, shard {len(shards)},"))
-            except ValueError as error:
-                file.seek(end + 1)
-                if _MARK in file.read() or (mark == _MARK and not shards):  # the first is never torn
-                    raise ValueError(f"{path} is damaged at byte {end}: {error}") from None
-                break
-            end += _HEAD.size + length
-    return shards, end, size
-
-
 def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -231,7 +147,7 @@ def require_regular(path: Path) -> None:
 
 def unpack(data: bytes, path: Path | str) -> tuple[dict[str, Array], dict[str, Any]]:
     """The tensors and the document in the bytes of a file, whose name is for messages."""
-    if data.startswith(_MARK):
+    if data.startswith(MARK):
         raise ValueError(f"{path} is the file of a sweep: `sweep`, called again, reads it")
     try:
         tensors = safetensors.numpy.load(data)

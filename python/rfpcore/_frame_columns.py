@@ -70,7 +70,8 @@ def encoded(values: Any, name: Hashable) -> Encoded:
     """
     labels, codes = group_codes(values, len(values), f"column {name!r}")
     require_few(len(labels), f"column {name!r}")
-    _warn_of_numbers(labels.tolist(), name)
+    if own_order(values) is None and not is_unordered_categorical(values):  # those are labels on purpose
+        _warn_of_numbers(labels.tolist(), name)
     return _dummies(codes, name, labels.tolist())
 
 

@@ -60,14 +60,32 @@ def _delimited(place: Path, separator: str) -> Frame:
 
     # In one go: of large files pandas would read the label 12 as a number in one part, as text in another.
     read: Any = partial(pandas.read_csv, place, sep=separator, low_memory=False)
-    frame, head = read(), read(header=None, nrows=1, dtype=str, keep_default_na=False)
-    longer = len(head.columns) == len(frame.columns) and not isinstance(frame.index, pandas.RangeIndex)
-    # All rows are longer than the head: names of rows come first (R), or nothing comes last, after a
+    as_text = partial(read, dtype=str, keep_default_na=False)
+    head = as_text(header=None, nrows=1)
+    try:
+        frame = read()
+    except pandas.errors.ParserError as error:
+        raise ValueError(f"{str(error).strip()}{_hint(head.iloc[0])}") from None
+    # Where all rows are longer than the head, names of rows come first (R), or nothing comes last, after a
     # separator at the end of each line, for which pandas would move all columns by one.
-    if longer and frame.iloc[:, -1].isna().all():
+    if _is_longer(as_text) and (as_text().iloc[:, -1] == "").all():
         frame = read(index_col=False, usecols=range(len(frame.columns)))
+    elif frame.index.nlevels > 1:
+        n, hint = len(head.columns), _hint(head.iloc[0])
+        raise ValueError(f"rows have {n + frame.index.nlevels} values, the head {n} names{hint}")
     frame.attrs["twice"] = [name for name, count in Counter(head.iloc[0]).items() if count > 1]
     return frame
+
+
+def _is_longer(as_text: Any) -> bool:
+    """Whether the first row has more values than the head: the frame's index does not say so."""
+    import pandas
+
+    try:
+        as_text(header=None, nrows=2)
+    except pandas.errors.ParserError:
+        return True
+    return False
 
 
 def _with_index(frame: Frame) -> Frame:
@@ -82,14 +100,15 @@ def _require(frame: Frame, columns: Iterable[str | None], path: str, ending: str
             continue
         if name not in frame.columns:
             there = ", ".join(map(str, frame.columns[:20]))
-            raise ValueError(f"there is no column {name!r}; the file has {there}{_hint(frame, ending)}")
+            hint = _hint(frame.columns) if ending in _COMMAS else ""
+            raise ValueError(f"there is no column {name!r}; the file has {there}{hint}")
         if name in frame.attrs.get("twice", ()):
             raise ValueError(f"{path} has more than one column {name!r}; names that differ are needed")
 
 
-def _hint(frame: Frame, ending: str) -> str:
+def _hint(names: Any) -> str:
     """Where one column holds what should be several."""
-    found = next((mark for mark in (";", "\t", ",", "|") if mark in str(frame.columns[0])), None)
-    if ending not in _COMMAS or len(frame.columns) > 1 or found is None:
+    found = next((mark for mark in (";", "\t", ",", "|") if mark in str(names[0])), None)
+    if len(names) > 1 or found is None:
         return ""
     return f": a single column, as it is separated by {found!r}; a .csv file needs ',' and a .tsv file a tab"

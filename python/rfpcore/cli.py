@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             return _nobody_reads()
         except (ArithmeticError, ValueError, TypeError, ImportError, OSError, MemoryError) as error:
-            print(f"rfpcore: error: {str(error) or type(error).__name__}", file=sys.stderr)
+            words = " ".join(str(error).split())  # of several lines too, as other packages have them
+            print(f"rfpcore: error: {words or type(error).__name__}", file=sys.stderr)
             return WRONG
 
 
@@ -105,7 +106,8 @@ def _require_places(options: argparse.Namespace) -> None:
             target_mode(place)
         if place.is_dir() or not place.parent.is_dir():
             raise ValueError(f"--{name} {place} is a folder, or in none that is there; a file is needed")
-        if not os.access(place if place.exists() else place.parent, os.W_OK):
+        replaced = name == "save" and options.command != "sweep"  # by another file of its name
+        if not os.access(place if place.exists() and not replaced else place.parent, os.W_OK):
             raise PermissionError(f"--{name} {place} cannot be written to")
         if place.exists() and not place.is_file():  # a device takes whatever is sent there
             continue

@@ -88,6 +88,8 @@ class ClusterConformal(Saved, Limited, RegressorMixin, BaseEstimator):
         Absolute errors of the rows left out.
     n_clusters_ : int
         Clusters that measure errors, K.
+    feature_names_in_ : ndarray of str
+        Names of the features, where `estimator_` has any.
     largest_level_ : float
         The largest level that so many clusters allow, K/(K + 1).
 
@@ -247,6 +249,12 @@ class ClusterConformal(Saved, Limited, RegressorMixin, BaseEstimator):
     def _require_usable(self) -> None:
         self._checked()
         require_regressor(self.estimator)
+
+    @property
+    def feature_names_in_(self) -> Array:
+        """Names of the features."""
+        names: Array = self.estimator_.feature_names_in_
+        return names
 
     def predict(self, X: Any) -> Array:
         """Predict with `estimator_`.

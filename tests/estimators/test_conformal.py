@@ -272,3 +272,11 @@ def test_sparse_features_go_to_estimators_that_take_them(kind):
 def test_weights_without_a_sum():
     with pytest.raises(ValueError, match="sample_weight sums to inf in cluster 1"):
         ClusterConformal(LinearRegression()).fit(X, Y, GROUPS, np.full(len(Y), 1e308))
+
+
+def test_names_of_features():
+    model = ClusterConformal(LinearRegression())
+    assert not hasattr(model, "feature_names_in_")
+    model.fit(pd.DataFrame({"x": X[:, 0]}), Y, GROUPS)
+    assert_array_equal(model.feature_names_in_, ["x"])
+    assert not hasattr(model.fit(X, Y, GROUPS), "feature_names_in_")

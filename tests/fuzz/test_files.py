@@ -41,6 +41,7 @@ from rfpcore.npiv import (
     ope,
 )
 from rfpcore.regularize import L2, BatchNorm, Dropout
+from rfpcore.studies import _shard_file
 
 N_MUTATIONS = int(os.environ.get("RFPCORE_FUZZ_MUTATIONS", "500"))
 X, Y, GROUPS = make_vee(n_clusters=4, n_per_cluster=5, random_state=0)
@@ -354,12 +355,12 @@ def test_mutated_models_are_refused_or_of_use(kind, tmp_path):
 def test_mutated_sweeps_are_refused_or_of_use(tmp_path):
     path = tmp_path / "sweep"
     _train_sweep(path)
-    whole, shards = path.read_bytes(), _files.read_shards(path)[0]
+    whole, shards = path.read_bytes(), _shard_file.read_shards(path)[0]
     for number in _numbers("sweep", KINDS):
         at = number // len(KINDS) % 2
         spoilt, may_hold = _mutate(whole, *shards[at], number)
         if may_hold:  # one shard of two is spoilt
-            head, last = (_files.shard(*shard) for shard in shards)
+            head, last = (_shard_file.shard(*shard) for shard in shards)
             own = whole[:8] + len(spoilt).to_bytes(8, "little") + spoilt
             spoilt = own + last if at == 0 else head + own
         path.write_bytes(spoilt)

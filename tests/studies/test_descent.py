@@ -6,7 +6,7 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from rfpcore import DivergenceError, DivergenceWarning
 from rfpcore.datasets import load_digits, load_fashion_mnist, load_mnist
@@ -414,6 +414,15 @@ class TestStore:
         path.write_text("\n".join([*lines[:2], line, *lines[2:], ""]))
         with pytest.raises(ValueError, match=r"curve\.jsonl is damaged in line 3"):
             Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path)
+
+    def test_ends_of_lines_of_windows(self, tmp_path):
+        path = tmp_path / "curve.jsonl"
+        known = Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path).curve().test_errors
+        data = path.read_bytes().replace(b"\n", b"\r\n")
+        path.write_bytes(data)
+        found = Descent(TEACHER, SMALL, widths=[2, 4], seeds=2, path=path).curve()
+        assert_array_equal(found.test_errors, known)
+        assert path.read_bytes() == data
 
     def test_something_else_is_left_alone(self, tmp_path):
         path = tmp_path / "notes.txt"

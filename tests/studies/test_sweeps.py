@@ -13,12 +13,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import rfpcore
-from rfpcore import InterruptedWarning, _files, _value, sweep
+from rfpcore import InterruptedWarning, _value, sweep
 from rfpcore.datasets import make_noisy_moons
 from rfpcore.many import Model, Record, fit_many
 from rfpcore.optimizers import SGD, AdamW, Cosine, PowerLaw, Step
 from rfpcore.regularize import L2, BatchNorm, Dropout, EarlyStopping, Shifts
-from rfpcore.studies import sweeps
+from rfpcore.studies import _shard_file, sweeps
 from rfpcore.studies._sweep_file import SweepFile
 
 X, Y, _ = make_noisy_moons(60, random_state=0)
@@ -330,12 +330,12 @@ def write(path, result, *shards, **options):
 
 
 def shards(path):
-    return _files.read_shards(path)[0]
+    return _shard_file.read_shards(path)[0]
 
 
 def rewrite(path, *parts):
     """The file of these tensors and documents, digests and all."""
-    path.write_bytes(b"".join(_files.shard(tensors, document) for tensors, document in parts))
+    path.write_bytes(b"".join(_shard_file.shard(tensors, document) for tensors, document in parts))
 
 
 def test_a_file_only_grows(path, monkeypatch):
@@ -565,11 +565,15 @@ class TestTwoAtOnce:
         file = SweepFile(path, whole.models, X, Y, OPTIONS)
         file.append({0: whole[0]})
         data = path.read_bytes()
-        path.rename(path.with_name("old"))
-        path.write_bytes(data)
+        other = data[:-8] + bytes(8)
+        path.write_bytes(other)
         with pytest.raises(ValueError, match="is another file by now: somebody else"):
             file.append({1: whole[1]})
-        assert path.read_bytes() == data
+        assert path.read_bytes() == other
+        path.rename(path.with_name("old"))
+        path.write_bytes(data)  # the same again, of another number, as file systems over a network give it
+        file.append({1: whole[1]})
+        assert list(SweepFile(path, whole.models, X, Y, OPTIONS).results()) == [0, 1]
 
     def test_who_waited_for_another_looks_after_that(self, path, monkeypatch):
         fcntl = pytest.importorskip("fcntl", reason="this system has no such locks")
@@ -578,13 +582,33 @@ class TestTwoAtOnce:
         file.append({0: whole[0]})
 
         def wait(file, how):
-            assert how == fcntl.LOCK_EX
-            with path.open("ab") as other:
-                other.write(_files.shard({}, {"class": "shard"}))
+            if how == fcntl.LOCK_EX:
+                with path.open("ab") as other:
+                    other.write(_shard_file.shard({}, {"class": "shard"}))
 
         monkeypatch.setattr(fcntl, "flock", wait)
         with pytest.raises(ValueError, match="somebody else has written to it"):
             file.append({1: whole[1]})
+
+    def test_a_process_that_was_forked_meanwhile_keeps_no_lock(self, path, monkeypatch):
+        """It has the same open file, as a copy of the descriptor is."""
+        fcntl = pytest.importorskip("fcntl", reason="this system has no such locks")
+        whole = sweep(X, Y, GRID, BASE).result
+        file = SweepFile(path, whole.models, X, Y, OPTIONS)
+        file.append({0: whole[0]})
+        real, copies = fcntl.flock, []
+
+        def lock(file, how):
+            copies.append(os.dup(file.fileno()))
+            real(file, how)
+
+        monkeypatch.setattr(fcntl, "flock", lock)
+        file.append({1: whole[1]})
+        with path.open("r+b") as other:
+            real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error where it is locked
+        assert len(copies) == 2
+        for copy in copies:
+            os.close(copy)
 
 
 def test_a_full_disk_is_said_and_costs_only_what_did_not_fit(path, monkeypatch):

@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 import rfpcore
 from rfpcore import _commands, _table_file
+from rfpcore._frame_columns import encoded
 from rfpcore.causal import ClusterEffect, DifferenceInDifferences, StaggeredEffect
 from rfpcore.cli import main
 from rfpcore.conformal import ClusterConformal
@@ -346,17 +347,24 @@ def test_odd_files_that_say_the_same(change, tmp_path, capsys):
     assert out.err == ""
 
 
+def commas_in_numbers(text):
+    """Of a language that has them, so that rows have different numbers of commas."""
+    return text.replace(",", ";").replace(".", ",").replace("1,0", "1")
+
+
 @pytest.mark.parametrize(
     ("change", "encoding", "words"),
     [
         (lambda text: text.replace(",", ";"), "utf-8", "as it is separated by ';'; a .csv file needs ','"),
+        (commas_in_numbers, "utf-8", "as it is separated by ';'; a .csv file needs ','"),
+        (lambda text: text.replace("\n", "\n1,5,", 64), "utf-8", "rows have 9 values, the head 7 names"),
         (lambda text: text.replace("size", "größe"), "latin-1", "odd.csv is no text in UTF-8 ("),
         (lambda text: text.replace("half", "x0"), "utf-8", "more than one column 'x0'"),
         (lambda text: text.replace("2.0\n", "2.0,1,1\n"), "utf-8", "odd.csv cannot be read: "),
         (lambda text: "", "utf-8", "odd.csv cannot be read: "),
         (lambda text: text.replace(text.split()[1].split(",")[1], "1e400"), "utf-8", "'x1' must be finite"),
     ],
-    ids=["semicolons", "latin", "twice", "ragged", "empty", "huge"],
+    ids=["semicolons", "commas in numbers", "two more", "latin", "twice", "ragged", "empty", "huge"],
 )
 def test_odd_files_that_are_refused(change, encoding, words, tmp_path, capsys):
     place = written(tmp_path, change, encoding=encoding)
@@ -365,6 +373,20 @@ def test_odd_files_that_are_refused(change, encoding, words, tmp_path, capsys):
     assert words in out.err
     assert out.err.count("\n") == 1
     assert out.out == ""
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_numbers_of_rows_and_an_end_of_each_row(start, tmp_path):
+    """Pandas makes a range of the first column, which looks as if there were no other index."""
+    place = written(tmp_path, lambda _: f"id,x,y\n{start},5,7,\n{start + 1},6,8,\n")
+    found = _table_file.read_table(place, ["x"])
+    assert found.to_dict("list") == {"id": [start, start + 1], "x": [5, 6], "y": [7, 8]}
+
+
+def test_names_of_rows_and_a_column_that_is_missing_everywhere(tmp_path):
+    found = _table_file.read_table(written(tmp_path, lambda _: "x,y\na,5,NA\nb,6,NA\n"), ["x"])
+    assert found["x"].tolist() == [5, 6]
+    assert found["y"].isna().all()
 
 
 def test_an_index_with_a_name_is_a_column():
@@ -389,6 +411,13 @@ def test_numbers_that_a_sign_makes_labels(tmp_path, capsys):
     assert "column 'age' is taken for labels, each a column of 0 and 1, because '.' is no number; 9 of" in err
 
 
+def test_categories_are_labels_on_purpose():
+    children = pd.Series(["0", "1", "2", "3+"])
+    with pytest.warns(UserWarning, match=r"because '3\+' is no number"):
+        found = encoded(children, "children")
+    assert_array_equal(encoded(children.astype("category"), "children").columns, found.columns)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -407,6 +436,16 @@ def test_errors_come_before_work(options, words, file, tmp_path, monkeypatch, ca
     assert words in capsys.readouterr().err
     assert pd.read_csv(file).equals(pd.read_csv("rents.csv"))
     assert [place.name for place in tmp_path.iterdir()] == ["rents.csv"]
+
+
+@pytest.mark.parametrize(("command", "asked"), [("fit", "."), ("sweep", "kept")])
+def test_a_model_is_replaced_and_a_sweep_is_written_to(command, asked, file, tmp_path, monkeypatch, capsys):
+    """By the folder's permissions, and by the file's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda place, how: str(place) != asked)
+    (tmp_path / "kept").touch()
+    assert main([command, file, *FIT, "--save", "kept"]) == 2
+    assert "--save kept cannot be written to" in capsys.readouterr().err
 
 
 def test_an_unknown_kind_of_effects_comes_before_work(tmp_path, monkeypatch, capsys):

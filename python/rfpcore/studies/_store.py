@@ -41,9 +41,10 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(head)
             return
-        if not whole.startswith(head):
+        first, *lines = whole.splitlines() or [b""]  # ends of Windows are ends too
+        if first != head.rstrip():
             raise ValueError(f"{path} is of another study, of other data; give another path")
-        for number, line in enumerate(whole[len(head) :].splitlines(), start=2):
+        for number, line in enumerate(lines, start=2):
             try:
                 found = json.loads(line)
                 self.scores[found["key"]] = {name: found["scores"][name] for name in found["scores"]}

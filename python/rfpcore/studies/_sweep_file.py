@@ -21,6 +21,7 @@ from ..exceptions import InterruptedWarning
 from ..many import PARAMETERS, SCORES, Model, ModelResult, Record, require_pair, row_lists
 from ..network import MLP
 from ..regularize import BatchNorm
+from . import _shard_file
 
 __all__ = ["SweepFile"]
 
@@ -72,15 +73,16 @@ class SweepFile:
         self.data = _describe_data(X, y, options, len(models))
         self.fields = _fields(models) | dict(rows or {})
         self.n_features = np.shape(X)[-1] if np.ndim(X) else 0
-        self.end = self.size = self.inode = 0
+        self.end = self.size = 0
+        self.last = b""
         self.shards: list[tuple[Tensors, Document]] = []
         if path.exists():
             self._read()
 
     def _read(self) -> None:
         """The shards; the first says which sweep it is."""
-        shards, self.end, self.size = _files.read_shards(self.path)
-        self.inode = self.path.stat().st_ino
+        shards, self.end, self.size = _shard_file.read_shards(self.path)
+        self.last = _shard_file.tail(self.path, self.end)
         if not shards:  # a file of something else, or one that is damaged: its own message says so
             found = _files.read(self.path)[1].get("class")
             raise ValueError(f"{self.path} holds a {found}, no sweep that is kept in shards")
@@ -209,9 +211,10 @@ class SweepFile:
             done = {index: result for index, result in done.items() if index not in there}
         if not done:
             return
-        data = _files.shard(*_shard(done))
+        data = _shard_file.shard(*_shard(done))
         if self.end:
-            self.end = self.size = _files.append(self.path, data, self.end, self.size, self.inode)
+            self.end = self.size = _shard_file.append(self.path, data, self.end, self.size, self.last)
+            self.last = _shard_file.tail(self.path, self.end)
             return
         codes, distinct = [], {}
         for name, values in self.fields.items():  # a few values each, and which of them a model has
@@ -220,10 +223,10 @@ class SweepFile:
             distinct[name] = [json.loads(text) for text in known]
             codes.append([known[text] for text in texts])
         head = {"class": "sweep", "data": self.data, "fields": distinct}
-        first = _files.shard({"codes": np.array(codes, np.int64)}, head)
+        first = _shard_file.shard({"codes": np.array(codes, np.int64)}, head)
         _files.replace(self.path, first + data)
         self.end = self.size = len(first) + len(data)
-        self.inode = self.path.stat().st_ino
+        self.last = _shard_file.tail(self.path, self.end)
 
 
 def _shard(done: Mapping[int, ModelResult]) -> tuple[Tensors, Document]:
