@@ -14,9 +14,9 @@ builds `rfpcore.Clusters` of new tasks each step and has its Adam in NumPy; `tra
 drives, on a pool of tasks; JAX scans ten steps in one compiled call (districts in buckets by size); the torch
 loop goes over tasks with autograd, as learn2learn does. Seconds to the end are a fresh process's, compilation
 included, imports and data not; those of the torch loop are told from its steps. Except for `trainer` on sine,
-which draws its own batches, all were checked to have the same parameters after twenty steps. New tasks' loss says
-that all learn, not who learns better: at k 5 ten other orders of the tasks gave each form .32 to .60, and rounding alone
-moves it by as much."""
+which draws its own batches, all were checked to have the same parameters after twenty steps. New tasks' loss
+says that all learn, not who learns better: at k 5 ten other orders of the tasks gave each form .32 to .60,
+and rounding alone moves it by as much."""
 
 
 def scaling(results: Results) -> str:

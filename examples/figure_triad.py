@@ -71,10 +71,11 @@ def draw(steps: int, path: str) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
     TriadDisplay.from_models({"kernel smoother": fitted["kernel smoother"]}, *data).plot(left)
     TriadDisplay.from_models({name: fitted[name] for name in ("RFP", "ordinary training")}, *data).plot(right)
-    for axes, title in ((left, "Figure 3: a smoother"), (right, "Figure 6: networks")):
-        axes.plot([-4.5, 0, 4.5], [4.5, 0, 4.5], color="0.6", linestyle="--", linewidth=1)
+    for axes, title in ((left, "A smoother learns the clusters"), (right, "What RFP learns")):
+        axes.plot([-4.5, 0, 4.5], [4.5, 0, 4.5], color="0.4", linestyle="--", linewidth=1, label="truth, |x|")
         axes.set_title(title, loc="left", fontsize=11)
         axes.set(xlim=(-5, 5), ylim=(-1.5, 6.5))
+        axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

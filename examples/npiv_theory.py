@@ -125,7 +125,9 @@ def draw(found: dict[str, Any], path: str) -> None:
         ax.semilogy(np.arange(1, len(losses) + 1), losses, label=f"σ1 = {temperature:g}")
     ax.set(xlabel="inner steps", ylabel="F₁(x, z)")
     ax.set_title("Inner loop at a fixed structural network", loc="left", fontsize=11)
-    ax.legend(frameon=False)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.25)
+    ax.legend(frameon=False, ncols=2, loc="upper center")
     for ax in axes.flat:
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)

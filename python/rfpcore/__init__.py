@@ -5,7 +5,7 @@ The estimator is that of Power and Ghosh (2025), "Regularizing the Forward Pass"
 `import rfpcore`; each is imported at its first use.
 """
 
-from importlib.metadata import version
+from importlib.metadata import version as _version_of
 from typing import TYPE_CHECKING
 
 from . import _lazy, losses
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     )
     from .studies import SweepResult, sweep
 
-__version__ = version("rfpcore")
+__version__ = _version_of("rfpcore")
 
 __all__ = [
     "MLP",
@@ -146,4 +146,4 @@ __getattr__ = _lazy.attach(
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_SUBMODULES})
+    return sorted({*globals(), *__all__, *_SUBMODULES} - {"TYPE_CHECKING"})

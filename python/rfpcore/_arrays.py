@@ -30,13 +30,14 @@ def as_floats(values: Any, name: str) -> Array:
         )
     if hasattr(values, "collect") and hasattr(values, "lazy"):
         raise TypeError(f"{name} is lazy ({type(values).__name__}); its values are needed: {name}.collect()")
+    require_no_times(values, name)
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)
     array = as_array(values, name)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "O":
-        return _objects_to_floats(array, name)
+        return _objects_to_floats(array, name, _column_names(values))
     if array.dtype.kind != "f":
         raise TypeError(
             f"{name} has dtype {array.dtype}; real numbers are needed (float32, float64, integers or bools)"
@@ -46,6 +47,25 @@ def as_floats(values: Any, name: str) -> Array:
         over="ignore", under="ignore"
     ):  # what is beyond float64 becomes infinite, and is refused as such
         return array.astype(native if native in (F32, F64) else F64, copy=False)
+
+
+def require_no_times(values: Any, name: str) -> None:
+    """TypeError for dates and durations, of which NumPy and polars make numbers, in a unit of their own."""
+    dtypes: Any = getattr(values, "schema", getattr(values, "dtypes", None))  # of polars, of pandas
+    columns = dtypes.items() if hasattr(values, "columns") and hasattr(dtypes, "items") else ()
+    found = [(f"column {column!r} of {name}", dtype) for column, dtype in columns if _is_time(dtype)]
+    dtype = getattr(values, "dtype", None)
+    found += [(name, dtype)] if _is_time(dtype) else []
+    for what, kind in found:
+        raise TypeError(
+            f"{what} has dtype {kind}; real numbers are needed (float32, float64, integers or bools)"
+        )
+
+
+def _is_time(dtype: Any) -> bool:
+    """Of NumPy and pandas by its kind, of polars by its own word."""
+    is_temporal = getattr(dtype, "is_temporal", None)
+    return bool(is_temporal()) if callable(is_temporal) else getattr(dtype, "kind", "") in ("m", "M")
 
 
 def as_array(values: Any, name: str) -> Array:
@@ -75,7 +95,13 @@ def float_dtype(dtype: Any) -> np.dtype[Any]:
     raise TypeError(f"dtype={kind}; float32 or float64 is needed")
 
 
-def _objects_to_floats(array: Array, name: str) -> Array:
+def _column_names(values: Any) -> list[Any] | None:
+    """Of a frame; `columns` of a table of pyarrow are not its names."""
+    columns = getattr(values, "column_names", getattr(values, "columns", None))
+    return None if columns is None else list(columns)
+
+
+def _objects_to_floats(array: Array, name: str, columns: Sequence[Any] | None) -> Array:
     """Numbers stored as Python objects (mixed frames) to float64; a missing one becomes NaN."""
     floats = np.empty(array.shape, np.float64)
     for index, value in np.ndenumerate(array):
@@ -85,8 +111,8 @@ def _objects_to_floats(array: Array, name: str) -> Array:
             floats[index] = np.nan if is_missing(value) else float(value)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(
-                f"{name} has dtype object; {place(index)} holds {shown(value)}, a {type(value).__name__}; "
-                "real numbers are needed"
+                f"{name} has dtype object; {place(index, columns)} holds {shown(value)}, a "
+                f"{type(value).__name__}; real numbers are needed"
             ) from None
     return floats
 
@@ -146,10 +172,11 @@ def require_finite(array: Array, name: str, columns: Sequence[Any] | None = None
     )
 
 
-def matrix(values: Any, name: str = "X", n_columns: int | None = None) -> Array:
-    """A finite array (rows, columns), C-contiguous, at least one by one."""
+def matrix(
+    values: Any, name: str = "X", n_columns: int | None = None, columns: Sequence[Any] | None = None
+) -> Array:
+    """A finite array (rows, columns), C-contiguous, at least one by one; a frame has names of its own."""
     array = as_floats(values, name)
-    columns = getattr(values, "columns", None)
     if array.ndim != 2:
         hint = f"; one feature: {name}.reshape(-1, 1)" if array.ndim == 1 else ""
         raise ValueError(f"{name} has shape {array.shape}; two dimensions (rows, features) are needed{hint}")
@@ -157,7 +184,7 @@ def matrix(values: Any, name: str = "X", n_columns: int | None = None) -> Array:
         raise ValueError(f"{name} has shape {array.shape}; at least one row and one column are needed")
     if n_columns is not None and array.shape[1] != n_columns:
         raise ValueError(f"{name} has {array.shape[1]} features; the network has {n_columns} inputs")
-    require_finite(array, name, None if columns is None else list(columns))
+    require_finite(array, name, _column_names(values) or columns)
     return np.ascontiguousarray(array)
 
 
@@ -258,6 +285,11 @@ def group_codes(values: Any, n_rows: int, name: str = "groups") -> tuple[Array, 
         return _category_codes(*ordered, n_rows, name)
     labels = label_array(values)
     if labels.ndim != 1:
+        if isinstance(values, str):
+            raise ValueError(
+                f"{name} is the text {shown(values)}; labels are needed, one a row: of a frame "
+                f"its column X[{shown(values)}]"
+            )
         raise ValueError(f"{name} has shape {labels.shape}; ({n_rows},), one label a row, is needed")
     require_length(labels, name, n_rows)
     if np.ma.is_masked(values):

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 __all__ = ["all_or_nothing"]
 
-SelfT = TypeVar("SelfT")
-P = ParamSpec("P")
+# The method's own type, so that type checkers know what a fit returns. With the estimator's type as a
+# variable (`Concatenate[SelfT, P]`) that is Any below base classes without types, as scikit-learn's are.
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def all_or_nothing(
-    fit: Callable[Concatenate[SelfT, P], Any],
-) -> Callable[Concatenate[SelfT, P], SelfT]:
+def all_or_nothing(fit: Method) -> Method:
     """A method that learns, run on a copy whose attributes are taken over at the very end.
 
     Whatever ends it early (an error, Ctrl-C, a warning that is an error) leaves the estimator as it was, to
@@ -37,7 +36,7 @@ def all_or_nothing(
     """
 
     @wraps(fit)
-    def whole(self: SelfT, /, *args: P.args, **kwargs: P.kwargs) -> SelfT:
+    def whole(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         work = object.__new__(type(self))
         work.__dict__ = dict(self.__dict__)
         fit(work, *args, **kwargs)
@@ -45,4 +44,4 @@ def all_or_nothing(
         self.__dict__ = work.__dict__
         return self
 
-    return whole
+    return cast(Method, whole)

@@ -18,6 +18,16 @@ def axes_of(name: str, ax: Any) -> Any:
     return plt.subplots(layout="constrained")[1] if ax is None else ax
 
 
+def in_full(axis: Any) -> None:
+    """Write an axis's numbers out: a power of ten at its end would lie in the legend that is there."""
+    from matplotlib.ticker import ScalarFormatter
+
+    formatter = axis.get_major_formatter()
+    if isinstance(formatter, ScalarFormatter):  # not one of the user's own axes
+        formatter.set_powerlimits((-6, 12))
+        formatter.set_useOffset(False)
+
+
 def pyplot(name: str) -> Any:
     """matplotlib.pyplot, for what is called so."""
     try:

@@ -26,6 +26,13 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "__getitem__")
 
 
+def in_columns_of(X: Any, points: Array) -> Any:
+    """Points (n, d), as a frame where X is one: what was fitted to it asks for the names of its columns."""
+    if not is_frame(X) or not all(isinstance(name, str) for name in X.columns):
+        return points
+    return type(X)(dict(zip(X.columns, points.T, strict=True)))
+
+
 def missing_in(values: Any) -> NDArray[np.bool_]:
     """(N,) whether a row has no value."""
     if isinstance(values, np.ma.MaskedArray):

@@ -32,6 +32,15 @@ def require_aligned(**arguments: Any) -> None:
         )
 
 
+def pandas_for(name: str) -> Any:
+    """The package pandas, for a method that makes a frame."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(f"{name} needs pandas: pip install pandas") from error
+    return pandas
+
+
 def _index(values: Any) -> Any:
     """The index of a pandas object (or of one that is used like it), or None."""
     index = getattr(values, "index", None)

@@ -55,6 +55,16 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
+def folds_of_clusters(n_folds: Any, n_clusters: int) -> int:
+    """How many folds clusters are dealt to."""
+    number = integer(n_folds, "n_folds", 2, MAX_PARAMETERS)
+    if number > n_clusters:
+        raise ValueError(
+            f"n_folds={number} is too large: a fold needs a cluster, of which there are {n_clusters}"
+        )
+    return number
+
+
 def layer_sizes(hidden: Any) -> tuple[int, ...]:
     """Widths of hidden layers."""
     series = hasattr(hidden, "to_numpy") and hasattr(hidden, "__len__")  # NaT has the one, too

@@ -1,7 +1,7 @@
 """R_k and its gradients in torch.func, on any device: the oracle, to be read beside the paper.
 
 Power and Ghosh (2025), "Regularizing the Forward Pass", equations 1 to 3. Clusters are padded to one size
-with rows of weight zero: simple, and wasteful. Needs `pip install rfpcore[torch]`.
+with rows of weight zero: simple, and wasteful. Needs `pip install 'rfpcore[torch]'`.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 try:
     import torch
 except ImportError as error:
-    raise ImportError("rfpcore.torch_reference needs torch: pip install rfpcore[torch]") from error
+    raise ImportError("rfpcore.torch_reference needs torch: pip install 'rfpcore[torch]'") from error
 from torch import Tensor
 from torch.func import grad, grad_and_value, vmap
 from torch.nn import functional as F

@@ -1,25 +1,32 @@
 """Figures of effects: what is drawn where, and what is said of it."""
 
 import io
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
 from small_effects import followed, policy
 
+from rfpcore import RFPRegressor
 from rfpcore.causal import (
+    AdaptedCurvesDisplay,
     ClusterEffect,
     DifferenceInDifferences,
     Effect,
     EffectsDisplay,
     EventStudyDisplay,
     StaggeredEffect,
+    TriadDisplay,
     WeightsDisplay,
     linear_effect,
 )
 from rfpcore.causal.sensitivity import reference_time
+from rfpcore.datasets import make_vee
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("agg")
@@ -111,6 +118,62 @@ def test_effects_of_several_models():
     for wrong, error in {(): ValueError, ("a",): TypeError}.items():
         with pytest.raises(error, match="effects"):
             EffectsDisplay.from_effects(wrong)
+
+
+def apart(texts, renderer):
+    """Whether texts that are drawn do not touch."""
+    boxes = [text.get_window_extent(renderer) for text in texts if text.get_text()]
+    return not any(one.overlaps(other) for one, other in pairwise(boxes))
+
+
+def in_dollars(model):
+    """Its effects as they would be of an outcome in units of 1e6."""
+    return [replace(e, estimate=1e6 * e.estimate, std_error=1e6 * e.std_error) for e in model]
+
+
+def test_large_numbers_and_long_names_leave_room():
+    effects = in_dollars(staggered().aggregate("group"))
+    effects.append(replace(effects[0], name="a region whose name is long, far in the north of the country"))
+    display = EffectsDisplay.from_effects(effects, outcome="rent").plot()
+    renderer = display.figure_.canvas.get_renderer()
+    display.figure_.draw(renderer)
+    assert apart(display.ax_.get_xticklabels(), renderer)
+    label = display.ax_.xaxis.label.get_window_extent(renderer)
+    assert label.x1 <= display.figure_.bbox.x1
+    assert display.ax_.xaxis.get_offset_text().get_text() == ""
+
+
+def test_no_power_of_ten_lies_in_the_legend():
+    model = staggered(base_period="universal")
+    display = EventStudyDisplay.from_estimator(model)
+    for name in ("estimates", "low", "high"):
+        setattr(display, name, 1e6 * getattr(display, name))
+    display.band = tuple(1e6 * end for end in display.band)
+    display.plot().figure_.draw_without_rendering()
+    assert display.ax_.yaxis.get_offset_text().get_text() == ""
+    sets = model.sensitivity(np.linspace(0.1, 2, 20)).plot()
+    renderer = sets.figure_.canvas.get_renderer()
+    sets.figure_.draw(renderer)
+    assert apart(sets.ax_.get_xticklabels(), renderer)
+
+
+def test_clusters_have_names_while_there_is_room():
+    for n_clusters, named in ((5, True), (200, False)):
+        labels = np.array([f"county {i}" for i in range(n_clusters)])
+        ax = WeightsDisplay(labels, np.arange(float(n_clusters))).plot().ax_
+        assert (ax.get_xticklabels()[0].get_text() == f"county {n_clusters - 1}") == named
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_models_that_know_names_are_asked_by_them(frame):
+    """scikit-learn warns where a model that was fitted to a frame predicts an array."""
+    X, y, groups = make_vee(n_clusters=6, random_state=0)
+    named = frame({"x": X[:, 0]})
+    model = RFPRegressor(hidden_layer_sizes=(4,), max_iter=5, random_state=0).fit(named, y, groups)
+    assert AdaptedCurvesDisplay.from_estimator(model, named, y, groups).name == "x"
+    curve = TriadDisplay.from_models({"a": model}, named, y, groups).curves["a"]
+    assert_array_equal(curve[1], model.predict(frame({"x": curve[0]})))
 
 
 def test_two_periods_are_drawn():

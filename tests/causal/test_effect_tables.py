@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 from sklearn.linear_model import LinearRegression
 from small_effects import followed, panel, policy, staggered
 
@@ -124,6 +125,34 @@ def test_what_identifies_staggered_effects_is_in_columns():
     assert cells.loc["adopted 2001, period 2001", ["n_treated", "n_controls"]].tolist() == [3, 7]
     assert cells.loc["adopted 2001, period 2002", ["n_treated", "n_controls"]].tolist() == [3, 4]
     assert dynamic.set_index("event_time").loc[0.0, ["n_treated", "n_controls"]].tolist() == [6, 7]
+
+
+def line_of_numbers(text):
+    """The cells of the one effect of a summary."""
+    line = text.splitlines()[-2]
+    return line.removeprefix("a").split()
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1.0, 1e3, 1e6, 1e12, 1e200])
+def test_numbers_of_a_summary_stand_apart_and_say_something_in_any_unit(scale):
+    """Effects in dollars ran into each other, and those on small shares were 0.0000."""
+    effect = Effect("a", -1.23456 * scale, 0.54321 * scale, 10.0, "jackknife")
+    numbers = [float(cell) for cell in line_of_numbers(effect.summary())]
+    expected = [effect.estimate, effect.std_error, effect.statistic, round(effect.p_value, 3)]
+    # At least four digits; the upper end is 1/50 of the estimate, and has two less where numbers are plain.
+    assert_allclose(numbers[:5], [*expected, effect.confidence_interval()[0]], rtol=6e-4)
+    assert_allclose(numbers[5], effect.confidence_interval()[1], rtol=2e-2)
+
+
+def test_a_summary_has_as_many_digits_as_before_where_these_suffice():
+    text = Effect("a", -123.45678, 4.5, 10.0, "jackknife").summary()
+    assert line_of_numbers(text) == ["-123.4568", "4.5000", "-27.435", "0.000", "-133.4834", "-113.4302"]
+    nothing = Effect("a", 0.0, 0.0, 10.0, "jackknife").summary()
+    assert line_of_numbers(nothing) == ["0.0000", "0.0000", "nan", "nan", "0.0000", "0.0000"]
+
+
+def test_a_notebook_shows_small_effects():
+    assert "<td>−1.200e−07</td>" in Effect("a", -1.2e-7, 1e-8, 10.0, "jackknife")._repr_html_()
 
 
 def test_files_have_names_and_columns(tmp_path):
@@ -302,5 +331,5 @@ def test_a_summary_in_any_unit(unit):
         assert (t, p) == pytest.approx((effect.statistic, effect.p_value), abs=5e-4)
         expected = [effect.estimate, effect.std_error, *effect.confidence_interval()]
         assert [estimate, error, *interval] == pytest.approx(expected, rel=1e-3)
-        cell = f"{effect.std_error:.3e}" if unit in (1e-9, 1e-3, 1e15) else f"{effect.std_error:.4f}"
+        cell = f"{effect.std_error:.3e}" if unit in (1e-9, 1e-3, 1e9, 1e15) else f"{effect.std_error:.4f}"
         assert f"<td>{cell.replace('-', '−')}</td>" in effect._repr_html_()

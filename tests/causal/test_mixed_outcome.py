@@ -62,7 +62,7 @@ def test_a_row_without_weight_is_none():
     assert_allclose(found, difference(by_hand.predict(SCALED), weight > 0, weight), rtol=1e-9)
 
 
-@pytest.mark.filterwarnings("ignore:the outcome model", "ignore:one cluster", "ignore:.*effects rest")
+@pytest.mark.filterwarnings("ignore:the outcome model", "ignore:one cluster", "ignore:.*effects? rests? on")
 @pytest.mark.parametrize("outcome", [LINEAR, "mixed"], ids=["regressor", "mixed"])
 def test_all_designs_take_it(outcome):
     random = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import gmean
 from sklearn.linear_model import LogisticRegression
 
-from rfpcore import MixedRegressor, RFPClassifier
+from rfpcore import MixedRegressor, MLPClassifier, RFPClassifier
 from rfpcore.calibration import reliability_curve
 from rfpcore.plotting import (
     DecisionBoundaryDisplay,
@@ -130,6 +130,21 @@ def test_loss_curves(network):
         LossCurveDisplay([1, 2], curves)
     with pytest.raises(ValueError, match=r"steps has shape \(\)"):
         LossCurveDisplay(1, curves)
+
+
+def test_what_a_loss_curve_counts(network):
+    """Epochs of an MLP, of scikit-learn's too, were called steps."""
+    epochs = MLPClassifier((3,), max_iter=4, random_state=0).fit(X, Y)
+    for estimator, name in ((network, "outer steps"), (epochs, "epochs")):
+        assert LossCurveDisplay.from_estimator(estimator).plot().ax_.get_xlabel() == name
+    assert LossCurveDisplay([1, 2], {"a": [1.0, 2.0]}).plot().ax_.get_xlabel() == "steps"
+
+
+def test_a_narrow_matrix_has_whole_ticks():
+    figure = WeightMatrixDisplay(np.ones((16, 1))).plot().figure_
+    figure.draw_without_rendering()
+    shown = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert all("." not in text for text in shown)
 
 
 def test_spectral_energy():

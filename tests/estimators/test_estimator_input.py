@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 from small_models import CLASSES, GROUPS, X, Y, classifier, nan_in, regressor
 
-from rfpcore import RFPClassifier, RFPRegressor
+from rfpcore import Clusters, MixedRegressor, MLPRegressor, RFPClassifier, RFPRegressor
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +131,61 @@ def test_bad_data_are_refused_before_any_work(name, early_stopping):
     assert vars(model) == vars(regressor(early_stopping=early_stopping))
 
 
+TABLE = pd.DataFrame({"x": X[:, 0], "region": "north"})
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("kind", [RFPRegressor, MLPRegressor, MixedRegressor])
+def test_columns_that_are_no_numbers_are_named(kind, frame):
+    """scikit-learn says that 'north' is no float, and not where it stands."""
+    model = kind()
+    given = {} if kind is MLPRegressor else {"groups": GROUPS}
+    found = "row 0, column 'region' holds 'north', a str; real numbers are needed.*FormulaFeatures"
+    with pytest.raises(TypeError, match=found):
+        model.fit(frame(TABLE[["x", "region"]].to_dict("list")), Y, **given)
+    if kind is not MLPRegressor:  # whose rows of weight 0 may lack a value
+        with pytest.raises(ValueError, match="the first is nan in row 4, column 'more'"):
+            model.fit(frame({"x": X[:, 0], "more": nan_in(Y, 4)}), Y, **given)
+
+
+DAYS = pd.date_range("2020-01-01", periods=len(Y), freq="h")
+TIMES = {
+    "array": DAYS.to_numpy()[:, None],
+    "durations": (DAYS - DAYS[0]).to_numpy()[:, None],
+    "pandas": pd.DataFrame({"day": DAYS}),
+    "pandas, beside numbers": pd.DataFrame({"x": Y, "day": DAYS}),
+    "pandas, with a zone": pd.DataFrame({"x": Y, "day": DAYS.tz_localize("UTC")}),
+    "polars": pl.DataFrame({"x": Y, "day": DAYS.to_list()}),
+    "polars dates": pl.DataFrame({"x": Y, "day": [day.date() for day in DAYS]}),
+    "polars durations": pl.DataFrame({"x": Y, "day": (DAYS - DAYS[0]).to_list()}),
+    "polars hours": pl.DataFrame({"x": Y, "day": [day.time() for day in DAYS]}),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_dates_are_no_numbers(name):
+    """They were taken as time since 1970, in the unit that the library had them in: days, us or ns."""
+    given = TIMES[name]
+    what = "column 'day' of X" if hasattr(given, "columns") else "X"
+    for fit in (
+        lambda: regressor().fit(given, Y, GROUPS),
+        lambda: MLPRegressor().fit(given, Y),
+        lambda: MixedRegressor(mean="linear").fit(given, Y, GROUPS),
+        lambda: Clusters(given, Y, GROUPS),
+    ):
+        with pytest.raises(TypeError, match=f"^{what} has dtype .*; real numbers are needed"):
+            fit()
+
+
+def test_the_name_of_a_column_is_no_label():
+    with pytest.raises(ValueError, match=r"groups is the text 'district'; .* X\['district'\]"):
+        regressor().fit(TABLE[["x"]], Y, "district")
+
+
 def test_bad_outcomes():
     with pytest.raises(ValueError, match=r"loss='poisson' needs values of at least 0 in y, .* the first is"):
         regressor(loss="poisson").fit(X, -Y, GROUPS)
-    with pytest.raises(ValueError, match="at least 2 classes; y has only one class"):
+    with pytest.raises(ValueError, match=r"at least 2 classes; y has only one class, 1\.0"):
         classifier().fit(X, np.ones(len(X)))
     with pytest.raises(ValueError, match=r"y must be finite, .* nan in row 4"):
         classifier().fit(X, nan_in((Y > 1).astype(float), 4))

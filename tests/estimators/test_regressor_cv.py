@@ -75,7 +75,7 @@ def test_combinations_that_diverge_are_passed_over():
         ({"alphas": ()}, r"alphas=\(\); a sequence of at least one"),
         ({"alphas": (2.0,)}, r"alpha=2\.0"),
         ({"inner_lrs": 0.1}, "inner_lrs=0.1"),
-        ({"n_folds": 7}, "n_folds=7 is too large; at most 6"),
+        ({"n_folds": 7}, "n_folds=7 is too large: a fold needs a cluster, of which there are 6"),
         ({"estimator": regressor(early_stopping=True)}, "early_stopping is set"),
         ({"estimator": regressor(query_fraction=0.5)}, "query_fraction is set"),
     ],

@@ -42,6 +42,16 @@ def file(tmp_path):
     return str(tmp_path / "rents.csv")
 
 
+def test_a_reader_that_has_enough_ends_the_program_quietly(file, capsys, monkeypatch):
+    """As `rfpcore predict ... | head` does; it was an error, "Broken pipe"."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stdout, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", stdout)
+        assert main(["effect", file, *EFFECT]) == 141
+    assert capsys.readouterr().err == ""
+
+
 def panel(n_periods):
     """Twenty clusters, half of which adopt: in the second period, or in the second and the third."""
     random = np.random.default_rng(0)

@@ -72,6 +72,15 @@ def test_what_a_module_offers_is_there_and_listed(name):
     assert set(offered) <= set(dir(module))
 
 
+def test_a_frame_without_pandas_says_what_to_install():
+    """`ManyResult.to_frame` and two others passed on Python's bare "No module named 'pandas'"."""
+    code = "import sys, rfpcore, numpy as np; sys.modules['pandas'] = None\n"
+    code += "model = rfpcore.Model((2,), n_steps=1)\n"
+    code += "rfpcore.fit_many(np.ones((4, 1)), np.ones(4), model).to_frame()"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.stderr.endswith("ImportError: to_frame needs pandas: pip install pandas\n")
+
+
 def test_an_unknown_name_is_an_attribute_error_that_names_the_package():
     for package in (rfpcore, rfpcore.datasets, rfpcore.npiv):
         with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nonsense'"):

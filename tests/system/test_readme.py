@@ -18,8 +18,27 @@ REPOSITORY = "https://github.com/rfpcore/rfpcore/"
 WARNS = {"analyses.md": DesignWarning}
 
 
-def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python\n(.*?)^```\n((?:\n?(?: {4}[^\n]*\n)+)*)", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Code, and what the page says that it prints: the indented lines right below."""
+    found: list[tuple[str, str]] = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return found
+
+
+def alike(shown: str, printed: str) -> bool:
+    """Whether two lines are the same, numbers to two per cent: processors round in other places."""
+    words = shown.split(), printed.split()
+    return len(words[0]) == len(words[1]) and all(map(alike_words, *words))
+
+
+def alike_words(shown: str, printed: str) -> bool:
+    parts = [re.split(r"(-?\d+\.?\d*(?:e[-+]?\d+)?)", word) for word in (shown, printed)]
+    if len(parts[0]) != len(parts[1]) or parts[0][::2] != parts[1][::2]:
+        return False
+    numbers = zip(parts[0][1::2], parts[1][1::2], strict=True)
+    return all(float(one) == pytest.approx(float(other), rel=0.02) for one, other in numbers)
 
 
 def needs(page: Path) -> None:
@@ -29,15 +48,18 @@ def needs(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
-def test_code_runs(page, tmp_path, monkeypatch):
+def test_code_runs_and_prints_what_the_page_says(page, tmp_path, monkeypatch, capsys):
     needs(page)
     monkeypatch.chdir(tmp_path)  # what a page writes, it writes here
     names = {"__name__": "__main__"}
     with warnings.catch_warnings():
         if page.name in WARNS:
             warnings.simplefilter("ignore", WARNS[page.name])
-        for number, block in enumerate(blocks(page), start=1):
+        for number, (block, shown) in enumerate(blocks(page), start=1):
             exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+            printed = capsys.readouterr().out.splitlines()
+            for line in filter(str.strip, shown.splitlines()):
+                assert any(alike(line, other) for other in printed), f"not printed: {line}"
 
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from .._arrays import Array
-from .._options import integer
+from .._options import folds_of_clusters, integer
 from .._scaling import EPS
 from .._warn import warn
 from ..exceptions import DesignWarning
@@ -107,7 +107,7 @@ def make_folds(sample: Sample, n_folds: int, seed: int) -> NDArray[np.intp]:
     """(G,) a fold for each cluster, each arm spread over all of them."""
     folds = np.zeros(sample.n_clusters, np.intp)
     random = np.random.default_rng(seed)
-    integer(n_folds, "n_folds", 2, sample.n_clusters)
+    folds_of_clusters(n_folds, sample.n_clusters)
     for value, what in ((1, "treated"), (0, "control")):
         own = np.flatnonzero(sample.arm == value)
         if len(own) < n_folds:

@@ -92,7 +92,8 @@ def _thin(effects: Sequence[Effect], support: Support | None) -> str:
     names = [f"{effect.name} ({count})" for effect, count, is_few in rest if is_few]
     if not names:
         return ""
+    effects_rest = "effect rests" if len(names) == 1 else "effects rest"
     return (
-        f". {len(names)} effects rest on two or three clusters of an arm, where 95 % intervals covered 70 to "
-        f"91 % in simulations: {named(names)}"
+        f". {len(names)} {effects_rest} on two or three clusters of an arm, where 95 % intervals covered 70 "
+        f"to 91 % in simulations: {named(names)}"
     )

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from .._arrays import Array
+from .._frames import pandas_for
 from .._maketables import MakesTables
 from .._options import boolean, fraction, integer
 
 DASH = "–"
 SIGN = re.compile(r"(?<![^\s\[(])-(?=\d)")  # a hyphen that is a number's minus
-LEAST, MOST = 1e-3, 1e10  # standard errors that four digits after the point show
 STARS = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
+MOST = 1e9  # from which on numbers are too long for a table
+TEXT_WIDTHS = (10, 10, 9, 9, 11, 12)  # of a text table's columns of numbers, at least
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -135,10 +137,7 @@ def to_frame(
     effects: Sequence[Estimated], level: float = 0.95, columns: Mapping[str, Array] | None = None
 ) -> Any:
     """Effects as a pandas DataFrame, one a row, with columns of their own before the numbers."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("to_frame needs pandas: pip install pandas") from error
+    pandas = pandas_for("to_frame")
     frame = pandas.DataFrame(rows_of(effects, level)).set_index("effect")
     for place, (name, values) in enumerate((columns or {}).items()):
         frame.insert(place, name, values)
@@ -154,50 +153,61 @@ def summary_table(
 ) -> str:
     """A table in the style of statsmodels, with notes below it."""
     level = fraction(level, "level")
-    width = max(20, *(len(effect.name) + 2 for effect in effects))
-    body = [_digits_of(row) for row in rows_of(effects, level)]
-    titles = ("coef", "std err", "t", "P>|t|", f"[{100 * level:g}%", "conf. int.]")
-    longest = [1 + max(map(len, column)) for column in zip(*body, strict=True)]
-    widths = [max(pair) for pair in zip((10, 10, 9, 9, 11, 12), longest, strict=True)]
-
-    def line(name: str, cells: Sequence[str]) -> str:
-        return f"{name:{width}}" + "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
-
-    head = line("", titles)
+    rows = rows_of(effects, level)
+    percent = f"{100 * level:g}%"
+    titles = ["coef", "std err", "t", "P>|t|", f"[{percent}", "conf. int.]"]
+    table = [text_cells(row) for row in rows]
+    widths = [max(20, *(len(row["effect"]) + 2 for row in rows))]
+    columns = zip(*table, strict=True)
+    widths += [width_of(cells, least) for cells, least in zip(columns, TEXT_WIDTHS, strict=True)]
+    head = line_of("", titles, widths)
     lines = [title.center(len(head)).rstrip(), "=" * len(head)]
     lines += [f"{name + ':':26}{value!s:>{len(head) - 26}}" for name, value in facts]
     lines += ["-" * len(head), head, "-" * len(head)]
-    lines += [line(effect.name, cells) for effect, cells in zip(effects, body, strict=True)]
+    lines += [line_of(row["effect"], cells, widths) for row, cells in zip(rows, table, strict=True)]
     wrapped = [line for note in notes for line in textwrap.wrap(note, len(head), subsequent_indent="  ")]
     return "\n".join([*lines, "=" * len(head), *wrapped])
 
 
-def _digits_of(row: dict[str, Any]) -> list[str]:
-    """The numbers of a line of text; powers of ten where four digits after the point are none or too many."""
-    style = _style_of(row)
-    found = [format(row[name], style) for name in ("estimate", "std_error", "ci_low", "ci_high")]
-    return [*found[:2], f"{row['t']:.3f}", f"{row['p_value']:.3f}", *found[2:]]
+def line_of(name: str, cells: Sequence[str], widths: Sequence[int]) -> str:
+    """A line of a text table: a name to the left, numbers to the right."""
+    return f"{name:{widths[0]}}" + "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True))
 
 
-def _style_of(row: dict[str, Any]) -> str:
-    """A format of the numbers in units of the outcome."""
-    size = row["std_error"] if row["std_error"] > 0 else abs(row["estimate"])
-    return ".4f" if not size > 0 or LEAST <= size < MOST else ".3e"
+def width_of(cells: Sequence[str], least: int) -> int:
+    """Of a column of a text table, in which numbers do not run into those before them."""
+    longest = max(len(cell) for cell in cells)
+    return least if longest < least else longest + 2
 
 
-def cells_of(row: dict[str, Any], style: str, stars: bool) -> list[str]:
-    """The numbers of a line in this format; a dash where there is none."""
+def text_cells(row: dict[str, Any], digits: int = 4) -> list[str]:
+    """The numbers of a line of the text table."""
+    own = pattern(row, digits)
+    in_units = [f"{row[name]:{own}}" for name in ("estimate", "std_error", "ci_low", "ci_high")]
+    return [*in_units[:2], f"{row['t']:.3f}", f"{row['p_value']:.3f}", *in_units[2:]]
+
+
+def pattern(row: dict[str, Any], digits: int) -> str:
+    """How numbers in units of the outcome are written: by powers of ten where digits after the point fail."""
+    estimate, error = abs(row["estimate"]), row["std_error"]
+    size = estimate if math.isnan(error) else error
+    is_plain = size == 0 or (size >= 5 * 10.0**-digits and max(size, estimate) < MOST)
+    return f".{digits}f" if is_plain else f".{digits - 1}e"
+
+
+def cells_of(row: dict[str, Any], own: str, stars: bool) -> list[str]:
+    """The numbers of a line, those in units of the outcome in a form of their own; a dash for what is not."""
     mark = next((mark for bound, mark in STARS if row["p_value"] < bound), "") if stars else ""
-    low, high = (number(row[name], style) for name in ("ci_low", "ci_high"))
+    low, high = (number(row[name], own) for name in ("ci_low", "ci_high"))
     interval = DASH if math.isnan(row["ci_low"]) else f"[{low}, {high}]"
     p = "<0.001" if row["p_value"] < 0.0005 else number(row["p_value"], ".3f")
-    error, t = number(row["std_error"], style), number(row["t"], ".2f")
-    return [number(row["estimate"], style) + mark, error, t, p, interval]
+    error, t = number(row["std_error"], own), number(row["t"], ".2f")
+    return [number(row["estimate"], own) + mark, error, t, p, interval]
 
 
-def number(value: float, style: str) -> str:
+def number(value: float, own: str) -> str:
     """With a true minus sign, which a hyphen is not; a dash for NaN."""
-    return DASH if math.isnan(value) else format(value, style).replace("-", "−")
+    return DASH if math.isnan(value) else f"{value:{own}}".replace("-", "−")
 
 
 def latex_table(table: EffectTable, level: float, digits: int, stars: bool) -> str:
@@ -231,13 +241,15 @@ def escaped(value: Any) -> str:
     return indent + SIGN.sub("−", text.strip()).translate(LATEX)
 
 
-def html_table(table: EffectTable, level: float = 0.95) -> str:
+def html_table(table: EffectTable, level: float = 0.95, digits: int = 4) -> str:
     """A table for notebooks."""
     heads = ["", "Estimate", "Std. error", "t", "p", f"{100 * level:g} % interval"]
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = []
     for row in rows_of(table.effects, level):
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells_of(row, _style_of(row), False))
+        cells = "".join(
+            f"<td>{html.escape(cell)}</td>" for cell in cells_of(row, pattern(row, digits), False)
+        )
         body.append(f"<tr><th style='text-align:left'>{html.escape(row['effect'])}</th>{cells}</tr>")
     facts = "".join(
         f"<tr><td style='text-align:left; white-space:pre'>{html.escape(name)}</td>"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, group_codes
-from .._options import integer
+from .._options import folds_of_clusters
 from .._scaling import named, standardized
 from .._warn import warn
 from ..exceptions import DesignWarning
@@ -239,7 +239,7 @@ def deal(has_arm: Rows, n_folds: int, random: np.random.Generator) -> NDArray[np
     ValueError where some fold's models would see nobody of an arm.
     """
     n = has_arm.shape[1]
-    integer(n_folds, "n_folds", 2, n)
+    folds_of_clusters(n_folds, n)
     kind = has_arm[0] + 2 * has_arm[1]
     order = np.concatenate([random.permutation(np.flatnonzero(kind == k)) for k in range(4)])
     folds = np.empty(n, np.intp)

@@ -8,12 +8,16 @@ from numpy.typing import NDArray
 
 from .._arrays import Array, as_floats, group_codes, matrix, shown
 from .._axes import BLUE, GREY, ORANGE, axes
+from .._frame_columns import in_columns_of
 from .._frames import require_aligned
 from .._options import MAX_BINS, integer, is_integer
 from ._columns import number_vector
 from .diagnostics import effective_weights, own_cluster_share
 
 __all__ = ["AdaptedCurvesDisplay", "NeighbourDisplay", "TriadDisplay", "WeightsDisplay"]
+
+
+NAMED = 40  # clusters up to which each has its name at its bar
 
 
 class NeighbourDisplay:
@@ -114,7 +118,8 @@ class TriadDisplay:
         rows = matrix(X, n_columns=1)
         integer(n_points, "n_points", 2, MAX_BINS)
         grid = np.linspace(rows.min(), rows.max(), n_points)
-        curves = {name: (grid, np.asarray(model.predict(grid[:, None]))) for name, model in models.items()}
+        points = in_columns_of(X, grid[:, None])
+        curves = {name: (grid, np.asarray(model.predict(points))) for name, model in models.items()}
         return cls(rows[:, 0], number_vector(y, "y", len(rows)), group_codes(groups, len(rows))[1], curves)
 
     def plot(self, ax: Any = None) -> "TriadDisplay":
@@ -185,10 +190,12 @@ class WeightsDisplay:
         ax = axes(self, ax)
         order = np.argsort(-self.weights, kind="stable")
         ax.bar(np.arange(len(order)), self.weights[order], color=BLUE)
-        names = [str(label) for label in self.labels[order]]
-        ax.set_xticks(np.arange(len(order)), names, rotation=90, parse_math=False)
+        if len(order) <= NAMED:
+            names = [str(label) for label in self.labels[order]]
+            ax.set_xticks(np.arange(len(order)), names, rotation=90, parse_math=False)
         ax.axhline(0, color="black", linewidth=0.8)
-        ax.set(xlabel="cluster", ylabel="weight in the prediction")
+        name = "cluster" if len(order) <= NAMED else "clusters, the heaviest first"
+        ax.set(xlabel=name, ylabel="weight in the prediction")
         return self
 
 
@@ -244,14 +251,15 @@ class AdaptedCurvesDisplay:
             return at
 
         places = np.vstack([profile(rows[codes == c].mean(axis=0)) for c in range(len(labels))])
-        fitted = model.adapt(rows, y, codes)
-        adapted = fitted.predict(places, groups=np.repeat(np.arange(len(labels)), n_points))
+        fitted = model.adapt(in_columns_of(X, rows), np.asarray(y), codes)
+        of_place = np.repeat(np.arange(len(labels)), n_points)
+        adapted = fitted.predict(in_columns_of(X, places), groups=of_place)
         ranges = [
             [rows[codes == c, column].min(), rows[codes == c, column].max()] for c in range(len(labels))
         ]
         names = getattr(model, "feature_names_in_", None)
         name = f"x{column}" if names is None else str(names[column])
-        population = model.predict(profile(rows.mean(axis=0)))
+        population = model.predict(in_columns_of(X, profile(rows.mean(axis=0))))
         return cls(grid, population, adapted.reshape(len(labels), -1), np.array(ranges), name)
 
     def plot(self, ax: Any = None) -> "AdaptedCurvesDisplay":

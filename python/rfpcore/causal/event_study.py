@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array
-from .._axes import BLUE, GREY, axes
+from .._axes import BLUE, GREY, axes, in_full
 from .._options import fraction, items
 from .results import Effect
 
@@ -15,6 +15,7 @@ __all__ = ["EffectsDisplay", "EventStudyDisplay"]
 
 WHOLE = 15  # event times up to which each has a tick
 ROW = 0.38  # inches of a figure for each effect
+LETTER, LETTERS = 0.09, 24  # inches of a letter of a name, and how many there are in a figure's usual width
 
 
 class EventStudyDisplay:
@@ -122,6 +123,7 @@ class EventStudyDisplay:
         what = "effect" if self.outcome is None else f"effect on {self.outcome}"
         ax.set_xlabel(self.axis)
         ax.set_ylabel(what, parse_math=False)  # a name with two dollar signs is no formula
+        in_full(ax.yaxis)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize="small")
         return self
 
@@ -235,7 +237,9 @@ class EffectsDisplay:
         is_new = ax is None
         ax = axes(self, ax)
         if is_new:
-            ax.figure.set_size_inches(6.4, 1.2 + ROW * len(self.names))
+            more = max(len(str(name)) for name in self.names) - LETTERS
+            ax.figure.set_size_inches(6.4 + LETTER * max(0, more), 1.2 + ROW * len(self.names))
+            ax.locator_params(axis="x", nbins=5)  # numbers in full are long
         rows = np.arange(len(self.names))
         ax.axvline(0, color="black", linewidth=0.8, zorder=1)
         ax.hlines(rows, self.low, self.high, color=BLUE, lw=2)
@@ -246,6 +250,7 @@ class EffectsDisplay:
             ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small")
         ax.set_yticks(rows, self.names, parse_math=False)
         ax.set_ylim(len(rows) - 0.5, -0.5)
+        in_full(ax.xaxis)
         what = "effect" if self.outcome is None else f"effect on {self.outcome}"
         ax.set_xlabel(f"{what}, with {100 * self.level:g} % intervals", parse_math=False)
         return self

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from .._arrays import Array, shown
-from .._axes import BLUE, GREY, axes
+from .._axes import BLUE, GREY, axes, in_full
+from .._frames import pandas_for
 from .._options import at_least, fraction, items
 from ._group_time import ROUNDED
 from ._relative_magnitudes import EventStudy
@@ -23,6 +24,7 @@ __all__ = ["Sensitivity", "SensitivityDisplay"]
 LARGEST = 1000.0  # multiple of what happened before adoption that means something
 MOST_BEND = 1e6  # standard errors of the estimate
 FINE = 1e-4  # of the breakdown value
+TICKS = 10  # with a label
 
 Restriction = Literal["relative magnitudes", "smoothness"]
 COLUMN: dict[Restriction, str] = {"relative magnitudes": "m_bar", "smoothness": "m"}
@@ -76,10 +78,7 @@ class Sensitivity:
         frame : pandas.DataFrame
             Columns m_bar, or m of "smoothness", ci_low, ci_high.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas: pip install pandas") from error
+        pandas = pandas_for("to_frame")
         name = COLUMN[self.restriction]
         return pandas.DataFrame({name: self.m_bar, "ci_low": self.low, "ci_high": self.high})
 
@@ -127,16 +126,19 @@ class SensitivityDisplay:
         if not isinstance(self.sensitivity, Sensitivity):
             raise TypeError(f"sensitivity is a {type(self.sensitivity).__name__}; a Sensitivity is needed")
         own, ax = self.sensitivity, axes(self, ax)
-        gap = float(np.diff(np.unique(own.m_bar)).min()) if len(np.unique(own.m_bar)) > 1 else 0.5
-        left = own.m_bar.min() - gap
+        values = np.unique(own.m_bar)
+        gap = max(np.diff(values).min(), 0.15 * np.ptp(values)) if len(values) > 1 else 0.5
+        left = values[0] - gap
         percent = f"{100 * own.level:g} %"
         ax.vlines(left, *own.interval, color=GREY, lw=2.5, label=f"{percent}, parallel trends")
         ax.plot(left, own.estimate, "o", color=GREY)
         ax.vlines(own.m_bar, own.low, own.high, color=BLUE, lw=2.5, label=f"{percent}, robust")
         ax.axhline(0, color="black", linewidth=0.8)
         if own.m_bar.min() < own.breakdown < own.m_bar.max():
-            ax.axvline(own.breakdown, color=GREY, lw=0.8, ls=":", label=f"breakdown {own.breakdown:.2f}")
-        ax.set_xticks([left, *own.m_bar], ["parallel", *(f"{m:g}" for m in own.m_bar)])
+            ax.axvline(own.breakdown, color=GREY, lw=0.8, ls=":", label=f"breakdown {own.breakdown:.3g}")
+        named = own.m_bar[:: math.ceil(len(own.m_bar) / TICKS)]
+        ax.set_xticks([left, *named], ["parallel", *(f"{m:g}" for m in named)])
+        in_full(ax.yaxis)
         what = own.name if own.outcome is None else f"{own.name} on {own.outcome}"
         ax.set_xlabel(AXIS[own.restriction])
         ax.set_ylabel(what, parse_math=False)

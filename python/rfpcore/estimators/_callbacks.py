@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import sklearn
 
@@ -39,8 +39,7 @@ except ImportError:  # before 1.9
 
 __all__ = ["CallbackSupportMixin", "Watched", "told"]
 
-SelfT = TypeVar("SelfT")
-P = ParamSpec("P")
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 @dataclass
@@ -94,9 +93,7 @@ class Watched:
         task.call_on_fit_task_end(estimator=self.estimator, **self.given)
 
 
-def told(
-    fit: Callable[Concatenate[SelfT, P], Any],
-) -> Callable[Concatenate[SelfT, P], Any]:
+def told(fit: Method) -> Method:
     """A `fit` that tells scikit-learn's callbacks, where there are any, when it begins and ends.
 
     It goes under `all_or_nothing`. `_tasks` of the estimator says how many tasks there are at most (0: none,
@@ -105,7 +102,7 @@ def told(
     signature = inspect.signature(fit)
 
     @wraps(fit)
-    def watched(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def watched(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(self, "_skl_callbacks"):
             return fit(self, *args, **kwargs)
         arguments = signature.bind(self, *args, **kwargs).arguments

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._arrays import Array, as_floats, matrix, require_finite, row_weights, targets
+from .._arrays import Array, as_floats, matrix, require_finite, require_no_times, row_weights, targets
 from .._frame_columns import is_frame
 from .._limits import Limited
 from .._scaling import Scaling
@@ -49,6 +49,7 @@ class FeatureEstimator(CallbackSupportMixin, Limited, BaseEstimator):
     def _features(self, X: Any, learn: bool = False) -> Array:
         """X as an array, its width and column names checked; finiteness is checked later, by row."""
         _require_own_names(X)
+        require_no_times(X, "X")
         if not any(hasattr(X, name) for name in ("__array__", "__len__", "shape")):
             raise TypeError(f"X is a {type(X).__name__}; an array or frame is needed")
         _require_no_text(X)
@@ -140,7 +141,7 @@ class NetworkEstimator(SavedNetwork, FeatureEstimator):
         """Learn levels and spreads, unless parameters are there that were learnt in other ones."""
         if not self.standardize or hasattr(self, "theta_"):
             return
-        X = matrix(X)
+        X = matrix(X, columns=getattr(self, "feature_names_in_", None))
         weights = None if sample_weight is None else row_weights(sample_weight, len(X))
         self.x_scaling_ = Scaling.of(X, weights)
         if self._known.kind.keeps_units:

@@ -48,7 +48,9 @@ class ClassTargets(Targets):
     def _learn_targets(self, y: Any) -> None:
         classes = np.unique(_labels(y))
         if len(classes) < 2:
-            raise ValueError(f"a classifier needs at least 2 classes; y has only one class, {classes[0]!r}")
+            raise ValueError(
+                f"a classifier needs at least 2 classes; y has only one class, {classes.tolist()[0]!r}"
+            )
         if hasattr(self, "classes_") and classes.tolist() != self.classes_.tolist():
             raise ValueError(
                 f"warm_start needs the classes of the earlier fit, {self.classes_}; y has {classes}"

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr
 
+from .._frames import pandas_for
+
 __all__ = ["summary_of", "to_frame"]
 
 _SHOWN = 40  # coefficients of a summary: a full matrix is for `to_frame`
@@ -23,10 +25,7 @@ def _rows(found: Any, level: float) -> list[dict[str, float]]:
 
 def to_frame(found: Any, level: float) -> Any:
     """A pandas DataFrame of the coefficients."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("to_frame needs pandas: pip install pandas") from error
+    pandas = pandas_for("to_frame")
     return pandas.DataFrame(_rows(found, level), index=pandas.Index(found.names_, name="penalty"))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import log_expit, log_softmax
 
 from .._arrays import matrix, shown, targets
+from .._frames import pandas_for
 from ..clusters import Clusters
 from ..exceptions import DivergenceError
 from ..functional import objective
@@ -65,8 +66,7 @@ class Validation:
 
     def to_frame(self) -> Any:
         """A pandas DataFrame, one way of training a line."""
-        import pandas
-
+        pandas = pandas_for("to_frame")
         columns = ("distance", "divergence", "held_out_loss", "accuracy")
         rows = [[getattr(run, name) for name in columns] for run in self.runs.values()]
         return pandas.DataFrame(rows, index=list(self.runs), columns=columns)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import _rfpcore
 from .._arrays import Array, cast, matrix, shown
+from .._frames import pandas_for
 from .._options import MAX_MEMBERS, MAX_STEPS, choice, integer, n_threads
 from ..network import MLP
 from ..regularize import BatchNorm, Dropout, EarlyStopping
@@ -371,8 +372,7 @@ class ManyResult:
         where norms were recorded (`weight_norm`), and the status; without a record there is one line a model,
         at its last step, with the last value of its loss curve as loss.
         """
-        import pandas as pd
-
+        pandas = pandas_for("to_frame")
         lines = []
         for index, result in enumerate(self.results):
             head = {"model": index, "seed": result.model.seed}
@@ -384,7 +384,7 @@ class ManyResult:
                 if len(result.weight_norms):
                     recorded["weight_norm"] = float(np.linalg.norm(result.weight_norms[i]))
                 lines.append(head | {"step": int(step)} | recorded | {"status": result.status})
-        return pd.DataFrame(lines)
+        return pandas.DataFrame(lines)
 
 
 def _samples(count: int | None) -> int | None:

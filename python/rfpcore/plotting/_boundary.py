@@ -7,6 +7,7 @@ import numpy as np
 
 from .._arrays import Array, as_floats, matrix
 from .._axes import axes, learnt
+from .._frame_columns import in_columns_of
 from .._frames import require_aligned
 from .._options import at_least, integer, real
 
@@ -81,10 +82,7 @@ class DecisionBoundaryDisplay:
             )
 
         def second(points: Array) -> Array:
-            # A frame's columns have names, which the estimator wants to see again.
-            columns = getattr(X, "columns", None)
-            named = points if columns is None else type(X)(dict(zip(columns, points.T, strict=True)))
-            probabilities: Array = predict_proba(named)[:, 1]
+            probabilities: Array = predict_proba(in_columns_of(X, points))[:, 1]
             return probabilities
 
         return cls.from_function(second, X, grid_resolution=grid_resolution, eps=eps)

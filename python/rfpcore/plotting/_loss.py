@@ -22,6 +22,8 @@ class LossCurveDisplay:
     curves : dict of str to array (T,) or (M, T)
         By the name for the legend. Of several models the mean is drawn within a band of one standard
         deviation, on a logarithmic axis both of the logarithms.
+    axis : str, default="steps"
+        What `steps` counts.
 
     Attributes
     ----------
@@ -41,13 +43,16 @@ class LossCurveDisplay:
     ax_: Any
     figure_: Any
 
-    def __init__(self, steps: Any, curves: dict[str, Any]) -> None:
+    def __init__(self, steps: Any, curves: dict[str, Any], axis: str = "steps") -> None:
         self.steps = as_floats(steps, "steps")
         if self.steps.ndim != 1:
             raise ValueError(f"steps has shape {self.steps.shape}; (T,) is needed")
         if not isinstance(curves, Mapping):
             raise TypeError(f"curves is a {type(curves).__name__}; a dict of names to curves is needed")
         self.curves = {name: self._curve(name, values) for name, values in curves.items()}
+        if not isinstance(axis, str):
+            raise TypeError(f"axis is a {type(axis).__name__}; a text is needed")
+        self.axis = axis
 
     def _curve(self, name: str, values: Any) -> Array:
         """A curve as (M, T)."""
@@ -61,9 +66,10 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> "LossCurveDisplay":
-        """Take the curve that a fitted estimator kept in `loss_curve_`."""
+        """Take the curve that a fitted estimator kept in `loss_curve_`, by outer steps or by epochs."""
         losses = learnt(estimator, "loss_curve_")
-        return cls(np.arange(1, len(losses) + 1), {type(estimator).__name__: losses})
+        axis = "outer steps" if hasattr(estimator, "inner_steps") else "epochs"
+        return cls(np.arange(1, len(losses) + 1), {type(estimator).__name__: losses}, axis)
 
     def plot(
         self, ax: Any = None, *, ylabel: str = "loss", log: bool = False, **line_options: Any
@@ -93,7 +99,7 @@ class LossCurveDisplay:
                 band = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
                 ax.fill_between(self.steps, low, high, **band)
             self.lines_.append(line)
-        ax.set(xlabel="steps", ylabel=ylabel)
+        ax.set(xlabel=self.axis, ylabel=ylabel)
         if logarithmic:
             ax.set_yscale("log")
         ax.legend(frameon=False)

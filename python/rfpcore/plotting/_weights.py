@@ -85,5 +85,7 @@ class WeightMatrixDisplay:
         self.image_ = ax.imshow(self.weights, **options)
         if bar:
             self.figure_.colorbar(self.image_, ax=ax)
+        for side in (ax.xaxis, ax.yaxis):
+            side.get_major_locator().set_params(integer=True, min_n_ticks=1)  # one a pixel at most
         ax.set(xlabel="unit", ylabel="input")
         return self

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import shown
+from .._frames import pandas_for
 from .._options import MAX_PARAMETERS, integer, items, positive, shows
 from ..many import Model
 from ..regularize import (
@@ -273,8 +274,7 @@ class Composition:
 
     def to_frame(self) -> Any:
         """A pandas DataFrame of the verdicts, one subset and tuning a line."""
-        import pandas
-
+        pandas = pandas_for("to_frame")
         lines = [vars(verdict) for tuning in self.tunings for verdict in self.verdicts(tuning)]
         frame = pandas.DataFrame(lines)
         frame["techniques"] = [" + ".join(names) or "none" for names in frame["techniques"]]

@@ -80,7 +80,7 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
             raise ValueError("groups is None; a mixed model needs each row's cluster")
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         features = self._features(X, learn=True)
-        require_finite(features, "X")
+        require_finite(features, "X", getattr(self, "feature_names_in_", None))
         outcome, weights = self._learn_outcomes(y, len(features)), self._weights(sample_weight, len(features))
         family = self._family
         level = 0.0 if family is None else level_of(family, outcome, weights)
@@ -239,7 +239,7 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
         self._require_y(y)
         require_aligned(X=X, y=y, groups=groups, sample_weight=sample_weight)
         features = self._features(X)
-        require_finite(features, "X")
+        require_finite(features, "X", getattr(self, "feature_names_in_", None))
         outcome, weights = self._encode(y, len(features)), self._weights(sample_weight, len(features))
         levels = self._memory.effects.structure.levels
         if groups is None and levels > 1:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import chdtrc, ndtri
 
 from ..._arrays import Array
+from ..._frames import pandas_for
 from ..._options import fraction
 from ._components import Floats
 
@@ -144,10 +145,7 @@ class LikelihoodRatioTest:
 
 def frame_of(columns: dict[str, Any], index: Any = None) -> Any:
     """A pandas DataFrame, if pandas is there."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("to_frame needs pandas: pip install pandas") from error
+    pandas = pandas_for("to_frame")
     return pandas.DataFrame(columns, index=index)
 
 

@@ -285,7 +285,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
         return fit
 
     @all_or_nothing
-    def fit_shards(self, shards: Any, *, scheduler: Any = None, cache_bytes: Any = None) -> Any:
+    def fit_shards(self, shards: Any, *, scheduler: Any = None, cache_bytes: Any = None) -> "Self":
         """Minimize R_k over clusters that lie in Parquet files, one shard of them after the other.
 
         The objective, the optimizers, the standardization and the rules for stopping are those of `fit`; data
@@ -336,6 +336,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             self._forget()
         fit = fit_shards(self, way, given)
         self._take(fit, goes_on=False)
+        return self
 
     @property
     def _adapts_exactly(self) -> bool:

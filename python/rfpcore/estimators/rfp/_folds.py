@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ... import _rfpcore
 from ..._arrays import F32, Array
-from ..._options import integer
+from ..._options import folds_of_clusters
 from ..._progress import make_progress
 from ...clusters import Clusters
 from ...network import MLP
@@ -35,7 +35,7 @@ def require_several(n_clusters: int) -> None:
 def deal(n_clusters: int, n_folds: Any, seed: int) -> NDArray[np.intp]:
     """(C,) a fold for each cluster, equally many each."""
     require_several(n_clusters)
-    return dealt(n_clusters, integer(n_folds, "n_folds", 2, n_clusters), seed)
+    return dealt(n_clusters, folds_of_clusters(n_folds, n_clusters), seed)
 
 
 def checked_steps(max_iter: int, every: int) -> NDArray[np.int64]:

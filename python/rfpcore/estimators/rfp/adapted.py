@@ -159,7 +159,8 @@ class ExactlyAdaptedRegressor(_PredictsNumbers, _Clusters):
         self._posterior = posterior
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self.labels_)} clusters)"
+        count = len(self.labels_)
+        return f"{type(self).__name__}({count} cluster{'s' * (count > 1)})"
 
     def predict(self, X: Any, groups: Any = None, unknown: Unknown = "raise") -> Array:
         """Predict beside each row's cluster's effect.
