@@ -28,12 +28,9 @@ def as_floats(values: Any, name: str) -> Array:
         raise TypeError(
             f"{name} is sparse ({type(values).__name__}); a dense array is needed: {name}.toarray()"
         )
-    if hasattr(values, "collect") and hasattr(values, "lazy"):
-        raise TypeError(f"{name} is lazy ({type(values).__name__}); its values are needed: {name}.collect()")
+    require_eager(values, name)
     require_no_times(values, name)
-    if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(np.float64), np.nan)
-    array = as_array(values, name)
+    array = as_array(_filled(values) if isinstance(values, np.ma.MaskedArray) else values, name)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "O":
@@ -47,6 +44,12 @@ def as_floats(values: Any, name: str) -> Array:
         over="ignore", under="ignore"
     ):  # what is beyond float64 becomes infinite, and is refused as such
         return array.astype(native if native in (F32, F64) else F64, copy=False)
+
+
+def require_eager(values: Any, name: str) -> None:
+    """TypeError for a frame of polars that is not worked out."""
+    if hasattr(values, "collect") and hasattr(values, "lazy") and not hasattr(values, "iloc"):
+        raise TypeError(f"{name} is lazy ({type(values).__name__}); its values are needed: {name}.collect()")
 
 
 def require_no_times(values: Any, name: str) -> None:
@@ -68,9 +71,22 @@ def _is_time(dtype: Any) -> bool:
     return bool(is_temporal()) if callable(is_temporal) else getattr(dtype, "kind", "") in ("m", "M")
 
 
+def is_masked(values: Any) -> bool:
+    """Whether an array lacks values; NumPy's own question takes a frame's column `_mask` for a mask."""
+    return isinstance(values, np.ma.MaskedArray) and bool(np.ma.is_masked(values))
+
+
+def _filled(values: Any) -> Array:
+    """NaN where numbers are masked; what is no number is left to be refused."""
+    if values.dtype.kind in "biuf":
+        values = values.astype(np.float64)
+    filled: Array = np.ma.filled(values, np.nan) if values.dtype.kind in "fO" else values.data
+    return filled
+
+
 def as_array(values: Any, name: str) -> Array:
     """What NumPy makes of values of any kind, where floats may lie: a field of packed records does not."""
-    if np.ma.is_masked(values):
+    if is_masked(values):
         raise ValueError(f"{name} is masked in some places; values are needed in all")
     try:
         array = np.asarray(values)
@@ -292,7 +308,7 @@ def group_codes(values: Any, n_rows: int, name: str = "groups") -> tuple[Array, 
             )
         raise ValueError(f"{name} has shape {labels.shape}; ({n_rows},), one label a row, is needed")
     require_length(labels, name, n_rows)
-    if np.ma.is_masked(values):
+    if is_masked(values):
         masked = np.flatnonzero(np.ma.getmaskarray(values))
         raise _missing_label(int(masked[0]), len(masked), name)
     if labels.dtype.kind in "OTV":

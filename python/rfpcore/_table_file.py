@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ._frames import pandas_for
+
 __all__ = ["read_table"]
 
 Frame = Any
@@ -23,10 +25,7 @@ def read_table(path: str, columns: Iterable[str | None]) -> Frame:
     ImportError
         Without pandas, or what it needs for this kind of file.
     """
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("files are read by pandas: pip install pandas") from error
+    pandas = pandas_for("reading files")
     readers = {
         ".csv": lambda place: _delimited(place, ","),
         ".tsv": lambda place: _delimited(place, "\t"),

@@ -16,6 +16,7 @@ from ._arrays import (
     Array,
     as_floats,
     has_entries,
+    is_masked,
     is_missing,
     label_array,
     require_finite,
@@ -148,7 +149,7 @@ def _column(pos_label: Any, labels: Array) -> int:
 
 def _labels(values: Any, name: str) -> Array:
     """Classes as an array, of whatever kind they are."""
-    if np.ma.is_masked(values):
+    if is_masked(values):
         raise ValueError(f"{name} is masked in some places; a class is needed in each")
     try:
         flat = isinstance(values, list | tuple) and not any(np.ndim(value) for value in values)

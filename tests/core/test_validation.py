@@ -56,6 +56,8 @@ BAD_DATA = {
     ),
     "X missing": ({"X": [[1.0], [None]]}, ValueError, "the first is nan in row 1, column 0"),
     "X masked": ({"X": np.ma.masked_equal(X, 1.1)}, ValueError, "the first is nan in row 5, column 1"),
+    "X masked text": ({"X": np.ma.array(X.astype(str))}, TypeError, "X has dtype <U32; real numbers are"),
+    "X masked complex": ({"X": np.ma.array(X + 1j)}, TypeError, "X has dtype complex128; real numbers"),
     "X complex": ({"X": X.astype(complex)}, TypeError, "X has dtype complex128; real numbers are needed"),
     "X complex in float32 as objects": (
         {"X": np.array([[1, 2.0], [3, np.complex64(1 + 2j)]], object)},

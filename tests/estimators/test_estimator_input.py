@@ -213,6 +213,8 @@ ODD = {
         TypeError,
         "holds '02139', a str; real numbers are needed.*FormulaFeatures, or an encoder",
     ),
+    "masked text": (np.ma.array(X.astype(str)), TypeError, "X has dtype <U32; real numbers are needed"),
+    "polars' lazy frames": (pl.LazyFrame({"x": X[:, 0]}), TypeError, r"X is lazy \(LazyFrame\); .*collect"),
     "polars' text": (pl.DataFrame({"zip": ["1"] * len(X)}), TypeError, "holds '1', a str"),
 }
 
@@ -225,6 +227,19 @@ def test_what_numpy_would_make_numbers_of(name, fitted):
         regressor().fit(odd, Y, GROUPS)
     with pytest.raises(kind, match=message):
         fitted.predict(odd)
+
+
+def test_dates_as_objects_are_told_with_their_column():
+    table = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=len(X)).date})
+    with pytest.raises(TypeError, match=r"row 0, column 'day' holds datetime.date.*, a date; real numbers"):
+        regressor().fit(table, Y, GROUPS)
+
+
+def test_columns_called_as_what_frames_have():
+    """Of which pandas makes attributes."""
+    for name in ("_mask", "lazy", "dtypes", "schema", "columns"):
+        table = pd.DataFrame({name: X[:, 0], "collect": X[:, 0]})
+        assert_array_equal(regressor().fit(table, Y, GROUPS).feature_names_in_, [name, "collect"])
 
 
 def test_columns_of_numbers_of_other_kinds(fitted):

@@ -174,3 +174,21 @@ def test_rows_of_no_weight_are_as_if_they_were_not_there(max_iter, data):
     expected = model.fit(X[own], y[own], groups[own]).adapt(X[own], y[own], groups[own]).predict(X, groups)
     assert model.adapt(*rows).predict(X, groups) == pytest.approx(expected, rel=1e-9)
     assert model.fit(*rows).adapt(*rows).predict(X, groups) == pytest.approx(expected, rel=1e-6)
+
+
+def test_rows_of_hardly_any_weight_set_no_units(data):
+    """A few outliers of weight 1e-9 set the unit of all effects, in which theirs were sought near 1."""
+    X, y, groups = data
+    wild = np.linspace(-1e4, 1e4, 9)[:, None]
+    rows = np.r_[X, wild], np.r_[y, wild[:, 0]], np.r_[groups, np.arange(9)]
+    weights = np.r_[1.0 + np.arange(len(y)) % 3, np.full(9, 1e-9)]
+    model = RFPRegressor(**QUICK)
+    expected = model.fit(*data, weights[:-9])
+    adapted, scale = expected.adapt(*data, weights[:-9]).predict(X, groups), expected.effects_.y_scale
+    found = model.fit(*rows, weights)
+    # The features have been standardised by their weights.
+    assert found.effects_.x_mean == pytest.approx([0.0], abs=1e-6)
+    assert found.effects_.x_scale == pytest.approx([1.0], rel=1e-6)
+    assert found.effects_.y_scale == pytest.approx(scale, rel=1e-3)
+    # The clusters' means of x, about which slopes turn, are those of all rows.
+    assert found.adapt(*rows, weights).predict(X, groups) == pytest.approx(adapted, abs=0.05)

@@ -306,7 +306,7 @@ def test_warnings_are_lines_on_standard_error(tmp_path, capsys):
 def test_without_pandas(file, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert main(["effect", file, *EFFECT]) == 2
-    assert capsys.readouterr().err == "rfpcore: error: files are read by pandas: pip install pandas\n"
+    assert capsys.readouterr().err == "rfpcore: error: reading files needs pandas: pip install pandas\n"
 
 
 def test_ctrl_c(file, monkeypatch, capsys):

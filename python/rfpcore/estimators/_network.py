@@ -7,7 +7,17 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._arrays import Array, as_floats, matrix, require_finite, require_no_times, row_weights, targets
+from .._arrays import (
+    Array,
+    as_floats,
+    is_masked,
+    matrix,
+    require_eager,
+    require_finite,
+    require_no_times,
+    row_weights,
+    targets,
+)
 from .._frame_columns import is_frame
 from .._limits import Limited
 from .._scaling import Scaling
@@ -49,11 +59,12 @@ class FeatureEstimator(CallbackSupportMixin, Limited, BaseEstimator):
     def _features(self, X: Any, learn: bool = False) -> Array:
         """X as an array, its width and column names checked; finiteness is checked later, by row."""
         _require_own_names(X)
+        require_eager(X, "X")
         require_no_times(X, "X")
         if not any(hasattr(X, name) for name in ("__array__", "__len__", "shape")):
             raise TypeError(f"X is a {type(X).__name__}; an array or frame is needed")
         _require_no_text(X)
-        if np.ma.is_masked(X):
+        if is_masked(X):
             X = as_floats(X, "X")  # NaN where it is masked
         try:
             array: Array = validate_data(
@@ -61,6 +72,10 @@ class FeatureEstimator(CallbackSupportMixin, Limited, BaseEstimator):
             )
         except OverflowError:  # Python's integers have no end
             raise ValueError("X holds an integer beyond 1.8e308, the largest float64") from None
+        except TypeError:
+            if is_frame(X):
+                _require_numbers(X)  # which names the column
+            raise
         return array
 
 
@@ -175,17 +190,19 @@ def _require_own_names(X: Any) -> None:
 
 def _require_no_text(X: Any) -> None:
     """TypeError where X holds text, of which scikit-learn's conversion makes numbers where it has digits."""
-    if hasattr(X, "lazy") and hasattr(X, "collect"):  # refused elsewhere
-        return
     parts = (X[name] for name in X.columns) if is_frame(X) and hasattr(X, "dtypes") else (X,)
     if any(map(_holds_text, parts)):
-        try:
-            as_floats(X, "X")
-        except TypeError as found:
-            raise TypeError(
-                f"{found}. rfpcore.formula.FormulaFeatures, or an encoder of scikit-learn, makes them of "
-                "labels"
-            ) from None
+        _require_numbers(X)
+
+
+def _require_numbers(X: Any) -> None:
+    """TypeError that says where X holds what is no number."""
+    try:
+        as_floats(X, "X")
+    except TypeError as found:
+        raise TypeError(
+            f"{found}. rfpcore.formula.FormulaFeatures, or an encoder of scikit-learn, makes them of labels"
+        ) from None
 
 
 def _holds_text(values: Any) -> bool:
@@ -197,7 +214,7 @@ def _holds_text(values: Any) -> bool:
     except Exception:
         return False
     if array.dtype.kind == "O":
-        return any(isinstance(value, str | bytes) for value in array.ravel().tolist())
+        return any(issubclass(kind, str | bytes) for kind in set(map(type, array.ravel().tolist())))
     return array.dtype.kind in "UST"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from .._arrays import Array, as_floats, is_missing, label_array, require_finite
+from .._arrays import Array, as_floats, is_masked, is_missing, label_array, require_finite
 from .._scaling import Scaling
 from ..losses import Known, Loss, RegressionLoss, read
 
@@ -149,7 +149,7 @@ def _labels(y: Any) -> Array:
 
 def require_labels(y: Any) -> None:
     """There are labels, none is missing, and they are of one kind, so that they can be sorted."""
-    if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
+    if is_masked(y):
         masked = np.flatnonzero(np.ma.getmaskarray(y))
         raise ValueError(f"y is masked in row {masked[0]}; leave out the {len(masked)} rows without a class")
     labels = label_array(y)

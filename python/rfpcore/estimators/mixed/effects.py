@@ -125,19 +125,19 @@ def effects_prior(
     prior : EffectsPrior or None
         None where effects and noise cannot be told apart: of one cluster, or clusters of one row.
     """
-    sizes = np.diff(offsets)
+    sizes, shares, own, unit = np.diff(offsets), None, None, 1.0
     if weights is not None:
         cluster = np.repeat(np.arange(len(sizes)), sizes)
         X, residual, cluster, weights = _used(weights, X, residual, cluster, weights)
         sizes = np.bincount(cluster, minlength=len(sizes))
         offsets = np.r_[0, np.cumsum(sizes)]
-    spread = float(np.sqrt(np.mean(np.square(residual, dtype=np.float64))))
+        shares = weights.astype(np.float64) / weights.max()
+    spread = float(np.sqrt(np.average(np.square(residual, dtype=np.float64), weights=shares)))
     if len(sizes) < 2 or sizes.max() < 2 or not 0 < spread < np.inf:
         return None
-    scales = StandardUnits(Scaling.plain(X.astype(np.float64)), 0.0, spread)
+    scales = StandardUnits(Scaling.plain(X.astype(np.float64), shares), 0.0, spread)
     Z, r = scales.features(X), scales.outcomes(residual)
     structure, codes = _structure(X.shape[1]), np.repeat(np.arange(len(sizes)), sizes)
-    own, unit = None, 1.0
     if weights is not None:  # the search begins at a noise of order 1, for rows of order 1
         own = _positive(weights)
         unit = float(own.mean())
