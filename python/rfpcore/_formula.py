@@ -9,17 +9,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from numbers import Number
 from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_floats, label_array, require_finite, shown
-from ._frame_columns import is_frame, is_text, missing_in, require_few
+from ._arrays import Array, label_array, require_finite, shown
+from ._frame_columns import is_frame, is_text, missing_in, plain, require_few
 from ._order import own_order
 
 SHOWN = 20  # names of columns in a message
-MODULES = {"np", "contr"}  # that formulas know; of "x.clip(0)" x is a column
+MODULES = {"np", "contr"}  # whose functions formulas know; of "x.clip(0)" x is a column
 NUMPY = re.compile(r"np\.\w+\(([^()]*)\)")  # around a number
 QUOTED = re.compile("`([^`]*)`")  # names that are not Python's
 COLOURS = re.compile("\x1b\\[[0-9;]*m|[\u29da\u29db]")  # with which formulaic marks a place
@@ -217,9 +216,10 @@ def _names_in(factor: Any) -> set[str]:
     quoted = QUOTED.findall(factor.expr)
     tree = ast.parse(QUOTED.sub("0", factor.expr), mode="eval")
     nodes = list(ast.walk(tree))
-    functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-    names = {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in functions}
-    return (names - MODULES) | set(quoted)
+    others = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    others |= {id(n.value) for n in nodes if isinstance(n, ast.Attribute) and ast.unparse(n.value) in MODULES}
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in others}
+    return names | set(quoted)
 
 
 @contextmanager
@@ -258,17 +258,8 @@ def _pandas(X: Any, variables: set[str]) -> Any:
                 f"column {name!r} has no value in row {lacking[0]}, one of {len(lacking)} such rows of "
                 f"{len(X)}; give it one, or leave the rows out"
             )
-        columns[name] = _categories(X[name]) if is_text(X[name]) else _plain(X[name], name)
+        columns[name] = _categories(X[name]) if is_text(X[name]) else plain(X[name], name)
     return pandas.DataFrame(columns, index=pandas.RangeIndex(len(X)))
-
-
-def _plain(values: Any, name: str) -> Array:
-    """The column as it is; numbers in a column of objects, which formulaic takes for labels, as numbers."""
-    array = np.asarray(values)
-    if array.dtype.kind != "O" or not all(isinstance(value, Number) for value in array.tolist()):
-        return array
-    found = np.array(array.tolist())
-    return found if found.dtype.kind in "biuf" else as_floats(array, f"column {name!r}")
 
 
 def _categories(values: Any) -> Any:

@@ -231,3 +231,17 @@ def test_the_unit_of_weights_is_none(design):
         other = WEIGHTED[design](X, Y, D, GROUPS, unit * weight)
         # A network's training carries rounding of weights on: 1e-16 to 1e-9 or so.
         assert_allclose([other.estimate_, other.std_error_], [one.estimate_, one.std_error_], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["X", "y", "treatment", "groups"])
+def test_rows_of_weight_zero_hide_no_wrong_length(name):
+    """What is longer by a row has rows at the same places, but which of them are whose nobody knows."""
+    given = {"X": X, "y": Y, "treatment": D, "groups": GROUPS}
+    longer = given | {name: np.concatenate([given[name], given[name][-1:]])}
+    with pytest.raises(ValueError, match=f"has {len(Y)} rows; X has {len(Y) + 1}|has {len(Y) + 1} rows; X"):
+        effect().fit(**longer, sample_weight=KEPT.astype(float))
+
+
+def test_no_rows_and_their_weights():
+    with pytest.raises(ValueError, match="X has shape"):
+        effect().fit(np.empty((0, 1)), [], [], [], sample_weight=[])
