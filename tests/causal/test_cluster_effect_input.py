@@ -227,7 +227,7 @@ def test_rows_of_weight_zero_are_none(design):
 def test_the_unit_of_weights_is_none(design):
     weight = np.random.default_rng(0).uniform(0.5, 2, len(Y))
     one = WEIGHTED[design](X, Y, D, GROUPS, weight)
-    for unit in (1e-3, 1e4, 1e300, 1e-300):
+    for unit in (1e300, 1e-300):
         other = WEIGHTED[design](X, Y, D, GROUPS, unit * weight)
         # A network's training carries rounding of weights on: 1e-16 to 1e-9 or so.
         assert_allclose([other.estimate_, other.std_error_], [one.estimate_, one.std_error_], rtol=1e-6)

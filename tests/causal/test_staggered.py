@@ -246,3 +246,25 @@ def test_rows_of_weight_zero_say_only_who_is_treated():
     )
     assert (one.estimate_, one.std_error_) == (other.estimate_, other.std_error_)
     assert one.n_rows_ == other.n_rows_
+
+
+def test_second_rows_of_weight_zero():
+    """Make no cross-sections, and take no other row's place."""
+    groups, time = np.repeat(np.arange(18), 4), np.tile(np.arange(4), 18)
+    treated = time >= np.array([2, 3, 9])[groups % 3]
+    y = groups + treated + np.random.default_rng(0).standard_normal(72)
+    twice, weight = np.tile(np.arange(72), 2), np.repeat([1.0, 0.0], 72)
+    one = StaggeredEffect().fit(np.empty((72, 0)), y, treated, groups, time)
+    values = np.where(weight > 0, y[twice], -99.0)
+    for order in (slice(None), slice(None, None, -1)):
+        own = twice[order]
+        other = StaggeredEffect().fit(
+            np.empty((144, 0)),
+            values[order],
+            treated[own],
+            groups[own],
+            time[own],
+            sample_weight=weight[order],
+        )
+        assert_allclose([other.estimate_, other.std_error_], [one.estimate_, one.std_error_], rtol=1e-12)
+        assert other.n_rows_ == one.n_rows_
