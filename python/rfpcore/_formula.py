@@ -18,7 +18,7 @@ from ._frame_columns import is_frame, is_text, missing_in, numbers_of, require_f
 from ._order import own_order
 
 SHOWN = 20  # names of columns in a message
-MODULES = {"np", "contr"}  # that formulas know; of "x.clip(0)" x is a column
+MODULES = {"np", "contr"}  # whose functions formulas know; of "x.clip(0)" x is a column
 NUMPY = re.compile(r"np\.\w+\(([^()]*)\)")  # around a number
 QUOTED = re.compile("`([^`]*)`")  # names that are not Python's
 COLOURS = re.compile("\x1b\\[[0-9;]*m|[\u29da\u29db]")  # with which formulaic marks a place
@@ -216,9 +216,10 @@ def _names_in(factor: Any) -> set[str]:
     quoted = QUOTED.findall(factor.expr)
     tree = ast.parse(QUOTED.sub("0", factor.expr), mode="eval")
     nodes = list(ast.walk(tree))
-    functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-    names = {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in functions}
-    return (names - MODULES) | set(quoted)
+    others = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    others |= {id(n.value) for n in nodes if isinstance(n, ast.Attribute) and ast.unparse(n.value) in MODULES}
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in others}
+    return names | set(quoted)
 
 
 @contextmanager

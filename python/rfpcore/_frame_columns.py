@@ -64,10 +64,10 @@ def is_text(values: Any) -> bool:
     return bool(known) and all(isinstance(value, str) for value in known)
 
 
-def numbers_of(values: Any, name: str) -> Array:
+def numbers_of(values: Any, name: Hashable) -> Array:
     """A column as it is; numbers in a column of objects, which formulaic takes for labels, as numbers."""
     array = np.asarray(values)
-    if array.dtype.kind != "O" or not all(isinstance(value, Number) for value in array.tolist()):
+    if array.dtype.kind != "O" or not all(isinstance(value, Number | np.bool_) for value in array.tolist()):
         return array
     found = np.array(array.tolist())
     return found if found.dtype.kind in "biuf" else as_floats(array, f"column {name!r}")

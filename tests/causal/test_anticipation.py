@@ -91,17 +91,21 @@ def test_checked_said_and_kept(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::rfpcore.exceptions.DesignWarning")
-@pytest.mark.parametrize("unit", [1 / 12, 0.1, 1 / 3])
-def test_periods_that_are_fractions(unit):
-    """Twelfths of a year are rounded: two of them are two periods all the same."""
-    year, start = 2000 + unit * (YEAR - 2000), np.where(START < 9999, 2000 + unit * (START - 2000), 9999)
+@pytest.mark.parametrize(
+    ("unit", "kind"), [(1 / 12, "f8"), (0.1, "f8"), (1 / 365, "f8"), (1 / 12, "f4"), (1 / 3, "f4")]
+)
+def test_periods_that_are_fractions(unit, kind):
+    """Twelfths of a year are rounded, as Stata's floats to four digits: two are two periods all the same."""
+    year, start = (
+        (2000 + unit * (given - 2000)).astype(kind) for given in (YEAR, np.where(START < 9999, START, 3000))
+    )
     for delta in (1, 2, 3):
         options = {"anticipation": delta, "base_period": "universal"}
         whole, part = fit(**options), fit(year=year, start=start, **options | {"anticipation": unit * delta})
         right = [effect.estimate for effect in whole.aggregate("cells")]
         assert_allclose([effect.estimate for effect in part.aggregate("cells")], right, rtol=1e-12)
-        assert_allclose(np.array(part.event_times()) / unit, whole.event_times(), rtol=1e-8)
-        assert_allclose(part._reference() / unit, whole._reference(), rtol=1e-8)
+        assert_allclose(np.array(part.event_times()) / unit, whole.event_times(), rtol=1e-7)
+        assert_allclose(part._reference() / unit, whole._reference(), rtol=1e-7)
         assert part.left_out_.keys() == whole.left_out_.keys()
         if delta < 3:
             assert part.pretrend_test().df == whole.pretrend_test().df

@@ -227,7 +227,21 @@ def test_rows_of_weight_zero_are_none(design):
 def test_the_unit_of_weights_is_none(design):
     weight = np.random.default_rng(0).uniform(0.5, 2, len(Y))
     one = WEIGHTED[design](X, Y, D, GROUPS, weight)
-    for unit in (1e-3, 1e4, 1e300, 1e-300):
+    for unit in (1e300, 1e-300):
         other = WEIGHTED[design](X, Y, D, GROUPS, unit * weight)
         # A network's training carries rounding of weights on: 1e-16 to 1e-9 or so.
         assert_allclose([other.estimate_, other.std_error_], [one.estimate_, one.std_error_], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["X", "y", "treatment", "groups"])
+def test_rows_of_weight_zero_hide_no_wrong_length(name):
+    """What is longer by a row has rows at the same places, but which of them are whose nobody knows."""
+    given = {"X": X, "y": Y, "treatment": D, "groups": GROUPS}
+    longer = given | {name: np.concatenate([given[name], given[name][-1:]])}
+    with pytest.raises(ValueError, match=f"has {len(Y)} rows; X has {len(Y) + 1}|has {len(Y) + 1} rows; X"):
+        effect().fit(**longer, sample_weight=KEPT.astype(float))
+
+
+def test_no_rows_and_their_weights():
+    with pytest.raises(ValueError, match="X has shape"):
+        effect().fit(np.empty((0, 1)), [], [], [], sample_weight=[])

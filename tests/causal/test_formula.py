@@ -285,6 +285,7 @@ def test_numbers_in_a_column_of_objects_are_numbers():
 
     x = FRAME["code"]
     kinds = [x.astype(object), (x > 1).astype(object), x.astype("Int64"), x.map(Decimal), x + 0.5]
+    kinds.append(pd.Series([np.bool_(value > 1) for value in x], dtype=object))
     for values in kinds:
         frame = FRAME.assign(v=values)
         by_name = linear_effect(frame, "y", "mark", "town", covariates=["v"])
@@ -314,6 +315,17 @@ def test_contrasts():
     assert_allclose(
         found, linear_effect(FRAME, "y ~ C(code) + np.log(x)", "mark", "town").estimate, rtol=1e-10
     )
+
+
+@pytest.mark.parametrize("name", ["contr", "np"])
+def test_a_column_called_as_what_formulas_know(name):
+    frame = FRAME.rename(columns={"x": name})
+    for term in ("{}", "I({} * 1)", "center({})"):
+        found, right = (
+            linear_effect(rows, f"y ~ {term.format(own)}", "mark", "town").estimate
+            for rows, own in ((frame, name), (FRAME, "x"))
+        )
+        assert_allclose(found, right, rtol=1e-12)
 
 
 def test_dates_are_no_numbers():

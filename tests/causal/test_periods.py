@@ -283,3 +283,32 @@ def test_subgroups_and_clusters_keep_the_order_of_categories():
     assert [e.name for e in model.effects_[1:]] == labels.tolist()
     assert Clusters(rows[:, None], rows, by).labels.tolist() == labels.tolist()
     assert Clusters(rows[:, None], rows, np.asarray(by)).labels.tolist() == ["high", "low", "middle"]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("step", [1 / 365, 1 / 365.25, 1 / 12, 0.05, 1 / 3])
+def test_fractions_that_are_steps_apart(step, kind):
+    """Gaps of as many steps are the same wherever they are, and others differ; by rounding they did not."""
+    steps = np.delete(np.arange(120), [5, 6, 40])
+    periods, _ = read_periods((2010 + steps * step).astype(kind)[::-1], len(steps))
+    found = {}
+    for a, first in enumerate(steps):
+        for b, second in enumerate(steps):
+            found.setdefault(first - second, set()).add(periods.since(a, b))
+    assert {len(gaps) for gaps in found.values()} == {1}
+    assert len({gap for gaps in found.values() for gap in gaps}) == len(found)
+    # Seven digits of a step are kept. Of floats of 2010 with seven, 120 days tell three digits of a day.
+    rtol = 1e-6 if kind == np.float64 else 2e-3
+    assert_allclose([*map(min, found.values())], np.array([*found]) * step, rtol=rtol)
+
+
+@pytest.mark.parametrize(("start", "step"), [(1.7e9, 0.25), (1.7e9, 1e-5), (2000.0, 1e-9), (0.0, 1e-7)])
+def test_steps_that_are_short_are_steps(start, step):
+    """Seconds since 1970, and years with nanoseconds: none is merged with the next."""
+    periods, _ = read_periods(start + step * np.arange(9), 9)
+    assert_allclose([periods.since(t, 3) for t in range(9)], step * (np.arange(9) - 3), rtol=1e-6)
+
+
+def test_fractions_at_uneven_distances():
+    periods, _ = read_periods(np.array([2000.1, 2000.2, 2000.5, 2001.77]), 4)
+    assert [periods.since(t, 0) for t in range(4)] == [0, 0.1, 0.4, 1.67]

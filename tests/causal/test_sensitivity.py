@@ -5,6 +5,7 @@ of states that expanded it in 2014, against 2013, by least squares with state an
 state.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -442,20 +443,23 @@ def smoothness_at(model, m):
     return model.smoothness_sensitivity(m).low[0]
 
 
-@pytest.mark.parametrize("unit", [1 / 12, 0.1, 1 / 3])
-def test_periods_that_are_fractions(unit):
+@functools.cache
+def sets_of_steps(step, kind):
+    """Confidence sets where periods are a step apart."""
+    groups, time = np.repeat(np.arange(40), 8), np.tile(np.arange(8), 40)
+    treated = (groups % 2 == 1) & (time >= 4)
+    y = groups + 2.0 * treated + 0.5 * np.random.default_rng(0).standard_normal(len(groups))
+    model = StaggeredEffect(base_period="universal")
+    model.fit(np.empty((len(y), 0)), y, treated, groups, (1990 + step * time).astype(kind))
+    each = [model.sensitivity(1.0, event_time=time) for time in (2 * step, None)]
+    smooth = model.smoothness_sensitivity(0.1, event_time=3 * step).interval
+    return [*((own.low[0], own.high[0]) for own in each), smooth]
+
+
+@pytest.mark.parametrize(("unit", "kind"), [(1 / 12, "f8"), (0.1, "f8"), (1 / 12, "f4"), (1 / 3, "f4")])
+def test_periods_that_are_fractions(unit, kind):
     """Multiples of a rounded twelfth are no rounded multiples of a twelfth, and no gaps either."""
-    found = []
-    for step in (1, unit):
-        groups, time = np.repeat(np.arange(40), 8), np.tile(np.arange(8), 40)
-        treated = (groups % 2 == 1) & (time >= 4)
-        y = groups + 2.0 * treated + 0.5 * np.random.default_rng(0).standard_normal(len(groups))
-        model = StaggeredEffect(base_period="universal")
-        model.fit(np.empty((len(y), 0)), y, treated, groups, 1990 + step * time)
-        each = [model.sensitivity(1.0, event_time=time) for time in (0, 2 * step, 3 * step, None)]
-        found.append([(own.low[0], own.high[0]) for own in each])
-        found[-1].append(model.smoothness_sensitivity(0.1, event_time=None).interval)
-    assert_allclose(found[1], found[0], rtol=1e-9)
+    assert_allclose(sets_of_steps(unit, kind), sets_of_steps(1, "i8"), rtol=1e-9)
 
 
 def test_periods_at_uneven_distances(tmp_path):

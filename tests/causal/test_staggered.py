@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 
 from rfpcore.causal import StaggeredEffect
 from rfpcore.exceptions import DesignWarning
@@ -228,3 +228,43 @@ def test_a_summary_is_of_the_fit():
     y = groups + treated + np.random.default_rng(0).standard_normal(48)
     model = StaggeredEffect().fit(np.empty((48, 0)), y, treated, groups, time)
     assert model.set_params(comparison="never").summary().count("not-yet") == 1
+
+
+def test_rows_of_weight_zero_say_only_who_is_treated():
+    """They set neither the unit of the other weights, which a penalty feels, nor the outcomes' scale."""
+    random = np.random.default_rng(0)
+    groups, time = np.repeat(np.arange(18), 12), np.tile(np.repeat(np.arange(4), 3), 18)
+    treated = time >= np.array([2, 3, 9])[groups % 3]
+    x, y = random.standard_normal((2, len(groups)))
+    kept = random.random(len(groups)) > 0.15
+    rows, y = np.where(kept, x, 1e6)[:, None], np.where(kept, groups + x**2 + treated + y, 1e17)
+    one, other = (
+        StaggeredEffect(outcome=Ridge(20.0)).fit(
+            rows[own], y[own], treated[own], groups[own], time[own], sample_weight=kept[own] * 1.0
+        )
+        for own in (kept >= 0, kept)
+    )
+    assert (one.estimate_, one.std_error_) == (other.estimate_, other.std_error_)
+    assert one.n_rows_ == other.n_rows_
+
+
+def test_second_rows_of_weight_zero():
+    """Make no cross-sections, and take no other row's place."""
+    groups, time = np.repeat(np.arange(18), 4), np.tile(np.arange(4), 18)
+    treated = time >= np.array([2, 3, 9])[groups % 3]
+    y = groups + treated + np.random.default_rng(0).standard_normal(72)
+    twice, weight = np.tile(np.arange(72), 2), np.repeat([1.0, 0.0], 72)
+    one = StaggeredEffect().fit(np.empty((72, 0)), y, treated, groups, time)
+    values = np.where(weight > 0, y[twice], -99.0)
+    for order in (slice(None), slice(None, None, -1)):
+        own = twice[order]
+        other = StaggeredEffect().fit(
+            np.empty((144, 0)),
+            values[order],
+            treated[own],
+            groups[own],
+            time[own],
+            sample_weight=weight[order],
+        )
+        assert_allclose([other.estimate_, other.std_error_], [one.estimate_, one.std_error_], rtol=1e-12)
+        assert other.n_rows_ == one.n_rows_

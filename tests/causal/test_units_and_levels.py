@@ -285,3 +285,13 @@ def test_changes_of_large_levels_are_rounded():
     with pytest.warns(DesignWarning, match="zero but for rounding"):
         model = DifferenceInDifferences().fit(np.empty((40, 0)), y, unit % 2, unit, late, unit=unit)
     assert np.isnan(model.std_error_)
+
+
+def test_units_without_weight_set_no_scale():
+    unit, late = np.repeat(np.arange(60), 2), np.tile([0, 1], 60)
+    groups, kept = unit // 3, unit % 7 > 0
+    y = np.where(kept, unit + groups % 2 * late + np.random.default_rng(0).standard_normal(120), 1e17)
+    model = DifferenceInDifferences().fit(
+        np.empty((120, 0)), y, groups % 2, groups, late, unit=unit, sample_weight=kept * 1.0
+    )
+    assert model.std_error_ > 0

@@ -232,3 +232,12 @@ def test_columns_of_treatments_and_states(tmp_path):
         for call in (lambda own, s: own.q(s, np.zeros(60, int)), lambda own, s: own.value(s, None)):
             with pytest.raises(ValueError, match="states has its columns in another order"):
                 call(own, treatments[["age", "dose"]])
+
+
+@pytest.mark.filterwarnings("ignore::rfpcore.npiv.InstrumentWarning")
+def test_a_name_that_two_columns_have(tmp_path):
+    """Pairs nothing: the columns are taken by place, also from a file."""
+    frame = pd.DataFrame(np.column_stack([X, X**2]), columns=["p", "p"])
+    SieveIV().fit(frame, y, np.column_stack([Z, Z**2])).save(tmp_path / "model.safetensors")
+    loaded = rfpcore.load(tmp_path / "model.safetensors")
+    assert_array_equal(loaded.predict(frame), loaded.predict(frame.to_numpy()))

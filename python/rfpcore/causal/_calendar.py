@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from .._arrays import Array
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 DATE = re.compile(r"\d{4}-\d{2}(-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?)?", re.ASCII)
 PART_OF_YEAR = re.compile(r"(\d{4})[- ]?([QqMm])(\d{1,2})", re.ASCII)
+OF_STEP = 7  # digits of a step between numbers
 EPS = float(np.finfo(np.float64).eps)
 MONTHS = ((12, "year"), (3, "quarter"), (1, "month"))
 TICKS = (
@@ -102,13 +104,45 @@ def period_points(ordinals: list[int], frequency: str) -> TimePoints:
 
 
 def number_points(values: list[Any], eps: float) -> TimePoints | None:
-    """Numbers are their own places; of fractions, gaps are rounded to what their digits (eps) can tell."""
+    """Numbers are their own places; of fractions, gaps are rounded to what their digits (eps) can tell.
+
+    Fractions that are one step apart, or several, are counted: rounding would part gaps of as many steps, and
+    make short steps one (days as parts of a year).
+    """
     if not all(abs(v) < np.inf for v in values):
         return None
     if all(v == int(v) for v in values):
         return TimePoints(values, [int(v) for v in values])
-    digits = int(-np.log10(8 * eps * max(abs(float(v)) for v in values)))
-    return TimePoints(values, [float(v) for v in values], digits=digits)
+    places = [float(v) for v in values]
+    digits = int(-np.log10(8 * eps * max(map(abs, places))))
+    counts, step = _steps(np.array(places), eps)
+    if not step:
+        return TimePoints(values, places, digits=digits)
+    return TimePoints(values, [step * n for n in counts], digits=max(digits, OF_STEP - int(np.log10(step))))
+
+
+def _steps(places: Array, eps: float) -> tuple[list[int], float]:
+    """How many steps each place is from the first in time, and the step; 0 where they are uneven."""
+    order, rounding = np.argsort(places), 2 * eps * np.abs(places).max()
+    with np.errstate(all="ignore"):
+        since = places[order] - places[order[0]]
+        gaps = np.diff(since)
+        least = gaps.min(initial=np.inf)
+        counts = np.concatenate([[0.0], np.cumsum(np.rint(gaps / least))])
+        step = float(since[-1] / counts[-1])
+        is_even = least > 0 and np.abs(since - counts * step).max() <= min(4 * rounding, step / 4)
+    if not is_even:
+        return [], 0.0
+    found = np.empty(len(counts), np.int64)
+    found[order] = counts
+    return found.tolist(), _simplest(step, rounding / counts[-1])
+
+
+def _simplest(value: float, error: float) -> float:
+    """A fraction of small numbers, as 1 / 12, or one of few digits, that may be the value; else the value."""
+    fractions = (float(Fraction(value).limit_denominator(most)) for most in (10, 100, 1000, 10000))
+    rounded = (float(f"{value:.{digits}g}") for digits in range(1, 7))
+    return next((near for near in (*fractions, *rounded) if near and abs(near - value) <= error), value)
 
 
 def text_points(values: list[str]) -> TimePoints | None:

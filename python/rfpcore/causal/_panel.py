@@ -168,14 +168,18 @@ class Wide:
 
 
 def widen(data: Long) -> Wide:
-    """Units by periods; without units, clusters are the units if each has one row a period."""
+    """Units by periods; without units, clusters are the units if each has one row a period.
+
+    Of several rows one may have a weight: that is it.
+    """
     unit, what = data.unit, "unit"
     labels = data.unit_labels
     if unit is None:
         unit, labels, what = data.codes, data.labels, "cluster"
     assert labels is not None
     cell = unit * len(data.periods) + data.period
-    count = np.bincount(cell, minlength=len(labels) * len(data.periods))
+    weighs = data.weight > 0
+    count = np.bincount(cell[weighs], minlength=len(labels) * len(data.periods))
     if count.max() > 1:
         u, t = divmod(int(count.argmax()), len(data.periods))
         hint = "" if data.unit is not None else ". Give `unit` to follow units inside clusters"
@@ -184,7 +188,8 @@ def widen(data: Long) -> Wide:
             f"needed{hint}"
         )
     row = np.full(len(count), -1)
-    row[cell] = np.arange(len(cell))
+    for own in (~weighs, weighs):
+        row[cell[own]] = np.flatnonzero(own)
     codes = np.empty(len(labels), np.intp)
     codes[unit] = data.codes
     return Wide(row.reshape(len(labels), len(data.periods)), codes)
@@ -195,7 +200,7 @@ def are_sections(data: Long) -> bool:
 
     A few second rows are none, but a mistake in the data.
     """
-    count = np.bincount(data.codes * len(data.periods) + data.period)
+    count = np.bincount((data.codes * len(data.periods) + data.period)[data.weight > 0])
     return data.unit is None and bool(2 * np.sum(count > 1) >= np.sum(count > 0))
 
 

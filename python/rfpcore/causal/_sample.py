@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import Array, group_codes, row_weights, shown
+from .._arrays import Array, as_floats, group_codes, row_weights, shown
 from .._options import is_integer, items
 from .._scaling import standardized
 from ._columns import column, number_vector, outcomes, read_columns
@@ -101,7 +101,7 @@ def read_sample(
 
 
 def weights_in_clusters(values: Any, codes: NDArray[np.intp], labels: Array) -> NDArray[np.float64]:
-    """Weights of the rows, of mean 1; ValueError where a cluster has none at all."""
+    """Weights of the rows, those above 0 of mean 1; ValueError where a cluster has none at all."""
     if values is None:
         return np.ones(len(codes))
     weights = row_weights(values, len(codes)).astype(np.float64)
@@ -112,7 +112,7 @@ def weights_in_clusters(values: Any, codes: NDArray[np.intp], labels: Array) -> 
             f"sample_weight is 0 in every row of cluster {labels[empty[0]]!s}, one of {len(empty)} such "
             f"clusters of {len(labels)}. They say nothing, and would count as clusters: leave their rows out"
         )
-    return np.asarray(weights / weights.mean())
+    return np.asarray(weights / weights[weights > 0].mean())
 
 
 def rows_that_count(found: Complete) -> Complete:
@@ -121,12 +121,21 @@ def rows_that_count(found: Complete) -> Complete:
     values = column(X, given["sample_weight"], "sample_weight")
     if X is None or values is None:
         return found
-    weights = row_weights(values, len(X))
-    if weights.min() > 0:
+    weights = as_floats(values, "sample_weight")
+    if weights.ndim != 1 or weights.all():
         return found
-    labels, codes = group_codes(column(X, given["groups"], "groups"), len(X))  # None: each row is its own
+    n, columns = len(weights), [own for own in given.values() if own is not None and not isinstance(own, str)]
+    if any(_length(own) != n for own in (X, *columns)):  # who reads them says so
+        return found
+    labels, codes = group_codes(column(X, given["groups"], "groups"), n)  # None: one for all
     weights_in_clusters(weights, codes, labels)
     return found.take(np.flatnonzero(weights > 0))
+
+
+def _length(values: Any) -> int:
+    if hasattr(values, "shape"):
+        return int(values.shape[0]) if len(values.shape) else 0
+    return len(values) if hasattr(values, "__len__") else 0
 
 
 def treatment_by_row(values: Any, n_rows: int) -> Array:

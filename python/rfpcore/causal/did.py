@@ -170,7 +170,7 @@ class DifferenceInDifferences(EffectEstimator):
         ----------
         X, y, covariates, sample_weight
             As in `ClusterEffect.fit`, with a row for each unit and period. Of a unit that is followed,
-            covariates and weight of the first period count.
+            covariates and weight of the first period count; it is left out where a row of it weighs 0.
         groups : array (N,) or str, or None
             The cluster of each row. None: each unit is its own, or without `unit`, each row; treatment then
             has to say which group a row belongs to in both periods.
@@ -250,7 +250,7 @@ class DifferenceInDifferences(EffectEstimator):
         del params["efficient"]
         inner = ClusterEffect(estimand="att", **params)
         # Changes are of the size of the levels that they are between: so is their rounding.
-        size = float(np.abs(data.y).max())
+        size = float(np.abs(data.y[wide.row[units]]).max())
         inner._estimate(sample, models, {TITLE: np.ones(len(sample.y), bool)}, effort, size)
         self._inner: ClusterEffect | None = inner
         self._problem, self._followed = inner._problem, True

@@ -206,7 +206,7 @@ class StaggeredEffect(EffectEstimator):
         ----------
         X, y, groups, covariates, sample_weight
             As in `ClusterEffect.fit`, with a row for each unit and period; X may have no columns. Covariates
-            and weights of the period compared with count.
+            and weights of the period compared with count. A row of weight 0 says only who is treated when.
         treatment : array (N,) of 0 and 1, or str
             Whether the cluster has the policy in the period of the row. It begins once and stays.
         time : array (N,) or str
@@ -272,7 +272,7 @@ class StaggeredEffect(EffectEstimator):
             data.labels,
             needs_all_arms=False,
             support=support_of_averages(self._cells, self._averages),
-            size=float(np.abs(data.y).max()),
+            size=float(np.abs(data.y[made.rows]).max()),
             closed=self._without_each if closed else None,
             held=partial(self._without_each, held=True) if models.estimation_method == "aipw" else None,
             effort=effort_of(params),

@@ -5,16 +5,18 @@ from typing import Any
 
 from .._arrays import shown
 from .._file_parts import Document, listed, text
+from .._frame_columns import is_frame
 
 Names = list[Any] | None
 
 
 def names_of(values: Any) -> Names:
-    """Of a frame's columns; None of whatever has no names."""
+    """Of a frame's columns; None of whatever has no names, or one of them twice."""
     shape = getattr(values, "shape", None)  # a lazy frame has none, and is refused later
-    if not isinstance(shape, tuple) or len(shape) != 2 or not hasattr(values, "columns"):
+    if not isinstance(shape, tuple) or len(shape) != 2 or not is_frame(values):
         return None
-    return list(values.columns)
+    names = list(values.columns)
+    return names if len(set(names)) == len(names) else None
 
 
 def require_order(values: Any, name: str, before: Names, whose: str = "fit") -> None:
