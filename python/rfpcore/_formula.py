@@ -9,12 +9,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, label_array, require_finite, shown
-from ._frame_columns import is_frame, is_text, missing_in, numbers_of, require_few
+from ._arrays import Array, as_floats, label_array, require_finite, shown
+from ._frame_columns import is_frame, is_text, missing_in, require_few
 from ._order import own_order
 
 SHOWN = 20  # names of columns in a message
@@ -257,8 +258,17 @@ def _pandas(X: Any, variables: set[str]) -> Any:
                 f"column {name!r} has no value in row {lacking[0]}, one of {len(lacking)} such rows of "
                 f"{len(X)}; give it one, or leave the rows out"
             )
-        columns[name] = _categories(X[name]) if is_text(X[name]) else numbers_of(X[name], name)
+        columns[name] = _categories(X[name]) if is_text(X[name]) else _plain(X[name], name)
     return pandas.DataFrame(columns, index=pandas.RangeIndex(len(X)))
+
+
+def _plain(values: Any, name: str) -> Array:
+    """The column as it is; numbers in a column of objects, which formulaic takes for labels, as numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind != "O" or not all(isinstance(value, Number) for value in array.tolist()):
+        return array
+    found = np.array(array.tolist())
+    return found if found.dtype.kind in "biuf" else as_floats(array, f"column {name!r}")
 
 
 def _categories(values: Any) -> Any:

@@ -1,13 +1,12 @@
 """Columns of a frame: which rows lack a value, which hold text, and labels as columns of zeros and ones."""
 
 from collections.abc import Hashable, Sequence
-from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arrays import Array, as_floats, group_codes, is_missing, label_array, shown
+from ._arrays import Array, group_codes, is_missing, label_array, shown
 from ._order import is_unordered_categorical, own_order
 from ._warn import warn
 
@@ -62,15 +61,6 @@ def is_text(values: Any) -> bool:
         return labels.dtype.kind in "UT"
     known = [value for value in labels.ravel().tolist() if not is_missing(value)]
     return bool(known) and all(isinstance(value, str) for value in known)
-
-
-def numbers_of(values: Any, name: str) -> Array:
-    """A column as it is; numbers in a column of objects, which formulaic takes for labels, as numbers."""
-    array = np.asarray(values)
-    if array.dtype.kind != "O" or not all(isinstance(value, Number) for value in array.tolist()):
-        return array
-    found = np.array(array.tolist())
-    return found if found.dtype.kind in "biuf" else as_floats(array, f"column {name!r}")
 
 
 def encoded(values: Any, name: Hashable) -> Encoded:
