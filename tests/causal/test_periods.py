@@ -309,6 +309,13 @@ def test_steps_that_are_short_are_steps(start, step):
     assert_allclose([periods.since(t, 3) for t in range(9)], step * (np.arange(9) - 3), rtol=1e-6)
 
 
+def test_uneven_days_are_not_merged():
+    """Of float32 years with days, of which some are 366ths: two digits would make neighbours one."""
+    days = np.concatenate([2011 + np.arange(365) / 365, 2012 + np.arange(366) / 366]).astype(np.float32)
+    periods, _ = read_periods(days, len(days))
+    assert min(periods.since(t + 1, t) for t in range(len(days) - 1)) > 0
+
+
 def test_fractions_at_uneven_distances():
     periods, _ = read_periods(np.array([2000.1, 2000.2, 2000.5, 2001.77]), 4)
     assert [periods.since(t, 0) for t in range(4)] == [0, 0.1, 0.4, 1.67]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,9 +115,13 @@ def number_points(values: list[Any], eps: float) -> TimePoints | None:
     if all(v == int(v) for v in values):
         return TimePoints(values, [int(v) for v in values])
     places = [float(v) for v in values]
-    digits = int(-np.log10(8 * eps * max(map(abs, places))))
+    known = 8 * eps * max(map(abs, places))
+    digits = int(-np.log10(known))
     counts, step = _steps(np.array(places), eps)
     if not step:
+        least = min((b - a for a, b in pairwise(sorted(places))), default=np.inf)
+        if known < least < np.inf:  # it is no rounding, and must not become 0
+            digits = max(digits, int(np.ceil(-np.log10(least))))
         return TimePoints(values, places, digits=digits)
     return TimePoints(values, [step * n for n in counts], digits=max(digits, OF_STEP - int(np.log10(step))))
 
