@@ -128,7 +128,7 @@ def test_the_scale_of_weights_does_not_matter(scale, data, tmp_path):
     assert ordinary == pytest.approx(model.adapt(*data, same).predict(data[0], data[2]), rel=1e-9)
 
 
-def test_partial_fit_learns_the_effects_anew_as_it_goes_on():
+def test_partial_fit_learns_the_effects_anew_as_it_goes_on(tmp_path):
     """They stayed those of the first pass, whose network has learnt next to nothing of the population."""
     X, y, groups = make_vee(n_clusters=40, n_per_cluster=12, random_state=1)
     train, rank = groups < 20, np.tile(np.arange(12), 40)
@@ -146,11 +146,15 @@ def test_partial_fit_learns_the_effects_anew_as_it_goes_on():
     assert [step for step in range(1, 128) if found[step] is not found[step - 1]] == [1, 7, 31, 127]
     assert np.array_equal(model.theta_, fitted.theta_)
     assert error(model) == pytest.approx(error(fitted), rel=1e-9)
-    # One cluster says nothing of effects: what was known stays.
-    one = groups == 0
+    # Few clusters know less than many: what was known stays, in files too.
+    model.save(tmp_path / "model")
+    loaded = rfpcore.load(tmp_path / "model")
+    before, few = loaded.effects_, groups < 9
     for _ in range(512 - 128):
-        model.partial_fit(X[one], y[one], groups[one])
+        model.partial_fit(X[few], y[few], groups[few])
+        loaded.partial_fit(X[few], y[few], groups[few])
     assert model.effects_ is found[-1]
+    assert loaded.effects_ is before
 
 
 def test_effects_of_clusters_left_out_stay(data):

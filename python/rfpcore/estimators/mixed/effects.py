@@ -33,6 +33,8 @@ class EffectsPrior:
         the noise's variance, in standard units; the noise is that of a row of the mean weight.
     weight : float
         The mean weight of the fit's rows, which rows without a weight are taken to have.
+    n_clusters : int
+        Of how many it was estimated; 0 where a file does not say.
     """
 
     x_mean: Floats
@@ -40,6 +42,7 @@ class EffectsPrior:
     y_scale: float
     parameters: Floats
     weight: float = 1.0
+    n_clusters: int = 0
 
     @property
     def _structure(self) -> Structure:
@@ -145,4 +148,4 @@ def effects_prior(
     data = effect_data(structure, Z, codes, offsets, centres(Z, codes, len(sizes)), None, own)
     problem = MixedProblem(Z, r, data, structure, np.zeros(len(sizes), np.intp), 0, n_threads)
     found = estimate(problem, np.zeros_like(r))
-    return EffectsPrior(scales.x.level, scales.x.spread, spread, found.parameters, unit)
+    return EffectsPrior(scales.x.level, scales.x.spread, spread, found.parameters, unit, len(sizes))

@@ -159,6 +159,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             tensors["effects.y_scale"] = np.array([prior.y_scale])
             if prior.weight != 1:  # as in all files before there was one
                 tensors["effects.weight"] = np.array([prior.weight])
+            tensors["effects.n_clusters"] = np.array([prior.n_clusters], np.float64)
         return document | {"memory": {"n_steps": memory.n_steps, "batch_seed": memory.batch_seed}}
 
     def _restore(self, tensors: Tensors, document: Document) -> None:
@@ -239,7 +240,7 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             chosen = self._steps(net, data, start, given)
             settings = self._settings(net, given, chosen.steps)
         fit = self._run(net, data, held_out, settings, start, 1 if incremental else None)
-        if self._adapts_exactly and (not goes_on or self._effects_are_old(fit)):
+        if self._adapts_exactly and (not goes_on or self._effects_are_old(fit, data.n_clusters)):
             residual = data.y[:, 0] - chosen.predict(net, data, fit.theta)[:, 0]
             before = getattr(self, "effects_", None) if goes_on else None  # kept where this pass cannot tell
             self.effects_ = (
@@ -248,14 +249,18 @@ class RFPBase(NetworkEstimator, Generic[AdaptedT]):
             )
         return fit
 
-    def _effects_are_old(self, fit: Fit) -> bool:
+    def _effects_are_old(self, fit: Fit, n_clusters: int) -> bool:
         """Whether `partial_fit` has come to 2, 8, 32, ... steps since `effects_` were estimated.
 
         After the first pass its residuals are those of a network that has learnt next to nothing. An estimate
-        costs as much as some forty passes, so that it cannot be made after each.
+        costs as much as some forty passes, so that it cannot be made after each. A pass over few clusters
+        beside those of a fit knows less than the fit.
         """
         before, now = self._memory.n_steps, int(fit.training.trainer.n_steps)
-        return not hasattr(self, "shrinkage_") and before.bit_length() // 2 < now.bit_length() // 2
+        prior = getattr(self, "effects_", None)
+        if hasattr(self, "shrinkage_") or (prior is not None and 2 * n_clusters < prior.n_clusters):
+            return False
+        return before.bit_length() // 2 < now.bit_length() // 2
 
     def _run(
         self,
@@ -540,11 +545,14 @@ def _effects(tensors: Tensors, d: int) -> EffectsPrior | None:
         tensor(tensors, f"effects.{name}", length, dtype=F64)
         for name, length in (("parameters", 5), ("x_mean", d), ("x_scale", d), ("y_scale", 1))
     )
-    weight = np.ones(1)
-    if "effects.weight" in tensors:
-        weight = tensor(tensors, "effects.weight", 1, dtype=F64)
-    if not ((x_scale > 0).all() and y_scale[0] > 0 and weight[0] > 0):
+    weight, count = (  # not in older files
+        float(tensor(tensors, name, 1, dtype=F64)[0]) if name in tensors else default
+        for name, default in (("effects.weight", 1.0), ("effects.n_clusters", 0.0))
+    )
+    if not ((x_scale > 0).all() and y_scale[0] > 0 and weight > 0):
         raise ValueError("the effects' scales are not above 0")
+    if not (0 <= count < 2**53 and count.is_integer()):
+        raise ValueError(f"the effects are of {count:g} clusters; a whole number is needed")
     if np.abs(parameters).max() > LARGEST_LOG:
         raise ValueError(f"the effects' parameters are {parameters}; logarithms of variances are needed")
-    return EffectsPrior(x_mean, x_scale, float(y_scale[0]), parameters, float(weight[0]))
+    return EffectsPrior(x_mean, x_scale, float(y_scale[0]), parameters, weight, int(count))

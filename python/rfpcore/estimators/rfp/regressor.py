@@ -316,9 +316,10 @@ class RFPRegressor(AlignedScore, NumberTargets, MultiOutputMixin, RegressorMixin
         method : {"auto", "exact", "gradient"}, default="auto"
             "exact" adds to the population's prediction the posterior mean of the cluster's effect, whose
             covariance (`effects_`) the fit has estimated on clusters left out (with `max_iter="auto"`; else
-            on its own residuals: in `partial_fit` after 1, 2, 8, 32, ... steps); "gradient" takes inner
-            steps. "auto" is exact where the loss is squared and there is one outcome, unless `inner_steps` or
-            `inner_lr` says something else than their defaults.
+            on its own residuals: in `partial_fit` after 1, 2, 8, 32, ... steps, where the pass has at least
+            half as many clusters as it was estimated of); "gradient" takes inner steps. "auto" is exact where
+            the loss is squared and there is one outcome, unless `inner_steps` or `inner_lr` says something
+            else than their defaults.
 
         Returns
         -------
