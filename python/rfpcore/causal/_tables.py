@@ -15,6 +15,7 @@ from .._options import boolean, fraction, integer
 DASH = "–"
 SIGN = re.compile(r"(?<![^\s\[(])-(?=\d)")  # a hyphen that is a number's minus
 STARS = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
+DIGITS = 4  # after the point, in text and HTML
 MOST = 1e9  # from which on numbers are too long for a table
 TEXT_WIDTHS = (10, 10, 9, 9, 11, 12)  # of a text table's columns of numbers, at least
 LATEX = str.maketrans(
@@ -180,19 +181,19 @@ def width_of(cells: Sequence[str], least: int) -> int:
     return least if longest < least else longest + 2
 
 
-def text_cells(row: dict[str, Any], digits: int = 4) -> list[str]:
+def text_cells(row: dict[str, Any]) -> list[str]:
     """The numbers of a line of the text table."""
-    own = pattern(row, digits)
+    own = pattern(row)
     in_units = [f"{row[name]:{own}}" for name in ("estimate", "std_error", "ci_low", "ci_high")]
     return [*in_units[:2], f"{row['t']:.3f}", f"{row['p_value']:.3f}", *in_units[2:]]
 
 
-def pattern(row: dict[str, Any], digits: int) -> str:
+def pattern(row: dict[str, Any]) -> str:
     """How numbers in units of the outcome are written: by powers of ten where digits after the point fail."""
     estimate, error = abs(row["estimate"]), row["std_error"]
     size = estimate if math.isnan(error) else error
-    is_plain = size == 0 or (size >= 5 * 10.0**-digits and max(size, estimate) < MOST)
-    return f".{digits}f" if is_plain else f".{digits - 1}e"
+    is_plain = size == 0 or (size >= 5 * 10.0**-DIGITS and max(size, estimate) < MOST)
+    return f".{DIGITS}f" if is_plain else f".{DIGITS - 1}e"
 
 
 def cells_of(row: dict[str, Any], own: str, stars: bool) -> list[str]:
@@ -241,15 +242,13 @@ def escaped(value: Any) -> str:
     return indent + SIGN.sub("−", text.strip()).translate(LATEX)
 
 
-def html_table(table: EffectTable, level: float = 0.95, digits: int = 4) -> str:
+def html_table(table: EffectTable, level: float = 0.95) -> str:
     """A table for notebooks."""
     heads = ["", "Estimate", "Std. error", "t", "p", f"{100 * level:g} % interval"]
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = []
     for row in rows_of(table.effects, level):
-        cells = "".join(
-            f"<td>{html.escape(cell)}</td>" for cell in cells_of(row, pattern(row, digits), False)
-        )
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells_of(row, pattern(row), False))
         body.append(f"<tr><th style='text-align:left'>{html.escape(row['effect'])}</th>{cells}</tr>")
     facts = "".join(
         f"<tr><td style='text-align:left; white-space:pre'>{html.escape(name)}</td>"

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..._arrays import Array, as_floats, require_finite, require_length, require_total, row_weights
 from ..._blas import one_blas_thread
-from ..._frames import require_aligned
+from ..._frames import pandas_for, require_aligned
 from ..._maketables import MakesTables
 from ..._options import Activation, fraction
 from .._dealt import dealt
@@ -253,10 +253,7 @@ class MixedBase(MixedReport, MakesTables, SavedMixed, FeatureEstimator):
 
     def _coefficients(self) -> Any:
         """Of a linear mean: what maketables shows beside other packages' models."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("tables need pandas: pip install pandas") from error
+        pandas = pandas_for("a table")
         check_is_fitted(self)
         if self.coefficients_ is None:
             why = " where it was chosen among several kinds" if self.mean_ == "linear" else ""

@@ -1,6 +1,6 @@
 """The data of one fit in standard units, sorted by cluster, with folds of clusters; and its covariance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -65,6 +65,14 @@ class MixedProblem:
     def sums(self, of_rows: Floats) -> Floats:
         """Sums over each cluster's rows."""
         return np.asarray(np.add.reduceat(of_rows, self.offsets[:-1]))
+
+    def take(self, clusters: NDArray[np.intp]) -> "MixedProblem":
+        """Some clusters with all their rows, by positions in increasing order."""
+        sizes = np.diff(self.offsets)[clusters]
+        offsets = np.r_[0, np.cumsum(sizes)].astype(np.int64)
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[clusters] - offsets[:-1], sizes)
+        effects = self.effects.take(rows, offsets)
+        return replace(self, X=self.X[rows], y=self.y[rows], effects=effects, fold=self.fold[clusters])
 
     @cached_property
     def sample(self) -> "SampledRows":

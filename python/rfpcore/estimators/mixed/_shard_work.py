@@ -1,7 +1,7 @@
 """What a mixed model's fit does with one shard, here or on a worker."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..._shards.parquet import Rows
 from ..._shards.sums import NOTHING, Measured, WeightedSum
 from ...network import MLP
 from . import _networks
-from ._components import Floats, Structure, values
+from ._components import Floats, Structure
 from ._effects import ClusterEffects
 from ._fit import differences_of
 from ._gaussian_process import Process
@@ -169,19 +169,15 @@ class MixedReader:
         return problem_of(effects, Z, y, self.fold(keys), self.seed, self.takes_means), effects
 
     def _fold(self, problem: MixedProblem, fold: int) -> FoldRows | None:
-        rows = np.flatnonzero(problem.fold_of_row == fold)
-        if not len(rows):
+        clusters = np.flatnonzero(problem.fold == fold)
+        if not len(clusters):
             return None
-        own = problem.fold == fold
-        offsets, precision = np.r_[0, np.cumsum(np.diff(problem.offsets)[own])].astype(np.int64), None
-        effects = problem.effects.take(rows, offsets)
-        part = replace(problem, X=problem.X[rows], y=problem.y[rows], effects=effects, fold=problem.fold[own])
-        weight = float(len(rows))
+        part, precision = problem.take(clusters), None
+        weight = float(len(part.y))
         if self.parameters is None:
             weight = float(_networks.cluster_counts(part).sum())
         else:
-            covariance = self.structure.covariance(effects)
-            factors = values(self.structure, self.parameters).factors(covariance, self.n_threads)
+            factors = Whitening.of(part, self.parameters).factors
             precision = factors.precision(True, self.scale, self.n_threads)
         return FoldRows(_networks.training_rows(part, precision), weight)
 
@@ -281,10 +277,7 @@ def _pieces(problem: MixedProblem) -> Iterator[MixedProblem]:
     offsets, first = problem.offsets, 0
     while first < len(problem.fold):
         last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + PIECE_ROWS, "right")) - 1)
-        rows = np.arange(offsets[first], offsets[last])
-        effects = problem.effects.take(rows, offsets[first : last + 1] - offsets[first])
-        X, y, fold = problem.X[rows], problem.y[rows], problem.fold[first:last]
-        yield replace(problem, X=X, y=y, effects=effects, fold=fold)
+        yield problem.take(np.arange(first, last))
         first = last
 
 
